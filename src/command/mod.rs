@@ -1,0 +1,1 @@
+//! The commands: their table, their parsing and their execution.

@@ -1,0 +1,1 @@
+//! The keyspace and the write sequencer.

@@ -1,0 +1,1 @@
+//! RESP2 bytes <-> frames. Knows no command.
