@@ -3,4 +3,5 @@
 
 pub mod command;
 pub mod db;
+pub mod persistence;
 pub mod protocol;
