@@ -1,1 +1,6 @@
 //! The commands: their table, their parsing and their execution.
+
+pub mod errors;
+pub mod refused;
+pub mod spec;
+pub mod table;
