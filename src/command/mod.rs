@@ -1,6 +1,7 @@
 //! The commands: their table, their parsing and their execution.
 
 pub mod errors;
+pub mod glob;
 pub mod refused;
 pub mod spec;
 pub mod table;
