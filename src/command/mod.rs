@@ -4,4 +4,5 @@ pub mod errors;
 pub mod glob;
 pub mod refused;
 pub mod spec;
+pub mod synopsis;
 pub mod table;
