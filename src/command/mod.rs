@@ -2,6 +2,7 @@
 
 pub mod errors;
 pub mod glob;
+pub mod introspect;
 pub mod refused;
 pub mod spec;
 pub mod synopsis;
