@@ -76,6 +76,30 @@ pub enum CommandError {
     /// `COMMAND GETKEYS` of a call with the wrong number of arguments.
     #[error("ERR Invalid number of arguments specified for command")]
     GetKeysArity,
+    /// `CLIENT KILL` or `CLIENT LIST` with a type that is none.
+    #[error("ERR Unknown client type '{0}'")]
+    UnknownClientType(String),
+    /// `CLIENT LIST ID` with something that is no id.
+    #[error("ERR Invalid client ID")]
+    InvalidClientId,
+    /// `CLIENT KILL ID` with something that is no id.
+    #[error("ERR client-id should be greater than 0")]
+    ClientIdNotPositive,
+    /// `CLIENT KILL` of an address that nobody has.
+    #[error("ERR No such client")]
+    NoSuchClient,
+    /// `CLIENT KILL USER` with a user that is not there.
+    #[error("ERR No such user '{0}'")]
+    NoSuchUser(String),
+    /// `SHUTDOWN ABORT` while none is under way.
+    #[error("ERR No shutdown in progress.")]
+    NoShutdown,
+    /// Past `maxmemory`; nothing is evicted.
+    #[error("OOM command not allowed when used memory > 'maxmemory'.")]
+    OutOfMemory,
+    /// A command whose effect does not fit into one batch of the log.
+    #[error("ERR the command's effect is larger than 1 GiB, which the append-only file cannot hold as one step")]
+    TooLargeToLog,
     /// A command of Redis's that kvred does not offer.
     #[error("ERR '{command}' is not supported: {family}")]
     NotSupported {
@@ -135,20 +159,12 @@ impl CommandError {
 
     /// The error for an option of `HELLO` that is unknown or incomplete.
     pub fn hello_option(option: &[u8]) -> Self {
-        Self::UnknownOption(Echo::new(&[
-            b"ERR Syntax error in HELLO option '",
-            c_string(option, usize::MAX),
-            b"'",
-        ]))
+        Self::UnknownOption(Echo::new(&[b"ERR Syntax error in HELLO option '", c_string(option, usize::MAX), b"'"]))
     }
 
     /// The error for an attribute that `CLIENT SETINFO` does not know.
     pub fn client_info_option(option: &[u8]) -> Self {
-        Self::UnknownOption(Echo::new(&[
-            b"ERR Unrecognized option '",
-            c_string(option, usize::MAX),
-            b"'",
-        ]))
+        Self::UnknownOption(Echo::new(&[b"ERR Unrecognized option '", c_string(option, usize::MAX), b"'"]))
     }
 
     /// Appends the whole reply: `-`, the text, CRLF.
@@ -218,36 +234,12 @@ mod tests {
     #[test]
     fn unknown_commands_are_answered_as_redis_does() {
         let cases: [Case; 7] = [
-            (
-                b"foo",
-                &[b"bar"],
-                b"-ERR unknown command 'foo', with args beginning with: 'bar' \r\n",
-            ),
-            (
-                b"foo",
-                &[],
-                b"-ERR unknown command 'foo', with args beginning with: \r\n",
-            ),
-            (
-                b"",
-                &[b"a"],
-                b"-ERR unknown command '', with args beginning with: 'a' \r\n",
-            ),
-            (
-                b"foo",
-                &[b""],
-                b"-ERR unknown command 'foo', with args beginning with: '' \r\n",
-            ),
-            (
-                b"FoO",
-                &[b"a\r\nb", b"c"],
-                b"-ERR unknown command 'FoO', with args beginning with: 'a  b' 'c' \r\n",
-            ),
-            (
-                b"fo\0o",
-                &[b"b\0ar", b"z"],
-                b"-ERR unknown command 'fo', with args beginning with: 'b' 'z' \r\n",
-            ),
+            (b"foo", &[b"bar"], b"-ERR unknown command 'foo', with args beginning with: 'bar' \r\n"),
+            (b"foo", &[], b"-ERR unknown command 'foo', with args beginning with: \r\n"),
+            (b"", &[b"a"], b"-ERR unknown command '', with args beginning with: 'a' \r\n"),
+            (b"foo", &[b""], b"-ERR unknown command 'foo', with args beginning with: '' \r\n"),
+            (b"FoO", &[b"a\r\nb", b"c"], b"-ERR unknown command 'FoO', with args beginning with: 'a  b' 'c' \r\n"),
+            (b"fo\0o", &[b"b\0ar", b"z"], b"-ERR unknown command 'fo', with args beginning with: 'b' 'z' \r\n"),
             (
                 b"f\noo\t\x01",
                 &[b"\x7f\xff"],
@@ -265,35 +257,16 @@ mod tests {
             let args: Vec<_> = args.iter().map(String::as_bytes).collect();
             String::from_utf8(unknown(name.as_bytes(), &args)).unwrap()
         };
-        let line = |name: &str, args: &str| {
-            format!("-ERR unknown command '{name}', with args beginning with: {args}\r\n")
-        };
+        let line =
+            |name: &str, args: &str| format!("-ERR unknown command '{name}', with args beginning with: {args}\r\n");
         let many = |letter: &str, n| letter.repeat(n);
-        assert_eq!(
-            text(&many("f", 200), &["x".into()]),
-            line(&many("f", 128), "'x' ")
-        );
+        assert_eq!(text(&many("f", 200), &["x".into()]), line(&many("f", 128), "'x' "));
         let cases = [
-            (
-                vec![many("a", 100), many("b", 50), "c".into()],
-                format!("'{}' '{}' ", many("a", 100), many("b", 25)),
-            ),
-            (
-                vec![many("a", 200), "b".into()],
-                format!("'{}' ", many("a", 128)),
-            ),
-            (
-                vec![many("a", 124), many("b", 50), "c".into()],
-                format!("'{}' 'b' ", many("a", 124)),
-            ),
-            (
-                vec![many("a", 125), "b".into()],
-                format!("'{}' ", many("a", 125)),
-            ),
-            (
-                vec![many("a", 126), "b".into()],
-                format!("'{}' ", many("a", 126)),
-            ),
+            (vec![many("a", 100), many("b", 50), "c".into()], format!("'{}' '{}' ", many("a", 100), many("b", 25))),
+            (vec![many("a", 200), "b".into()], format!("'{}' ", many("a", 128))),
+            (vec![many("a", 124), many("b", 50), "c".into()], format!("'{}' 'b' ", many("a", 124))),
+            (vec![many("a", 125), "b".into()], format!("'{}' ", many("a", 125))),
+            (vec![many("a", 126), "b".into()], format!("'{}' ", many("a", 126))),
         ];
         for (args, shown) in cases {
             assert_eq!(text("foo", &args), line("foo", &shown));
@@ -304,22 +277,10 @@ mod tests {
     fn unknown_subcommands_are_answered_as_redis_does() {
         let client = lookup(b"client").unwrap();
         let answer = |word: &[u8]| reply(&CommandError::unknown_subcommand(client, word));
-        assert_eq!(
-            answer(b"FOO"),
-            b"-ERR unknown subcommand 'FOO'. Try CLIENT HELP.\r\n"
-        );
-        assert_eq!(
-            answer(b"f\n"),
-            b"-ERR unknown subcommand 'f '. Try CLIENT HELP.\r\n"
-        );
-        assert_eq!(
-            answer(b"f\0x"),
-            b"-ERR unknown subcommand 'f'. Try CLIENT HELP.\r\n"
-        );
-        let cut = format!(
-            "-ERR unknown subcommand '{}'. Try CLIENT HELP.\r\n",
-            "f".repeat(128)
-        );
+        assert_eq!(answer(b"FOO"), b"-ERR unknown subcommand 'FOO'. Try CLIENT HELP.\r\n");
+        assert_eq!(answer(b"f\n"), b"-ERR unknown subcommand 'f '. Try CLIENT HELP.\r\n");
+        assert_eq!(answer(b"f\0x"), b"-ERR unknown subcommand 'f'. Try CLIENT HELP.\r\n");
+        let cut = format!("-ERR unknown subcommand '{}'. Try CLIENT HELP.\r\n", "f".repeat(128));
         assert_eq!(answer(&[b'f'; 200]), cut.as_bytes());
     }
 
@@ -328,19 +289,10 @@ mod tests {
         use CommandError as E;
         let (expiry, strings) = (Family::Expiry, Family::OtherTypes);
         let cases = [
-            (
-                E::WrongArity("get"),
-                "ERR wrong number of arguments for 'get' command",
-            ),
-            (
-                E::WrongArity("client|id"),
-                "ERR wrong number of arguments for 'client|id' command",
-            ),
+            (E::WrongArity("get"), "ERR wrong number of arguments for 'get' command"),
+            (E::WrongArity("client|id"), "ERR wrong number of arguments for 'client|id' command"),
             (E::Syntax, "ERR syntax error"),
-            (
-                E::NotAnInteger,
-                "ERR value is not an integer or out of range",
-            ),
+            (E::NotAnInteger, "ERR value is not an integer or out of range"),
             (E::DbIndex, "ERR DB index is out of range"),
             (E::InvalidCursor, "ERR invalid cursor"),
             (E::NoAuth, "NOAUTH Authentication required."),
@@ -348,54 +300,26 @@ mod tests {
                 E::NoAuthHello,
                 "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
             ),
-            (
-                E::WrongPass,
-                "WRONGPASS invalid username-password pair or user is disabled.",
-            ),
+            (E::WrongPass, "WRONGPASS invalid username-password pair or user is disabled."),
             (
                 E::AuthWithoutPassword,
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
             ),
             (E::NoProto, "NOPROTO unsupported protocol version"),
-            (
-                E::ProtocolVersion,
-                "ERR Protocol version is not an integer or out of range",
-            ),
-            (
-                E::hello_option(b"foo"),
-                "ERR Syntax error in HELLO option 'foo'",
-            ),
-            (
-                E::client_info_option(b"foo"),
-                "ERR Unrecognized option 'foo'",
-            ),
-            (
-                E::ClientName,
-                "ERR Client names cannot contain spaces, newlines or special characters.",
-            ),
-            (
-                E::ClientInfo("lib-name"),
-                "ERR lib-name cannot contain spaces, newlines or special characters.",
-            ),
+            (E::ProtocolVersion, "ERR Protocol version is not an integer or out of range"),
+            (E::hello_option(b"foo"), "ERR Syntax error in HELLO option 'foo'"),
+            (E::client_info_option(b"foo"), "ERR Unrecognized option 'foo'"),
+            (E::ClientName, "ERR Client names cannot contain spaces, newlines or special characters."),
+            (E::ClientInfo("lib-name"), "ERR lib-name cannot contain spaces, newlines or special characters."),
             (E::GetKeysCommand, "ERR Invalid command specified"),
             (E::GetKeysNoKeys, "ERR The command has no key arguments"),
+            (E::GetKeysArity, "ERR Invalid number of arguments specified for command"),
             (
-                E::GetKeysArity,
-                "ERR Invalid number of arguments specified for command",
-            ),
-            (
-                E::NotSupported {
-                    command: "lpush",
-                    family: strings,
-                },
+                E::NotSupported { command: "lpush", family: strings },
                 "ERR 'lpush' is not supported: kvred stores strings only",
             ),
             (
-                E::OptionNotSupported {
-                    command: "set",
-                    option: "EX",
-                    family: expiry,
-                },
+                E::OptionNotSupported { command: "set", option: "EX", family: expiry },
                 "ERR option 'EX' of 'set' is not supported: keys of kvred do not expire",
             ),
         ];

@@ -111,11 +111,7 @@ mod tests {
             ("a\0*", "a\0b", true),
         ];
         for (pattern, subject, expected) in cases {
-            assert_eq!(
-                matches(pattern.as_bytes(), subject.as_bytes()),
-                expected,
-                "{pattern:?} {subject:?}"
-            );
+            assert_eq!(matches(pattern.as_bytes(), subject.as_bytes()), expected, "{pattern:?} {subject:?}");
         }
     }
 

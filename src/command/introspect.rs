@@ -9,59 +9,7 @@ use super::glob;
 use super::spec::{Arg, ArgKind, CommandSpec, KeySpec};
 use super::synopsis::sub_synopsis;
 use super::table::{COMMANDS, lookup, lookup_full};
-use encode::{Resp, array, bulk, integer, map, null, simple};
-
-/// Stands in for `crate::protocol::encode` until that module is here.
-pub mod encode {
-    /// The protocol version that a connection speaks.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum Resp {
-        /// RESP2.
-        V2,
-        /// RESP3, of which only maps and nulls are used.
-        V3,
-    }
-
-    fn header(out: &mut Vec<u8>, kind: u8, number: impl itoa::Integer) {
-        out.push(kind);
-        out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
-
-    pub(super) fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
-        header(out, b'$', bytes.len());
-        out.extend_from_slice(bytes);
-        out.extend_from_slice(b"\r\n");
-    }
-
-    pub(super) fn simple(out: &mut Vec<u8>, text: &str) {
-        out.push(b'+');
-        out.extend_from_slice(text.as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
-
-    pub(super) fn integer(out: &mut Vec<u8>, value: i64) {
-        header(out, b':', value);
-    }
-
-    pub(super) fn array(out: &mut Vec<u8>, len: usize) {
-        header(out, b'*', len);
-    }
-
-    pub(super) fn map(out: &mut Vec<u8>, pairs: usize, resp: Resp) {
-        match resp {
-            Resp::V2 => header(out, b'*', 2 * pairs),
-            Resp::V3 => header(out, b'%', pairs),
-        }
-    }
-
-    pub(super) fn null(out: &mut Vec<u8>, resp: Resp) {
-        out.extend_from_slice(match resp {
-            Resp::V2 => b"$-1\r\n",
-            Resp::V3 => b"_\r\n",
-        });
-    }
-}
+use crate::protocol::encode::{Resp, array, bulk, integer, map, null, simple};
 
 /// Renders `COMMAND`: every command as [`info`] describes it.
 pub fn all(out: &mut Vec<u8>, resp: Resp) {
@@ -72,10 +20,7 @@ pub fn all(out: &mut Vec<u8>, resp: Resp) {
 }
 
 /// Renders `COMMAND COUNT`.
-#[expect(
-    clippy::cast_possible_wrap,
-    reason = "the table has some dozens of rows"
-)]
+#[expect(clippy::cast_possible_wrap, reason = "the table has some dozens of rows")]
 pub fn count(out: &mut Vec<u8>) {
     integer(out, COMMANDS.len() as i64);
 }
@@ -103,17 +48,12 @@ pub fn info(out: &mut Vec<u8>, names: &[&[u8]], resp: Resp) {
 pub fn list(out: &mut Vec<u8>, args: &[&[u8]]) -> Result<(), CommandError> {
     let filter = match args {
         [] => None,
-        [word, kind, value] if word.eq_ignore_ascii_case(b"filterby") => {
-            Some(Filter::parse(kind, value)?)
-        }
+        [word, kind, value] if word.eq_ignore_ascii_case(b"filterby") => Some(Filter::parse(kind, value)?),
         _ => return Err(CommandError::Syntax),
     };
     let names: Vec<&str> = match filter {
         None => COMMANDS.iter().map(|row| row.name).collect(),
-        Some(filter) => every_row()
-            .filter(|row| filter.accepts(row))
-            .map(|row| row.name)
-            .collect(),
+        Some(filter) => every_row().filter(|row| filter.accepts(row)).map(|row| row.name).collect(),
     };
     array(out, names.len());
     for name in names {
@@ -124,11 +64,8 @@ pub fn list(out: &mut Vec<u8>, args: &[&[u8]]) -> Result<(), CommandError> {
 
 /// Renders `COMMAND DOCS [name …]`; unknown names are left out, no name at all means every command.
 pub fn docs(out: &mut Vec<u8>, names: &[&[u8]], resp: Resp) {
-    let rows: Vec<&CommandSpec> = if names.is_empty() {
-        COMMANDS.to_vec()
-    } else {
-        names.iter().filter_map(|name| lookup_full(name)).collect()
-    };
+    let rows: Vec<&CommandSpec> =
+        if names.is_empty() { COMMANDS.to_vec() } else { names.iter().filter_map(|name| lookup_full(name)).collect() };
     docs_map(out, &rows, resp);
 }
 
@@ -137,28 +74,17 @@ pub fn docs(out: &mut Vec<u8>, names: &[&[u8]], resp: Resp) {
 /// # Errors
 /// The command is unknown, has no keys, or the call has a wrong number of arguments.
 pub fn get_keys(out: &mut Vec<u8>, call: &[&[u8]]) -> Result<(), CommandError> {
-    let row = call
-        .first()
-        .and_then(|name| lookup(name))
-        .ok_or(CommandError::GetKeysCommand)?;
+    let row = call.first().and_then(|name| lookup(name)).ok_or(CommandError::GetKeysCommand)?;
     let row = match call.get(1) {
-        Some(word) if row.is_container() => {
-            row.subcommand(word).ok_or(CommandError::GetKeysCommand)?
-        }
+        Some(word) if row.is_container() => row.subcommand(word).ok_or(CommandError::GetKeysCommand)?,
         _ => row,
     };
     let keys = row.keys.ok_or(CommandError::GetKeysNoKeys)?;
     if !row.arity_ok(call.len()) {
         return Err(CommandError::GetKeysArity);
     }
-    let end = if keys.last < 0 {
-        call.len()
-    } else {
-        usize::from(keys.last.unsigned_abs()) + 1
-    };
-    let found = call[usize::from(keys.first)..end]
-        .iter()
-        .step_by(usize::from(keys.step));
+    let end = if keys.last < 0 { call.len() } else { usize::from(keys.last.unsigned_abs()) + 1 };
+    let found = call[usize::from(keys.first)..end].iter().step_by(usize::from(keys.step));
     array(out, found.len());
     for key in found {
         bulk(out, key);
@@ -170,10 +96,7 @@ pub fn get_keys(out: &mut Vec<u8>, call: &[&[u8]]) -> Result<(), CommandError> {
 pub fn help(out: &mut Vec<u8>, container: &CommandSpec) {
     array(out, 1 + 2 * container.subcommands.len());
     let name = container.name.to_ascii_uppercase();
-    simple(
-        out,
-        &format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"),
-    );
+    simple(out, &format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
     for row in container.subcommands {
         simple(out, &sub_synopsis(row));
         simple(out, &format!("    {}", row.docs.summary));
@@ -201,10 +124,9 @@ impl<'a> Filter<'a> {
     fn accepts(&self, row: &CommandSpec) -> bool {
         match self {
             Self::Module => false,
-            Self::AclCategory(name) => row
-                .categories()
-                .iter()
-                .any(|category| category.name().as_bytes().eq_ignore_ascii_case(name)),
+            Self::AclCategory(name) => {
+                row.categories().iter().any(|category| category.name().as_bytes().eq_ignore_ascii_case(name))
+            }
             Self::Pattern(pattern) => glob::matches_ignoring_case(pattern, row.name.as_bytes()),
         }
     }
@@ -212,9 +134,7 @@ impl<'a> Filter<'a> {
 
 /// Iterates over all rows, each container followed by its subcommands.
 fn every_row() -> impl Iterator<Item = &'static CommandSpec> {
-    COMMANDS
-        .iter()
-        .flat_map(|row| std::iter::once(*row).chain(row.subcommands.iter().copied()))
+    COMMANDS.iter().flat_map(|row| std::iter::once(*row).chain(row.subcommands.iter().copied()))
 }
 
 /// Appends the ten fields of one command in `COMMAND INFO`.
@@ -222,26 +142,12 @@ fn info_entry(out: &mut Vec<u8>, row: &CommandSpec, resp: Resp) {
     array(out, 10);
     bulk(out, row.name.as_bytes());
     integer(out, row.arity.into());
-    simples(
-        out,
-        &row.flags
-            .iter()
-            .map(|flag| flag.name().to_owned())
-            .collect::<Vec<_>>(),
-    );
-    let (first, last, step) = row
-        .keys
-        .map_or((0, 0, 0), |keys| (keys.first, keys.last, keys.step));
+    simples(out, &row.flags.iter().map(|flag| flag.name().to_owned()).collect::<Vec<_>>());
+    let (first, last, step) = row.keys.map_or((0, 0, 0), |keys| (keys.first, keys.last, keys.step));
     integer(out, first.into());
     integer(out, last.into());
     integer(out, step.into());
-    simples(
-        out,
-        &row.categories()
-            .iter()
-            .map(|category| format!("@{}", category.name()))
-            .collect::<Vec<_>>(),
-    );
+    simples(out, &row.categories().iter().map(|category| format!("@{}", category.name())).collect::<Vec<_>>());
     array(out, row.tips.len());
     for tip in row.tips {
         bulk(out, tip.as_bytes());
@@ -275,17 +181,7 @@ fn key_spec(out: &mut Vec<u8>, keys: KeySpec, resp: Resp) {
     }
     search(out, b"begin_search", "index", &[("index", first)], resp);
     let last_key = if last < 0 { last } else { last - first };
-    search(
-        out,
-        b"find_keys",
-        "range",
-        &[
-            ("lastkey", last_key),
-            ("keystep", keys.step.into()),
-            ("limit", 0),
-        ],
-        resp,
-    );
+    search(out, b"find_keys", "range", &[("lastkey", last_key), ("keystep", keys.step.into()), ("limit", 0)], resp);
 }
 
 fn search(out: &mut Vec<u8>, field: &[u8], kind: &str, spec: &[(&str, i64)], resp: Resp) {
@@ -312,8 +208,7 @@ fn docs_map(out: &mut Vec<u8>, rows: &[&CommandSpec], resp: Resp) {
 fn docs_entry(out: &mut Vec<u8>, row: &CommandSpec, resp: Resp) {
     let docs = &row.docs;
     let deprecation = if docs.deprecated.is_some() { 3 } else { 0 };
-    let fields =
-        4 + deprecation + usize::from(!docs.args.is_empty()) + usize::from(row.is_container());
+    let fields = 4 + deprecation + usize::from(!docs.args.is_empty()) + usize::from(row.is_container());
     map(out, fields, resp);
     text_field(out, "summary", docs.summary);
     text_field(out, "since", docs.since);

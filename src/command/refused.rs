@@ -47,9 +47,7 @@ impl fmt::Display for Family {
 /// Finds the family of a command that kvred does not offer, and its name in lower case.
 pub fn find(name: &[u8]) -> Option<(&'static str, Family)> {
     REFUSED.iter().find_map(|(family, names)| {
-        let known = names
-            .iter()
-            .find(|known| known.as_bytes().eq_ignore_ascii_case(name))?;
+        let known = names.iter().find(|known| known.as_bytes().eq_ignore_ascii_case(name))?;
         Some((*known, *family))
     })
 }
@@ -230,10 +228,7 @@ const REFUSED: &[(Family, &[&str])] = &[
             "geosearchstore",
         ],
     ),
-    (
-        Family::OtherTypes,
-        &["pfadd", "pfcount", "pfdebug", "pfmerge", "pfselftest"],
-    ),
+    (Family::OtherTypes, &["pfadd", "pfcount", "pfdebug", "pfmerge", "pfselftest"]),
     (
         Family::OtherTypes,
         &[
@@ -252,10 +247,7 @@ const REFUSED: &[(Family, &[&str])] = &[
         ],
     ),
     (Family::OtherTypes, &["sort", "sort_ro"]),
-    (
-        Family::Transactions,
-        &["discard", "exec", "multi", "unwatch", "watch"],
-    ),
+    (Family::Transactions, &["discard", "exec", "multi", "unwatch", "watch"]),
     (
         Family::PubSub,
         &[
@@ -270,44 +262,9 @@ const REFUSED: &[(Family, &[&str])] = &[
             "unsubscribe",
         ],
     ),
-    (
-        Family::Scripting,
-        &[
-            "eval",
-            "eval_ro",
-            "evalsha",
-            "evalsha_ro",
-            "fcall",
-            "fcall_ro",
-            "function",
-            "script",
-        ],
-    ),
-    (
-        Family::Replication,
-        &[
-            "failover",
-            "psync",
-            "replconf",
-            "replicaof",
-            "role",
-            "slaveof",
-            "sync",
-            "wait",
-        ],
-    ),
-    (
-        Family::Cluster,
-        &[
-            "asking",
-            "cluster",
-            "clusterscan",
-            "migrate",
-            "readonly",
-            "readwrite",
-            "restore-asking",
-        ],
-    ),
+    (Family::Scripting, &["eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro", "function", "script"]),
+    (Family::Replication, &["failover", "psync", "replconf", "replicaof", "role", "slaveof", "sync", "wait"]),
+    (Family::Cluster, &["asking", "cluster", "clusterscan", "migrate", "readonly", "readwrite", "restore-asking"]),
     (Family::SingleDatabase, &["move", "swapdb"]),
 ];
 
@@ -337,10 +294,7 @@ mod tests {
         ];
         for (name, text) in cases {
             let (known, family) = find(name.as_bytes()).unwrap();
-            assert_eq!(
-                (known, family.to_string().as_str()),
-                (name.to_ascii_lowercase().as_str(), text)
-            );
+            assert_eq!((known, family.to_string().as_str()), (name.to_ascii_lowercase().as_str(), text));
         }
     }
 

@@ -130,22 +130,12 @@ pub struct KeySpec {
 impl KeySpec {
     /// One key at `position`.
     pub(super) const fn one(position: u8, flags: &'static [&'static str]) -> Self {
-        Self {
-            first: position,
-            last: position.cast_signed(),
-            step: 1,
-            flags,
-        }
+        Self { first: position, last: position.cast_signed(), step: 1, flags }
     }
 
     /// Keys from `first` to the last argument.
     pub(super) const fn rest(first: u8, flags: &'static [&'static str]) -> Self {
-        Self {
-            first,
-            last: -1,
-            step: 1,
-            flags,
-        }
+        Self { first, last: -1, step: 1, flags }
     }
 }
 
@@ -207,16 +197,7 @@ pub struct Arg {
 impl Arg {
     /// An argument of `kind` called `name`.
     pub(super) const fn new(name: &'static str, kind: ArgKind) -> Self {
-        Self {
-            name,
-            kind,
-            display: name,
-            token: None,
-            since: None,
-            optional: false,
-            multiple: false,
-            args: &[],
-        }
+        Self { name, kind, display: name, token: None, since: None, optional: false, multiple: false, args: &[] }
     }
 
     /// The argument `key`.
@@ -341,13 +322,7 @@ impl CommandSpec {
             extra_categories: CategorySet::of(&[]),
             keys: None,
             tips: &[],
-            docs: Docs {
-                summary: "",
-                since: "",
-                complexity: "",
-                deprecated: None,
-                args: &[],
-            },
+            docs: Docs { summary: "", since: "", complexity: "", deprecated: None, args: &[] },
             subcommands: &[],
         }
     }
@@ -379,21 +354,11 @@ impl CommandSpec {
         summary: &'static str,
         args: &'static [Arg],
     ) -> Self {
-        self.docs = Docs {
-            summary,
-            since,
-            complexity,
-            deprecated: None,
-            args,
-        };
+        self.docs = Docs { summary, since, complexity, deprecated: None, args };
         self
     }
 
-    pub(super) const fn deprecated(
-        mut self,
-        since: &'static str,
-        replaced_by: &'static str,
-    ) -> Self {
+    pub(super) const fn deprecated(mut self, since: &'static str, replaced_by: &'static str) -> Self {
         self.docs.deprecated = Some((since, replaced_by));
         self
     }
@@ -407,11 +372,7 @@ impl CommandSpec {
     #[inline]
     pub const fn arity_ok(&self, argc: usize) -> bool {
         let bound = self.arity.unsigned_abs() as usize;
-        if self.arity < 0 {
-            argc >= bound
-        } else {
-            argc == bound
-        }
+        if self.arity < 0 { argc >= bound } else { argc == bound }
     }
 
     /// Says whether the row only groups subcommands or has them besides its own call.
@@ -421,28 +382,19 @@ impl CommandSpec {
 
     /// Returns the word a user types for this row: for `client|id` that is `id`.
     pub fn word(&self) -> &'static str {
-        self.name
-            .rsplit_once('|')
-            .map_or(self.name, |(_, word)| word)
+        self.name.rsplit_once('|').map_or(self.name, |(_, word)| word)
     }
 
     /// Finds a subcommand by its word, in any letter case.
     pub fn subcommand(&self, word: &[u8]) -> Option<&'static CommandSpec> {
-        self.subcommands
-            .iter()
-            .copied()
-            .find(|row| row.word().as_bytes().eq_ignore_ascii_case(word))
+        self.subcommands.iter().copied().find(|row| row.word().as_bytes().eq_ignore_ascii_case(word))
     }
 
     /// Returns the ACL categories, those that follow from the flags included.
     ///
     /// The rules are `setImplicitACLCategories` of Redis's `server.c`.
     pub fn categories(&self) -> CategorySet {
-        let speed = if self.flags.contains(Flag::Fast) {
-            Category::Fast
-        } else {
-            Category::Slow
-        };
+        let speed = if self.flags.contains(Flag::Fast) { Category::Fast } else { Category::Slow };
         let mut bits = self.extra_categories.0 | CategorySet::of(&[speed]).0;
         for (flag, implied) in [
             (Flag::Write, &[Category::Write][..]),

@@ -32,33 +32,18 @@ pub fn arg_hint(arg: &Arg) -> String {
     };
     if arg.multiple {
         // A token comes once, what follows it several times.
-        let repeated = arg
-            .token
-            .and_then(|token| hint.strip_prefix(token))
-            .unwrap_or(&hint)
-            .trim_start();
+        let repeated = arg.token.and_then(|token| hint.strip_prefix(token)).unwrap_or(&hint).trim_start();
         hint = format!("{hint} [{repeated} ...]");
     }
-    if arg.optional {
-        format!("[{hint}]")
-    } else {
-        hint
-    }
+    if arg.optional { format!("[{hint}]") } else { hint }
 }
 
 fn with_args(name: &str, row: &CommandSpec) -> String {
-    if row.docs.args.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{name} {}", hints(row.docs.args, " "))
-    }
+    if row.docs.args.is_empty() { name.to_owned() } else { format!("{name} {}", hints(row.docs.args, " ")) }
 }
 
 fn hints(args: &[Arg], separator: &str) -> String {
-    args.iter()
-        .map(arg_hint)
-        .collect::<Vec<_>>()
-        .join(separator)
+    args.iter().map(arg_hint).collect::<Vec<_>>().join(separator)
 }
 
 #[cfg(test)]
@@ -73,36 +58,18 @@ mod tests {
             ("del", "DEL key [key ...]"),
             ("dbsize", "DBSIZE"),
             ("ping", "PING [message]"),
-            (
-                "hello",
-                "HELLO [protover [AUTH username password] [SETNAME clientname]]",
-            ),
-            (
-                "scan",
-                "SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]",
-            ),
+            ("hello", "HELLO [protover [AUTH username password] [SETNAME clientname]]"),
+            ("scan", "SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]"),
             ("info", "INFO [section [section ...]]"),
             ("flushall", "FLUSHALL [ASYNC|SYNC]"),
             ("client|no-evict", "CLIENT NO-EVICT <ON|OFF>"),
-            (
-                "client|list",
-                "CLIENT LIST [TYPE <NORMAL|MASTER|REPLICA|PUBSUB>] [ID client-id [client-id ...]]",
-            ),
-            (
-                "config|set",
-                "CONFIG SET parameter value [parameter value ...]",
-            ),
-            (
-                "command|list",
-                "COMMAND LIST [FILTERBY <MODULE module-name|ACLCAT category|PATTERN pattern>]",
-            ),
+            ("client|list", "CLIENT LIST [TYPE <NORMAL|MASTER|REPLICA|PUBSUB>] [ID client-id [client-id ...]]"),
+            ("config|set", "CONFIG SET parameter value [parameter value ...]"),
+            ("command|list", "COMMAND LIST [FILTERBY <MODULE module-name|ACLCAT category|PATTERN pattern>]"),
         ];
         for (name, expected) in cases {
             assert_eq!(synopsis(lookup_full(name.as_bytes()).unwrap()), expected);
         }
-        assert_eq!(
-            sub_synopsis(lookup_full(b"client|setname").unwrap()),
-            "SETNAME connection-name"
-        );
+        assert_eq!(sub_synopsis(lookup_full(b"client|setname").unwrap()), "SETNAME connection-name");
     }
 }

@@ -14,6 +14,7 @@ mod string;
 
 use super::errors::CommandError;
 pub use super::spec::{Arg, ArgKind, Category, CommandSpec, Flag, Group, KeySpec};
+use crate::protocol::decode::Args;
 
 /// Names a row. Containers and their subcommands have one each, so that one `match` on what [`resolve`] found
 /// covers every command.
@@ -33,7 +34,6 @@ pub enum CommandId {
     Object,
     ObjectEncoding,
     ObjectHelp,
-    WaitAof,
     // connection
     Ping,
     Echo,
@@ -52,7 +52,6 @@ pub enum CommandId {
     ClientKill,
     ClientNoEvict,
     ClientNoTouch,
-    ClientReply,
     ClientHelp,
     // server
     Command,
@@ -64,8 +63,6 @@ pub enum CommandId {
     CommandHelp,
     Config,
     ConfigGet,
-    ConfigSet,
-    ConfigResetStat,
     ConfigHelp,
     Info,
     DbSize,
@@ -73,16 +70,10 @@ pub enum CommandId {
     FlushAll,
     FlushDb,
     LastSave,
-    BgRewriteAof,
     Shutdown,
     Memory,
     MemoryUsage,
     MemoryHelp,
-    SlowLog,
-    SlowLogGet,
-    SlowLogLen,
-    SlowLogReset,
-    SlowLogHelp,
     Latency,
     LatencyLatest,
     LatencyHistory,
@@ -90,6 +81,9 @@ pub enum CommandId {
     LatencyDoctor,
     LatencyHelp,
 }
+
+/// How many [`CommandId`]s there are; they are numbered from 0.
+pub const COMMAND_IDS: usize = CommandId::LatencyHelp as usize + 1;
 
 /// Every top-level command, in the order in which `COMMAND` lists them.
 pub static COMMANDS: &[&CommandSpec] = &[
@@ -102,7 +96,6 @@ pub static COMMANDS: &[&CommandSpec] = &[
     &generic::SCAN,
     &generic::RANDOMKEY,
     &generic::OBJECT,
-    &generic::WAITAOF,
     &connection::PING,
     &connection::ECHO,
     &connection::QUIT,
@@ -119,10 +112,8 @@ pub static COMMANDS: &[&CommandSpec] = &[
     &server::FLUSHALL,
     &server::FLUSHDB,
     &server::LASTSAVE,
-    &server::BGREWRITEAOF,
     &server::SHUTDOWN,
     &introspection::MEMORY,
-    &introspection::SLOWLOG,
     &introspection::LATENCY,
 ];
 
@@ -154,21 +145,15 @@ pub fn lookup_full(name: &[u8]) -> Option<&'static CommandSpec> {
 /// # Panics
 /// When `args` is empty; an empty call never gets this far.
 #[inline]
-pub fn resolve(args: &[&[u8]]) -> Result<&'static CommandSpec, CommandError> {
-    let name = args[0];
-    let spec =
-        lookup(name).ok_or_else(|| CommandError::not_in_table(name, args[1..].iter().copied()))?;
-    let spec = match args.get(1) {
-        Some(word) if spec.is_container() => spec
-            .subcommand(word)
-            .ok_or_else(|| CommandError::unknown_subcommand(spec, word))?,
-        _ => spec,
-    };
-    if spec.arity_ok(args.len()) {
-        Ok(spec)
+pub fn resolve(args: Args<'_>) -> Result<&'static CommandSpec, CommandError> {
+    let spec = lookup(args.at(0)).ok_or_else(|| CommandError::not_in_table(args.at(0), args.from(1)))?;
+    let spec = if spec.is_container() && args.len() > 1 {
+        let word = args.at(1);
+        spec.subcommand(word).ok_or_else(|| CommandError::unknown_subcommand(spec, word))?
     } else {
-        Err(CommandError::WrongArity(spec.name))
-    }
+        spec
+    };
+    if spec.arity_ok(args.len()) { Ok(spec) } else { Err(CommandError::WrongArity(spec.name)) }
 }
 
 /// The longest name that a [`NameKey`] can hold.
@@ -196,15 +181,9 @@ impl NameKey {
     #[inline]
     const fn of(name: &[u8]) -> Option<Self> {
         let (head, tail) = match name.len() {
-            len @ 1..=3 => (
-                name[0] as u64 | (name[len / 2] as u64) << 8 | (name[len - 1] as u64) << 16,
-                0,
-            ),
+            len @ 1..=3 => (name[0] as u64 | (name[len / 2] as u64) << 8 | (name[len - 1] as u64) << 16, 0),
             4..=7 => match (name.first_chunk(), name.last_chunk()) {
-                (Some(head), Some(tail)) => (
-                    u32::from_le_bytes(*head) as u64,
-                    u32::from_le_bytes(*tail) as u64,
-                ),
+                (Some(head), Some(tail)) => (u32::from_le_bytes(*head) as u64, u32::from_le_bytes(*tail) as u64),
                 _ => return None,
             },
             8..=NAME_LEN_MAX => match (name.first_chunk(), name.last_chunk()) {
@@ -213,11 +192,7 @@ impl NameKey {
             },
             _ => return None,
         };
-        Some(Self {
-            len: name.len(),
-            head: head | Self::LOWER,
-            tail: tail | Self::LOWER,
-        })
+        Some(Self { len: name.len(), head: head | Self::LOWER, tail: tail | Self::LOWER })
     }
 
     #[inline]
@@ -262,13 +237,8 @@ impl Index {
         let mut i = 0;
         while i < rows.len() {
             let name = rows[i].name.as_bytes();
-            assert!(
-                is_lower_case_letters(name),
-                "a command's name must be lower-case letters"
-            );
-            let Some(key) = NameKey::of(name) else {
-                panic!("a command's name must be of 1 to 16 letters")
-            };
+            assert!(is_lower_case_letters(name), "a command's name must be lower-case letters");
+            let Some(key) = NameKey::of(name) else { panic!("a command's name must be of 1 to 16 letters") };
             let slot = key.slot(multiplier);
             if let Some((other, _)) = &slots[slot] {
                 assert!(!key.is(other), "two rows have the same name");
@@ -295,14 +265,13 @@ const fn is_lower_case_letters(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::decode::RequestDecoder;
+    use crate::protocol::limits::RequestLimits;
     use proptest::prelude::*;
 
     /// Every row, subcommands included.
     fn all_rows() -> Vec<&'static CommandSpec> {
-        COMMANDS
-            .iter()
-            .flat_map(|row| std::iter::once(*row).chain(row.subcommands.iter().copied()))
-            .collect()
+        COMMANDS.iter().flat_map(|row| std::iter::once(*row).chain(row.subcommands.iter().copied())).collect()
     }
 
     #[test]
@@ -320,16 +289,9 @@ mod tests {
     fn subcommands_bear_their_containers_name() {
         for container in COMMANDS.iter().filter(|row| row.is_container()) {
             for row in container.subcommands {
-                let word = row
-                    .name
-                    .strip_prefix(container.name)
-                    .and_then(|rest| rest.strip_prefix('|'));
+                let word = row.name.strip_prefix(container.name).and_then(|rest| rest.strip_prefix('|'));
                 assert_eq!(word, Some(row.word()));
-                assert!(
-                    row.word()
-                        .bytes()
-                        .all(|b| b.is_ascii_lowercase() || b == b'-')
-                );
+                assert!(row.word().bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
                 assert!(!row.is_container(), "{}", row.name);
                 assert!(row.arity.unsigned_abs() >= 2, "{}", row.name);
                 assert_eq!(row.group, container.group);
@@ -346,17 +308,9 @@ mod tests {
             assert!(keys.first >= 1 && keys.first < args, "{}", row.name);
             assert!(keys.step >= 1, "{}", row.name);
             if keys.last < 0 {
-                assert!(
-                    row.arity < 0,
-                    "{} takes any number of keys, so its arity is a minimum",
-                    row.name
-                );
+                assert!(row.arity < 0, "{} takes any number of keys, so its arity is a minimum", row.name);
             } else {
-                assert!(
-                    keys.last.unsigned_abs() >= keys.first && keys.last.unsigned_abs() < args,
-                    "{}",
-                    row.name
-                );
+                assert!(keys.last.unsigned_abs() >= keys.first && keys.last.unsigned_abs() < args, "{}", row.name);
             }
         }
     }
@@ -364,23 +318,10 @@ mod tests {
     #[test]
     fn a_row_reads_or_writes_and_is_documented() {
         for row in all_rows() {
-            assert!(
-                !(row.flags.contains(Flag::Write) && row.flags.contains(Flag::Readonly)),
-                "{}",
-                row.name
-            );
+            assert!(!(row.flags.contains(Flag::Write) && row.flags.contains(Flag::Readonly)), "{}", row.name);
             assert!(row.docs.summary.ends_with('.'), "{}", row.name);
             assert!(!row.docs.complexity.is_empty(), "{}", row.name);
-            assert_eq!(
-                row.docs
-                    .since
-                    .split('.')
-                    .filter(|part| part.parse::<u8>().is_ok())
-                    .count(),
-                3,
-                "{}",
-                row.name
-            );
+            assert_eq!(row.docs.since.split('.').filter(|part| part.parse::<u8>().is_ok()).count(), 3, "{}", row.name);
         }
     }
 
@@ -392,16 +333,7 @@ mod tests {
                 ArgKind::PureToken => 1,
                 // One choice has to be made, even where each of them is marked optional.
                 ArgKind::OneOf => {
-                    let fewest = arg
-                        .args
-                        .iter()
-                        .map(|choice| {
-                            mandatory(&[Arg {
-                                optional: false,
-                                ..*choice
-                            }])
-                        })
-                        .min();
+                    let fewest = arg.args.iter().map(|choice| mandatory(&[Arg { optional: false, ..*choice }])).min();
                     usize::from(arg.token.is_some()) + fewest.unwrap()
                 }
                 ArgKind::Block => usize::from(arg.token.is_some()) + mandatory(arg.args),
@@ -414,48 +346,24 @@ mod tests {
     fn documented_arguments_fit_the_arity() {
         for row in all_rows().into_iter().filter(|row| !row.is_container()) {
             let name_words = row.name.split('|').count();
-            assert!(
-                row.arity_ok(name_words + mandatory(row.docs.args)),
-                "{}",
-                row.name
-            );
-            let open = row
-                .docs
-                .args
-                .iter()
-                .any(|arg| arg.optional || arg.multiple || arg.kind == ArgKind::OneOf);
-            assert!(
-                row.arity > 0 || open || row.id == CommandId::Set || row.id == CommandId::Quit,
-                "{}",
-                row.name
-            );
+            assert!(row.arity_ok(name_words + mandatory(row.docs.args)), "{}", row.name);
+            let open = row.docs.args.iter().any(|arg| arg.optional || arg.multiple || arg.kind == ArgKind::OneOf);
+            assert!(row.arity > 0 || open || row.id == CommandId::Set || row.id == CommandId::Quit, "{}", row.name);
         }
     }
 
     #[test]
     fn arity_counts_the_name_and_a_negative_one_is_a_minimum() {
         let get = lookup(b"get").unwrap();
-        assert_eq!(
-            [1, 2, 3].map(|argc| get.arity_ok(argc)),
-            [false, true, false]
-        );
+        assert_eq!([1, 2, 3].map(|argc| get.arity_ok(argc)), [false, true, false]);
         let del = lookup(b"del").unwrap();
-        assert_eq!(
-            [1, 2, 3, 1 << 20].map(|argc| del.arity_ok(argc)),
-            [false, true, true, true]
-        );
+        assert_eq!([1, 2, 3, 1 << 20].map(|argc| del.arity_ok(argc)), [false, true, true, true]);
     }
 
     #[test]
     fn categories_follow_from_the_flags() {
-        let words = |name: &str| {
-            lookup_full(name.as_bytes())
-                .unwrap()
-                .categories()
-                .iter()
-                .map(Category::name)
-                .collect()
-        };
+        let words =
+            |name: &str| lookup_full(name.as_bytes()).unwrap().categories().iter().map(Category::name).collect();
         let cases: [(&str, &[&str]); 4] = [
             ("get", &["read", "string", "fast"]),
             ("del", &["keyspace", "write", "slow"]),
@@ -470,19 +378,8 @@ mod tests {
 
     #[test]
     fn near_misses_are_not_found() {
-        for name in [
-            "",
-            "g",
-            "ge",
-            "gets",
-            "get ",
-            " get",
-            "get\0",
-            "g\u{e9}t",
-            "client|id",
-            "gEt\r",
-            "bgrewriteaofx",
-        ] {
+        for name in ["", "g", "ge", "gets", "get ", " get", "get\0", "g\u{e9}t", "client|id", "gEt\r", "bgrewriteaofx"]
+        {
             assert!(lookup(name.as_bytes()).is_none(), "{name:?}");
         }
         // Bytes that differ from a letter of the name in bits that the lower-casing leaves alone.
@@ -491,11 +388,7 @@ mod tests {
                 for flip in [0x01, 0x40, 0x60, 0x80] {
                     let mut name = row.name.as_bytes().to_vec();
                     name[at] ^= flip;
-                    assert_ne!(
-                        lookup(&name).map(|found| found.id),
-                        Some(row.id),
-                        "{name:?}"
-                    );
+                    assert_ne!(lookup(&name).map(|found| found.id), Some(row.id), "{name:?}");
                 }
             }
         }
@@ -513,34 +406,20 @@ mod tests {
     #[test]
     fn resolve_follows_containers_and_checks_the_arity() {
         let resolve = |line: &str| {
-            let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-            resolve(&args)
-                .map(|row| row.name)
-                .map_err(|error| error.to_string())
+            let mut input = format!("{line}\r\n").into_bytes();
+            let mut spans = Vec::new();
+            let mut decoder = RequestDecoder::new(RequestLimits::new(1000));
+            decoder.decode(&mut input, 0, &mut spans).unwrap();
+            resolve(Args::new(&input, &spans)).map(|row| row.name).map_err(|error| error.to_string())
         };
         assert_eq!(resolve("GET k"), Ok("get"));
         assert_eq!(resolve("Client Id"), Ok("client|id"));
         assert_eq!(resolve("command"), Ok("command"));
-        assert_eq!(
-            resolve("client").unwrap_err(),
-            "ERR wrong number of arguments for 'client' command"
-        );
-        assert_eq!(
-            resolve("client id x").unwrap_err(),
-            "ERR wrong number of arguments for 'client|id' command"
-        );
-        assert_eq!(
-            resolve("client FOO x").unwrap_err(),
-            "ERR unknown subcommand 'FOO'. Try CLIENT HELP."
-        );
-        assert_eq!(
-            resolve("foo x").unwrap_err(),
-            "ERR unknown command 'foo', with args beginning with: 'x' "
-        );
-        assert_eq!(
-            resolve("LPUSH x").unwrap_err(),
-            "ERR 'lpush' is not supported: kvred stores strings only"
-        );
+        assert_eq!(resolve("client").unwrap_err(), "ERR wrong number of arguments for 'client' command");
+        assert_eq!(resolve("client id x").unwrap_err(), "ERR wrong number of arguments for 'client|id' command");
+        assert_eq!(resolve("client FOO x").unwrap_err(), "ERR unknown subcommand 'FOO'. Try CLIENT HELP.");
+        assert_eq!(resolve("foo x").unwrap_err(), "ERR unknown command 'foo', with args beginning with: 'x' ");
+        assert_eq!(resolve("LPUSH x").unwrap_err(), "ERR 'lpush' is not supported: kvred stores strings only");
     }
 
     proptest! {

@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::LogOffset;
 use super::disk::{DiskFile, read_full_at};
 use super::format::{Annotation, COMMIT_LINE_BYTES, Chain, MAX_ANNOTATION_BYTES, MAX_BATCH_BYTES};
-use crate::protocol::decode::{ProtocolError, RequestDecoder, Span};
+use crate::protocol::decode::{Args, ProtocolError, RequestDecoder, Span};
 
 /// How much is read at once: large enough that the calls do not count, small enough to stay in the cache.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -61,7 +61,7 @@ impl<'a> Batch<'a> {
         let (buffer, args, base) = (self.buffer, self.args, self.base);
         self.records.iter().map(move |r| {
             let spans = &args[r.first_arg as usize..r.end_arg as usize];
-            (base + u64::from(r.start), Args { buffer, spans })
+            (base + u64::from(r.start), Args::new(buffer, spans))
         })
     }
 
@@ -70,44 +70,6 @@ impl<'a> Batch<'a> {
         let from = (self.start - self.base) as usize;
         let commit = if self.checksummed { COMMIT_LINE_BYTES } else { 0 };
         &self.buffer[from..(self.end - self.base) as usize - commit]
-    }
-}
-
-/// The arguments of one command, in place.
-#[derive(Debug, Clone, Copy)]
-pub struct Args<'a> {
-    buffer: &'a [u8],
-    spans: &'a [Span],
-}
-
-impl<'a> Args<'a> {
-    /// The arguments at `spans` of `buffer`.
-    pub fn new(buffer: &'a [u8], spans: &'a [Span]) -> Self {
-        Self { buffer, spans }
-    }
-
-    /// How many there are, the command's name included.
-    pub fn len(self) -> usize {
-        self.spans.len()
-    }
-
-    /// Whether there is not even a name.
-    pub fn is_empty(self) -> bool {
-        self.spans.is_empty()
-    }
-
-    /// The `i`-th argument; 0 is the command's name.
-    ///
-    /// # Panics
-    /// If there are not so many.
-    pub fn at(self, i: usize) -> &'a [u8] {
-        self.spans[i].of(self.buffer)
-    }
-
-    /// The arguments from the `i`-th on.
-    pub fn from(self, i: usize) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator + Clone + use<'a> {
-        let buffer = self.buffer;
-        self.spans[i..].iter().map(move |s| s.of(buffer))
     }
 }
 

@@ -26,8 +26,8 @@ use thiserror::Error;
 use super::LogOffset;
 use super::disk::{Disk, DiskFile, read_full_at, write_all_at};
 use super::format::{Annotation, COMMIT_LINE_BYTES, Chain};
-use super::reader::{Args, Batch, Event, Flaw, LogReader};
-use crate::protocol::decode::RequestDecoder;
+use super::reader::{Batch, Event, Flaw, LogReader};
+use crate::protocol::decode::{Args, RequestDecoder};
 
 /// How much is copied, compared or searched at once.
 const BLOCK_BYTES: usize = 1 << 20;

@@ -40,6 +40,49 @@ impl Span {
     }
 }
 
+/// The arguments of one command, in place.
+#[derive(Debug, Clone, Copy)]
+pub struct Args<'a> {
+    buffer: &'a [u8],
+    spans: &'a [Span],
+}
+
+impl<'a> Args<'a> {
+    /// The arguments at `spans` of `buffer`.
+    pub fn new(buffer: &'a [u8], spans: &'a [Span]) -> Self {
+        Self { buffer, spans }
+    }
+
+    /// How many there are, the command's name included.
+    pub fn len(self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is not even a name.
+    pub fn is_empty(self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// The `i`-th argument; 0 is the command's name.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn at(self, i: usize) -> &'a [u8] {
+        self.spans[i].of(self.buffer)
+    }
+
+    /// All bytes of all arguments together.
+    pub fn total_bytes(self) -> usize {
+        self.spans.iter().map(|s| s.len()).sum()
+    }
+
+    /// The arguments from the `i`-th on.
+    pub fn from(self, i: usize) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator + Clone + use<'a> {
+        let buffer = self.buffer;
+        self.spans[i..].iter().map(move |s| s.of(buffer))
+    }
+}
+
 /// Input that is not RESP; it displays as the reply's text, which is Redis's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ProtocolError {
@@ -108,6 +151,14 @@ impl RequestDecoder {
     /// Sets other limits, for instance after authentication; they hold from the next header on.
     pub fn set_limits(&mut self, limits: RequestLimits) {
         self.limits = limits;
+    }
+
+    /// Forgets what was found of the command under way: the caller goes back to an earlier one.
+    pub fn restart(&mut self) {
+        self.partial.clear();
+        self.missing = 0;
+        self.resume_at = 0;
+        self.bulk_len = None;
     }
 
     /// How many bytes, from the start of the command under way, are needed at least before decoding can go on; 0

@@ -19,6 +19,13 @@ pub struct Rope {
     shared_bytes: usize,
 }
 
+/// An end that a [`Rope`] once had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    buffer: usize,
+    shared: usize,
+}
+
 impl Rope {
     /// The length of everything, in bytes.
     pub fn len(&self) -> usize {
@@ -41,6 +48,19 @@ impl Rope {
         self.buffer.clear();
         self.shared.clear();
         self.shared_bytes = 0;
+    }
+
+    /// Where it ends now.
+    pub fn mark(&self) -> Mark {
+        Mark { buffer: self.buffer.len(), shared: self.shared.len() }
+    }
+
+    /// Takes back what was appended since `mark` was made.
+    pub fn truncate(&mut self, mark: Mark) {
+        self.buffer.truncate(mark.buffer);
+        for (_, bytes) in self.shared.drain(mark.shared..) {
+            self.shared_bytes -= bytes.len();
+        }
     }
 
     /// The pieces in order, from byte `skip` on: at most `pieces.len()` of them. Returns how many were filled in.
@@ -97,6 +117,12 @@ mod tests {
             assert_eq!(got, whole[skip..], "from {skip}");
             assert!(rope.pieces_from(skip).all(|p| !p.is_empty()));
         }
+        let mark = rope.mark();
+        rope.push_shared(Bytes::from_static(b"XY"));
+        rope.buffer.push(b'z');
+        rope.truncate(mark);
+        assert_eq!(rope.len(), whole.len());
+        assert_eq!(rope.pieces_from(0).flatten().copied().collect::<Vec<_>>(), whole);
         let mut two = [IoSlice::new(&[]); 2];
         assert_eq!(rope.slices(1, &mut two), 2);
         assert_eq!((&*two[0], &*two[1]), (&b"B"[..], &b"cde"[..]));

@@ -17,9 +17,7 @@ fn skip_reply(reply: &str) -> &str {
         "+" | "_" => rest,
         ":" => number.parse::<i64>().map(|_| rest).unwrap(),
         "$" if number == "-1" => rest,
-        "$" => rest[number.parse::<usize>().unwrap()..]
-            .strip_prefix("\r\n")
-            .unwrap(),
+        "$" => rest[number.parse::<usize>().unwrap()..].strip_prefix("\r\n").unwrap(),
         "*" => skip(number.parse().unwrap()),
         "%" => skip(2 * number.parse::<usize>().unwrap()),
         _ => panic!("unexpected reply {line:?}"),
@@ -37,10 +35,7 @@ fn replies_are_well_formed_in_both_protocols() {
         ];
         for reply in replies {
             assert_eq!(skip_reply(&reply), "");
-            assert!(
-                resp == Resp::V3 || !reply.contains('%'),
-                "RESP2 has no maps"
-            );
+            assert!(resp == Resp::V3 || !reply.contains('%'), "RESP2 has no maps");
         }
     }
     for row in COMMANDS.iter().filter(|row| row.is_container()) {
@@ -80,14 +75,8 @@ fn info_is_byte_for_byte_that_of_redis() {
 #[test]
 fn info_of_unknown_names_is_null() {
     let names: [&[u8]; 3] = [b"foo", b"get|x", b"client|zz"];
-    assert_eq!(
-        render(|out| info(out, &names, Resp::V2)),
-        "*3\r\n$-1\r\n$-1\r\n$-1\r\n"
-    );
-    assert_eq!(
-        render(|out| info(out, &names, Resp::V3)),
-        "*3\r\n_\r\n_\r\n_\r\n"
-    );
+    assert_eq!(render(|out| info(out, &names, Resp::V2)), "*3\r\n$-1\r\n$-1\r\n$-1\r\n");
+    assert_eq!(render(|out| info(out, &names, Resp::V3)), "*3\r\n_\r\n_\r\n_\r\n");
 }
 
 #[test]
@@ -96,14 +85,8 @@ fn docs_have_the_shape_of_redis() {
     let get = "$7\r\nsummary\r\n$34\r\nReturns the string value of a key.\r\n$5\r\nsince\r\n$5\r\n1.0.0\r\n$5\r\ngroup\r\n$6\r\nstring\r\n\
                $10\r\ncomplexity\r\n$4\r\nO(1)\r\n$9\r\narguments\r\n*1\r\n";
     let key = "$4\r\nname\r\n$3\r\nkey\r\n$4\r\ntype\r\n$3\r\nkey\r\n$12\r\ndisplay_text\r\n$3\r\nkey\r\n$14\r\nkey_spec_index\r\n:0\r\n";
-    assert_eq!(
-        one("get", Resp::V2),
-        format!("*2\r\n$3\r\nget\r\n*10\r\n{get}*8\r\n{key}")
-    );
-    assert_eq!(
-        one("get", Resp::V3),
-        format!("%1\r\n$3\r\nget\r\n%5\r\n{get}%4\r\n{key}")
-    );
+    assert_eq!(one("get", Resp::V2), format!("*2\r\n$3\r\nget\r\n*10\r\n{get}*8\r\n{key}"));
+    assert_eq!(one("get", Resp::V3), format!("%1\r\n$3\r\nget\r\n%5\r\n{get}%4\r\n{key}"));
     assert_eq!(
         one("quit", Resp::V2),
         "*2\r\n$4\r\nquit\r\n*14\r\n$7\r\nsummary\r\n$22\r\nCloses the connection.\r\n$5\r\nsince\r\n$5\r\n1.0.0\r\n$5\r\ngroup\r\n\
@@ -120,30 +103,16 @@ fn list_filters_as_redis_does() {
         let mut out = Vec::new();
         list(&mut out, &args).map(|()| {
             let reply = String::from_utf8(out).unwrap();
-            reply
-                .split("\r\n")
-                .skip(2)
-                .step_by(2)
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
+            reply.split("\r\n").skip(2).step_by(2).map(str::to_owned).collect::<Vec<_>>()
         })
     };
     assert_eq!(names("").unwrap().len(), COMMANDS.len());
     assert_eq!(names("filterby pattern ge?").unwrap(), ["get"]);
-    assert_eq!(
-        names("FILTERBY Pattern CLIENT|I*").unwrap(),
-        ["client|id", "client|info"]
-    );
+    assert_eq!(names("FILTERBY Pattern CLIENT|I*").unwrap(), ["client|id", "client|info"]);
     assert_eq!(names("filterby aclcat STRING").unwrap(), ["get", "set"]);
     assert!(names("filterby aclcat @string").unwrap().is_empty());
     assert!(names("filterby module json").unwrap().is_empty());
-    for wrong in [
-        "x",
-        "filterby",
-        "filterby pattern",
-        "filterby x y",
-        "filterby pattern a b",
-    ] {
+    for wrong in ["x", "filterby", "filterby pattern", "filterby x y", "filterby pattern a b"] {
         assert_eq!(names(wrong), Err(CommandError::Syntax), "{wrong}");
     }
 }

@@ -7,12 +7,7 @@ pub(super) static GET: CommandSpec = CommandSpec::new(Id::Get, "get", 2, Group::
     .flags(&[Flag::Readonly, Flag::Fast])
     .also_in(&[Category::String])
     .keys(KeySpec::one(1, &["RO", "access"]))
-    .docs(
-        "1.0.0",
-        "O(1)",
-        "Returns the string value of a key.",
-        &[Arg::key()],
-    );
+    .docs("1.0.0", "O(1)", "Returns the string value of a key.", &[Arg::key()]);
 
 // The arity is a minimum, as in Redis: options get an error of their own, not one about their number.
 pub(super) static SET: CommandSpec = CommandSpec::new(Id::Set, "set", -3, Group::String)
