@@ -2,8 +2,8 @@
 //!
 //! A **turn** reads what the socket has, runs the complete commands as batches and writes all replies at once. Between
 //! turns a connection may be held up: by a commit that its replies wait for, by a lack of room in the log, or by a
-//! client that does not read. It then runs nothing, but goes on reading, up to a limit: many clients send a whole
-//! pipeline before they read the first reply, and would otherwise wait for each other forever.
+//! client that does not read. It then runs nothing. In the last case it goes on reading, up to a limit: many clients
+//! send a whole pipeline before they read the first reply, and both sides would otherwise wait for each other forever.
 //!
 //! Everything here runs on the connection's own worker, so a `RefCell` guards the state, and is never borrowed across
 //! an `await`.
@@ -182,7 +182,10 @@ impl Connection {
         if !held_up && (state.end_of_input || state.closing) {
             return Poll::Ready(Ready::Closed);
         }
-        if !state.end_of_input && !state.closing && !worker.stopping() {
+        // What waits for a commit or for room is sure to go on without the client's doing; what waits for the client to
+        // read its replies may not, if the client first wants to send all of a pipeline.
+        let may_read = !state.held && !state.no_room && !state.end_of_input && !state.closing;
+        if may_read && !worker.stopping() {
             match self.socket.poll_read_ready(cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ready::Read),
                 Poll::Ready(Err(_)) => return Poll::Ready(Ready::Closed),
