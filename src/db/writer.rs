@@ -12,6 +12,7 @@
 //! Nothing here starts a thread or waits for anything but the disk: [`log_thread`](super::log_thread) does that.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,9 +22,11 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 pub use super::group::WriteFailure;
 use super::group::{Effect, Group, Op, Outcome};
 use super::pending::{Lookup, Pending};
+use super::rewrite::RewriteReport;
 use super::state::{Garbage, KeyHash, Keyspace, NewValue, Shard, ValueRef};
 use crate::persistence::aof::{Aof, AppendError, DurableMark};
-use crate::persistence::disk::DiskFile;
+use crate::persistence::disk::{Disk, DiskFile};
+use crate::persistence::format::Salt;
 use crate::persistence::{FsyncPolicy, LogOffset};
 
 /// A group larger than this is not committed on an event loop: the copy and the checksum alone would be felt.
@@ -72,17 +75,38 @@ impl Clock for SystemClock {
 /// Called when groups were resolved and a worker has something waiting; from any thread.
 pub type Wake = Box<dyn Fn() + Send + Sync>;
 
+/// Where the log lies, for who makes a new one.
+pub struct LogPlace {
+    /// Its directory.
+    pub disk: Arc<dyn Disk>,
+    /// Its name there.
+    pub name: PathBuf,
+    /// Gives each new chain its salt.
+    pub salt: Box<dyn Fn() -> Salt + Send + Sync>,
+}
+
 /// The sequencer. One per server, shared by all threads.
 pub struct Writer {
-    keyspace: Arc<Keyspace>,
-    clock: Arc<dyn Clock>,
-    open: Mutex<Open>,
+    pub(super) keyspace: Arc<Keyspace>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) open: Mutex<Open>,
     /// The commit token, with what only its holder uses.
-    log: Mutex<Log>,
+    pub(super) log: Mutex<Log>,
+    /// `None`: nothing is written to disk.
+    pub(super) place: Option<LogPlace>,
+    /// A rewrite is under way.
+    pub(super) rewriting: AtomicBool,
+    /// Keys that it has written.
+    pub(super) rewritten_keys: AtomicU64,
+    pub(super) rewrite_report: Mutex<RewriteReport>,
+    /// Woken when a rewrite is asked for.
+    pub(super) rewrite_signal: Signal,
+    /// Connections that wait for a sync.
+    sync_waiters: AtomicU64,
     /// Set by who wanted the token and did not get it: the holder looks before it goes.
     commit_wanted: AtomicBool,
     policy: PolicyCell,
-    sync: Mutex<SyncState>,
+    pub(super) sync: Mutex<SyncState>,
     /// Woken when there is something to sync, when a sync has ended, and at shutdown.
     pub(super) sync_changed: Condvar,
     /// Woken when the log thread has something to commit.
@@ -98,7 +122,7 @@ impl std::fmt::Debug for Writer {
 }
 
 /// What evaluation needs, under the short lock.
-struct Open {
+pub(super) struct Open {
     group: Group,
     pending: Pending,
     /// An emptied group, to save its allocations.
@@ -106,27 +130,36 @@ struct Open {
     /// Workers with something waiting, a bit each.
     waiting: WorkerSet,
     /// Why no write is taken, after a failed sync or undo.
-    poisoned: Option<Arc<str>>,
+    pub(super) poisoned: Option<Arc<str>>,
 }
 
 /// What the holder of the commit token has.
-struct Log {
-    /// `None`: nothing is written to disk.
-    aof: Option<Aof>,
+pub(super) struct Log {
+    /// `None`: nothing is written to disk, or it is closed.
+    pub(super) aof: Option<Aof>,
     garbage: Vec<Garbage>,
 }
 
 /// What the threads that write and sync tell each other.
-struct SyncState {
-    file: Option<Arc<dyn DiskFile>>,
-    durable: Arc<DurableMark>,
+pub(super) struct SyncState {
+    pub(super) file: Option<Arc<dyn DiskFile>>,
+    pub(super) durable: Arc<DurableMark>,
     /// Where the log ends.
-    written: LogOffset,
+    pub(super) written: LogOffset,
+    /// The log's length after the last rewrite, or when it was loaded.
+    pub(super) base_bytes: u64,
     /// When the oldest byte that is not durable was written.
-    oldest_unsynced: Option<Duration>,
+    pub(super) oldest_unsynced: Option<Duration>,
     /// While a sync is running: when the oldest byte was written that it may not cover.
-    oldest_uncovered: Option<Duration>,
+    pub(super) oldest_uncovered: Option<Duration>,
     running: bool,
+    /// A sync is wanted now, whatever the policy.
+    requested: bool,
+    /// Groups written, and synced, since the start: positions that only grow, also across rewrites.
+    pub(super) written_group: u64,
+    pub(super) synced_group: u64,
+    /// Counts the files: a sync of a file that was replaced meanwhile means nothing any more.
+    pub(super) epoch: u64,
 }
 
 /// Figures for `INFO persistence`.
@@ -150,6 +183,8 @@ pub struct WriterStats {
     pub policy: FsyncPolicy,
     /// The log's length.
     pub log_bytes: u64,
+    /// The log's length after the last rewrite, or when it was loaded.
+    pub base_bytes: u64,
     /// What of it is not known to be durable.
     pub unsynced_bytes: u64,
     /// Evaluated and not written yet.
@@ -168,6 +203,8 @@ pub struct WriterStats {
     pub write_failures: u64,
     /// Why no write is taken any more.
     pub poisoned: Option<Arc<str>>,
+    /// How rewrites go.
+    pub rewrite: RewriteReport,
 }
 
 impl Writer {
@@ -177,19 +214,25 @@ impl Writer {
     /// With more than [`WorkerSet::MAX`] workers.
     pub fn new(
         keyspace: Arc<Keyspace>,
-        aof: Option<Aof>,
+        log: Option<(Aof, LogPlace)>,
         policy: FsyncPolicy,
         clock: Arc<dyn Clock>,
         wakes: Vec<Wake>,
     ) -> Self {
         assert!(wakes.len() <= WorkerSet::MAX, "at most {} workers", WorkerSet::MAX);
+        let (aof, place) = log.unzip();
         let sync = SyncState {
             file: aof.as_ref().map(|a| Arc::clone(a.file())),
             durable: aof.as_ref().map(|a| Arc::clone(a.durable())).unwrap_or_default(),
             written: aof.as_ref().map_or(LogOffset(0), Aof::end),
+            base_bytes: aof.as_ref().map_or(0, |a| a.end().0),
             oldest_unsynced: None,
             oldest_uncovered: None,
             running: false,
+            requested: false,
+            written_group: 0,
+            synced_group: 0,
+            epoch: 0,
         };
         Self {
             keyspace,
@@ -202,6 +245,12 @@ impl Writer {
                 poisoned: None,
             }),
             log: Mutex::new(Log { aof, garbage: Vec::new() }),
+            place,
+            rewriting: AtomicBool::new(false),
+            rewritten_keys: AtomicU64::new(0),
+            rewrite_report: Mutex::default(),
+            rewrite_signal: Signal::default(),
+            sync_waiters: AtomicU64::new(0),
             commit_wanted: AtomicBool::new(false),
             policy: PolicyCell::new(policy),
             sync: Mutex::new(sync),
@@ -220,6 +269,17 @@ impl Writer {
     /// The policy in force.
     pub fn policy(&self) -> FsyncPolicy {
         self.policy.get()
+    }
+
+    /// Changes the policy; it holds from the next group on.
+    pub fn set_policy(&self, policy: FsyncPolicy) {
+        self.policy.set(policy);
+        self.sync_changed.notify_all();
+    }
+
+    /// Why no write is taken, if so.
+    pub fn poisoned(&self) -> Option<Arc<str>> {
+        self.open.lock().poisoned.clone()
     }
 
     /// The time.
@@ -274,7 +334,10 @@ impl Writer {
         }
         let short = self.open.lock().group.rope.len() <= INLINE_GROUP_BYTES;
         let sync = self.sync.lock();
-        short && !sync.running && sync.written.0.saturating_sub(sync.durable.get().0) <= INLINE_UNSYNCED_BYTES
+        short
+            && !sync.running
+            && !self.rewriting.load(Ordering::Relaxed)
+            && sync.written.0.saturating_sub(sync.durable.get().0) <= INLINE_UNSYNCED_BYTES
     }
 
     /// Commits the open group; `false` if there was none. For the log thread and for shutdown.
@@ -289,11 +352,12 @@ impl Writer {
 
     /// `everysec`: waits while the oldest unsynced byte is too old, so that a slow disk slows writers down and what a
     /// crash can take stays bounded.
-    pub(super) fn wait_for_slow_sync(&self) {
+    pub(super) fn wait_for_slow_sync(&self, stopped: impl Fn() -> bool) {
         let mut sync = self.sync.lock();
         let mut counted = false;
         while self.policy() == FsyncPolicy::Everysec
             && sync.oldest_unsynced.is_some_and(|since| self.clock.monotonic() > since + MAX_UNSYNCED_AGE)
+            && !stopped()
             && self.open.lock().poisoned.is_none()
         {
             if !counted {
@@ -336,6 +400,7 @@ impl Writer {
     fn write_group(&self, log: &mut Log, group: &Group) -> Result<(), Failure> {
         let Some(aof) = &mut log.aof else { return Ok(()) };
         let policy = self.policy();
+        let published_end = aof.end();
         match aof.append(&group.rope, policy, self.clock.unix_time()) {
             Ok(()) => self.counters.last_write_failed.store(false, Ordering::Relaxed),
             Err(e) => {
@@ -353,15 +418,19 @@ impl Writer {
         if policy == FsyncPolicy::Always {
             let began = self.clock.monotonic();
             if let Err(e) = aof.sync() {
+                aof.cut_back(published_end);
                 return Err(Failure { reason: sync_failure(&e), outcome_known: false, poisons: true });
             }
             self.note_sync(began);
-            self.sync.lock().written = aof.end();
-            return Ok(());
         }
         let mut sync = self.sync.lock();
         sync.written = aof.end();
-        if sync.running {
+        sync.written_group += 1;
+        if policy == FsyncPolicy::Always {
+            sync.synced_group = sync.written_group;
+            sync.oldest_unsynced = None;
+            sync.oldest_uncovered = None;
+        } else if sync.running {
             sync.oldest_uncovered.get_or_insert_with(|| self.clock.monotonic());
         } else if sync.oldest_unsynced.is_none() {
             sync.oldest_unsynced = Some(self.clock.monotonic());
@@ -435,6 +504,10 @@ impl Writer {
         resolve(&group.outcome, Err(first));
         resolve(&on_top.outcome, Err(refused));
         self.wake_waiting(open, by);
+        if failure.poisons {
+            self.rewrite_signal.raise();
+            self.wake_sync_waiters();
+        }
     }
 
     fn wake_waiting(&self, mut open: MutexGuard<'_, Open>, by: Option<usize>) {
@@ -458,28 +531,35 @@ impl Writer {
     /// # Errors
     /// The sync failed, now or before: no write is acknowledged any more.
     pub fn sync_now(&self) -> Result<(), WriteFailure> {
-        let (file, durable, written) = {
+        let (file, durable, written, group, epoch) = {
             let mut sync = self.sync.lock();
+            sync.requested = false;
             let Some(file) = sync.file.clone() else { return Ok(()) };
             if sync.oldest_unsynced.is_none() {
                 return Ok(());
             }
             sync.running = true;
-            (file, Arc::clone(&sync.durable), sync.written)
+            (file, Arc::clone(&sync.durable), sync.written, sync.written_group, sync.epoch)
         };
         let began = self.clock.monotonic();
         let result = file.sync_data();
         let mut sync = self.sync.lock();
         sync.running = false;
         let uncovered = sync.oldest_uncovered.take();
+        // A rewrite has put a synced file in this one's place: nothing depends on this one any more.
+        let replaced = sync.epoch != epoch;
         let result = match result {
             Ok(()) => {
                 durable.raise(written);
-                sync.oldest_unsynced = uncovered;
+                if !replaced {
+                    sync.oldest_unsynced = uncovered;
+                    sync.synced_group = sync.synced_group.max(group);
+                }
                 drop(sync);
                 self.note_sync(began);
                 Ok(())
             }
+            Err(_) if replaced => Ok(()),
             Err(e) => {
                 drop(sync);
                 let reason = sync_failure(&e);
@@ -488,7 +568,49 @@ impl Writer {
             }
         };
         self.sync_changed.notify_all();
+        self.wake_sync_waiters();
         result
+    }
+
+    /// What [`Writer::synced_group`] has to reach for everything that was answered so far to be durable.
+    pub fn written_group(&self) -> u64 {
+        self.sync.lock().written_group
+    }
+
+    /// How many groups are durable, or why none will be any more.
+    ///
+    /// # Errors
+    /// A sync has failed.
+    pub fn synced_group(&self) -> Result<u64, WriteFailure> {
+        if let Some(reason) = self.poisoned() {
+            return Err(WriteFailure::Unknown(reason));
+        }
+        Ok(self.sync.lock().synced_group)
+    }
+
+    /// Asks for a sync soon, where none comes by itself; workers are woken by each until [`Writer::sync_waiter_left`].
+    pub fn sync_waiter_joined(&self) {
+        self.sync_waiters.fetch_add(1, Ordering::SeqCst);
+        if self.policy() == FsyncPolicy::None {
+            self.sync.lock().requested = true;
+            self.sync_changed.notify_all();
+        }
+    }
+
+    /// See [`Writer::sync_waiter_joined`].
+    pub fn sync_waiter_left(&self) {
+        self.sync_waiters.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn wake_sync_waiters(&self) {
+        if self.sync_waiters.load(Ordering::SeqCst) > 0 {
+            self.wakes.iter().for_each(|wake| wake());
+        }
+    }
+
+    /// Whether somebody waits for a sync that the policy would not bring.
+    pub(super) fn sync_requested(&self) -> bool {
+        self.sync.lock().requested
     }
 
     fn note_sync(&self, began: Duration) {
@@ -508,6 +630,7 @@ impl Writer {
         resolve(&failed.outcome, Err(WriteFailure::Refused(Arc::clone(reason))));
         self.wake_waiting(open, None);
         drop(log);
+        self.rewrite_signal.raise();
     }
 
     /// Waits until something changes for the thread that syncs, at most for `timeout`.
@@ -550,13 +673,15 @@ impl Writer {
     /// Figures for `INFO`.
     pub fn stats(&self) -> WriterStats {
         let sync = self.sync.lock();
-        let (written, durable) = (sync.written.0, sync.durable.get().0);
+        let (written, durable, base_bytes) = (sync.written.0, sync.durable.get().0, sync.base_bytes);
         let enabled = sync.file.is_some();
         drop(sync);
         WriterStats {
             enabled,
             policy: self.policy(),
             log_bytes: written,
+            base_bytes,
+            rewrite: self.rewrite_report(),
             unsynced_bytes: written.saturating_sub(durable),
             pending_bytes: self.counters.pending_bytes.load(Ordering::Relaxed),
             delayed_syncs: self.counters.delayed_syncs.load(Ordering::Relaxed),
@@ -594,7 +719,7 @@ fn sync_failure(e: &std::io::Error) -> Arc<str> {
     format!("fsync failed: {e}").into()
 }
 
-fn poison(open: &mut Open, reason: &Arc<str>) {
+pub(super) fn poison(open: &mut Open, reason: &Arc<str>) {
     if open.poisoned.is_none() {
         tracing::error!(
             "the append-only file is not to be trusted any more: {reason}; writes are refused, reads go on"
@@ -769,6 +894,15 @@ impl Signal {
         let mut raised = self.raised.lock();
         while !*raised {
             self.changed.wait(&mut raised);
+        }
+        *raised = false;
+    }
+
+    /// The same, for at most `timeout`.
+    pub(super) fn wait_for(&self, timeout: Duration) {
+        let mut raised = self.raised.lock();
+        if !*raised {
+            self.changed.wait_for(&mut raised, timeout);
         }
         *raised = false;
     }

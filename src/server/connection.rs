@@ -57,6 +57,8 @@ struct State {
     sent: usize,
     /// Replies wait for a commit.
     held: bool,
+    /// `WAITAOF` waits for its reply.
+    waits_for_sync: bool,
     /// The next command waits for room in the log.
     no_room: bool,
     /// There may be a whole command in `input`.
@@ -100,6 +102,7 @@ impl Connection {
             out: Rope::default(),
             sent: 0,
             held: false,
+            waits_for_sync: false,
             no_room: false,
             more: false,
             end_of_input: false,
@@ -154,6 +157,18 @@ impl Connection {
         }
         self.flush(&mut state, worker);
         state.wake_if_due();
+    }
+
+    /// Replies to `WAITAOF`, and goes on.
+    pub fn resume_synced(&self, synced: &Result<bool, WriteFailure>, worker: &Worker) {
+        let mut state = self.state.borrow_mut();
+        state.waits_for_sync = false;
+        match synced {
+            Ok(synced) => control::reply_wait_aof(*synced, &mut state.out.buffer),
+            Err(failure) => encode::error(&mut state.out.buffer, failure.to_string()),
+        }
+        self.flush(&mut state, worker);
+        state.wake();
     }
 
     /// Goes on after room was made in the log.
@@ -326,6 +341,11 @@ impl Connection {
                             state.decoder.set_limits(limits(state.session.authenticated, worker));
                         }
                         After::Close => state.closing = true,
+                        After::WaitForSync { group, timeout_ms } => {
+                            state.waits_for_sync = true;
+                            worker.wait_for_sync(self, group, timeout_ms);
+                            return at;
+                        }
                     }
                 }
                 Stop::NotResp(error) => {
@@ -383,7 +403,7 @@ impl Connection {
 impl State {
     /// Whether it runs no commands for the time being.
     fn held_up(&self) -> bool {
-        self.held || self.no_room || !self.out.is_empty()
+        self.held || self.waits_for_sync || self.no_room || !self.out.is_empty()
     }
 
     fn wake(&mut self) {
@@ -431,14 +451,14 @@ fn env(session: Session, worker: &Worker) -> Env<'_> {
         worker: worker.number,
         resp: session.resp,
         authenticated: session.authenticated,
-        max_memory_bytes: worker.server.config.max_memory_bytes,
+        max_memory_bytes: worker.server.live.max_memory_bytes.load(Ordering::Relaxed) as usize,
         counters: &*worker.stats,
     }
 }
 
 fn limits(authenticated: bool, worker: &Worker) -> RequestLimits {
     if authenticated {
-        RequestLimits::new(worker.server.config.max_bulk_bytes)
+        RequestLimits::new(worker.server.live.max_bulk_bytes.load(Ordering::Relaxed) as usize)
     } else {
         RequestLimits::before_authentication()
     }

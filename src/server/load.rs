@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::config::Config;
 use crate::command::replay as records;
 use crate::db::state::Keyspace;
+use crate::db::writer::LogPlace;
 use crate::exit::{Failure, OrExit, Status};
 use crate::persistence::LogOffset;
 use crate::persistence::aof::{Aof, remove_leftover, temporary_name};
@@ -22,10 +23,11 @@ use crate::persistence::replay::{Recovery, ReplayError, Verdict, cut_tail, repla
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A log that is ours, and what was in it.
-#[derive(Debug)]
 pub struct Loaded {
     /// To append to.
     pub aof: Aof,
+    /// Where it lies.
+    pub place: LogPlace,
     /// Kept for as long as the log is.
     pub lock: LogLock,
 }
@@ -46,7 +48,8 @@ pub fn load(config: &Config, keyspace: &Keyspace) -> Result<Loaded, Failure> {
             Failure::new(Status::Unavailable, error)
         })?;
     let aof = open(&disk, &config.append_filename, &path, keyspace)?;
-    Ok(Loaded { aof, lock })
+    let place = LogPlace { disk: Arc::new(disk), name: config.append_filename.clone(), salt: Box::new(new_salt) };
+    Ok(Loaded { aof, place, lock })
 }
 
 fn open(disk: &dyn Disk, name: &Path, path: &Path, keyspace: &Keyspace) -> Result<Aof, Failure> {
@@ -93,7 +96,7 @@ fn open(disk: &dyn Disk, name: &Path, path: &Path, keyspace: &Keyspace) -> Resul
     let from = found.durable.min(found.end);
     write_again(&*file, from, found.end).map_err(unavailable("cannot make the log durable"))?;
     match found.chain {
-        Some(chain) => Ok(Aof::continue_chain(file, chain, found.end)),
+        Some(chain) => Ok(Aof::continue_chain(file, chain, found.end).with_rewrites(found.rewrites)),
         None => Aof::begin_chain(file, found.end, new_salt()).map_err(unavailable("cannot append to the log")),
     }
 }

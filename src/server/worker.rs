@@ -42,6 +42,8 @@ pub enum Message {
     Serve(Accepted),
     /// Look for killed connections now.
     Sweep,
+    /// Set the counters to zero.
+    ResetStats,
     /// Finish what is under way and end.
     Stop,
 }
@@ -67,6 +69,8 @@ pub struct Worker {
     /// Buffers that every turn uses.
     pub scratch: RefCell<Scratch>,
     notify: Arc<Notify>,
+    /// Told whenever a sync may have ended.
+    sync_news: Notify,
     connections: RefCell<BTreeMap<u64, Rc<Connection>>>,
     connection_count: Arc<AtomicUsize>,
     /// Connections whose replies wait for a commit, in the order of the groups.
@@ -102,6 +106,7 @@ impl Worker {
             server,
             scratch: RefCell::new(Scratch { input: vec![0; SCRATCH_BYTES], batch: Default::default() }),
             notify,
+            sync_news: Notify::new(),
             connections: RefCell::default(),
             connection_count,
             held: RefCell::default(),
@@ -116,6 +121,7 @@ impl Worker {
             match message {
                 Message::Serve(accepted) => worker.serve(accepted),
                 Message::Sweep => worker.sweep(),
+                Message::ResetStats => worker.stats.reset(),
                 Message::Stop => break,
             }
         }
@@ -162,6 +168,32 @@ impl Worker {
         self.request_commit();
     }
 
+    /// Lets a connection wait until so many groups are synced, or the time is over.
+    pub fn wait_for_sync(self: &Rc<Self>, connection: &Rc<Connection>, group: u64, timeout_ms: u64) {
+        let (worker, connection) = (Rc::clone(self), Rc::clone(connection));
+        drop(tokio::task::spawn_local(async move {
+            let writer = &worker.server.writer;
+            writer.sync_waiter_joined();
+            let synced = async {
+                loop {
+                    let news = worker.sync_news.notified();
+                    match writer.synced_group() {
+                        Ok(synced) if synced < group && !worker.stopping() => news.await,
+                        Ok(synced) => return Ok(synced >= group),
+                        Err(failure) => return Err(failure),
+                    }
+                }
+            };
+            let result = if timeout_ms == 0 {
+                synced.await
+            } else {
+                tokio::time::timeout(Duration::from_millis(timeout_ms), synced).await.unwrap_or(Ok(false))
+            };
+            writer.sync_waiter_left();
+            connection.resume_synced(&result, &worker);
+        }));
+    }
+
     fn request_commit(&self) {
         if !self.commit_due.replace(true) {
             self.notify.notify_one();
@@ -175,6 +207,7 @@ impl Worker {
                 self.server.writer.commit_from_worker(self.number);
             }
             self.resume_resolved();
+            self.sync_news.notify_waiters();
         }
     }
 
@@ -237,7 +270,7 @@ impl Worker {
 
     /// Whether a connection with so much unexecuted input has to go, and for which reason.
     pub fn over_limit(&self, query_bytes: usize) -> Option<String> {
-        let limit = self.server.config.max_query_bytes;
+        let limit = self.server.live.max_query_bytes.load(Ordering::Relaxed) as usize;
         if query_bytes > limit {
             return Some(format!("--client-query-buffer-limit is {limit}"));
         }
@@ -256,7 +289,7 @@ impl Worker {
             if self.number == 0 {
                 self.server.tick();
             }
-            if self.server.config.timeout_seconds > 0 {
+            if self.server.live.timeout_seconds.load(Ordering::Relaxed) > 0 {
                 self.sweep();
             }
         }
@@ -264,7 +297,7 @@ impl Worker {
 
     /// Closes connections that were killed, or were idle for too long.
     fn sweep(&self) {
-        let (now, timeout) = (self.now_seconds(), self.server.config.timeout_seconds);
+        let (now, timeout) = (self.now_seconds(), self.server.live.timeout_seconds.load(Ordering::Relaxed));
         let connections: Vec<Rc<Connection>> = self.connections.borrow().values().cloned().collect();
         for connection in connections {
             let client = &connection.client;
@@ -281,6 +314,7 @@ impl Worker {
     /// Runs nothing more; waits until what is under way is answered and the replies are read, for a while.
     async fn drain(self: &Rc<Self>) {
         self.stopping.set(true);
+        self.sync_news.notify_waiters();
         let connections: Vec<Rc<Connection>> = self.connections.borrow().values().cloned().collect();
         for connection in connections {
             connection.close_when_answered(self);
