@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::config::Config;
-use crate::command::replay as records;
+use crate::command::loader::Loader;
 use crate::db::state::Keyspace;
 use crate::db::writer::LogPlace;
 use crate::exit::{Failure, OrExit, Status};
@@ -111,7 +111,12 @@ fn replay_file(file: &Arc<dyn DiskFile>, path: &Path, keyspace: &Keyspace) -> Re
             bar.set_position(at.0);
         }
     };
-    let result = replay(file, progress, |batch| records::apply(keyspace, batch));
+    let result = std::thread::scope(|scope| {
+        let mut loader = Loader::start(scope, keyspace);
+        let result = replay(file, progress, |batch| loader.take(batch));
+        loader.finish();
+        result
+    });
     bar.finish_and_clear();
     let found = result.map_err(|e| match e {
         ReplayError::Io(e) => Status::Unavailable.context_of(format!("cannot read {}", path.display()))(e),
