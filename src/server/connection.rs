@@ -313,6 +313,7 @@ impl Connection {
                     Replies::Ready => continue,
                     Replies::Held(held) => {
                         state.held = true;
+                        state.more = at < input.len();
                         worker.hold(held, self);
                         return at;
                     }
