@@ -63,6 +63,8 @@ struct State {
     no_room: bool,
     /// There may be a whole command in `input`.
     more: bool,
+    /// The socket has something to read, which waits until the connection is not held up any more.
+    read_when_resumed: bool,
     /// The client will send nothing more.
     end_of_input: bool,
     /// Close once all replies are written.
@@ -105,6 +107,7 @@ impl Connection {
             waits_for_sync: false,
             no_room: false,
             more: false,
+            read_when_resumed: false,
             end_of_input: false,
             closing: false,
             closed: false,
@@ -199,9 +202,10 @@ impl Connection {
         }
         // What waits for a commit or for room is sure to go on without the client's doing; what waits for the client to
         // read its replies may not, if the client first wants to send all of a pipeline.
-        let may_read = !state.held && !state.no_room && !state.end_of_input && !state.closing;
-        if may_read && !worker.stopping() {
+        let goes_on_by_itself = state.held || state.no_room || state.waits_for_sync;
+        if !state.end_of_input && !state.closing && !worker.stopping() {
             match self.socket.poll_read_ready(cx) {
+                Poll::Ready(Ok(())) if goes_on_by_itself => state.read_when_resumed = true,
                 Poll::Ready(Ok(())) => return Poll::Ready(Ready::Read),
                 Poll::Ready(Err(_)) => return Poll::Ready(Ready::Closed),
                 Poll::Pending => {}
@@ -415,7 +419,8 @@ impl State {
 
     /// Wakes the connection's task if there is something for it to do but wait for input.
     fn wake_if_due(&mut self) {
-        if self.more || self.closed || self.closing || self.end_of_input || !self.out.is_empty() {
+        let read = std::mem::take(&mut self.read_when_resumed);
+        if read || self.more || self.closed || self.closing || self.end_of_input || !self.out.is_empty() {
             self.wake();
         }
     }
