@@ -115,7 +115,7 @@ impl Writer {
     pub fn begin_rewrite(&self) -> Result<Rewrite, RewriteError> {
         let place = self.place.as_ref().ok_or(RewriteError::NoLog)?;
         let (live, cut, rewrites) = {
-            let log = self.log.lock();
+            let log = self.token();
             let aof = log.aof.as_ref().ok_or(RewriteError::Closed)?;
             let healing = self.poisoned().is_some();
             let reader = LogReader::resume(Arc::clone(aof.file()), aof.chain(), aof.end(), aof.end());
@@ -236,7 +236,7 @@ impl Writer {
     /// Puts the new log in the place of the old one, with the writers waiting.
     fn finish(&self, rewrite: &mut Rewrite) -> Result<(), RewriteError> {
         let place = self.place.as_ref().ok_or(RewriteError::NoLog)?;
-        let mut log = self.log.lock();
+        let mut log = self.token();
         let live_end = log.aof.as_ref().ok_or(RewriteError::Closed)?.end();
         if rewrite.live.is_some() {
             if self.poisoned().is_some() {

@@ -127,8 +127,10 @@ pub(super) struct Open {
     pending: Pending,
     /// An emptied group, to save its allocations.
     spare: Option<Group>,
-    /// Workers with something waiting, a bit each.
+    /// Workers that wait for the open group, or for room in the next, a bit each.
     waiting: WorkerSet,
+    /// Workers that wait for the group under way.
+    waiting_for_sealed: WorkerSet,
     /// Why no write is taken, after a failed sync or undo.
     pub(super) poisoned: Option<Arc<str>>,
 }
@@ -242,6 +244,7 @@ impl Writer {
                 pending: Pending::default(),
                 spare: Some(Group::default()),
                 waiting: WorkerSet::default(),
+                waiting_for_sealed: WorkerSet::default(),
                 poisoned: None,
             }),
             log: Mutex::new(Log { aof, garbage: Vec::new() }),
@@ -303,6 +306,13 @@ impl Writer {
             return Err(NotNow::NoRoom);
         }
         Ok(WriteBatch { writer: self, open, worker })
+    }
+
+    // ---- the commit token -------------------------------------------------------------------------------------------
+
+    /// Takes the commit token, for something other than committing the open group.
+    pub(super) fn token(&self) -> Token<'_> {
+        Token { writer: self, log: Some(self.log.lock()) }
     }
 
     // ---- commit ----------------------------------------------------------------------------------------------------
@@ -394,6 +404,7 @@ impl Writer {
         let next = open.spare.take().unwrap_or_default();
         let group = Arc::new(std::mem::replace(&mut open.group, next));
         open.pending.seal(Arc::clone(&group));
+        open.waiting_for_sealed = std::mem::take(&mut open.waiting);
         Some(group)
     }
 
@@ -512,7 +523,11 @@ impl Writer {
 
     fn wake_waiting(&self, mut open: MutexGuard<'_, Open>, by: Option<usize>) {
         self.counters.pending_bytes.store(open.group.rope.len() as u64, Ordering::Relaxed);
-        let waiting = std::mem::take(&mut open.waiting);
+        let mut waiting = std::mem::take(&mut open.waiting_for_sealed);
+        if open.group.is_empty() {
+            // It failed with the other: nobody will commit it.
+            waiting.insert_all(std::mem::take(&mut open.waiting));
+        }
         drop(open);
         for worker in waiting.iter().filter(|w| Some(*w) != by) {
             (self.wakes[worker])();
@@ -622,7 +637,7 @@ impl Writer {
     /// Fails what is open and takes no more writes.
     fn poison(&self, reason: &Arc<str>) {
         // With the token: no group is between its write and its publication.
-        let log = self.log.lock();
+        let log = self.token();
         let mut open = self.open.lock();
         poison(&mut open, reason);
         let failed = std::mem::take(&mut open.group);
@@ -643,7 +658,7 @@ impl Writer {
 
     /// States a completed sync in the log by an empty batch, if no batch has done it.
     pub(super) fn state_sync(&self) {
-        let mut log = self.log.lock();
+        let mut log = self.token();
         if self.open.lock().poisoned.is_some() || self.policy() == FsyncPolicy::None {
             return;
         }
@@ -661,7 +676,7 @@ impl Writer {
     /// The last bytes may not be durable, or a sync had failed before.
     pub fn close(&self) -> Result<(), WriteFailure> {
         while self.commit_next() {}
-        let mut log = self.log.lock();
+        let mut log = self.token();
         let poisoned = self.open.lock().poisoned.clone();
         let Some(aof) = log.aof.take() else { return Ok(()) };
         if let Some(reason) = poisoned {
@@ -691,6 +706,34 @@ impl Writer {
             last_write_failed: self.counters.last_write_failed.load(Ordering::Relaxed),
             write_failures: self.counters.write_failures.load(Ordering::Relaxed),
             poisoned: self.open.lock().poisoned.clone(),
+        }
+    }
+}
+
+/// The commit token. Who wanted it meanwhile to commit, and did not get it, has left that to its holder.
+pub(super) struct Token<'w> {
+    writer: &'w Writer,
+    log: Option<MutexGuard<'w, Log>>,
+}
+
+impl std::ops::Deref for Token<'_> {
+    type Target = Log;
+    fn deref(&self) -> &Log {
+        self.log.as_ref().expect("held until it is dropped")
+    }
+}
+
+impl std::ops::DerefMut for Token<'_> {
+    fn deref_mut(&mut self) -> &mut Log {
+        self.log.as_mut().expect("held until it is dropped")
+    }
+}
+
+impl Drop for Token<'_> {
+    fn drop(&mut self) {
+        drop(self.log.take());
+        if self.writer.commit_wanted.load(Ordering::SeqCst) {
+            self.writer.log_signal.raise();
         }
     }
 }
@@ -807,9 +850,10 @@ impl WriteBatch<'_> {
     /// Ends the batch. The ticket tells when the newest group that it could have seen is committed; `None`: that is
     /// so already.
     pub fn finish(mut self) -> Option<Ticket> {
-        let Open { group, pending, waiting, .. } = &mut *self.open;
+        let Open { group, pending, waiting, waiting_for_sealed, .. } = &mut *self.open;
         self.writer.counters.pending_bytes.store(group.rope.len() as u64, Ordering::Relaxed);
-        let newest = if group.is_empty() { &pending.sealed()?.outcome } else { &group.outcome };
+        let (newest, waiting) =
+            if group.is_empty() { (&pending.sealed()?.outcome, waiting_for_sealed) } else { (&group.outcome, waiting) };
         waiting.insert(self.worker);
         Some(Ticket(Arc::clone(newest)))
     }
@@ -836,6 +880,12 @@ impl WorkerSet {
 
     fn insert(&mut self, worker: usize) {
         self.0[worker / 64] |= 1 << (worker % 64);
+    }
+
+    fn insert_all(&mut self, others: Self) {
+        for (word, other) in self.0.iter_mut().zip(others.0) {
+            *word |= other;
+        }
     }
 
     fn iter(self) -> impl Iterator<Item = usize> {
