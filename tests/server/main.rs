@@ -11,5 +11,7 @@
 mod helpers;
 
 mod contract;
+mod durability;
 mod malformed;
+mod recovery;
 mod startup;
