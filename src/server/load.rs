@@ -67,14 +67,26 @@ fn open(disk: &dyn Disk, name: &Path, path: &Path, keyspace: &Keyspace) -> Resul
         tracing::info!("no log yet; a new one begins in {}", path.display());
         return Aof::create(disk, name, new_salt()).map_err(unavailable("cannot make a new log"));
     };
+    let began = Instant::now();
     let found = replay_file(&file, path, keyspace)?;
+    let loaded = || loaded(keyspace, &found, began);
+    let path_shown = path.display();
     match &found.verdict {
+        Verdict::New if found.file_len > 0 => {
+            tracing::info!("{path_shown} holds only zero bytes, {} of them; a new log begins in it", found.file_len);
+            return Aof::create(disk, name, new_salt()).map_err(unavailable("cannot make a new log"));
+        }
         Verdict::New => return Aof::create(disk, name, new_salt()).map_err(unavailable("cannot make a new log")),
         Verdict::Damaged { .. } => return Err(damaged(path, &found)),
         Verdict::Clean if found.file_len > found.end.0 => {
             file.set_len(found.end.0).map_err(unavailable("cannot cut off reserved space"))?;
+            let reserved = found.file_len - found.end.0;
+            tracing::info!("{path_shown}: {}; {reserved} bytes of reserved space behind it were cut off", loaded());
         }
-        Verdict::Clean => {}
+        Verdict::Clean if found.chain.is_none() => {
+            tracing::info!("{path_shown}: {}; checksums begin at byte {}", loaded(), found.end);
+        }
+        Verdict::Clean => tracing::info!("{path_shown}: {}", loaded()),
         Verdict::Torn(flaw) => {
             let cut = cut_tail(disk, name, &*file, found.end).map_err(unavailable(
                 "its torn tail cannot be cut off, since what is cut cannot be kept; nothing was changed",
@@ -84,11 +96,11 @@ fn open(disk: &dyn Disk, name: &Path, path: &Path, keyspace: &Keyspace) -> Resul
                 |copy| format!("it is kept in {}", path.with_file_name(copy).display()),
             );
             tracing::warn!(
-                "{}: the batch at byte {} was not completely written before the last stop ({flaw}); {} bytes were cut \
-                 off and {kept}",
-                path.display(),
+                "{path_shown}: the batch at byte {} was not completely written before the last stop ({flaw}), the usual \
+                 trace of a crash; {} bytes were cut off and {kept}; {}",
                 found.end,
-                cut.bytes
+                cut.bytes,
+                loaded()
             );
         }
     }
@@ -129,19 +141,22 @@ fn replay_file(file: &Arc<dyn DiskFile>, path: &Path, keyspace: &Keyspace) -> Re
             Failure::new(Status::Damaged, error)
         }
     })?;
-    let seconds = began.elapsed().as_secs_f64();
-    if !matches!(found.verdict, Verdict::New | Verdict::Damaged { .. }) {
-        tracing::info!(
-            "loaded {}: {} keys from {} commands in {} {}, {} bytes, in {seconds:.3} s",
-            path.display(),
-            keyspace.len(),
-            found.records,
-            found.batches,
-            if found.chain.is_some() { "checksummed batches" } else { "blocks without checksums" },
-            found.end,
-        );
-    }
     Ok(found)
+}
+
+/// What came out of the log, as a clause.
+fn loaded(keyspace: &Keyspace, found: &Recovery, began: Instant) -> String {
+    let blocks = match found.chain {
+        Some(_) => format!("{} checksummed batches", found.batches),
+        None => "a plain log without checksums".to_owned(),
+    };
+    format!(
+        "loaded {} keys from {} commands in {blocks}, {} bytes, in {:.3} s",
+        keyspace.len(),
+        found.records,
+        found.end,
+        began.elapsed().as_secs_f64()
+    )
 }
 
 fn damaged(path: &Path, found: &Recovery) -> Failure {
