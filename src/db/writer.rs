@@ -597,7 +597,7 @@ impl Writer {
             let mut sync = self.sync.lock();
             while self.policy() == FsyncPolicy::Always && token.is_none() {
                 drop(sync);
-                token = Some(self.log.lock());
+                token = Some(self.token());
                 sync = self.sync.lock();
             }
             sync.requested = false;
