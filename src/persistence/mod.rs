@@ -16,6 +16,8 @@ pub mod format;
 pub mod reader;
 pub mod replay;
 
+pub use self::disk::lock_is_held;
+
 use std::fmt;
 use std::ops::{Add, Sub};
 

@@ -18,6 +18,9 @@ use crate::protocol::decode::{Args, ProtocolError, RequestDecoder, Span};
 /// How much is read at once: large enough that the calls do not count, small enough to stay in the cache.
 const BLOCK_BYTES: usize = 1 << 20;
 
+/// What Redis's snapshots begin with.
+pub const RDB_MAGIC: &[u8] = b"REDIS";
+
 /// A command in a batch: which of the batch's arguments are its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record {
@@ -36,6 +39,8 @@ pub struct Batch<'a> {
     pub end: LogOffset,
     /// The annotations in it, in order, without the commit line.
     pub annotations: &'a [Annotation],
+    /// Its `#TS` lines: unix seconds, and where each stands relative to the batch's buffer.
+    times: &'a [(u32, i64)],
     /// Whether a commit line vouches for it; `false` in a plain Redis log.
     pub checksummed: bool,
     buffer: &'a [u8],
@@ -63,6 +68,13 @@ impl<'a> Batch<'a> {
             let spans = &args[r.first_arg as usize..r.end_arg as usize];
             (base + u64::from(r.start), Args::new(buffer, spans))
         })
+    }
+
+    /// The `#TS` lines in order: where each stands, and its unix seconds. In a batch with a checksum such a line tells
+    /// of the whole batch; in a plain log, of what follows it.
+    pub fn times(&self) -> impl Iterator<Item = (LogOffset, i64)> + use<'a> {
+        let base = self.base;
+        self.times.iter().map(move |&(at, seconds)| (base + u64::from(at), seconds))
     }
 
     /// The batch's bytes as they stand in the file, without the commit line.
@@ -94,6 +106,9 @@ pub enum Flaw {
     /// A commit line in a log without a header.
     #[error("it has a commit line, but no valid header stands before it")]
     NoHeader,
+    /// A snapshot, or a log that begins with one.
+    #[error("it is an RDB snapshot, or begins with one, which kvred cannot read")]
+    Rdb,
     /// A `#SYNCED` that speaks of bytes that were not there when it was written.
     #[error("its #SYNCED line states an offset beyond its own start")]
     SyncedBeyond,
@@ -145,6 +160,7 @@ pub struct LogReader {
     args: Vec<Span>,
     records: Vec<Record>,
     annotations: Vec<Annotation>,
+    times: Vec<(u32, i64)>,
     /// The records and arguments before an open `MULTI`, and where that stands; plain logs only.
     multi: Option<Multi>,
 }
@@ -178,8 +194,18 @@ impl LogReader {
             args: Vec::new(),
             records: Vec::new(),
             annotations: Vec::new(),
+            times: Vec::new(),
             multi: None,
         }
+    }
+
+    /// Goes back to the beginning of the batch under way and forgets what was read of it: after anything but a batch,
+    /// the next call then looks again. For one who reads a log that grows meanwhile.
+    pub fn rewind(&mut self) {
+        self.base = self.offset(self.batch_start);
+        self.buffer.clear();
+        (self.batch_start, self.next, self.at_end, self.multi) = (0, 0, false, None);
+        self.decoder.restart();
     }
 
     /// The chain as of the last batch handed out; `None` in a plain log.
@@ -199,7 +225,8 @@ impl LogReader {
         self.base + at as u64
     }
 
-    /// The next batch, or what stands in its place. After anything but a batch, it is called no more.
+    /// The next batch, or what stands in its place. After anything but a batch, it is called no more, unless
+    /// [`LogReader::rewind`] was called before.
     ///
     /// # Errors
     /// The file could not be read.
@@ -207,6 +234,7 @@ impl LogReader {
         self.args.clear();
         self.records.clear();
         self.annotations.clear();
+        self.times.clear();
         self.batch_start = self.next;
         loop {
             let Some(&first) = self.buffer.get(self.next) else {
@@ -215,6 +243,9 @@ impl LogReader {
                 }
                 if let Some(plain) = self.plain_batch() {
                     return Ok(self.batch(plain, false));
+                }
+                if self.too_long() {
+                    return Ok(self.flawed(Flaw::Length));
                 }
                 self.fill()?;
                 continue;
@@ -284,12 +315,18 @@ impl LogReader {
             start: self.offset(start),
             end: self.offset(end),
             annotations: &self.annotations,
+            times: &self.times,
             checksummed,
             buffer: &self.buffer,
             base: self.base,
             args: &self.args[..args],
             records: &self.records[..records],
         })
+    }
+
+    /// Whether more of the batch under way has been read than any batch may hold.
+    fn too_long(&self) -> bool {
+        self.buffer.len() - self.batch_start > MAX_BATCH_BYTES + BLOCK_BYTES
     }
 
     fn flawed(&self, flaw: Flaw) -> Event<'static> {
@@ -319,10 +356,14 @@ impl LogReader {
                 Step::Continue
             }
             Ok(None) => {
-                if self.buffer.len() - self.batch_start > MAX_BATCH_BYTES + BLOCK_BYTES {
-                    return Step::Flawed(Flaw::Length);
+                if self.too_long() {
+                    Step::Flawed(Flaw::Length)
+                } else {
+                    Step::Incomplete
                 }
-                Step::Incomplete
+            }
+            Err(_) if self.offset(self.next) == LogOffset(0) && self.buffer.starts_with(RDB_MAGIC) => {
+                Step::Flawed(Flaw::Rdb)
             }
             Err(e) => Step::Flawed(Flaw::NotResp(e)),
         }
@@ -383,6 +424,9 @@ impl LogReader {
                 if self.kind == Kind::Unknown {
                     self.kind = Kind::Plain;
                 }
+                if let Annotation::Timestamp(seconds) = other {
+                    self.times.push((self.next as u32, seconds));
+                }
                 self.annotations.push(other);
                 self.next = end;
                 Step::Continue
@@ -415,6 +459,9 @@ impl LogReader {
             }
             for record in &mut self.records {
                 record.start -= shift;
+            }
+            for (at, _) in &mut self.times {
+                *at -= shift;
             }
             if let Some(multi) = &mut self.multi {
                 multi.start -= dropped;

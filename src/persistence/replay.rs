@@ -129,54 +129,113 @@ pub fn replay(
     mut progress: impl FnMut(LogOffset),
     mut apply: impl FnMut(&Batch<'_>) -> Result<(), RefusedRecord>,
 ) -> Result<Recovery, ReplayError> {
-    let mut found = Recovery {
-        verdict: Verdict::Clean,
-        end: LogOffset(0),
-        file_len: file.len()?,
-        durable: LogOffset(0),
-        chain: None,
-        records: 0,
-        batches: 0,
-        rewrites: 0,
-        no_sync: false,
-    };
-    let mut reader = LogReader::new(Arc::clone(file));
+    let mut replay = Replay::new(Arc::clone(file))?;
     loop {
-        match reader.next()? {
+        let records = replay.found.records;
+        let Some(batch) = replay.next()? else { break };
+        apply(&batch).map_err(|refused| ReplayError::Refused {
+            at: batch.records().nth(refused.index).map_or(batch.start, |(at, _)| at),
+            number: records + refused.index as u64 + 1,
+            reason: refused.reason,
+        })?;
+        progress(batch.end);
+    }
+    Ok(replay.finish()?)
+}
+
+/// A replay step by step, for who does not want all of it; [`replay`] is made of it.
+pub struct Replay {
+    file: Arc<dyn DiskFile>,
+    reader: LogReader,
+    found: Recovery,
+    flaw: Option<(Flaw, LogOffset)>,
+}
+
+impl Replay {
+    /// At the beginning of `file`.
+    ///
+    /// # Errors
+    /// The file's length cannot be told.
+    pub fn new(file: Arc<dyn DiskFile>) -> io::Result<Self> {
+        let found = Recovery {
+            verdict: Verdict::Clean,
+            end: LogOffset(0),
+            file_len: file.len()?,
+            durable: LogOffset(0),
+            chain: None,
+            records: 0,
+            batches: 0,
+            rewrites: 0,
+            no_sync: false,
+        };
+        Ok(Self { reader: LogReader::new(Arc::clone(&file)), file, found, flaw: None })
+    }
+
+    /// The next sound batch; `None` at the end of the sound part, after which it is called no more unless
+    /// [`Replay::retry`] was called before.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn next(&mut self) -> io::Result<Option<Batch<'_>>> {
+        let found = &mut self.found;
+        match self.reader.next()? {
             Event::Batch(batch) => {
-                apply(&batch).map_err(|refused| ReplayError::Refused {
-                    at: batch.records().nth(refused.index).map_or(batch.start, |(at, _)| at),
-                    number: found.records + refused.index as u64 + 1,
-                    reason: refused.reason,
-                })?;
                 found.records += batch.len() as u64;
                 found.batches += 1;
                 found.note(batch.annotations);
                 found.end = batch.end;
-                progress(batch.end);
+                return Ok(Some(batch));
             }
-            Event::End => {
-                // Behind the last batch there may be a header without a batch.
-                found.end = reader.position();
-                break;
-            }
-            Event::Zeros(at) => {
-                found.end = at;
-                break;
-            }
+            Event::Zeros(at) => found.end = at,
             Event::Flawed { at, seen_at, flaw } => {
                 found.end = at;
-                found.chain = reader.chain();
-                found.verdict = found.judge(file, flaw, seen_at)?;
-                return Ok(found);
+                self.flaw = Some((flaw, seen_at));
+                return Ok(None);
+            }
+            Event::End => {}
+        }
+        Ok(None)
+    }
+
+    /// What was found so far; its verdict is [`Verdict::Clean`] until [`Replay::finish`] gives one.
+    pub fn found(&self) -> &Recovery {
+        &self.found
+    }
+
+    /// The flaw at which the sound part ended, if it was one.
+    pub fn flaw(&self) -> Option<&Flaw> {
+        self.flaw.as_ref().map(|(flaw, _)| flaw)
+    }
+
+    /// Makes ready to look again at what ended the sound part: the log may have grown, or been repaired.
+    pub fn retry(&mut self) {
+        self.flaw = None;
+        self.reader.rewind();
+    }
+
+    /// Says what the log is, once [`Replay::next`] has returned `None`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn finish(mut self) -> io::Result<Recovery> {
+        self.judge()?;
+        Ok(self.found)
+    }
+
+    fn judge(&mut self) -> io::Result<()> {
+        let found = &mut self.found;
+        found.chain = self.reader.chain();
+        if let Some((flaw, seen_at)) = self.flaw.take() {
+            found.verdict = found.judge(&self.file, flaw, seen_at)?;
+        } else {
+            // Behind the last batch there may be a header without a batch.
+            found.end = found.end.max(self.reader.position());
+            if found.end == LogOffset(0) {
+                found.verdict = Verdict::New;
             }
         }
+        Ok(())
     }
-    found.chain = reader.chain();
-    if found.end == LogOffset(0) {
-        found.verdict = Verdict::New;
-    }
-    Ok(found)
 }
 
 impl Recovery {
@@ -420,7 +479,11 @@ pub fn cut_tail(disk: &dyn Disk, log: &Path, file: &dyn DiskFile, end: LogOffset
     Ok(Cut { bytes: file_len - end.0, kept_in })
 }
 
-fn len_without_trailing_zeros(file: &dyn DiskFile, from: LogOffset, file_len: u64) -> io::Result<LogOffset> {
+/// Where a file ends from `from` on, less the zero bytes at its end.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn len_without_trailing_zeros(file: &dyn DiskFile, from: LogOffset, file_len: u64) -> io::Result<LogOffset> {
     let mut block = vec![0; BLOCK_BYTES];
     let mut end = file_len;
     while end > from.0 {
@@ -434,8 +497,17 @@ fn len_without_trailing_zeros(file: &dyn DiskFile, from: LogOffset, file_len: u6
     Ok(from)
 }
 
-/// Copies the bytes `from..to` into a file of their own, unless one has them already.
-fn keep_copy(disk: &dyn Disk, log: &Path, file: &dyn DiskFile, from: LogOffset, to: LogOffset) -> io::Result<PathBuf> {
+/// Copies the bytes `from..to` of a log into `<log>.cut-<from>` and syncs it, unless such a copy is there already.
+///
+/// # Errors
+/// The copy cannot be written.
+pub fn keep_copy(
+    disk: &dyn Disk,
+    log: &Path,
+    file: &dyn DiskFile,
+    from: LogOffset,
+    to: LogOffset,
+) -> io::Result<PathBuf> {
     for n in 0u32.. {
         let mut name = log.as_os_str().to_owned();
         name.push(format!(".cut-{from}"));
