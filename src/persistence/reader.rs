@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::LogOffset;
 use super::disk::{DiskFile, read_full_at};
-use super::format::{Annotation, COMMIT_LINE_BYTES, Chain, MAX_ANNOTATION_BYTES, MAX_BATCH_BYTES};
+use super::format::{Annotation, COMMIT_LINE_BYTES, Chain, HEADER_NAME, MAX_ANNOTATION_BYTES, MAX_BATCH_BYTES};
 use crate::protocol::decode::{Args, ProtocolError, RequestDecoder, Span};
 
 /// How much is read at once: large enough that the calls do not count, small enough to stay in the cache.
@@ -106,6 +106,9 @@ pub enum Flaw {
     /// A commit line in a log without a header.
     #[error("it has a commit line, but no valid header stands before it")]
     NoHeader,
+    /// A line that begins as a header does.
+    #[error("its header line is damaged, or of another version of kvred")]
+    Header,
     /// A snapshot, or a log that begins with one.
     #[error("it is an RDB snapshot, or begins with one, which kvred cannot read")]
     Rdb,
@@ -338,13 +341,13 @@ impl LogReader {
         let first_arg = self.args.len();
         match self.decoder.decode(&mut self.buffer, self.next, &mut self.args) {
             Ok(Some(end)) => {
+                if first_arg == self.args.len() {
+                    return Step::Flawed(Flaw::NotResp(ProtocolError::ArrayLen));
+                }
                 let start = self.next;
                 self.next = end;
                 if self.kind == Kind::Unknown {
                     self.kind = Kind::Plain;
-                }
-                if first_arg == self.args.len() {
-                    return Step::Flawed(Flaw::NotResp(ProtocolError::ArrayLen));
                 }
                 let record =
                     Record { start: start as u32, first_arg: first_arg as u32, end_arg: self.args.len() as u32 };
@@ -420,6 +423,11 @@ impl LogReader {
                 Step::Batch { end, checksummed: true }
             }
             (Annotation::Commit { .. }, Kind::Unknown | Kind::Plain) => Step::Flawed(Flaw::NoHeader),
+            (Annotation::Unknown, Kind::Unknown | Kind::Plain)
+                if self.buffer[self.next..end].starts_with(HEADER_NAME) =>
+            {
+                Step::Flawed(Flaw::Header)
+            }
             (other, _) => {
                 if self.kind == Kind::Unknown {
                     self.kind = Kind::Plain;
