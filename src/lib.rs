@@ -14,3 +14,5 @@ pub mod db;
 pub mod command;
 
 pub mod server;
+
+pub mod aof;

@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Serve(args) => kvred::server::serve(&args),
+        Command::Aof(args) => kvred::aof::run(&args.command),
     };
     match result {
         Ok(status) => status.into(),
