@@ -14,10 +14,11 @@ use crate::db::state::Keyspace;
 use crate::db::writer::LogPlace;
 use crate::exit::{Failure, OrExit, Status};
 use crate::persistence::LogOffset;
-use crate::persistence::aof::{Aof, remove_leftover, temporary_name};
+use crate::persistence::aof::{Aof, temporary_name};
 use crate::persistence::disk::{Disk, DiskFile, LogLock, RealDisk, lock_path};
 use crate::persistence::format::Salt;
-use crate::persistence::replay::{Recovery, ReplayError, Verdict, cut_tail, replay, write_again};
+use crate::persistence::recover::{RecoverError, Recovered, recover};
+use crate::persistence::replay::{Recovery, ReplayError, Verdict, replay};
 
 /// How often the progress bar moves.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -53,55 +54,53 @@ pub fn load(config: &Config, keyspace: &Keyspace) -> Result<Loaded, Failure> {
 }
 
 fn open(disk: &dyn Disk, name: &Path, path: &Path, keyspace: &Keyspace) -> Result<Aof, Failure> {
-    let unavailable = |doing: &str| Status::Unavailable.context_of(format!("{}: {doing}", path.display()));
-    let temporary = temporary_name(name);
-    if remove_leftover(disk, &temporary).map_err(unavailable("cannot remove an unfinished rewrite"))? {
-        tracing::info!("removed {}, which an interrupted rewrite had left", temporary.display());
-    }
-    let file = match disk.open(name, true) {
-        Ok(file) => Some(file),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-        Err(e) => return Err(unavailable("cannot open the log")(e)),
-    };
-    let Some(file) = file else {
-        tracing::info!("no log yet; a new one begins in {}", path.display());
-        return Aof::create(disk, name, new_salt()).map_err(unavailable("cannot make a new log"));
-    };
-    let found = replay_file(&file, path, keyspace)?;
-    match &found.verdict {
-        Verdict::New => return Aof::create(disk, name, new_salt()).map_err(unavailable("cannot make a new log")),
-        Verdict::Damaged { .. } => return Err(damaged(path, &found)),
-        Verdict::Clean if found.file_len > found.end.0 => {
-            file.set_len(found.end.0).map_err(unavailable("cannot cut off reserved space"))?;
+    let recovered = recover(disk, name, new_salt, |file| replay_file(file, path, keyspace));
+    let recovered = recovered.map_err(|e| match e {
+        RecoverError::Io { doing, error } => {
+            Status::Unavailable.context_of(format!("{}: {doing}", path.display()))(error)
         }
-        Verdict::Clean => {}
-        Verdict::Torn(flaw) => {
-            let cut = cut_tail(disk, name, &*file, found.end).map_err(unavailable(
-                "its torn tail cannot be cut off, since what is cut cannot be kept; nothing was changed",
-            ))?;
-            let kept = cut.kept_in.map_or_else(
+        RecoverError::Replay(ReplayError::Io(e)) => {
+            Status::Unavailable.context_of(format!("cannot read {}", path.display()))(e)
+        }
+        RecoverError::Replay(refused @ ReplayError::Refused { .. }) => {
+            let error = anyhow::Error::from(refused).context(format!(
+                "{} cannot be loaded; see `kvred aof check {}`",
+                path.display(),
+                path.display()
+            ));
+            Failure::new(Status::Damaged, error)
+        }
+        RecoverError::Damaged(found) => damaged(path, &found),
+    })?;
+    tell(&recovered, name, path);
+    Ok(recovered.aof)
+}
+
+/// Says what was found and done, but for how the loading went.
+fn tell(recovered: &Recovered, name: &Path, path: &Path) {
+    if recovered.leftover_removed {
+        tracing::info!("removed {}, which an interrupted rewrite had left", temporary_name(name).display());
+    }
+    match &recovered.found {
+        None => tracing::info!("no log yet; a new one begins in {}", path.display()),
+        Some(Recovery { verdict: Verdict::Torn(flaw), end, .. }) => {
+            let cut = recovered.cut.as_ref().expect("a torn log is cut");
+            let kept = cut.kept_in.as_ref().map_or_else(
                 || "it was only zeros".to_owned(),
                 |copy| format!("it is kept in {}", path.with_file_name(copy).display()),
             );
             tracing::warn!(
-                "{}: the batch at byte {} was not completely written before the last stop ({flaw}); {} bytes were cut \
-                 off and {kept}",
+                "{}: the batch at byte {end} was not completely written before the last stop ({flaw}); {} bytes were \
+                 cut off and {kept}",
                 path.display(),
-                found.end,
                 cut.bytes
             );
         }
-    }
-    // What a client will read has to be durable, even if a sync had failed before the last stop.
-    let from = found.durable.min(found.end);
-    write_again(&*file, from, found.end).map_err(unavailable("cannot make the log durable"))?;
-    match found.chain {
-        Some(chain) => Ok(Aof::continue_chain(file, chain, found.end).with_rewrites(found.rewrites)),
-        None => Aof::begin_chain(file, found.end, new_salt()).map_err(unavailable("cannot append to the log")),
+        Some(_) => {}
     }
 }
 
-fn replay_file(file: &Arc<dyn DiskFile>, path: &Path, keyspace: &Keyspace) -> Result<Recovery, Failure> {
+fn replay_file(file: &Arc<dyn DiskFile>, path: &Path, keyspace: &Keyspace) -> Result<Recovery, ReplayError> {
     let began = Instant::now();
     let bar = progress_bar(file.len().unwrap_or(0));
     let mut last_shown = began;
@@ -118,17 +117,7 @@ fn replay_file(file: &Arc<dyn DiskFile>, path: &Path, keyspace: &Keyspace) -> Re
         result
     });
     bar.finish_and_clear();
-    let found = result.map_err(|e| match e {
-        ReplayError::Io(e) => Status::Unavailable.context_of(format!("cannot read {}", path.display()))(e),
-        refused @ ReplayError::Refused { .. } => {
-            let error = anyhow::Error::from(refused).context(format!(
-                "{} cannot be loaded; see `kvred aof check {}`",
-                path.display(),
-                path.display()
-            ));
-            Failure::new(Status::Damaged, error)
-        }
-    })?;
+    let found = result?;
     let seconds = began.elapsed().as_secs_f64();
     if !matches!(found.verdict, Verdict::New | Verdict::Damaged { .. }) {
         tracing::info!(
