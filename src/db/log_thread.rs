@@ -26,6 +26,10 @@ const REWRITE_REST: u32 = 1;
 const HEAL_PAUSE: Duration = Duration::from_secs(1);
 const HEAL_PAUSE_MAX: Duration = Duration::from_secs(60);
 
+/// The first pause before a rewrite starts by itself again after one that came to nothing, and the longest.
+const AUTO_PAUSE: Duration = Duration::from_secs(60);
+const AUTO_PAUSE_MAX: Duration = Duration::from_secs(3600);
+
 /// The running threads; [`LogThreads::stop`] ends them.
 #[derive(Debug)]
 pub struct LogThreads {
@@ -115,6 +119,11 @@ fn rewrite_when_asked(writer: &Writer, stopping: &AtomicBool) {
         while !stopped() && (writer.take_rewrite_request() || writer.poisoned().is_some()) {
             let healing = writer.poisoned().is_some();
             match rewrite(writer, stopping) {
+                // After the rename the directory could not be synced: the next new file may have more luck.
+                Ok(()) if writer.poisoned().is_some() => {
+                    writer.rewrite_signal.wait_for(pause);
+                    pause = (pause * 2).min(HEAL_PAUSE_MAX);
+                }
                 Ok(()) => pause = HEAL_PAUSE,
                 Err(e) => {
                     if healing && !stopped() {
@@ -145,7 +154,7 @@ fn rewrite(writer: &Writer, stopping: &AtomicBool) -> Result<(), RewriteError> {
         result.map(|()| rewrite)
     });
     let took = writer.clock().monotonic().saturating_sub(began);
-    writer.report_rewrite(|report| report.end(took, result.as_ref().err().map(ToString::to_string)));
+    writer.report_rewrite(|report| report.end(began, took, result.as_ref().err().map(ToString::to_string)));
     let rewrite = result?;
     tracing::info!(
         "the append-only file was rewritten: {before} bytes became {}, {} keys, in {:.3} s",
@@ -178,8 +187,17 @@ impl RewriteReport {
         self.running_since = Some(now);
     }
 
-    fn end(&mut self, took: Duration, error: Option<String>) {
+    /// Whether one may start that nobody asked for: one that came to nothing has filled the disk for a while, perhaps,
+    /// so the next is put off, for longer each time.
+    pub fn may_start_by_itself(&self, now: Duration) -> bool {
+        let pause = AUTO_PAUSE.saturating_mul(1 << self.failed_in_a_row.saturating_sub(1).min(6)).min(AUTO_PAUSE_MAX);
+        self.failed_in_a_row == 0 || self.ended.is_none_or(|ended| now >= ended + pause)
+    }
+
+    fn end(&mut self, began: Duration, took: Duration, error: Option<String>) {
         self.running_since = None;
+        self.ended = Some(began + took);
+        self.failed_in_a_row = if error.is_some() { self.failed_in_a_row.saturating_add(1) } else { 0 };
         self.finished += u64::from(error.is_none());
         self.last_took = Some(took);
         self.last_error = error;

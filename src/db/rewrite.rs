@@ -140,6 +140,7 @@ impl Writer {
             ((!healing).then_some(reader), aof.end(), aof.rewrites())
         };
         let new = Aof::create_temporary(&*place.disk, &temporary_name(&place.name), (place.salt)())
+            .inspect_err(|_| self.drop_rewrite())
             .map_err(failed("cannot make the new log"))?
             .with_rewrites(rewrites);
         self.rewriting.store(true, Ordering::SeqCst);
@@ -297,6 +298,7 @@ impl Writer {
             sync.oldest_unsynced = None;
             sync.oldest_uncovered = None;
             sync.synced_group = sync.written_group;
+            sync.failed = None;
             sync.epoch += 1;
         }
         self.rewriting.store(false, Ordering::SeqCst);
@@ -410,4 +412,8 @@ pub struct RewriteReport {
     pub last_error: Option<String>,
     /// How many were finished.
     pub finished: u64,
+    /// How many in a row came to nothing.
+    pub failed_in_a_row: u32,
+    /// When the last ended, by the writer's monotonic clock.
+    pub ended: Option<Duration>,
 }

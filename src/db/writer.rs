@@ -41,6 +41,9 @@ const INLINE_ROUNDS: usize = 2;
 /// `everysec`: past this age of the oldest unsynced byte, writes wait for the sync.
 pub const MAX_UNSYNCED_AGE: Duration = Duration::from_secs(2);
 
+/// So long nothing more is logged about failing writes.
+const WRITE_FAILURE_QUIET: Duration = Duration::from_secs(10);
+
 /// Keys hashed and prefetched ahead while a group is published.
 const PUBLISH_WINDOW: usize = 16;
 
@@ -155,6 +158,8 @@ pub(super) struct SyncState {
     /// While a sync is running: when the oldest byte was written that it may not cover.
     pub(super) oldest_uncovered: Option<Duration>,
     running: bool,
+    /// A sync of this file has failed: what a later one says proves nothing.
+    pub(super) failed: Option<Arc<str>>,
     /// A sync is wanted now, whatever the policy.
     requested: bool,
     /// Groups written, and synced, since the start: positions that only grow, also across rewrites.
@@ -171,6 +176,10 @@ struct Counters {
     last_sync_micros: AtomicU64,
     write_failures: AtomicU64,
     last_write_failed: AtomicBool,
+    /// The log told that writes fail, and not yet that they work again.
+    failure_told: AtomicBool,
+    /// Until then (monotonic seconds) it does not tell again.
+    failures_quiet_until: AtomicU64,
     pending_bytes: AtomicU64,
     syncs: AtomicU64,
     groups: AtomicU64,
@@ -231,6 +240,7 @@ impl Writer {
             oldest_unsynced: None,
             oldest_uncovered: None,
             running: false,
+            failed: None,
             requested: false,
             written_group: 0,
             synced_group: 0,
@@ -276,7 +286,11 @@ impl Writer {
 
     /// Changes the policy; it holds from the next group on.
     pub fn set_policy(&self, policy: FsyncPolicy) {
+        let mut sync = self.sync.lock();
         self.policy.set(policy);
+        // What was written under the old policy: the new one might leave it unsynced for good.
+        sync.requested = true;
+        drop(sync);
         self.sync_changed.notify_all();
     }
 
@@ -411,14 +425,20 @@ impl Writer {
     fn write_group(&self, log: &mut Log, group: &Group) -> Result<(), Failure> {
         let Some(aof) = &mut log.aof else { return Ok(()) };
         let policy = self.policy();
+        if policy == FsyncPolicy::Always {
+            self.wait_for_running_sync()?;
+        }
         let published_end = aof.end();
         match aof.append(&group.rope, policy, self.clock.unix_time()) {
-            Ok(()) => self.counters.last_write_failed.store(false, Ordering::Relaxed),
-            Err(e) => {
-                self.counters.write_failures.fetch_add(1, Ordering::Relaxed);
-                if !self.counters.last_write_failed.swap(true, Ordering::Relaxed) {
-                    tracing::error!("the append-only file cannot be written: {e}; writes are refused until it can");
+            Ok(()) => {
+                self.counters.last_write_failed.store(false, Ordering::Relaxed);
+                if self.counters.failure_told.load(Ordering::Relaxed) {
+                    self.counters.failure_told.store(false, Ordering::Relaxed);
+                    tracing::info!("the append-only file can be written again");
                 }
+            }
+            Err(e) => {
+                self.note_write_failure(&e);
                 let reason = Arc::from(e.to_string());
                 return Err(match e {
                     AppendError::Undone(_) => Failure { reason, outcome_known: true, poisons: false },
@@ -448,6 +468,31 @@ impl Writer {
             self.sync_changed.notify_all();
         }
         Ok(())
+    }
+
+    /// `always`, after another policy: one sync at a time, since the kernel tells of a failed write-back only once.
+    fn wait_for_running_sync(&self) -> Result<(), Failure> {
+        let mut sync = self.sync.lock();
+        while sync.running {
+            self.sync_changed.wait(&mut sync);
+        }
+        match &sync.failed {
+            Some(reason) => Err(Failure { reason: Arc::clone(reason), outcome_known: true, poisons: true }),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts a failed write. On a full disk small writes may work and large ones not, so it is told now and then.
+    fn note_write_failure(&self, e: &AppendError) {
+        self.counters.write_failures.fetch_add(1, Ordering::Relaxed);
+        self.counters.last_write_failed.store(true, Ordering::Relaxed);
+        let now = self.clock.monotonic().as_secs();
+        let quiet_until = self.counters.failures_quiet_until.load(Ordering::Relaxed);
+        if !self.counters.failure_told.load(Ordering::Relaxed) && now >= quiet_until {
+            self.counters.failure_told.store(true, Ordering::Relaxed);
+            self.counters.failures_quiet_until.store(now + WRITE_FAILURE_QUIET.as_secs(), Ordering::Relaxed);
+            tracing::error!("the append-only file cannot be written: {e}; writes are refused until it can");
+        }
     }
 
     fn publish(&self, group: &Group, mut garbage: Vec<Garbage>) -> Vec<Garbage> {
@@ -546,8 +591,15 @@ impl Writer {
     /// # Errors
     /// The sync failed, now or before: no write is acknowledged any more.
     pub fn sync_now(&self) -> Result<(), WriteFailure> {
+        // Under `always` whoever commits syncs: see `wait_for_running_sync`.
+        let mut token = None;
         let (file, durable, written, group, epoch) = {
             let mut sync = self.sync.lock();
+            while self.policy() == FsyncPolicy::Always && token.is_none() {
+                drop(sync);
+                token = Some(self.log.lock());
+                sync = self.sync.lock();
+            }
             sync.requested = false;
             let Some(file) = sync.file.clone() else { return Ok(()) };
             if sync.oldest_unsynced.is_none() {
@@ -563,11 +615,13 @@ impl Writer {
         let uncovered = sync.oldest_uncovered.take();
         // A rewrite has put a synced file in this one's place: nothing depends on this one any more.
         let replaced = sync.epoch != epoch;
+        if replaced || result.is_ok() {
+            sync.oldest_unsynced = uncovered;
+        }
         let result = match result {
             Ok(()) => {
                 durable.raise(written);
                 if !replaced {
-                    sync.oldest_unsynced = uncovered;
                     sync.synced_group = sync.synced_group.max(group);
                 }
                 drop(sync);
@@ -576,8 +630,11 @@ impl Writer {
             }
             Err(_) if replaced => Ok(()),
             Err(e) => {
-                drop(sync);
                 let reason = sync_failure(&e);
+                sync.failed = Some(Arc::clone(&reason));
+                drop(sync);
+                self.sync_changed.notify_all();
+                drop(token);
                 self.poison(&reason);
                 Err(WriteFailure::Unknown(reason))
             }
@@ -662,11 +719,16 @@ impl Writer {
         if self.open.lock().poisoned.is_some() || self.policy() == FsyncPolicy::None {
             return;
         }
-        if let Some(aof) = log.aof.as_mut().filter(|a| a.sync_to_state())
-            && aof.append(&crate::protocol::rope::Rope::default(), self.policy(), self.clock.unix_time()).is_ok()
-        {
+        let Some(aof) = log.aof.as_mut().filter(|a| a.sync_to_state()) else { return };
+        match aof.append(&crate::protocol::rope::Rope::default(), self.policy(), self.clock.unix_time()) {
             // Not dirty: there is nothing in it that has to be durable.
-            self.sync.lock().written = aof.end();
+            Ok(()) => self.sync.lock().written = aof.end(),
+            // The next sync will be stated too.
+            Err(AppendError::Undone(_)) => {}
+            Err(e @ AppendError::Poisoned { .. }) => {
+                drop(log);
+                self.poison(&Arc::from(e.to_string()));
+            }
         }
     }
 
@@ -682,7 +744,8 @@ impl Writer {
         if let Some(reason) = poisoned {
             return Err(WriteFailure::Unknown(reason));
         }
-        aof.close(self.policy(), self.clock.unix_time()).map_err(|e| WriteFailure::Unknown(sync_failure(&e)))
+        aof.close(self.policy(), self.clock.unix_time())
+            .map_err(|e| WriteFailure::Unknown(format!("the last write or sync failed: {e}").into()))
     }
 
     /// Figures for `INFO`.

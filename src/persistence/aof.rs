@@ -262,8 +262,12 @@ impl Aof {
         let len = needed + RESERVE_BYTES - self.reserved_to;
         match self.file.reserve(self.reserved_to, len) {
             Ok(()) => self.reserved_to += len,
-            // The disk is full or cannot do it: the write itself will tell, and nothing depends on this.
-            Err(_) => self.reserve_works = false,
+            // The disk is full or cannot do it: the write itself will tell, and nothing depends on this. What it took
+            // before it failed is given back: Redis does not load a log that ends in zeros.
+            Err(_) => {
+                self.reserve_works = false;
+                drop(self.file.set_len(self.reserved_to));
+            }
         }
     }
 

@@ -54,7 +54,13 @@ pub fn load(config: &Config, keyspace: &Keyspace) -> Result<Loaded, Failure> {
 }
 
 fn open(disk: &dyn Disk, name: &Path, path: &Path, keyspace: &Keyspace) -> Result<Aof, Failure> {
-    let recovered = recover(disk, name, new_salt, |file| replay_file(file, path, keyspace));
+    let began = Instant::now();
+    let mut took = Duration::ZERO;
+    let recovered = recover(disk, name, new_salt, |file| {
+        let found = replay_file(file, keyspace);
+        took = began.elapsed();
+        found
+    });
     let recovered = recovered.map_err(|e| match e {
         RecoverError::Io { doing, error } => {
             Status::Unavailable.context_of(format!("{}: {doing}", path.display()))(error)
@@ -72,35 +78,52 @@ fn open(disk: &dyn Disk, name: &Path, path: &Path, keyspace: &Keyspace) -> Resul
         }
         RecoverError::Damaged(found) => damaged(path, &found),
     })?;
-    tell(&recovered, name, path);
+    tell(&recovered, name, path, keyspace, took);
     Ok(recovered.aof)
 }
 
-/// Says what was found and done, but for how the loading went.
-fn tell(recovered: &Recovered, name: &Path, path: &Path) {
+/// Says in one paragraph what was found, cut, kept and loaded.
+fn tell(recovered: &Recovered, name: &Path, path: &Path, keyspace: &Keyspace, took: Duration) {
     if recovered.leftover_removed {
         tracing::info!("removed {}, which an interrupted rewrite had left", temporary_name(name).display());
     }
-    match &recovered.found {
-        None => tracing::info!("no log yet; a new one begins in {}", path.display()),
-        Some(Recovery { verdict: Verdict::Torn(flaw), end, .. }) => {
+    let path_shown = path.display();
+    let Some(found) = &recovered.found else {
+        return tracing::info!("no log yet; a new one begins in {path_shown}");
+    };
+    let loaded = || loaded(keyspace, found, took);
+    match &found.verdict {
+        Verdict::New if found.file_len > 0 => {
+            tracing::info!("{path_shown} holds only zero bytes, {} of them; a new log begins in it", found.file_len);
+        }
+        Verdict::New => {}
+        Verdict::Damaged { .. } => unreachable!("a damaged log is refused"),
+        Verdict::Clean if found.file_len > found.end.0 => {
+            let reserved = found.file_len - found.end.0;
+            tracing::info!("{path_shown}: {}; {reserved} bytes of reserved space behind it were cut off", loaded());
+        }
+        Verdict::Clean if found.chain.is_none() => {
+            tracing::info!("{path_shown}: {}; checksums begin at byte {}", loaded(), found.end);
+        }
+        Verdict::Clean => tracing::info!("{path_shown}: {}", loaded()),
+        Verdict::Torn(flaw) => {
             let cut = recovered.cut.as_ref().expect("a torn log is cut");
             let kept = cut.kept_in.as_ref().map_or_else(
                 || "it was only zeros".to_owned(),
                 |copy| format!("it is kept in {}", path.with_file_name(copy).display()),
             );
             tracing::warn!(
-                "{}: the batch at byte {end} was not completely written before the last stop ({flaw}); {} bytes were \
-                 cut off and {kept}",
-                path.display(),
-                cut.bytes
+                "{path_shown}: the batch at byte {} was not completely written before the last stop ({flaw}), the usual \
+                 trace of a crash; {} bytes were cut off and {kept}; {}",
+                found.end,
+                cut.bytes,
+                loaded()
             );
         }
-        Some(_) => {}
     }
 }
 
-fn replay_file(file: &Arc<dyn DiskFile>, path: &Path, keyspace: &Keyspace) -> Result<Recovery, ReplayError> {
+fn replay_file(file: &Arc<dyn DiskFile>, keyspace: &Keyspace) -> Result<Recovery, ReplayError> {
     let began = Instant::now();
     let bar = progress_bar(file.len().unwrap_or(0));
     let mut last_shown = began;
@@ -117,20 +140,22 @@ fn replay_file(file: &Arc<dyn DiskFile>, path: &Path, keyspace: &Keyspace) -> Re
         result
     });
     bar.finish_and_clear();
-    let found = result?;
-    let seconds = began.elapsed().as_secs_f64();
-    if !matches!(found.verdict, Verdict::New | Verdict::Damaged { .. }) {
-        tracing::info!(
-            "loaded {}: {} keys from {} commands in {} {}, {} bytes, in {seconds:.3} s",
-            path.display(),
-            keyspace.len(),
-            found.records,
-            found.batches,
-            if found.chain.is_some() { "checksummed batches" } else { "blocks without checksums" },
-            found.end,
-        );
-    }
-    Ok(found)
+    result
+}
+
+/// What came out of the log, as a clause.
+fn loaded(keyspace: &Keyspace, found: &Recovery, took: Duration) -> String {
+    let blocks = match found.chain {
+        Some(_) => format!("{} checksummed batches", found.batches),
+        None => "a plain log without checksums".to_owned(),
+    };
+    format!(
+        "loaded {} keys from {} commands in {blocks}, {} bytes, in {:.3} s",
+        keyspace.len(),
+        found.records,
+        found.end,
+        took.as_secs_f64()
+    )
 }
 
 fn damaged(path: &Path, found: &Recovery) -> Failure {

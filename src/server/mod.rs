@@ -97,7 +97,8 @@ impl Server {
         let percentage = self.live.rewrite_percentage.load(Ordering::Relaxed);
         let log = self.writer.stats();
         let least = self.live.rewrite_min_bytes.load(Ordering::Relaxed);
-        if percentage == 0 || log.log_bytes < least || log.poisoned.is_some() {
+        let may_start = log.rewrite.may_start_by_itself(self.writer.clock().monotonic());
+        if percentage == 0 || log.log_bytes < least || log.poisoned.is_some() || !may_start {
             return;
         }
         let grown = log.log_bytes.saturating_sub(log.base_bytes);
