@@ -714,7 +714,7 @@ impl Writer {
     }
 
     /// States a completed sync in the log by an empty batch, if no batch has done it.
-    pub(super) fn state_sync(&self) {
+    pub fn state_sync(&self) {
         let mut log = self.token();
         if self.open.lock().poisoned.is_some() || self.policy() == FsyncPolicy::None {
             return;
