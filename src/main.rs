@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Serve(args) => kvred::server::serve(&args),
+        Command::Cli(args) => kvred::cli::run(&args),
     };
     match result {
         Ok(status) => status.into(),
