@@ -32,23 +32,23 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
     let wait = Duration::from_secs_f64(args.interval.unwrap_or(1.0));
     let lines = args.repeat.and_then(|n| u64::try_from(n).ok()).unwrap_or(u64::MAX);
     let mut last: Option<u64> = None;
-    let mut printed = 0;
-    while printed < lines {
+    let mut so_far = 0;
+    while so_far < lines {
         let line = tokio::select! {
-            line = sample(session, &mut last, printed, printer.format) => line,
+            line = sample(session, &mut last, so_far, printer.format) => line,
             result = tokio::signal::ctrl_c() => return result.map(|()| Status::Interrupted).map_err(Stop::from),
         };
         match line {
             Ok(line) => {
                 printer::write(line.as_bytes())?;
-                printed += 1;
+                so_far += 1;
             }
             // Watching a server is watching it come and go.
             Err(CallError::NotSent(error)) => eprintln!("kvred: {}", super::stop::explain(&error)),
             Err(CallError::Unknown(error)) => eprintln!("kvred: {error}; connecting again"),
             Err(error) => return Err(error.into()),
         }
-        if printed < lines {
+        if so_far < lines {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 result = tokio::signal::ctrl_c() => return result.map(|()| Status::Interrupted).map_err(Stop::from),
@@ -61,7 +61,7 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
 async fn sample(
     session: &mut Session,
     last: &mut Option<u64>,
-    printed: u64,
+    so_far: u64,
     format: Format,
 ) -> Result<String, CallError> {
     let text = match session.call(&["INFO"]).await?.reply {
@@ -75,7 +75,7 @@ async fn sample(
     let figures = figures(&text);
     let since = last.map_or(0, |last| figures.requests.saturating_sub(last));
     *last = Some(figures.requests);
-    Ok(line(&figures, since, printed.is_multiple_of(LINES_UNDER_A_HEADER), format))
+    Ok(line(&figures, since, so_far.is_multiple_of(LINES_UNDER_A_HEADER), format))
 }
 
 /// Reads `INFO`.

@@ -73,6 +73,21 @@ pub(crate) fn open_quote(line: &str) -> Option<char> {
     scan(line).last().and_then(|word| word.open)
 }
 
+/// Splits what was typed or pasted into commands: a newline outside quotes ends one.
+pub(crate) fn commands(input: &str) -> Vec<&str> {
+    let words = scan(input);
+    let inside = |at: usize| words.iter().any(|word| word.start < at && at < word.end);
+    let mut from = 0;
+    let mut out = Vec::new();
+    for (at, _) in input.match_indices('\n').filter(|&(at, _)| !inside(at)) {
+        out.push(&input[from..at]);
+        from = at + 1;
+    }
+    out.push(&input[from..]);
+    out.retain(|command| !command.trim().is_empty());
+    out
+}
+
 /// The position behind the quote that closes at or after `at`.
 fn closing(bytes: &[u8], mut at: usize, quote: u8) -> Option<usize> {
     while at < bytes.len() {
@@ -113,6 +128,12 @@ mod tests {
         ] {
             assert_eq!(open_quote(line), open, "{line}");
         }
+    }
+
+    #[test]
+    fn pasted_lines_are_commands_of_their_own() {
+        assert_eq!(commands("set a 1\nset b 'x\ny'\n\nget b"), ["set a 1", "set b 'x\ny'", "get b"]);
+        assert_eq!(commands("  \n"), Vec::<&str>::new());
     }
 
     proptest! {

@@ -16,7 +16,7 @@ pub(crate) mod quote;
 pub(crate) mod raw;
 
 pub(crate) use self::printer::Printer;
-pub(crate) use self::quote::{quote, quote_if_needed};
+pub(crate) use self::quote::quote_if_needed;
 
 use crate::protocol::frame::Frame;
 
