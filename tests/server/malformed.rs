@@ -66,7 +66,7 @@ fn lines_without_an_end_are_errors() {
         let expected = format!("-ERR Protocol error: {text}\r\n");
         assert!(reply.is_empty() || reply == expected.as_bytes(), "{start}: {}", reply.escape_ascii());
         // What is just past the limit arrives in one piece, so nothing is left that could reset the connection.
-        let line = format!("{start}{}", &long[..64 * 1024 + 1]);
+        let line = format!("{start}{}", &long[..=64 * 1024]);
         let mut client = server.connect();
         client.send(line);
         let reply = client.rest();
