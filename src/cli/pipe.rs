@@ -64,7 +64,7 @@ pub(crate) async fn run(mut session: Session, args: &CliArgs, printer: &Printer)
     bar.finish_and_clear();
 
     let seconds = started.elapsed().as_secs_f64();
-    report(&state, seconds, printer)?;
+    report(&state, seconds, *printer)?;
     let missing = state.sent.get() - state.replies.get();
     if let Err(error) = result {
         let error = anyhow!("{error}; {missing} commands were sent without a reply: their outcome is unknown");
@@ -160,7 +160,7 @@ fn take(frame: &Frame, state: &Progress) {
     }
 }
 
-fn report(state: &Progress, seconds: f64, printer: &Printer) -> Result<(), Stop> {
+fn report(state: &Progress, seconds: f64, printer: Printer) -> Result<(), Stop> {
     let (replies, errors) = (state.replies.get(), state.errors.get());
     let rate = (replies as f64 / seconds.max(1e-9)).round();
     let mut out = Vec::new();
@@ -178,5 +178,5 @@ fn report(state: &Progress, seconds: f64, printer: &Printer) -> Result<(), Stop>
 fn input_bytes() -> Option<u64> {
     let file = std::fs::File::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
     let metadata = file.metadata().ok()?;
-    metadata.is_file().then(|| metadata.len())
+    metadata.is_file().then_some(metadata.len())
 }

@@ -161,10 +161,8 @@ impl Session {
         let ok = matches!(reply, Frame::Simple(text) if &text[..] == b"OK");
         match name {
             b"MULTI" if ok => self.in_transaction = true,
-            b"EXEC" | b"DISCARD" => {
-                self.in_transaction =
-                    self.in_transaction && matches!(reply, Frame::Error(e) if e.starts_with(b"ERR wrong number"))
-            }
+            // Whatever the answer is, but for a malformed call, no transaction is open behind it.
+            b"EXEC" | b"DISCARD" if args.len() == 1 => self.in_transaction = false,
             b"SELECT" if ok => {
                 let db = args.get(1).and_then(|db| std::str::from_utf8(db.as_ref()).ok()?.parse().ok());
                 self.target.db = db.unwrap_or(self.target.db);

@@ -52,13 +52,9 @@ pub(crate) fn scan(line: &str) -> Vec<Word> {
             let c = bytes[at];
             at += 1;
             if matches!(c, b'"' | b'\'') {
-                match closing(bytes, at, c) {
-                    Some(behind) => at = behind,
-                    None => {
-                        at = bytes.len();
-                        open = Some(char::from(c));
-                    }
-                }
+                let behind = closing(bytes, at, c);
+                open = behind.is_none().then_some(char::from(c));
+                at = behind.unwrap_or(bytes.len());
             }
         }
         let text = &line[start..at];

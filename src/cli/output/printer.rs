@@ -39,7 +39,7 @@ impl Printer {
     }
 
     /// Appends a reply as it is printed, newline included. `plain`: a text for people, such as INFO's, is not quoted.
-    pub(crate) fn render(&self, out: &mut Vec<u8>, frame: &Frame, plain: bool) {
+    pub(crate) fn render(self, out: &mut Vec<u8>, frame: &Frame, plain: bool) {
         match self.format {
             Format::Raw => raw::render(out, frame),
             Format::Csv => csv::render(out, frame),
@@ -58,7 +58,7 @@ impl Printer {
     ///
     /// # Errors
     /// stdout cannot be written to; see [`closed_pipe`].
-    pub(crate) fn print(&self, frame: &Frame, plain: bool) -> io::Result<()> {
+    pub(crate) fn print(self, frame: &Frame, plain: bool) -> io::Result<()> {
         if let (Format::Raw, Frame::Error(text)) = (self.format, frame) {
             eprintln!("{}", String::from_utf8_lossy(text));
             return Ok(());

@@ -170,7 +170,9 @@ impl Repl<'_> {
         };
         let keys: Vec<Vec<u8>> = helper.keys_of(command).into_iter().map(<[u8]>::to_vec).collect();
         if !matches!(reply, Frame::Error(_)) {
-            keys.iter().for_each(|key| helper.remember(key));
+            for key in &keys {
+                helper.remember(key);
+            }
         }
         let listed = match (&name[..], reply) {
             (b"KEYS", Frame::Array(keys)) => keys,

@@ -227,7 +227,7 @@ impl Highlighter for ReplHelper {
                 let style = match i.checked_sub(skipped) {
                     None => Some(Style::Number),
                     Some(0) => Some(self.name_style(word, i + 1 < all.len() || word.end < command.len())),
-                    Some(i) => self.argument_style(word, i, command, known.as_ref()),
+                    Some(i) => argument_style(word, i, command, known.as_ref()),
                 };
                 out.push_str(&line[at..start]);
                 match style {
@@ -254,23 +254,17 @@ impl ReplHelper {
     fn name_style(&self, word: &Word, finished: bool) -> Style {
         if self.is_unknown(&word.value, finished) { Style::Error } else { Style::Command }
     }
+}
 
-    fn argument_style(
-        &self,
-        word: &Word,
-        i: usize,
-        line: &str,
-        known: Option<&(&CommandDoc, Call, usize)>,
-    ) -> Option<Style> {
-        if word.is_quoted(line) {
-            return Some(if word.open.is_some() { Style::Error } else { Style::String });
-        }
-        let (doc, _, depth) = known?;
-        if i < *depth {
-            return Some(Style::Command);
-        }
-        has_token(&doc.args, &word.value).then_some(Style::Option)
+fn argument_style(word: &Word, i: usize, line: &str, known: Option<&(&CommandDoc, Call, usize)>) -> Option<Style> {
+    if word.is_quoted(line) {
+        return Some(if word.open.is_some() { Style::Error } else { Style::String });
     }
+    let (doc, _, depth) = known?;
+    if i < *depth {
+        return Some(Style::Command);
+    }
+    has_token(&doc.args, &word.value).then_some(Style::Option)
 }
 
 fn has_token(args: &[super::catalog::ArgDoc], word: &[u8]) -> bool {
@@ -292,7 +286,8 @@ mod tests {
     use super::*;
 
     fn helper(paint: bool) -> ReplHelper {
-        let catalog = Catalog { complete: true, ..Catalog::own() };
+        let mut catalog = Catalog::own();
+        catalog.complete = true;
         let mut helper = ReplHelper { catalog, keys: BTreeSet::new(), paint: Paint(paint), hints: true };
         helper.remember(b"user:1");
         helper.remember(b"user 2");

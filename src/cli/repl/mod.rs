@@ -131,19 +131,15 @@ impl Repl<'_> {
         let mut name = user.map(|user| format!("{user}@")).unwrap_or_default();
         name.push_str(&target.address.to_string());
         if target.db != 0 {
-            name.push_str(&format!("[{}]", target.db));
+            name = format!("{name}[{}]", target.db);
         }
         let (state, style) = match (self.session.is_connected(), self.session.in_transaction) {
             (false, _) => (" (not connected)", Style::Error),
-            (true, true) => ("(TX)", Style::Number),
-            (true, false) => ("", Style::Strong),
+            (true, in_transaction) => (if in_transaction { "(TX)" } else { "" }, Style::Number),
         };
         let paint = self.settings.printer.paint;
-        let styled = format!("{}{}> ", paint.text(Style::Strong, &name), paint.text(style, state));
-        (
-            format!("{name}{state}> "),
-            if state.is_empty() { format!("{}> ", paint.text(Style::Strong, &name)) } else { styled },
-        )
+        let state_in_colour = if state.is_empty() { String::new() } else { paint.text(style, state) };
+        (format!("{name}{state}> "), format!("{}{state_in_colour}> ", paint.text(Style::Strong, &name)))
     }
 
     /// Runs what was typed, or pasted: one command or several.

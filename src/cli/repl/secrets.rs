@@ -16,10 +16,9 @@ fn line_holds_secret(line: &str) -> bool {
     let call: Vec<&str> = words[start..].iter().map(|w| w.trim_matches(|c: char| c.is_ascii_punctuation())).collect();
     let has = |part: &str| call.iter().any(|word| word.contains(part));
     match call.as_slice() {
-        ["auth", ..] => true,
         ["hello" | "migrate", ..] => has("auth"),
         ["config", "set", ..] => ["pass", "auth", "secret", "user"].into_iter().any(has),
-        ["acl", "setuser", ..] => true,
+        ["auth", ..] | ["acl", "setuser", ..] => true,
         ["sentinel", ..] => has("pass"),
         ["connect", ..] => call.iter().any(|word| word.contains('@')),
         _ => false,
