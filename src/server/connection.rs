@@ -46,6 +46,7 @@ pub struct Connection {
 
 /// What a connection is in the middle of.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a reason of its own to wait or to go on")]
 struct State {
     session: Session,
     decoder: RequestDecoder,
