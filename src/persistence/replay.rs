@@ -259,7 +259,8 @@ impl Recovery {
         let because = match self.chain {
             Some(chain) => self.judge_chained(file, chain)?,
             None if flaw == Flaw::Incomplete => {
-                commands_follow(&**file, self.end, self.file_len)?.then_some(Because::CommandsFollow)
+                // Behind an open MULTI there are whole commands; only what follows an incomplete one tells.
+                commands_follow(&**file, seen_at, self.file_len)?.then_some(Because::CommandsFollow)
             }
             None => Some(Because::NotATrace),
         };

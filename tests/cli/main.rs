@@ -1,5 +1,8 @@
 //! Black-box tests of `kvred cli`: the real binary, against a real server, in a pipe and at a pseudo-terminal.
 
+#![expect(clippy::unwrap_used, reason = "a helper that cannot help fails its test")]
+#![expect(clippy::format_collect, reason = "short inputs, made where they are read")]
+
 mod server;
 
 mod modes;

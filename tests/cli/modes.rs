@@ -21,7 +21,7 @@ pub(crate) fn all_modes(server: &Server) {
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines.len() == 4 && lines[1].starts_with("keys") && lines[3].starts_with("501 "), "{text}");
     let json = server.ok(&["--stat", "-r", "1", "--json"]);
-    assert!(json.starts_with("{") && json.contains("\"keys\":501"), "{json}");
+    assert!(json.starts_with('{') && json.contains("\"keys\":501"), "{json}");
 
     let text = server.ok(&["--latency", "-i", "0.2"]);
     assert!(text.starts_with("min: ") && text.contains("samples)") && text.contains(" #"), "{text}");

@@ -94,10 +94,6 @@ impl Server {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
-
-    pub(crate) fn pid(&self) -> rustix::process::Pid {
-        rustix::process::Pid::from_child(&self.child)
-    }
 }
 
 impl Drop for Server {

@@ -230,11 +230,27 @@ mod tests {
             ("hello 3 auth u", "password [SETNAME clientname]"),
             ("client no-evict", "<ON|OFF>"),
             ("client no-evict on", ""),
-            ("config set a", "value [parameter value ...]"),
         ] {
             assert_eq!(call(line).missing.join(" "), missing, "{line}");
         }
         assert!(!call("get a b").fits);
+    }
+
+    #[test]
+    fn blocks_repeat_as_a_whole() {
+        let arg =
+            |display: &str| ArgDoc { display: display.to_owned(), kind: "string".to_owned(), ..ArgDoc::default() };
+        let args = vec![arg("parameter"), arg("value")];
+        let block = ArgDoc { kind: "block".to_owned(), multiple: true, args, ..ArgDoc::default() };
+        for (words, missing) in [
+            (&[][..], "parameter value [parameter value ...]"),
+            (&["a"], "value [parameter value ...]"),
+            (&["a", "b"], "[parameter value ...]"),
+            (&["a", "b", "c"], "value [parameter value ...]"),
+        ] {
+            let words: Vec<Vec<u8>> = words.iter().map(|word: &&str| word.as_bytes().to_vec()).collect();
+            assert_eq!(follow(std::slice::from_ref(&block), &words).missing.join(" "), missing);
+        }
     }
 
     #[test]

@@ -8,12 +8,13 @@ use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::{Hint, Hinter};
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Helper};
+use unicode_width::UnicodeWidthStr;
 
 use super::call::{Call, follow};
 use super::catalog::{Catalog, CommandDoc};
 use super::local;
 use crate::cli::output::quote_if_needed;
-use crate::cli::terminal::{Paint, Style};
+use crate::cli::terminal::{Paint, Style, size};
 use crate::cli::words::{self, Word};
 
 /// Keys that completion remembers; the oldest are not known, so past this no more are taken.
@@ -29,6 +30,8 @@ pub(crate) struct ReplHelper {
     pub(crate) keys: BTreeSet<Vec<u8>>,
     pub(crate) paint: Paint,
     pub(crate) hints: bool,
+    /// The columns that the prompt takes.
+    pub(crate) prompt_columns: usize,
 }
 
 impl ReplHelper {
@@ -181,8 +184,20 @@ impl Hinter for ReplHelper {
         let finished = command.ends_with(char::is_whitespace) && words.last()?.open.is_none();
         let text = self.hint_text(words, finished)?;
         let gap = if finished { "" } else { " " };
-        Some(ArgHint(format!("{gap}{text}")))
+        let last_line = line.rsplit('\n').next().unwrap_or_default();
+        let prompt = if last_line.len() == line.len() { self.prompt_columns } else { 0 };
+        let room = size().0.saturating_sub(prompt + last_line.width() + 1);
+        fit(&format!("{gap}{text}"), room).map(ArgHint)
     }
+}
+
+/// Cuts a hint to the room on its line: one that wraps would push what is typed about.
+fn fit(hint: &str, room: usize) -> Option<String> {
+    if hint.width() <= room {
+        return Some(hint.to_owned());
+    }
+    let cut: String = hint.chars().take(room.saturating_sub(3)).collect();
+    (!cut.trim().is_empty()).then(|| cut + "...")
 }
 
 impl ReplHelper {
@@ -288,7 +303,8 @@ mod tests {
     fn helper(paint: bool) -> ReplHelper {
         let mut catalog = Catalog::own();
         catalog.complete = true;
-        let mut helper = ReplHelper { catalog, keys: BTreeSet::new(), paint: Paint(paint), hints: true };
+        let mut helper =
+            ReplHelper { catalog, keys: BTreeSet::new(), paint: Paint(paint), hints: true, prompt_columns: 16 };
         helper.remember(b"user:1");
         helper.remember(b"user 2");
         helper
@@ -343,6 +359,13 @@ mod tests {
         ] {
             assert_eq!(hint(line), want, "{line:?}");
         }
+    }
+
+    #[test]
+    fn a_hint_stays_on_its_line() {
+        assert_eq!(fit("key value", 9).unwrap(), "key value");
+        assert_eq!(fit("key value", 8).unwrap(), "key v...");
+        assert_eq!(fit(" key", 2), None);
     }
 
     #[test]

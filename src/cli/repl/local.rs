@@ -29,8 +29,8 @@ pub(crate) struct Settings {
 pub(crate) const SETTINGS: &[(&str, &[&str], &str)] = &[
     ("output", &["pretty", "raw", "csv", "json"], "how replies are printed"),
     ("color", &["on", "off"], "colours"),
-    ("timing", &["auto", "always", "off"], "show how long a reply took; auto: from half a second on"),
-    ("pager", &["on", "off"], "show replies longer than the screen with $PAGER"),
+    ("timing", &["auto", "always", "off"], "show how long slow, or all, replies took"),
+    ("pager", &["on", "off"], "page replies longer than the screen with $PAGER"),
     ("confirm", &["on", "off"], "ask before FLUSHALL and FLUSHDB"),
     ("hints", &["on", "off"], "show arguments as you type"),
 ];
@@ -94,7 +94,7 @@ impl Settings {
     /// All settings, a line each.
     pub(crate) fn list(&self) -> String {
         let line = |(name, values, what): &(&str, &[&str], &str)| {
-            format!("  :set {name:<8} {:<7} {what} ({})\n", self.get(name), values.join("|"))
+            format!("  :set {name:<7} {:<6} {what} ({})\n", self.get(name), values.join("|"))
         };
         SETTINGS.iter().map(line).collect()
     }

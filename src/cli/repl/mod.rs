@@ -30,6 +30,7 @@ use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{ColorMode, CompletionType, Editor};
 use tokio::runtime::Runtime;
+use unicode_width::UnicodeWidthStr;
 
 use self::catalog::Catalog;
 use self::helper::ReplHelper;
@@ -74,7 +75,11 @@ pub(crate) fn run(runtime: &Runtime, mut session: Session, printer: Printer, col
     repl.welcome()?;
     loop {
         repl.reopen_if_lost();
-        match repl.editor.readline(&repl.prompt()) {
+        let prompt = repl.prompt();
+        if let Some(helper) = repl.editor.helper_mut() {
+            helper.prompt_columns = prompt.0.width();
+        }
+        match repl.editor.readline(&prompt) {
             Ok(input) => {
                 if repl.input(&input)? == Next::Leave {
                     return Ok(Status::Fine);
@@ -102,7 +107,13 @@ fn editor(paint: Paint, color: ColorWhen) -> rustyline::Result<Editor<ReplHelper
         .color_mode(mode)
         .build();
     let mut editor = Editor::with_config(config)?;
-    editor.set_helper(Some(ReplHelper { catalog: Catalog::own(), keys: BTreeSet::new(), paint, hints: !is_dumb() }));
+    editor.set_helper(Some(ReplHelper {
+        catalog: Catalog::own(),
+        keys: BTreeSet::new(),
+        paint,
+        hints: !is_dumb(),
+        prompt_columns: 0,
+    }));
     Ok(editor)
 }
 
