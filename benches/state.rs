@@ -1,0 +1,200 @@
+//! What a key costs in memory and time: `cargo bench --bench state` (or `-- 2000000` for another number of keys).
+//!
+//! Memory is what the system counts as resident, with all that the process needs besides. Keys of 16 bytes, values of
+//! 64. Single-threaded; times are the mean of a pass over all keys in random order, the best of three passes.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use kvred::db::state::{KeyHash, Keyspace, NewValue};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const KEYS: u64 = 2_000_000;
+const VALUE: [u8; 64] = [b'v'; 64];
+const BATCHES: [usize; 3] = [16, 32, 100];
+
+fn main() {
+    let keys = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(KEYS);
+    let empty = resident_bytes();
+    let keyspace = Keyspace::new([1, 2, 3, 4]);
+    (0..keys).for_each(|i| set(&keyspace, i, &VALUE));
+    let memory = keyspace.memory();
+    println!(
+        "{keys} keys of 16 + 64 bytes: {:.1} B/key resident of the process, {:.1} of it for the keys ({:.1} slab, {:.1} table)",
+        per_key(resident_bytes(), keys),
+        per_key(resident_bytes() - empty, keys),
+        per_key(memory.slab_bytes, keys),
+        per_key(memory.table_bytes, keys),
+    );
+    times(&keyspace, keys);
+    churn(&keyspace, keys);
+    drop(keyspace.clear());
+    println!("after clear: {:.1} MB resident", resident_bytes() as f64 / 1e6);
+}
+
+/// Inserts one after the other, each timed.
+fn growth(keys: u64) {
+    let keyspace = Keyspace::new([5, 6, 7, 8]);
+    let mut times: Vec<u32> = Vec::with_capacity(keys as usize);
+    let start = Instant::now();
+    for i in 0..keys {
+        let insert = Instant::now();
+        set(&keyspace, i, &VALUE);
+        times.push(insert.elapsed().as_nanos() as u32);
+    }
+    let mean = start.elapsed() / keys as u32;
+    times.sort_unstable();
+    let at = |part: f64| Duration::from_nanos(times[((times.len() - 1) as f64 * part) as usize].into());
+    println!(
+        "inserting {keys} keys: mean {mean:?}, p99 {:?}, p99.9 {:?}, p99.99 {:?}, p99.999 {:?}, the worst five {:?}",
+        at(0.99),
+        at(0.999),
+        at(0.9999),
+        at(0.99999),
+        &times[times.len() - 5..]
+    );
+}
+
+fn times(keyspace: &Keyspace, keys: u64) {
+    let mut out = Vec::with_capacity(1 << 20);
+    let single = best(|| {
+        for n in 0..keys {
+            let key = key(random_index(n, keys));
+            let hash = keyspace.hash(&key);
+            read(keyspace, hash, &key, &mut out);
+        }
+    });
+    println!("GET one by one: {:.0} ns", single / keys as f64);
+    for batch in BATCHES {
+        let mut hashed = Vec::new();
+        let batched = best(|| {
+            for first in (0..keys).step_by(batch) {
+                out.clear();
+                prefetch(keyspace, first, batch, keys, &mut hashed);
+                for (key, hash) in &hashed {
+                    read(keyspace, *hash, key, &mut out);
+                }
+                black_box(&out);
+            }
+        });
+        println!("GET in batches of {batch}: {:.0} ns", batched / keys as f64);
+    }
+    for batch in BATCHES {
+        let mut hashed = Vec::new();
+        let batched = best(|| {
+            for first in (0..keys).step_by(batch) {
+                prefetch(keyspace, first, batch, keys, &mut hashed);
+                for (key, hash) in &hashed {
+                    drop(keyspace.lock(keyspace.shard_of(*hash)).set(*hash, key, NewValue::Copy(&VALUE)));
+                }
+            }
+        });
+        println!("SET over itself in batches of {batch}: {:.0} ns", batched / keys as f64);
+    }
+    let missing = best(|| {
+        let mut hashed = Vec::new();
+        for first in (0..keys).step_by(32) {
+            prefetch(keyspace, keys + first, 32, u64::MAX, &mut hashed);
+            for (key, hash) in &hashed {
+                black_box(keyspace.contains(*hash, key));
+            }
+        }
+    });
+    println!("GET of nothing in batches of 32: {:.0} ns", missing / keys as f64);
+}
+
+/// Overwrites all keys in random order, twice, with values of other sizes.
+fn churn(keyspace: &Keyspace, keys: u64) {
+    for (pass, (least, most)) in [(8, 200), (8, 120)].into_iter().enumerate() {
+        let value = [b'c'; 200];
+        let start = Instant::now();
+        for n in 0..keys {
+            let len = least + mixed(n ^ (pass as u64) << 40) as usize % (most - least + 1);
+            set(keyspace, random_index(n + pass as u64, keys), &value[..len]);
+        }
+        let elapsed = start.elapsed().as_nanos() as f64 / keys as f64;
+        let (memory, resident) = (keyspace.memory(), resident_bytes());
+        // Two length bytes and a table without a free slot.
+        let ideal = memory.data_bytes + keys as usize * (2 + 5);
+        println!(
+            "overwritten with {least} to {most} bytes: {:.1} B/key resident, {:.1} data, {:.1} slab, {:.2} times the ideal, {elapsed:.0} ns each",
+            per_key(resident, keys),
+            per_key(memory.data_bytes, keys),
+            per_key(memory.slab_bytes, keys),
+            resident as f64 / ideal as f64
+        );
+    }
+}
+
+fn prefetch(keyspace: &Keyspace, first: u64, batch: usize, keys: u64, hashed: &mut Vec<([u8; 16], KeyHash)>) {
+    hashed.clear();
+    for n in first..first + batch as u64 {
+        let key = key(if keys == u64::MAX { n } else { random_index(n, keys) });
+        let hash = keyspace.hash(&key);
+        keyspace.prefetch_bucket(hash);
+        hashed.push((key, hash));
+    }
+    for (_, hash) in hashed {
+        keyspace.prefetch_entry(*hash);
+    }
+}
+
+#[inline]
+fn read(keyspace: &Keyspace, hash: KeyHash, key: &[u8], out: &mut Vec<u8>) {
+    if out.len() > 1 << 19 {
+        out.clear();
+    }
+    keyspace.get(hash, key, |value| out.extend_from_slice(value.as_slice())).expect("all keys are there");
+}
+
+fn set(keyspace: &Keyspace, index: u64, value: &[u8]) {
+    let key = key(index);
+    let hash = keyspace.hash(&key);
+    drop(keyspace.lock(keyspace.shard_of(hash)).set(hash, &key, NewValue::Copy(value)));
+}
+
+/// `key:` and twelve digits.
+fn key(index: u64) -> [u8; 16] {
+    let mut key = *b"key:000000000000";
+    let mut rest = index;
+    for digit in key[4..].iter_mut().rev() {
+        *digit += (rest % 10) as u8;
+        rest /= 10;
+    }
+    key
+}
+
+/// A fixed shuffle of the keys, without a table that would fall into the measured caches.
+fn random_index(n: u64, keys: u64) -> u64 {
+    // A prime far from any power of two and no divisor of the number of keys.
+    (n % keys * 1_000_000_007) % keys
+}
+
+fn mixed(seed: u64) -> u64 {
+    let seed = (seed ^ seed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let seed = (seed ^ seed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    seed ^ seed >> 31
+}
+
+fn best(mut pass: impl FnMut()) -> f64 {
+    (0..3)
+        .map(|_| {
+            let start = Instant::now();
+            pass();
+            start.elapsed().as_nanos() as f64
+        })
+        .fold(f64::INFINITY, f64::min)
+}
+
+fn per_key(bytes: usize, keys: u64) -> f64 {
+    bytes as f64 / keys as f64
+}
+
+fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("the bench runs on Linux");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("the kernel tells the resident size");
+    let kib: usize = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number of KiB");
+    kib * 1024
+}

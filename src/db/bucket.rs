@@ -1,0 +1,145 @@
+//! One cache line of the table: twelve slots, and the link to the slots that did not fit.
+//!
+//! ```text
+//! byte 0                    48          60            64
+//!      [ 12 handles, 4 each ][ 12 tags  ][ overflow   ]
+//! ```
+//! A slot is in use if its tag is not 0. All zeros is an empty bucket.
+#![allow(unsafe_code, reason = "declares the bucket to be readable from zeroed memory")]
+
+use super::memory::Zeroed;
+
+/// Slots of a bucket: what fits into a cache line beside the link.
+pub(super) const BUCKET_SLOTS: usize = 12;
+
+/// See the file's header.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Bucket {
+    handles: [u32; BUCKET_SLOTS],
+    tags: [u8; BUCKET_SLOTS],
+    /// The first overflow node, numbered from 1; 0 is none.
+    pub(super) overflow: u32,
+}
+
+const _: () = assert!(size_of::<Bucket>() == 64, "a bucket is one cache line without padding");
+
+// SAFETY: integers only, 64 bytes without padding (asserted above), alignment 64.
+unsafe impl Zeroed for Bucket {}
+
+impl Bucket {
+    pub(super) const EMPTY: Self = Self { handles: [0; BUCKET_SLOTS], tags: [0; BUCKET_SLOTS], overflow: 0 };
+
+    #[inline]
+    pub(super) fn handle(&self, slot: usize) -> u32 {
+        self.handles[slot]
+    }
+
+    #[inline]
+    pub(super) fn tag(&self, slot: usize) -> u8 {
+        self.tags[slot]
+    }
+
+    #[inline]
+    pub(super) fn put(&mut self, slot: usize, handle: u32, tag: u8) {
+        self.handles[slot] = handle;
+        self.tags[slot] = tag;
+    }
+
+    /// The slots that bear `tag`, and now and then one that does not: the caller compares keys anyway.
+    #[inline]
+    pub(super) fn candidates(&self, tag: u8) -> Candidates {
+        let (low, high) = self.tag_words();
+        Candidates { low: zero_bytes(low ^ repeated(tag)), high: zero_bytes(high ^ repeated(tag)) & HIGH_SLOTS }
+    }
+
+    /// The first slot that is not in use.
+    #[inline]
+    pub(super) fn free_slot(&self) -> Option<usize> {
+        // The first hit is exact: a false one only ever follows a true one.
+        let (low, high) = self.tag_words();
+        Candidates { low: zero_bytes(low), high: zero_bytes(high) & HIGH_SLOTS }.next()
+    }
+
+    /// The tags of the slots 0 to 7, and of 8 to 11.
+    #[inline]
+    fn tag_words(&self) -> (u64, u64) {
+        let [a, b, c, d, e, f, g, h, high @ ..] = self.tags;
+        (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u64::from(u32::from_le_bytes(high)))
+    }
+}
+
+/// The part of the high word that is slots.
+const HIGH_SLOTS: u64 = 0xFFFF_FFFF;
+
+#[inline]
+fn repeated(byte: u8) -> u64 {
+    u64::from(byte) * 0x0101_0101_0101_0101
+}
+
+/// The high bit of each byte of `word` that is 0, and sometimes of a byte of 1 that follows one
+/// (Hacker's Delight, 6-1).
+#[inline]
+fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(repeated(1)) & !word & repeated(0x80)
+}
+
+/// Slots to look at, in ascending order.
+pub(super) struct Candidates {
+    low: u64,
+    high: u64,
+}
+
+impl Iterator for Candidates {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        if self.low != 0 {
+            let slot = self.low.trailing_zeros() as usize / 8;
+            self.low &= self.low - 1;
+            Some(slot)
+        } else if self.high != 0 {
+            let slot = 8 + self.high.trailing_zeros() as usize / 8;
+            self.high &= self.high - 1;
+            Some(slot)
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn candidates_include_every_slot_with_the_tag() {
+        for tag in 1..=u8::MAX {
+            for slots in 0..1_u32 << BUCKET_SLOTS {
+                // Other tags differ in one bit, the hardest neighbours for the arithmetic.
+                let mut bucket = Bucket::EMPTY;
+                for slot in 0..BUCKET_SLOTS {
+                    bucket.put(slot, 0, if slots >> slot & 1 == 1 { tag } else { tag ^ 1 });
+                }
+                let found = bucket.candidates(tag).fold(0_u32, |found, slot| found | 1 << slot);
+                assert_eq!(found & slots, slots);
+                if slots == 0 {
+                    assert_eq!(found, 0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_free_slot_is_free() {
+        for used in 0..1_u32 << BUCKET_SLOTS {
+            let mut bucket = Bucket::EMPTY;
+            for slot in (0..BUCKET_SLOTS).filter(|slot| used >> slot & 1 == 1) {
+                bucket.put(slot, 3, 1);
+            }
+            let first_free = (0..BUCKET_SLOTS).find(|slot| used >> slot & 1 == 0);
+            assert_eq!(bucket.free_slot(), first_free);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Zeroed memory straight from the system: a range costs resident memory only where it has been touched, it never
+//! moves, and any page of it can be given back without giving up its address.
+//!
+//! The general allocator is not used for these ranges because it clears recycled memory by writing to it, which would
+//! touch (and so cost) the whole range at once and make the insert that needs it stall.
+#![allow(unsafe_code, reason = "the one place that maps memory and hands it out as a slice")]
+
+use std::ops::{Deref, DerefMut, Range};
+use std::ptr::NonNull;
+
+/// The granularity in which memory can be given back. Larger system pages only mean that some of it stays.
+pub(super) const SYSTEM_PAGE_BYTES: usize = 4096;
+
+/// Types that may be read from zeroed memory.
+///
+/// # Safety
+/// All-zero bytes are a valid value, the type has no padding or destructor, and its alignment divides
+/// [`SYSTEM_PAGE_BYTES`].
+pub(super) unsafe trait Zeroed: Copy {}
+
+// SAFETY: a plain integer.
+unsafe impl Zeroed for u8 {}
+
+/// An owned slice of zeroed, lazily touched memory, aligned to [`SYSTEM_PAGE_BYTES`].
+pub(super) struct Mapped<T: Zeroed> {
+    start: NonNull<T>,
+    len: usize,
+}
+
+// SAFETY: it owns its memory like a `Box<[T]>`.
+unsafe impl<T: Zeroed + Send> Send for Mapped<T> {}
+// SAFETY: as above; shared access only reads.
+unsafe impl<T: Zeroed + Sync> Sync for Mapped<T> {}
+
+impl<T: Zeroed> Mapped<T> {
+    /// Maps `len` zeroed elements.
+    ///
+    /// # Panics
+    /// When the system has no memory left, as an allocation would.
+    pub(super) fn new(len: usize) -> Self {
+        let bytes = len.checked_mul(size_of::<T>()).expect("a range is far smaller than the address space");
+        let start = system::map(bytes).cast();
+        Self { start, len }
+    }
+
+    /// Gives the memory of these elements back to the system. They read as zeros or as before afterwards, and cost
+    /// resident memory again from the next write.
+    pub(super) fn give_back(&mut self, range: Range<usize>) {
+        let elements = &mut self[range];
+        let bytes = size_of_val(elements);
+        // SAFETY: the memory is mapped and exclusively borrowed; either outcome is a valid value of T.
+        unsafe { system::give_back(NonNull::from(elements).cast(), bytes) };
+    }
+}
+
+impl<T: Zeroed> Deref for Mapped<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        // SAFETY: `len` elements were mapped at `start`, all initialised (zeroed), and live as long as `self`.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<T: Zeroed> DerefMut for Mapped<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`, and `self` is borrowed exclusively.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<T: Zeroed> Drop for Mapped<T> {
+    fn drop(&mut self) {
+        // SAFETY: mapped in `new` with this size, and nobody can hold a borrow any more.
+        unsafe { system::unmap(self.start.cast(), self.len * size_of::<T>()) };
+    }
+}
+
+/// The calls themselves, on systems that map memory.
+#[cfg(all(unix, not(miri)))]
+mod system {
+    use std::ffi::c_void;
+    use std::ptr::{self, NonNull};
+
+    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+    pub(super) fn map(bytes: usize) -> NonNull<c_void> {
+        // SAFETY: a fresh private mapping at an address the kernel picks touches no existing memory.
+        let mapped =
+            unsafe { mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) };
+        match mapped {
+            Ok(start) => NonNull::new(start).expect("mmap does not return null"),
+            Err(error) => panic!("cannot map {bytes} bytes for the keyspace: {error}"),
+        }
+    }
+
+    pub(super) unsafe fn give_back(start: NonNull<c_void>, bytes: usize) {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::mm::{Advice, madvise};
+            // An error only means that the memory stays resident.
+            // SAFETY: the caller owns this mapped range and accepts its being zeroed.
+            let _kept: rustix::io::Result<()> = unsafe { madvise(start.as_ptr(), bytes, Advice::LinuxDontNeed) };
+        }
+        // Elsewhere the advice that frees at once has other names and meanings: the memory stays.
+        #[cfg(not(target_os = "linux"))]
+        let _ = (start, bytes);
+    }
+
+    pub(super) unsafe fn unmap(start: NonNull<c_void>, bytes: usize) {
+        // An error (the limit of mappings reached by splitting one) leaks the range: nothing better is left to do.
+        // SAFETY: the caller owns this mapped range and will not use it again.
+        let _leaked: rustix::io::Result<()> = unsafe { munmap(start.as_ptr(), bytes) };
+    }
+}
+
+/// The same through the allocator: for Miri, and for systems without `mmap`.
+#[cfg(any(not(unix), miri))]
+mod system {
+    use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+    use std::ffi::c_void;
+    use std::ptr::NonNull;
+
+    fn layout(bytes: usize) -> Layout {
+        Layout::from_size_align(bytes, super::SYSTEM_PAGE_BYTES).expect("a range is far smaller than the address space")
+    }
+
+    pub(super) fn map(bytes: usize) -> NonNull<c_void> {
+        assert!(bytes > 0, "an empty range is never mapped");
+        // SAFETY: the layout is not empty.
+        let start = unsafe { alloc_zeroed(layout(bytes)) };
+        NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout(bytes))).cast()
+    }
+
+    pub(super) unsafe fn give_back(_start: NonNull<c_void>, _bytes: usize) {}
+
+    pub(super) unsafe fn unmap(start: NonNull<c_void>, bytes: usize) {
+        // SAFETY: allocated in `map` with this layout.
+        unsafe { dealloc(start.as_ptr().cast(), layout(bytes)) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_starts_zeroed_and_page_aligned_and_survives_being_given_back() {
+        let mut memory = Mapped::<u8>::new(4 * SYSTEM_PAGE_BYTES);
+        assert_eq!(memory.as_ptr().align_offset(SYSTEM_PAGE_BYTES), 0);
+        assert!(memory.iter().all(|byte| *byte == 0));
+        memory.fill(7);
+        memory.give_back(SYSTEM_PAGE_BYTES..2 * SYSTEM_PAGE_BYTES);
+        assert!(memory[..SYSTEM_PAGE_BYTES].iter().all(|byte| *byte == 7));
+        assert!(memory[SYSTEM_PAGE_BYTES..2 * SYSTEM_PAGE_BYTES].iter().all(|byte| *byte == 0 || *byte == 7));
+        memory[SYSTEM_PAGE_BYTES] = 9;
+        assert_eq!(memory[SYSTEM_PAGE_BYTES], 9);
+    }
+}

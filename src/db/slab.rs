@@ -1,0 +1,445 @@
+//! The memory of a shard's entries: slots of some sixty sizes, found by 4-byte handles.
+//!
+//! Memory comes in regions of 64 pages. A page holds slots of one size; one that becomes empty serves any size again, and
+//! more empty pages than a few give their memory back to the system. A slot is taken from the fullest page there is, so
+//! that churn empties the others. Nothing ever moves, regions stay mapped until the slab is dropped, and what is
+//! known about a page lies apart from it, so that looking for a free slot touches no page.
+//!
+//! The slab does not know what is in a slot, except that it links the free ones of a page through their first bytes.
+
+use super::entry::ENTRY_BYTES_MAX;
+use super::memory::{Mapped, SYSTEM_PAGE_BYTES};
+
+/// Handles count steps of this many bytes: 4-byte steps waste little of a small entry, and reach 16 GiB in a shard.
+const STEP_BYTES: usize = 4;
+/// One system page, the unit that can be given back.
+const PAGE_BYTES: usize = SYSTEM_PAGE_BYTES;
+const PAGE_STEPS: u32 = (PAGE_BYTES / STEP_BYTES) as u32;
+/// Pages of a region. Untouched ones cost address space only; a region is what the system is asked for at once.
+const REGION_PAGES: u32 = 64;
+const REGION_STEPS: u32 = REGION_PAGES * PAGE_STEPS;
+const PAGES_MAX: u32 = u32::MAX / PAGE_STEPS;
+
+/// Empty pages whose memory is kept for the next use: giving back and faulting in again takes the kernel about a
+/// microsecond each. This many, or one for every [`PAGES_IN_USE_PER_IDLE`] in use if that is more.
+const IDLE_PAGES_MIN: u32 = 4;
+const PAGES_IN_USE_PER_IDLE: u32 = 32;
+
+/// The smallest slot. Entries below are rare, and a page then has no more slots than its lists can count.
+const SLOT_BYTES_MIN: usize = 8;
+/// Sizes up to here are in steps of [`STEP_BYTES`]; above, those that fit a page a whole number of times more rarely.
+const FINE_SLOT_BYTES_MAX: usize = 128;
+/// Sizes a slot can have.
+const CLASSES: usize = {
+    let fine = (FINE_SLOT_BYTES_MAX - SLOT_BYTES_MIN) / STEP_BYTES + 1;
+    fine + (PAGE_BYTES / FINE_SLOT_BYTES_MAX - PAGE_BYTES / ENTRY_BYTES_MAX)
+};
+const CLASS_BYTES: [u16; CLASSES] = class_bytes();
+/// The class of an entry by its size in steps, rounded up.
+const CLASS_OF_STEPS: [u8; ENTRY_BYTES_MAX / STEP_BYTES + 1] = class_of_steps();
+
+const fn class_bytes() -> [u16; CLASSES] {
+    let mut sizes = [0; CLASSES];
+    let mut class = 0;
+    let mut bytes = SLOT_BYTES_MIN;
+    while bytes <= FINE_SLOT_BYTES_MAX {
+        sizes[class] = bytes as u16;
+        class += 1;
+        bytes += STEP_BYTES;
+    }
+    let mut slots = PAGE_BYTES / FINE_SLOT_BYTES_MAX - 1;
+    while class < CLASSES {
+        sizes[class] = (PAGE_BYTES / slots / STEP_BYTES * STEP_BYTES) as u16;
+        class += 1;
+        slots -= 1;
+    }
+    sizes
+}
+
+const fn class_of_steps() -> [u8; ENTRY_BYTES_MAX / STEP_BYTES + 1] {
+    let mut classes = [0; ENTRY_BYTES_MAX / STEP_BYTES + 1];
+    let mut class = 0;
+    let mut steps = 0;
+    while steps < classes.len() {
+        if steps * STEP_BYTES > CLASS_BYTES[class] as usize {
+            class += 1;
+        }
+        classes[steps] = class as u8;
+        steps += 1;
+    }
+    classes
+}
+
+const _: () = assert!(CLASS_BYTES[CLASSES - 1] as usize == ENTRY_BYTES_MAX);
+
+/// A size of slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Class(u8);
+
+impl Class {
+    /// The smallest that holds an entry of this many bytes.
+    ///
+    /// # Panics
+    /// When none does: above [`ENTRY_BYTES_MAX`].
+    #[inline]
+    pub(super) fn holding(entry_bytes: usize) -> Self {
+        Self(CLASS_OF_STEPS[entry_bytes.div_ceil(STEP_BYTES)])
+    }
+
+    #[inline]
+    fn bytes(self) -> usize {
+        CLASS_BYTES[self.0 as usize] as usize
+    }
+
+    #[inline]
+    fn steps(self) -> u16 {
+        CLASS_BYTES[self.0 as usize] / STEP_BYTES as u16
+    }
+
+    /// Slots of a page.
+    fn slots(self) -> u16 {
+        PAGE_STEPS as u16 / self.steps()
+    }
+}
+
+/// Pages of a class that have both free and used slots are listed by how full they are.
+const FULLNESSES: usize = 4;
+/// Ends a list of pages.
+const NO_PAGE: u32 = u32::MAX;
+/// Ends the list of free slots of a page.
+const NO_SLOT: u16 = u16::MAX;
+
+/// What is known about a page.
+#[derive(Clone, Copy)]
+struct Page {
+    class: Class,
+    used_slots: u16,
+    /// The first slot that was used and freed, in steps from the start of the page.
+    free_slot: u16,
+    /// The first slot that was never used, likewise; those after it are free too.
+    fresh_slot: u16,
+    /// The neighbours in the list that the page is on.
+    previous: u32,
+    next: u32,
+}
+
+impl Page {
+    const EMPTY: Self =
+        Self { class: Class(0), used_slots: 0, free_slot: NO_SLOT, fresh_slot: 0, previous: NO_PAGE, next: NO_PAGE };
+
+    /// The list that the page belongs to; none if it is full.
+    #[inline]
+    fn fullness(&self) -> Option<usize> {
+        let slots = self.class.slots();
+        let quarter = slots / FULLNESSES as u16;
+        let used = self.used_slots;
+        (used < slots)
+            .then(|| usize::from(used > quarter) + usize::from(used > 2 * quarter) + usize::from(used > 3 * quarter))
+    }
+}
+
+struct Region {
+    memory: Mapped<u8>,
+    pages: Box<[Page; REGION_PAGES as usize]>,
+}
+
+/// See the file's header.
+pub(super) struct Slab {
+    regions: Vec<Region>,
+    /// The first page never used: all from here on are untouched.
+    fresh_page: u32,
+    /// Empty pages that still have their memory, linked by `next`.
+    idle_page: u32,
+    idle_pages: u32,
+    /// Empty pages without memory, linked by `next`.
+    returned_page: u32,
+    pages_in_use: u32,
+    /// The first page of each class and fullness.
+    partial: [[u32; FULLNESSES]; CLASSES],
+}
+
+impl Slab {
+    /// A slab without memory.
+    pub(super) const fn new() -> Self {
+        Self {
+            regions: Vec::new(),
+            fresh_page: 0,
+            idle_page: NO_PAGE,
+            idle_pages: 0,
+            returned_page: NO_PAGE,
+            pages_in_use: 0,
+            partial: [[NO_PAGE; FULLNESSES]; CLASSES],
+        }
+    }
+
+    /// Memory that the system counts as ours.
+    pub(super) fn resident_bytes(&self) -> usize {
+        let pages = (self.pages_in_use + self.idle_pages) as usize * PAGE_BYTES;
+        pages + self.regions.len() * (size_of::<Region>() + size_of::<[Page; REGION_PAGES as usize]>())
+    }
+
+    /// The slot of a handle and what follows it in its region.
+    #[inline]
+    pub(super) fn slot(&self, handle: u32) -> &[u8] {
+        let (region, offset_bytes) = place(handle);
+        &self.regions[region].memory[offset_bytes..]
+    }
+
+    /// The slot of a handle.
+    #[inline]
+    pub(super) fn slot_mut(&mut self, handle: u32) -> &mut [u8] {
+        let (region, offset_bytes) = place(handle);
+        let bytes = self.class(handle).bytes();
+        &mut self.regions[region].memory[offset_bytes..][..bytes]
+    }
+
+    /// The class of a handle's slot.
+    #[inline]
+    pub(super) fn class(&self, handle: u32) -> Class {
+        self.page(handle / PAGE_STEPS).class
+    }
+
+    /// Takes a slot. Its content is arbitrary.
+    ///
+    /// # Panics
+    /// When 16 GiB are in use.
+    pub(super) fn allocate(&mut self, class: Class) -> u32 {
+        let fullest = self.partial[class.0 as usize].iter().rposition(|page| *page != NO_PAGE);
+        let (number, fullness) = match fullest {
+            Some(fullness) => (self.partial[class.0 as usize][fullness], fullness),
+            None => (self.add_page(class), 0),
+        };
+        let page = self.page_mut(number);
+        let first_step = number * PAGE_STEPS;
+        page.used_slots += 1;
+        let handle = if page.free_slot == NO_SLOT {
+            let slot = page.fresh_slot;
+            page.fresh_slot += class.steps();
+            first_step + u32::from(slot)
+        } else {
+            let handle = first_step + u32::from(page.free_slot);
+            let (region, offset_bytes) = place(handle);
+            let memory = &self.regions[region].memory;
+            let next = u16::from_le_bytes([memory[offset_bytes], memory[offset_bytes + 1]]);
+            self.page_mut(number).free_slot = next;
+            handle
+        };
+        self.relist(number, Some(fullness));
+        handle
+    }
+
+    /// Gives a slot back.
+    pub(super) fn free(&mut self, handle: u32) {
+        let number = handle / PAGE_STEPS;
+        let page = self.page_mut(number);
+        let fullness = page.fullness();
+        let next = std::mem::replace(&mut page.free_slot, (handle % PAGE_STEPS) as u16);
+        page.used_slots -= 1;
+        let emptied = page.used_slots == 0;
+        if emptied {
+            self.unlist(number, fullness);
+            self.retire_page(number);
+            return;
+        }
+        let (region, offset_bytes) = place(handle);
+        self.regions[region].memory[offset_bytes..offset_bytes + 2].copy_from_slice(&next.to_le_bytes());
+        self.relist(number, fullness);
+    }
+
+    /// Moves a page to the list that it now belongs to.
+    #[inline]
+    fn relist(&mut self, number: u32, from: Option<usize>) {
+        let to = self.page(number).fullness();
+        if from != to {
+            self.unlist(number, from);
+            self.list(number, to);
+        }
+    }
+
+    fn list(&mut self, number: u32, fullness: Option<usize>) {
+        let Some(fullness) = fullness else { return };
+        let class = self.page(number).class;
+        let next = std::mem::replace(&mut self.partial[class.0 as usize][fullness], number);
+        let page = self.page_mut(number);
+        page.previous = NO_PAGE;
+        page.next = next;
+        if next != NO_PAGE {
+            self.page_mut(next).previous = number;
+        }
+    }
+
+    fn unlist(&mut self, number: u32, fullness: Option<usize>) {
+        let Some(fullness) = fullness else { return };
+        let Page { class, previous, next, .. } = *self.page(number);
+        if previous == NO_PAGE {
+            self.partial[class.0 as usize][fullness] = next;
+        } else {
+            self.page_mut(previous).next = next;
+        }
+        if next != NO_PAGE {
+            self.page_mut(next).previous = previous;
+        }
+    }
+
+    /// Puts an empty page into use and on the emptiest list of its class.
+    fn add_page(&mut self, class: Class) -> u32 {
+        let number = self.empty_page();
+        *self.page_mut(number) = Page { class, ..Page::EMPTY };
+        self.pages_in_use += 1;
+        self.list(number, Some(0));
+        number
+    }
+
+    /// An empty page, preferably one that has its memory.
+    fn empty_page(&mut self) -> u32 {
+        if self.idle_page != NO_PAGE {
+            let number = self.idle_page;
+            self.idle_page = self.page(number).next;
+            self.idle_pages -= 1;
+            return number;
+        }
+        if self.returned_page != NO_PAGE {
+            let number = self.returned_page;
+            self.returned_page = self.page(number).next;
+            return number;
+        }
+        let number = self.fresh_page;
+        assert!(number < PAGES_MAX, "a shard holds at most 16 GiB of small entries");
+        if number / REGION_PAGES == self.regions.len() as u32 {
+            self.regions.push(Region {
+                memory: Mapped::new(REGION_PAGES as usize * PAGE_BYTES),
+                pages: Box::new([Page::EMPTY; REGION_PAGES as usize]),
+            });
+        }
+        self.fresh_page += 1;
+        number
+    }
+
+    /// Takes an empty page, already off its list, out of use.
+    fn retire_page(&mut self, number: u32) {
+        self.pages_in_use -= 1;
+        self.page_mut(number).next = std::mem::replace(&mut self.idle_page, number);
+        self.idle_pages += 1;
+        while self.idle_pages > IDLE_PAGES_MIN.max(self.pages_in_use / PAGES_IN_USE_PER_IDLE) {
+            self.return_idle_page();
+        }
+    }
+
+    /// Gives the memory of an idle page back to the system.
+    fn return_idle_page(&mut self) {
+        let number = self.idle_page;
+        self.idle_page = self.page(number).next;
+        self.idle_pages -= 1;
+        let start = (number % REGION_PAGES) as usize * PAGE_BYTES;
+        self.regions[(number / REGION_PAGES) as usize].memory.give_back(start..start + PAGE_BYTES);
+        self.page_mut(number).next = std::mem::replace(&mut self.returned_page, number);
+    }
+
+    #[inline]
+    fn page(&self, number: u32) -> &Page {
+        &self.regions[(number / REGION_PAGES) as usize].pages[(number % REGION_PAGES) as usize]
+    }
+
+    #[inline]
+    fn page_mut(&mut self, number: u32) -> &mut Page {
+        &mut self.regions[(number / REGION_PAGES) as usize].pages[(number % REGION_PAGES) as usize]
+    }
+}
+
+/// The region of a handle, and the bytes before its slot there.
+#[inline]
+fn place(handle: u32) -> (usize, usize) {
+    ((handle / REGION_STEPS) as usize, (handle % REGION_STEPS) as usize * STEP_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_is_the_tightest_size() {
+        assert!(CLASS_BYTES.is_sorted());
+        for bytes in 0..=ENTRY_BYTES_MAX {
+            let class = Class::holding(bytes);
+            assert!(class.bytes() >= bytes);
+            assert!(class.0 == 0 || (Class(class.0 - 1).bytes() < bytes));
+        }
+        for class in 0..CLASSES as u8 {
+            assert!(Class(class).slots() as usize * Class(class).bytes() <= PAGE_BYTES);
+        }
+    }
+
+    /// Fills a slot with a pattern of its handle.
+    fn fill(slab: &mut Slab, handle: u32) {
+        let pattern = handle.to_le_bytes();
+        slab.slot_mut(handle).chunks_mut(4).for_each(|chunk| chunk.copy_from_slice(&pattern));
+    }
+
+    fn assert_filled(slab: &Slab, handle: u32) {
+        let pattern = handle.to_le_bytes();
+        let bytes = slab.class(handle).bytes();
+        assert!(slab.slot(handle)[..bytes].chunks(4).all(|chunk| chunk == pattern), "slot {handle} was overwritten");
+    }
+
+    #[test]
+    fn slots_never_overlap_and_all_memory_comes_back() {
+        let mut slab = Slab::new();
+        let mut live = Vec::new();
+        let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut next = move || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random
+        };
+        let steps = if cfg!(miri) { 2_000 } else { 200_000 };
+        for step in 0..steps {
+            // Growing at first, then shrinking.
+            if live.is_empty() || next() % 8 < if step < steps / 2 { 5 } else { 3 } {
+                let handle = slab.allocate(Class((next() % CLASSES as u64) as u8));
+                fill(&mut slab, handle);
+                live.push(handle);
+            } else {
+                let handle = live.swap_remove(next() as usize % live.len());
+                assert_filled(&slab, handle);
+                slab.free(handle);
+            }
+        }
+        for handle in &live {
+            assert_filled(&slab, *handle);
+        }
+        for handle in live {
+            slab.free(handle);
+        }
+        assert_eq!(slab.pages_in_use, 0);
+        assert!(slab.idle_pages <= IDLE_PAGES_MIN);
+        assert!(slab.partial.iter().flatten().all(|page| *page == NO_PAGE));
+    }
+
+    #[test]
+    fn emptied_pages_serve_other_sizes() {
+        let mut slab = Slab::new();
+        let small: Vec<u32> = (0..10_000).map(|_| slab.allocate(Class::holding(40))).collect();
+        small.into_iter().for_each(|handle| slab.free(handle));
+        let regions = slab.regions.len();
+        let large: Vec<u32> = (0..380).map(|_| slab.allocate(Class::holding(1000))).collect();
+        assert_eq!(slab.regions.len(), regions);
+        large.into_iter().for_each(|handle| slab.free(handle));
+    }
+
+    #[test]
+    fn churn_settles_on_few_pages() {
+        let mut slab = Slab::new();
+        let class = Class::holding(80);
+        let mut live: Vec<u32> = (0..20_000).map(|_| slab.allocate(class)).collect();
+        // Every other slot goes, which empties no page; then a tenth as many come and go for a while.
+        live = live.chunks(2).map(|pair| (slab.free(pair[0]), pair[1]).1).collect();
+        for round in 0..200_000_usize {
+            let index = round.wrapping_mul(7919) % live.len();
+            slab.free(live[index]);
+            live[index] = slab.allocate(class);
+        }
+        let full = live.len() / class.slots() as usize;
+        assert!(slab.pages_in_use as usize <= full * 110 / 100, "{} pages for {full} full ones", slab.pages_in_use);
+    }
+}
