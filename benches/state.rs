@@ -13,7 +13,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const KEYS: u64 = 2_000_000;
 const VALUE: [u8; 64] = [b'v'; 64];
-const BATCHES: [usize; 3] = [16, 32, 100];
+const BATCHES: [usize; 4] = [1, 16, 32, 100];
 
 fn main() {
     let keys = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(KEYS);
@@ -32,6 +32,8 @@ fn main() {
     churn(&keyspace, keys);
     drop(keyspace.clear());
     println!("after clear: {:.1} MB resident", resident_bytes() as f64 / 1e6);
+    drop(keyspace);
+    growth(keys + keys / 2);
 }
 
 /// Inserts one after the other, each timed.
@@ -58,51 +60,74 @@ fn growth(keys: u64) {
 }
 
 fn times(keyspace: &Keyspace, keys: u64) {
+    // In random order, and made before: the keys come from a network buffer in the server, too.
+    let order: Vec<[u8; 16]> = (0..keys).map(|n| key(random_index(n, keys))).collect();
+    let missing: Vec<[u8; 16]> = (keys..2 * keys).map(key).collect();
     let mut out = Vec::with_capacity(1 << 20);
-    let single = best(|| {
-        for n in 0..keys {
-            let key = key(random_index(n, keys));
-            let hash = keyspace.hash(&key);
-            read(keyspace, hash, &key, &mut out);
-        }
-    });
-    println!("GET one by one: {:.0} ns", single / keys as f64);
+    let mut hashed = Vec::new();
+    let mut per_key = |name: &str, batch: usize, keys: &[[u8; 16]], mut pass: Pass<'_>| {
+        let best = (0..3).map(|_| {
+            let start = Instant::now();
+            keys.chunks(batch).for_each(|keys| pass(keys));
+            start.elapsed().as_nanos() as f64 / keys.len() as f64
+        });
+        println!("{name} in batches of {batch}: {:.0} ns", best.fold(f64::INFINITY, f64::min));
+    };
     for batch in BATCHES {
-        let mut hashed = Vec::new();
-        let batched = best(|| {
-            for first in (0..keys).step_by(batch) {
+        per_key(
+            "GET",
+            batch,
+            &order,
+            Box::new(|keys| {
                 out.clear();
-                prefetch(keyspace, first, batch, keys, &mut hashed);
-                for (key, hash) in &hashed {
-                    read(keyspace, *hash, key, &mut out);
+                prefetch(keyspace, keys, &mut hashed);
+                for (key, hash) in keys.iter().zip(&hashed) {
+                    keyspace
+                        .get(*hash, key, |value| out.extend_from_slice(value.as_slice()))
+                        .expect("all keys are there");
                 }
                 black_box(&out);
-            }
-        });
-        println!("GET in batches of {batch}: {:.0} ns", batched / keys as f64);
+            }),
+        );
     }
     for batch in BATCHES {
-        let mut hashed = Vec::new();
-        let batched = best(|| {
-            for first in (0..keys).step_by(batch) {
-                prefetch(keyspace, first, batch, keys, &mut hashed);
-                for (key, hash) in &hashed {
-                    drop(keyspace.lock(keyspace.shard_of(*hash)).set(*hash, key, NewValue::Copy(&VALUE)));
+        per_key(
+            "SET over itself",
+            batch,
+            &order,
+            Box::new(|keys| {
+                prefetch(keyspace, keys, &mut hashed);
+                for (key, hash) in keys.iter().zip(&hashed) {
+                    drop(keyspace.set(*hash, key, NewValue::Copy(&VALUE)));
                 }
-            }
-        });
-        println!("SET over itself in batches of {batch}: {:.0} ns", batched / keys as f64);
+            }),
+        );
     }
-    let missing = best(|| {
-        let mut hashed = Vec::new();
-        for first in (0..keys).step_by(32) {
-            prefetch(keyspace, keys + first, 32, u64::MAX, &mut hashed);
-            for (key, hash) in &hashed {
+    per_key(
+        "GET of nothing",
+        32,
+        &missing,
+        Box::new(|keys| {
+            prefetch(keyspace, keys, &mut hashed);
+            for (key, hash) in keys.iter().zip(&hashed) {
                 black_box(keyspace.contains(*hash, key));
             }
-        }
-    });
-    println!("GET of nothing in batches of 32: {:.0} ns", missing / keys as f64);
+        }),
+    );
+}
+
+/// What is done with a batch of keys.
+type Pass<'a> = Box<dyn FnMut(&[[u8; 16]]) + 'a>;
+
+/// The first two passes of a batch; none for a single key.
+fn prefetch(keyspace: &Keyspace, keys: &[[u8; 16]], hashed: &mut Vec<KeyHash>) {
+    hashed.clear();
+    hashed.extend(keys.iter().map(|key| keyspace.hash(key)));
+    if let [_] = keys {
+        return;
+    }
+    hashed.iter().for_each(|hash| keyspace.prefetch_bucket(*hash));
+    hashed.iter().for_each(|hash| keyspace.prefetch_entry(*hash));
 }
 
 /// Overwrites all keys in random order, twice, with values of other sizes.
@@ -126,27 +151,6 @@ fn churn(keyspace: &Keyspace, keys: u64) {
             resident as f64 / ideal as f64
         );
     }
-}
-
-fn prefetch(keyspace: &Keyspace, first: u64, batch: usize, keys: u64, hashed: &mut Vec<([u8; 16], KeyHash)>) {
-    hashed.clear();
-    for n in first..first + batch as u64 {
-        let key = key(if keys == u64::MAX { n } else { random_index(n, keys) });
-        let hash = keyspace.hash(&key);
-        keyspace.prefetch_bucket(hash);
-        hashed.push((key, hash));
-    }
-    for (_, hash) in hashed {
-        keyspace.prefetch_entry(*hash);
-    }
-}
-
-#[inline]
-fn read(keyspace: &Keyspace, hash: KeyHash, key: &[u8], out: &mut Vec<u8>) {
-    if out.len() > 1 << 19 {
-        out.clear();
-    }
-    keyspace.get(hash, key, |value| out.extend_from_slice(value.as_slice())).expect("all keys are there");
 }
 
 fn set(keyspace: &Keyspace, index: u64, value: &[u8]) {
@@ -176,16 +180,6 @@ fn mixed(seed: u64) -> u64 {
     let seed = (seed ^ seed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let seed = (seed ^ seed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
     seed ^ seed >> 31
-}
-
-fn best(mut pass: impl FnMut()) -> f64 {
-    (0..3)
-        .map(|_| {
-            let start = Instant::now();
-            pass();
-            start.elapsed().as_nanos() as f64
-        })
-        .fold(f64::INFINITY, f64::min)
 }
 
 fn per_key(bytes: usize, keys: u64) -> f64 {

@@ -2,16 +2,17 @@
 //!
 //! Memory comes in regions of 64 pages. A page holds slots of one size; one that becomes empty serves any size again, and
 //! more empty pages than a few give their memory back to the system. A slot is taken from the fullest page there is, so
-//! that churn empties the others. Nothing ever moves, regions stay mapped until the slab is dropped, and what is
-//! known about a page lies apart from it, so that looking for a free slot touches no page.
+//! that churn empties the others; where that does not suffice, the owner is told which page to empty
+//! ([`Slab::sparse_page`]). Regions stay mapped until the slab is dropped, and what is known about a page lies apart from
+//! it, so that looking for a free slot touches no page.
 //!
 //! The slab does not know what is in a slot, except that it links the free ones of a page through their first bytes.
 
 use super::entry::ENTRY_BYTES_MAX;
 use super::memory::{Mapped, SYSTEM_PAGE_BYTES};
 
-/// Handles count steps of this many bytes: 4-byte steps waste little of a small entry, and reach 16 GiB in a shard.
-const STEP_BYTES: usize = 4;
+/// Handles count steps of this many bytes, and so reach 8 GiB in a shard.
+const STEP_BYTES: usize = 2;
 /// One system page, the unit that can be given back.
 const PAGE_BYTES: usize = SYSTEM_PAGE_BYTES;
 const PAGE_STEPS: u32 = (PAGE_BYTES / STEP_BYTES) as u32;
@@ -25,15 +26,18 @@ const PAGES_MAX: u32 = u32::MAX / PAGE_STEPS;
 const IDLE_PAGES_MIN: u32 = 4;
 const PAGES_IN_USE_PER_IDLE: u32 = 32;
 
-/// The smallest slot. Entries below are rare, and a page then has no more slots than its lists can count.
-const SLOT_BYTES_MIN: usize = 8;
-/// Sizes up to here are in steps of [`STEP_BYTES`]; above, those that fit a page a whole number of times more rarely.
-const FINE_SLOT_BYTES_MAX: usize = 128;
+/// The smallest slot. Smaller entries are rare, and cost more in the table than here.
+const SLOT_BYTES_MIN: usize = 18;
+/// Sizes up to here are 4 bytes apart, and 2 more than a multiple of 4: what an entry takes whose key and value
+/// have customary lengths, as their own lengths take 2.
+const FINE_SLOT_BYTES_MAX: usize = 130;
+const FINE_BYTES: usize = 4;
+/// Larger sizes are those that fit into a page a whole number of times.
+const COARSE_SLOTS_MAX: usize = PAGE_BYTES / FINE_SLOT_BYTES_MAX - 1;
+const COARSE_SLOTS_MIN: usize = PAGE_BYTES / ENTRY_BYTES_MAX;
 /// Sizes a slot can have.
-const CLASSES: usize = {
-    let fine = (FINE_SLOT_BYTES_MAX - SLOT_BYTES_MIN) / STEP_BYTES + 1;
-    fine + (PAGE_BYTES / FINE_SLOT_BYTES_MAX - PAGE_BYTES / ENTRY_BYTES_MAX)
-};
+const CLASSES: usize =
+    (FINE_SLOT_BYTES_MAX - SLOT_BYTES_MIN) / FINE_BYTES + 1 + (COARSE_SLOTS_MAX - COARSE_SLOTS_MIN + 1);
 const CLASS_BYTES: [u16; CLASSES] = class_bytes();
 /// The class of an entry by its size in steps, rounded up.
 const CLASS_OF_STEPS: [u8; ENTRY_BYTES_MAX / STEP_BYTES + 1] = class_of_steps();
@@ -45,9 +49,9 @@ const fn class_bytes() -> [u16; CLASSES] {
     while bytes <= FINE_SLOT_BYTES_MAX {
         sizes[class] = bytes as u16;
         class += 1;
-        bytes += STEP_BYTES;
+        bytes += FINE_BYTES;
     }
-    let mut slots = PAGE_BYTES / FINE_SLOT_BYTES_MAX - 1;
+    let mut slots = COARSE_SLOTS_MAX;
     while class < CLASSES {
         sizes[class] = (PAGE_BYTES / slots / STEP_BYTES * STEP_BYTES) as u16;
         class += 1;
@@ -71,6 +75,10 @@ const fn class_of_steps() -> [u8; ENTRY_BYTES_MAX / STEP_BYTES + 1] {
 }
 
 const _: () = assert!(CLASS_BYTES[CLASSES - 1] as usize == ENTRY_BYTES_MAX);
+
+/// A class keeps free slots for one page, and for one of this many slots in use; with more than that its sparsest page
+/// is to be emptied. An emptying moves fewer entries than slots were freed since the last one.
+const USED_SLOTS_PER_SPARE: u32 = 16;
 
 /// A size of slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,8 +162,20 @@ pub(super) struct Slab {
     /// Empty pages without memory, linked by `next`.
     returned_page: u32,
     pages_in_use: u32,
-    /// The first page of each class and fullness.
-    partial: [[u32; FULLNESSES]; CLASSES],
+    classes: [ClassPages; CLASSES],
+}
+
+/// The pages of a class.
+#[derive(Clone, Copy)]
+struct ClassPages {
+    pages: u32,
+    used_slots: u32,
+    /// The first of the pages that have free slots, by fullness.
+    partial: [u32; FULLNESSES],
+}
+
+impl ClassPages {
+    const NONE: Self = Self { pages: 0, used_slots: 0, partial: [NO_PAGE; FULLNESSES] };
 }
 
 impl Slab {
@@ -168,7 +188,7 @@ impl Slab {
             idle_pages: 0,
             returned_page: NO_PAGE,
             pages_in_use: 0,
-            partial: [[NO_PAGE; FULLNESSES]; CLASSES],
+            classes: [ClassPages::NONE; CLASSES],
         }
     }
 
@@ -202,11 +222,13 @@ impl Slab {
     /// Takes a slot. Its content is arbitrary.
     ///
     /// # Panics
-    /// When 16 GiB are in use.
+    /// When 8 GiB are in use.
     pub(super) fn allocate(&mut self, class: Class) -> u32 {
-        let fullest = self.partial[class.0 as usize].iter().rposition(|page| *page != NO_PAGE);
+        let pages = &mut self.classes[class.0 as usize];
+        pages.used_slots += 1;
+        let fullest = pages.partial.iter().rposition(|page| *page != NO_PAGE);
         let (number, fullness) = match fullest {
-            Some(fullness) => (self.partial[class.0 as usize][fullness], fullness),
+            Some(fullness) => (self.classes[class.0 as usize].partial[fullness], fullness),
             None => (self.add_page(class), 0),
         };
         let page = self.page_mut(number);
@@ -218,10 +240,7 @@ impl Slab {
             first_step + u32::from(slot)
         } else {
             let handle = first_step + u32::from(page.free_slot);
-            let (region, offset_bytes) = place(handle);
-            let memory = &self.regions[region].memory;
-            let next = u16::from_le_bytes([memory[offset_bytes], memory[offset_bytes + 1]]);
-            self.page_mut(number).free_slot = next;
+            self.page_mut(number).free_slot = self.next_free_slot(handle);
             handle
         };
         self.relist(number, Some(fullness));
@@ -235,7 +254,8 @@ impl Slab {
         let fullness = page.fullness();
         let next = std::mem::replace(&mut page.free_slot, (handle % PAGE_STEPS) as u16);
         page.used_slots -= 1;
-        let emptied = page.used_slots == 0;
+        let (class, emptied) = (page.class, page.used_slots == 0);
+        self.classes[class.0 as usize].used_slots -= 1;
         if emptied {
             self.unlist(number, fullness);
             self.retire_page(number);
@@ -244,6 +264,55 @@ impl Slab {
         let (region, offset_bytes) = place(handle);
         self.regions[region].memory[offset_bytes..offset_bytes + 2].copy_from_slice(&next.to_le_bytes());
         self.relist(number, fullness);
+    }
+
+    /// A page to empty, if this class has more free slots than it should: its sparsest one. The caller moves what is in
+    /// the slots to slots of [`Slab::allocate`], which takes none of this page from here on, and then calls
+    /// [`Slab::drop_page`].
+    #[inline]
+    pub(super) fn sparse_page(&mut self, class: Class) -> Option<SparsePage> {
+        let ClassPages { pages, used_slots, .. } = self.classes[class.0 as usize];
+        let slots = u32::from(class.slots());
+        let free_slots = pages * slots - used_slots;
+        (free_slots > slots + used_slots / USED_SLOTS_PER_SPARE).then(|| self.take_sparse_page(class))
+    }
+
+    #[cold]
+    fn take_sparse_page(&mut self, class: Class) -> SparsePage {
+        let partial = &self.classes[class.0 as usize].partial;
+        let fullness = partial.iter().position(|page| *page != NO_PAGE).expect("free slots are on partial pages");
+        let number = partial[fullness];
+        self.unlist(number, Some(fullness));
+        let page = self.page(number);
+        let mut used = [true; PAGE_SLOTS_MAX];
+        let mut free_slot = page.free_slot;
+        while free_slot != NO_SLOT {
+            used[(free_slot / class.steps()) as usize] = false;
+            free_slot = self.next_free_slot(number * PAGE_STEPS + u32::from(free_slot));
+        }
+        SparsePage { number, class, used, fresh_slot: page.fresh_slot }
+    }
+
+    /// Takes a page whose slots have all been moved out of use.
+    pub(super) fn drop_page(&mut self, page: &SparsePage) {
+        self.classes[page.class.0 as usize].used_slots -= u32::from(self.page(page.number).used_slots);
+        self.retire_page(page.number);
+    }
+
+    /// Copies a slot of a page that is being emptied to another slot, and tells which.
+    pub(super) fn copy_slot(&mut self, from: u32, class: Class) -> u32 {
+        let to = self.allocate(class);
+        let mut slot = [0; ENTRY_BYTES_MAX];
+        let slot = &mut slot[..class.bytes()];
+        slot.copy_from_slice(&self.slot(from)[..class.bytes()]);
+        self.slot_mut(to).copy_from_slice(slot);
+        to
+    }
+
+    fn next_free_slot(&self, handle: u32) -> u16 {
+        let (region, offset_bytes) = place(handle);
+        let memory = &self.regions[region].memory;
+        u16::from_le_bytes([memory[offset_bytes], memory[offset_bytes + 1]])
     }
 
     /// Moves a page to the list that it now belongs to.
@@ -259,7 +328,7 @@ impl Slab {
     fn list(&mut self, number: u32, fullness: Option<usize>) {
         let Some(fullness) = fullness else { return };
         let class = self.page(number).class;
-        let next = std::mem::replace(&mut self.partial[class.0 as usize][fullness], number);
+        let next = std::mem::replace(&mut self.classes[class.0 as usize].partial[fullness], number);
         let page = self.page_mut(number);
         page.previous = NO_PAGE;
         page.next = next;
@@ -272,7 +341,7 @@ impl Slab {
         let Some(fullness) = fullness else { return };
         let Page { class, previous, next, .. } = *self.page(number);
         if previous == NO_PAGE {
-            self.partial[class.0 as usize][fullness] = next;
+            self.classes[class.0 as usize].partial[fullness] = next;
         } else {
             self.page_mut(previous).next = next;
         }
@@ -286,6 +355,7 @@ impl Slab {
         let number = self.empty_page();
         *self.page_mut(number) = Page { class, ..Page::EMPTY };
         self.pages_in_use += 1;
+        self.classes[class.0 as usize].pages += 1;
         self.list(number, Some(0));
         number
     }
@@ -304,7 +374,7 @@ impl Slab {
             return number;
         }
         let number = self.fresh_page;
-        assert!(number < PAGES_MAX, "a shard holds at most 16 GiB of small entries");
+        assert!(number < PAGES_MAX, "a shard holds at most 8 GiB of small entries");
         if number / REGION_PAGES == self.regions.len() as u32 {
             self.regions.push(Region {
                 memory: Mapped::new(REGION_PAGES as usize * PAGE_BYTES),
@@ -318,6 +388,8 @@ impl Slab {
     /// Takes an empty page, already off its list, out of use.
     fn retire_page(&mut self, number: u32) {
         self.pages_in_use -= 1;
+        let class = self.page(number).class;
+        self.classes[class.0 as usize].pages -= 1;
         self.page_mut(number).next = std::mem::replace(&mut self.idle_page, number);
         self.idle_pages += 1;
         while self.idle_pages > IDLE_PAGES_MIN.max(self.pages_in_use / PAGES_IN_USE_PER_IDLE) {
@@ -343,6 +415,31 @@ impl Slab {
     #[inline]
     fn page_mut(&mut self, number: u32) -> &mut Page {
         &mut self.regions[(number / REGION_PAGES) as usize].pages[(number % REGION_PAGES) as usize]
+    }
+}
+
+/// A page that is being emptied.
+pub(super) struct SparsePage {
+    number: u32,
+    class: Class,
+    used: [bool; PAGE_SLOTS_MAX],
+    fresh_slot: u16,
+}
+
+const PAGE_SLOTS_MAX: usize = PAGE_BYTES / SLOT_BYTES_MIN;
+
+impl SparsePage {
+    pub(super) fn class(&self) -> Class {
+        self.class
+    }
+
+    /// The handles of its slots in use.
+    pub(super) fn handles(&self) -> impl Iterator<Item = u32> {
+        let steps = u32::from(self.class.steps());
+        let slots = u32::from(self.fresh_slot) / steps;
+        let first = self.number * PAGE_STEPS;
+        let slots = (0..slots).filter(|slot| self.used[*slot as usize]);
+        slots.map(move |slot| first + slot * steps)
     }
 }
 
@@ -372,13 +469,14 @@ mod tests {
     /// Fills a slot with a pattern of its handle.
     fn fill(slab: &mut Slab, handle: u32) {
         let pattern = handle.to_le_bytes();
-        slab.slot_mut(handle).chunks_mut(4).for_each(|chunk| chunk.copy_from_slice(&pattern));
+        slab.slot_mut(handle).iter_mut().zip(pattern.iter().cycle()).for_each(|(byte, pattern)| *byte = *pattern);
     }
 
     fn assert_filled(slab: &Slab, handle: u32) {
         let pattern = handle.to_le_bytes();
         let bytes = slab.class(handle).bytes();
-        assert!(slab.slot(handle)[..bytes].chunks(4).all(|chunk| chunk == pattern), "slot {handle} was overwritten");
+        let mut slot = slab.slot(handle)[..bytes].iter().zip(pattern.iter().cycle());
+        assert!(slot.all(|(byte, pattern)| byte == pattern), "slot {handle} was overwritten");
     }
 
     #[test]
@@ -413,7 +511,7 @@ mod tests {
         }
         assert_eq!(slab.pages_in_use, 0);
         assert!(slab.idle_pages <= IDLE_PAGES_MIN);
-        assert!(slab.partial.iter().flatten().all(|page| *page == NO_PAGE));
+        assert!(slab.classes.iter().all(|class| class.pages == 0 && class.partial == [NO_PAGE; FULLNESSES]));
     }
 
     #[test]
@@ -425,6 +523,32 @@ mod tests {
         let large: Vec<u32> = (0..380).map(|_| slab.allocate(Class::holding(1000))).collect();
         assert_eq!(slab.regions.len(), regions);
         large.into_iter().for_each(|handle| slab.free(handle));
+    }
+
+    #[test]
+    fn a_sparse_class_says_which_page_to_empty() {
+        let mut slab = Slab::new();
+        let class = Class::holding(80);
+        let slots = class.slots() as usize;
+        let mut live: Vec<u32> = (0..20 * slots).map(|_| slab.allocate(class)).collect();
+        live.iter().for_each(|handle| fill(&mut slab, *handle));
+        assert!(slab.sparse_page(class).is_none());
+        // Three of four go, evenly, so that every page stays in use.
+        live.retain(|handle| handle / u32::from(class.steps()) % 4 == 0 || (slab.free(*handle), false).1);
+        assert_eq!(slab.pages_in_use, 20);
+        while let Some(page) = slab.sparse_page(class) {
+            for from in page.handles() {
+                let index = live.iter().position(|handle| *handle == from).expect("it is one of those in use");
+                assert_filled(&slab, from);
+                live[index] = slab.copy_slot(from, class);
+                fill(&mut slab, live[index]);
+            }
+            slab.drop_page(&page);
+        }
+        live.iter().for_each(|handle| assert_filled(&slab, *handle));
+        assert!(slab.pages_in_use <= 7, "{} pages", slab.pages_in_use);
+        live.into_iter().for_each(|handle| slab.free(handle));
+        assert_eq!(slab.pages_in_use, 0);
     }
 
     #[test]

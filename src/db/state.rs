@@ -8,7 +8,8 @@
 //! [`Keyspace::prefetch_entry`] for all keys, then the lookups (`benches/state.rs`).
 //!
 //! Invariants: who locks several shards locks them in ascending order. Nothing large is freed under a lock: it leaves
-//! as [`Garbage`]. Nothing here allocates, copies or walks in proportion to the number of keys.
+//! as [`Garbage`]. Nothing here allocates, copies or walks in proportion to the number of keys; the longest
+//! single step is the emptying of a sparse page.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed};
@@ -22,7 +23,7 @@ use super::entry::{ENTRY_BYTES_MAX, Field, INLINE_KEY_MAX, inline_slot_bytes, re
 pub use super::hash::{KeyHash, SHARDS};
 use super::hash::{KeyHasher, PLACE_BITS};
 use super::prefetch::prefetch;
-use super::slab::{Class, Slab};
+use super::slab::{Class, Slab, SparsePage};
 use super::table::{SEGMENTS_MAX, Spot, Table, bucket_number, bucket_position};
 
 /// A value where it is stored.
@@ -423,11 +424,12 @@ impl Shard {
     /// Gives a key a value. The hash is that of the key.
     ///
     /// # Panics
-    /// When the shard is full: 16 GiB of entries with small values, or 2^32 large ones.
+    /// When the shard is full: 8 GiB of small values.
     pub fn set(&mut self, hash: KeyHash, key: &[u8], value: NewValue<'_>) -> Written {
         let contents = &mut self.contents;
         if let Some((spot, handle)) = contents.find(hash, key) {
-            return Written { existed: true, garbage: contents.overwrite(spot, handle, key, value) };
+            let garbage = contents.overwrite(spot, handle, key, value, &self.hasher);
+            return Written { existed: true, garbage };
         }
         let (handle, garbage) = contents.add(key, value);
         let Contents { table, slab, blobs, .. } = contents;
@@ -443,7 +445,7 @@ impl Shard {
     /// Removes a key; none if it has no value.
     pub fn remove(&mut self, hash: KeyHash, key: &[u8]) -> Option<Garbage> {
         let (spot, handle) = self.contents.find(hash, key)?;
-        Some(self.contents.remove(spot, handle))
+        Some(self.contents.remove(spot, handle, &self.hasher))
     }
 
     /// Removes all keys, in no time: the work is that of dropping what is returned.
@@ -565,7 +567,7 @@ impl Contents {
     }
 
     /// Exchanges the value of an entry.
-    fn overwrite(&mut self, spot: Spot, handle: u32, key: &[u8], value: NewValue<'_>) -> Garbage {
+    fn overwrite(&mut self, spot: Spot, handle: u32, key: &[u8], value: NewValue<'_>, hasher: &KeyHasher) -> Garbage {
         let (old_key, old_value) = read_entry(self.slab.slot(handle));
         self.data_bytes += value.as_slice().len();
         self.data_bytes -= self.value(old_value).len();
@@ -575,7 +577,7 @@ impl Contents {
             Field::Blob(number) => Field::Blob(number),
         };
         if fits(key, value.as_slice()) {
-            self.restore(spot, handle, key, Field::Inline(value.as_slice()));
+            self.restore(spot, handle, key, Field::Inline(value.as_slice()), hasher);
             let old = old_number.map(|number| self.blobs.remove(number));
             return Garbage { _value: old, _other: unused(value), ..Garbage::default() };
         }
@@ -584,13 +586,13 @@ impl Contents {
             Some(self.blobs.replace(number, value))
         } else {
             let number = self.blobs.insert(value);
-            self.restore(spot, handle, key, Field::Blob(number));
+            self.restore(spot, handle, key, Field::Blob(number), hasher);
             None
         };
         Garbage { _value: old, ..Garbage::default() }
     }
 
-    fn remove(&mut self, spot: Spot, handle: u32) -> Garbage {
+    fn remove(&mut self, spot: Spot, handle: u32, hasher: &KeyHasher) -> Garbage {
         let (key, value) = read_entry(self.slab.slot(handle));
         self.data_bytes -= field_bytes(&self.blobs, key).len() + field_bytes(&self.blobs, value).len();
         let mut take = |field| {
@@ -598,7 +600,7 @@ impl Contents {
         };
         let garbage = Garbage { _value: take(value), _other: take(key), ..Garbage::default() };
         self.table.remove(spot);
-        self.slab.free(handle);
+        self.free(handle, hasher);
         garbage
     }
 
@@ -610,14 +612,36 @@ impl Contents {
     }
 
     /// Writes an entry over another one, or to a new slot if it needs one of another size.
-    fn restore(&mut self, spot: Spot, handle: u32, key: Field<'_>, value: Field<'_>) {
+    fn restore(&mut self, spot: Spot, handle: u32, key: Field<'_>, value: Field<'_>, hasher: &KeyHasher) {
         if self.slab.class(handle) == class_of(key, value) {
             write_entry(self.slab.slot_mut(handle), key, value);
             return;
         }
         let stored = self.store(key, value);
         self.table.replace(spot, stored);
+        self.free(handle, hasher);
+    }
+
+    /// Frees a slot that the table no longer refers to, and packs the others of its size if they have become sparse.
+    fn free(&mut self, handle: u32, hasher: &KeyHasher) {
+        let class = self.slab.class(handle);
         self.slab.free(handle);
+        if let Some(page) = self.slab.sparse_page(class) {
+            self.empty_page(&page, hasher);
+        }
+    }
+
+    /// Moves the entries of a page to other pages.
+    #[cold]
+    fn empty_page(&mut self, page: &SparsePage, hasher: &KeyHasher) {
+        for from in page.handles() {
+            let hash = hasher.hash(key_of(&self.slab, &self.blobs, from));
+            let found = self.table.find(hash, |handle| handle == from);
+            let (spot, _) = found.expect("the table refers to every slot in use");
+            let to = self.slab.copy_slot(from, page.class());
+            self.table.replace(spot, to);
+        }
+        self.slab.drop_page(page);
     }
 }
 
