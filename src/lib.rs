@@ -1,6 +1,18 @@
-//! kvred: a durable string store that speaks Redis. The modules in reading order; dependencies run one way,
-//! from the bottom of this list to its top.
+//! kvred: a durable string store that speaks Redis.
+//!
+//! The modules in reading order; dependencies run one way: `protocol <- persistence <- db <- command <- server`.
+
+pub mod args;
+pub mod exit;
+
+pub mod protocol;
+
+pub mod persistence;
+
+pub mod db;
 
 pub mod command;
-pub mod db;
-pub mod protocol;
+
+pub mod server;
+
+pub mod aof;

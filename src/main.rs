@@ -1,3 +1,41 @@
 //! Parses the arguments, runs the subcommand and turns its result into an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use kvred::args::{Cli, Command};
+use kvred::exit::{Failure, Status};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return usage(&e),
+    };
+    let result = match cli.command {
+        Command::Serve(args) => kvred::server::serve(&args),
+        Command::Aof(args) => kvred::aof::run(&args.command),
+    };
+    match result {
+        Ok(status) => status.into(),
+        Err(failure) => report(&failure),
+    }
+}
+
+/// Help that was asked for is output; help that was not, and errors, are diagnostics.
+fn usage(error: &clap::Error) -> ExitCode {
+    // A closed pipe is no error.
+    drop(error.print());
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Status::Fine.into(),
+        _ => Status::Usage.into(),
+    }
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    eprintln!("kvred: {failure:#}");
+    failure.status().into()
+}

@@ -18,10 +18,15 @@ pub(super) const PLACE_BITS: u32 = 64 - SHARD_BITS - TAG_BITS;
 const PLACE_MASK: u64 = (1 << PLACE_BITS) - 1;
 
 /// The hash of a key, good for the keyspace that made it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct KeyHash(u64);
 
 impl KeyHash {
+    /// All bits of it.
+    pub(super) fn get(self) -> u64 {
+        self.0
+    }
+
     /// The shard that holds the key.
     #[inline]
     pub(super) fn shard(self) -> usize {

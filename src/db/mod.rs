@@ -1,11 +1,23 @@
 //! The keyspace and the write sequencer.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`state`] | the published keyspace: shards of tables and slabs (`table`, `bucket`, `slab`, `blobs`, `entry`) |
+//! | [`writer`] | the one order of all writes: evaluate, commit, publish, answer (`group`, `pending`) |
+//! | [`log_thread`] | the threads that commit and sync |
 
 mod blobs;
 mod bucket;
 mod entry;
+mod group;
 mod hash;
+pub mod log_thread;
 mod memory;
+mod multi;
+mod pending;
 mod prefetch;
+pub mod rewrite;
 mod slab;
 pub mod state;
 mod table;
+pub mod writer;

@@ -82,6 +82,13 @@ pub struct Garbage {
     _contents: Option<Box<Contents>>,
 }
 
+impl Garbage {
+    /// Whether there is nothing to free.
+    pub fn is_empty(&self) -> bool {
+        self._value.is_none() && self._other.is_none() && self._contents.is_none()
+    }
+}
+
 /// What [`Shard::set`] did.
 pub struct Written {
     /// The key had a value before.
@@ -419,6 +426,15 @@ impl Shard {
         let spot = self.contents.find(hash, key)?;
         let (_, value) = read_entry(self.contents.slab.slot(spot.handle));
         Some(self.contents.value(value))
+    }
+
+    /// The memory that a key and its value take, without the table's share of it.
+    pub fn entry_bytes(&self, hash: KeyHash, key: &[u8]) -> Option<usize> {
+        let spot = self.contents.find(hash, key)?;
+        let slot = self.contents.slab.slot(spot.handle);
+        let (stored_key, value) = read_entry(slot);
+        let blob = |field| if let Field::Blob(number) = field { self.contents.blobs.get(number).len() } else { 0 };
+        Some(slot.len() + blob(stored_key) + blob(value))
     }
 
     /// Gives a key a value. The hash is that of the key.

@@ -1,1 +1,16 @@
-//! RESP2 bytes <-> frames. Knows no command.
+//! RESP2 bytes <-> frames, for the server, the clients, the log's reader and the tools alike. Knows no command.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`limits`] | every limit that input is held to, with its reason |
+//! | [`decode`] | requests: bytes -> the arguments of commands, in place |
+//! | [`frame`] | replies: bytes -> [`Frame`](frame::Frame), and back |
+//! | [`encode`] | replies and requests -> bytes |
+//! | [`rope`] | bytes to be written, where large values are shared and not copied |
+
+pub mod decode;
+pub mod encode;
+pub mod frame;
+pub mod limits;
+pub mod number;
+pub mod rope;

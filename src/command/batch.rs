@@ -1,0 +1,518 @@
+//! Batches: the complete commands of one turn of a connection, decoded in place, prefetched, and run together.
+//!
+//! A batch of reads is answered from the published state. From its first write on, a batch runs in the writer's view
+//! (published and pending) and its replies are held until the newest group that it could have seen is committed:
+//! so a pipeline reads its own writes, costs one sync, and nobody is told of a write that then fails.
+
+use super::errors::CommandError;
+use super::parse::{DataCommand, When, is_data, parse};
+use super::spec::{CommandSpec, Flag};
+use super::table::{CommandId, resolve};
+use crate::db::state::{KeyHash, Keyspace, ValueRef};
+use crate::db::writer::{NotNow, Ticket, WriteBatch, WriteFailure, Writer};
+use crate::protocol::decode::{Args, ProtocolError, RequestDecoder, Span};
+use crate::protocol::encode::{self, Resp};
+use crate::protocol::rope::{Mark, Rope};
+
+/// Most commands of one turn: the neighbours of a deep pipeline wait no longer than these take.
+pub const TURN_COMMANDS: usize = 128;
+
+/// Past so many bytes of input, or of replies, a turn takes no further command.
+const TURN_BYTES: usize = 256 << 10;
+
+/// How many lookups ahead entries are prefetched: enough to hide one trip to memory behind the work on the others.
+const PREFETCH_AHEAD: usize = 8;
+
+/// What a batch runs on.
+#[derive(Clone, Copy)]
+pub struct Env<'e> {
+    /// The published state.
+    pub keyspace: &'e Keyspace,
+    /// The way to write.
+    pub writer: &'e Writer,
+    /// The worker that the connection belongs to.
+    pub worker: usize,
+    /// The connection's protocol version.
+    pub resp: Resp,
+    /// Whether the connection may run commands that need authentication.
+    pub authenticated: bool,
+    /// Most bytes that the keyspace may take; 0: no limit.
+    pub max_memory_bytes: usize,
+    /// What is counted.
+    pub counters: &'e dyn Count,
+}
+
+/// Receives what is counted while a batch runs.
+pub trait Count {
+    /// A command was carried out, or refused.
+    fn command(&self, id: CommandId);
+    /// An error was replied; `code` is its first word.
+    fn error(&self, id: Option<CommandId>, code: &str);
+    /// Keys were looked up by reads.
+    fn lookups(&self, hits: u64, misses: u64);
+}
+
+/// A command that waits to be run.
+#[derive(Debug, Clone, Copy)]
+struct Queued {
+    first_span: u32,
+    end_span: u32,
+    /// One past the command's last byte in the input.
+    end_byte: u32,
+    /// `None`: it will be answered with an error, which is made when it is run.
+    spec: Option<&'static CommandSpec>,
+    /// The hash of the first key.
+    hash: KeyHash,
+}
+
+/// The commands of one turn.
+#[derive(Debug, Default)]
+pub struct Batch {
+    spans: Vec<Span>,
+    queued: Vec<Queued>,
+}
+
+/// Why no further command was taken into a batch.
+#[derive(Debug)]
+pub enum Stop {
+    /// The next command is not there yet, or not all of it.
+    Incomplete,
+    /// The turn is long enough, or a command that runs alone comes next.
+    Full,
+    /// A command that runs alone comes first: the batch is empty.
+    Control(Control),
+    /// What comes next is not RESP.
+    NotResp(ProtocolError),
+}
+
+/// A command that runs alone.
+#[derive(Debug, Clone, Copy)]
+pub struct Control {
+    /// Which it is.
+    pub spec: &'static CommandSpec,
+    /// One past its last byte in the input.
+    pub end_byte: usize,
+}
+
+/// How far a batch came.
+#[derive(Debug)]
+pub struct Ran {
+    /// How many of its commands were run.
+    pub commands: usize,
+    /// One past the last byte of the input that is done with.
+    pub consumed: usize,
+    /// How the replies go out.
+    pub replies: Replies,
+}
+
+/// What is to be done with a batch's replies.
+#[derive(Debug)]
+pub enum Replies {
+    /// They can be sent.
+    Ready,
+    /// Those behind a mark are held until a group is committed.
+    Held(Held),
+    /// They can be sent; what comes next is a write for which there is no room at the moment.
+    NoRoom,
+}
+
+/// Replies that wait for a commit.
+#[derive(Debug)]
+pub struct Held {
+    /// Tells how the commit ended.
+    pub ticket: Ticket,
+    /// Where the held replies begin.
+    mark: Mark,
+    retained: Retained,
+}
+
+/// What is needed to answer anew if the commit fails.
+#[derive(Debug)]
+enum Retained {
+    /// Nothing but so many writes.
+    Writes(usize),
+    /// The input, with the commands in it.
+    Input(Box<(Vec<u8>, Batch)>),
+}
+
+impl Batch {
+    /// Decodes commands from `buffer[at..]` on into the batch, until something stops it. Keys are hashed and their
+    /// buckets prefetched on the way.
+    pub fn fill(&mut self, buffer: &mut [u8], at: usize, decoder: &mut RequestDecoder, env: &Env<'_>) -> (usize, Stop) {
+        self.spans.clear();
+        self.queued.clear();
+        decoder.settle();
+        let start = at;
+        let mut at = at;
+        loop {
+            if self.queued.len() == TURN_COMMANDS || at - start > TURN_BYTES {
+                return (at, Stop::Full);
+            }
+            let first_span = self.spans.len();
+            let end = match decoder.decode(buffer, at, &mut self.spans) {
+                Ok(Some(end)) => end,
+                Ok(None) => return (at, Stop::Incomplete),
+                Err(e) => return (at, Stop::NotResp(e)),
+            };
+            if self.spans.len() == first_span {
+                at = end;
+                continue;
+            }
+            let args = Args::new(buffer, &self.spans[first_span..]);
+            let spec = resolve(args).ok().filter(|s| env.authenticated || s.flags.contains(Flag::NoAuth));
+            if let Some(spec) = spec.filter(|s| !is_data(s.id)) {
+                return if self.queued.is_empty() {
+                    (at, Stop::Control(Control { spec, end_byte: end }))
+                } else {
+                    self.spans.truncate(first_span);
+                    decoder.restore(buffer, at);
+                    (at, Stop::Full)
+                };
+            }
+            let hash = match spec {
+                Some(spec) if spec.keys.is_some() => {
+                    let hash = env.keyspace.hash(args.at(1));
+                    env.keyspace.prefetch_bucket(hash);
+                    hash
+                }
+                _ => KeyHash::default(),
+            };
+            self.queued.push(Queued {
+                first_span: first_span as u32,
+                end_span: self.spans.len() as u32,
+                end_byte: end as u32,
+                spec,
+                hash,
+            });
+            at = end;
+        }
+    }
+
+    /// The arguments of the command that stopped an empty batch.
+    pub fn control_args<'a>(&'a self, buffer: &'a [u8]) -> Args<'a> {
+        Args::new(buffer, &self.spans)
+    }
+
+    /// How many commands it has.
+    pub fn len(&self) -> usize {
+        self.queued.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.queued.is_empty()
+    }
+
+    fn args<'a>(&'a self, queued: &Queued, buffer: &'a [u8]) -> Args<'a> {
+        Args::new(buffer, &self.spans[queued.first_span as usize..queued.end_span as usize])
+    }
+
+    /// Runs the commands in order, appending their replies to `out`. `start` is where the first begins in `buffer`.
+    pub fn run(&mut self, buffer: &[u8], start: usize, env: &Env<'_>, out: &mut Rope) -> Ran {
+        let first_write = self.queued.iter().position(is_write).unwrap_or(self.queued.len());
+        let read = self.run_published(0..first_write, buffer, env, None, out);
+        let ran = |commands: usize, replies, queued: &[Queued]| Ran {
+            commands,
+            consumed: if commands == 0 { start } else { queued[commands - 1].end_byte as usize },
+            replies,
+        };
+        if read < first_write || first_write == self.queued.len() {
+            return ran(read, Replies::Ready, &self.queued);
+        }
+        let mut batch = match env.writer.begin(env.worker) {
+            Ok(batch) => batch,
+            Err(NotNow::NoRoom) => return ran(first_write, Replies::NoRoom, &self.queued),
+            Err(NotNow::Failed(failure)) => {
+                let done = self.run_published(first_write..self.queued.len(), buffer, env, Some(&failure), out);
+                return ran(done, Replies::Ready, &self.queued);
+            }
+        };
+        let mark = out.mark();
+        let out_of_memory = env.max_memory_bytes > 0 && env.keyspace.memory().total_bytes() > env.max_memory_bytes;
+        let mut view = WriterView { batch: &mut batch, keyspace: env.keyspace, out_of_memory };
+        let mut done = first_write;
+        while done < self.queued.len() && !view.batch.is_full() && out.len() < TURN_BYTES {
+            let queued = &self.queued[done];
+            self.run_one(queued, buffer, env, out, |command, hash, out| view.run(command, hash, env, out));
+            done += 1;
+        }
+        let ticket = batch.finish();
+        let replies = match ticket {
+            None => Replies::Ready,
+            Some(ticket) => Replies::Held(Held { ticket, mark, retained: self.retain(first_write..done, buffer) }),
+        };
+        ran(done, replies, &self.queued)
+    }
+
+    /// Runs a range on the published state, where each write is answered with `failure`: how far it came.
+    fn run_published(
+        &self,
+        range: std::ops::Range<usize>,
+        buffer: &[u8],
+        env: &Env<'_>,
+        failure: Option<&WriteFailure>,
+        out: &mut Rope,
+    ) -> usize {
+        let commands = &self.queued[range.clone()];
+        let prefetch = |queued: Option<&Queued>| {
+            if let Some(queued) = queued.filter(|q| q.spec.is_some_and(|s| s.keys.is_some())) {
+                env.keyspace.prefetch_entry(queued.hash);
+            }
+        };
+        if commands.len() > 1 {
+            commands.iter().take(PREFETCH_AHEAD).for_each(|q| prefetch(Some(q)));
+        }
+        for (i, queued) in commands.iter().enumerate() {
+            // A failed batch has to be answered in one go; its replies to reads are what they would have been before.
+            if out.len() >= TURN_BYTES && failure.is_none() {
+                return range.start + i;
+            }
+            prefetch(commands.get(i + PREFETCH_AHEAD));
+            self.run_one(queued, buffer, env, out, |command, hash, out| {
+                match failure.filter(|_| is_write(queued)) {
+                    Some(failure) => reply_failure(failure, queued, env, out),
+                    None => run_read(command, hash, env, out),
+                }
+                Ok(())
+            });
+        }
+        range.end
+    }
+
+    /// Parses one command and runs it, or answers it with its error.
+    #[inline]
+    fn run_one<'b>(
+        &'b self,
+        queued: &Queued,
+        buffer: &'b [u8],
+        env: &Env<'_>,
+        out: &mut Rope,
+        run: impl FnOnce(DataCommand<'b>, KeyHash, &mut Rope) -> Result<(), CommandError>,
+    ) {
+        let args = self.args(queued, buffer);
+        let result = match queued.spec {
+            Some(spec) => {
+                env.counters.command(spec.id);
+                parse(spec.id, args).and_then(|command| run(command, queued.hash, out))
+            }
+            None => Err(resolve(args).err().unwrap_or(CommandError::NoAuth)),
+        };
+        if let Err(error) = result {
+            let at = out.buffer.len();
+            error.encode(&mut out.buffer);
+            count_error(env, queued.spec, &out.buffer[at + 1..]);
+        }
+    }
+
+    fn retain(&mut self, range: std::ops::Range<usize>, buffer: &[u8]) -> Retained {
+        let held = &self.queued[range.clone()];
+        if held.iter().all(is_write) {
+            return Retained::Writes(held.len());
+        }
+        let base = self.spans[held[0].first_span as usize].start;
+        let bytes = buffer[base as usize..held[held.len() - 1].end_byte as usize].to_vec();
+        let first_span = held[0].first_span;
+        let spans = self.spans[first_span as usize..held[held.len() - 1].end_span as usize]
+            .iter()
+            .map(|s| Span { start: s.start - base, end: s.end - base })
+            .collect();
+        let queued = held
+            .iter()
+            .map(|q| Queued {
+                first_span: q.first_span - first_span,
+                end_span: q.end_span - first_span,
+                end_byte: q.end_byte - base,
+                ..*q
+            })
+            .collect();
+        Retained::Input(Box::new((bytes, Batch { spans, queued })))
+    }
+}
+
+impl Held {
+    /// Answers anew after a failed commit: each write with the failure, each read from the published state.
+    pub fn answer_failed(self, failure: &WriteFailure, env: &Env<'_>, out: &mut Rope) {
+        out.truncate(self.mark);
+        match self.retained {
+            Retained::Writes(count) => {
+                for _ in 0..count {
+                    encode::error(&mut out.buffer, failure.to_string());
+                }
+            }
+            Retained::Input(input) => {
+                let (buffer, batch) = *input;
+                batch.run_published(0..batch.len(), &buffer, env, Some(failure), out);
+            }
+        }
+    }
+}
+
+fn is_write(queued: &Queued) -> bool {
+    queued.spec.is_some_and(|spec| spec.flags.contains(Flag::Write))
+}
+
+fn reply_failure(failure: &WriteFailure, queued: &Queued, env: &Env<'_>, out: &mut Rope) {
+    let text = failure.to_string();
+    count_error(env, queued.spec, text.as_bytes());
+    encode::error(&mut out.buffer, text);
+}
+
+fn count_error(env: &Env<'_>, spec: Option<&CommandSpec>, text: &[u8]) {
+    let code = text.split(|&c| c == b' ' || c == b'\r').next().unwrap_or_default();
+    env.counters.error(spec.map(|s| s.id), std::str::from_utf8(code).unwrap_or("ERR"));
+}
+
+/// Runs a command that changes nothing, on the published state.
+#[inline]
+fn run_read(command: DataCommand<'_>, hash: KeyHash, env: &Env<'_>, out: &mut Rope) {
+    match command {
+        DataCommand::Get(key) => {
+            let found = env.keyspace.get(hash, key, |value| reply_value(value, out));
+            reply_missing(found.is_none(), env, out);
+        }
+        DataCommand::Exists(args) => {
+            let count = env.keyspace.count_existing(args.from(1));
+            reply_count(count, args, env, out);
+        }
+        DataCommand::Type(key) => reply_type(env.keyspace.contains(hash, key), out),
+        DataCommand::Ping(message) => reply_ping(message, out),
+        DataCommand::Echo(message) => encode::bulk(&mut out.buffer, message),
+        DataCommand::Set { .. } | DataCommand::Del(_) | DataCommand::FlushAll => {
+            unreachable!("a write is not run on the published state")
+        }
+    }
+}
+
+/// Runs commands in the writer's view.
+struct WriterView<'v, 'w> {
+    batch: &'v mut WriteBatch<'w>,
+    keyspace: &'v Keyspace,
+    out_of_memory: bool,
+}
+
+impl WriterView<'_, '_> {
+    fn run(
+        &mut self,
+        command: DataCommand<'_>,
+        hash: KeyHash,
+        env: &Env<'_>,
+        out: &mut Rope,
+    ) -> Result<(), CommandError> {
+        match command {
+            DataCommand::Set { key, value, when, get } => self.set(hash, key, value, when, get, env, out)?,
+            DataCommand::Del(args) => {
+                self.check_size(args)?;
+                let keyspace = self.keyspace;
+                let deleted = self.batch.delete(args.from(1).map(|key| (keyspace.hash(key), key)));
+                encode::integer(&mut out.buffer, deleted as i64);
+            }
+            DataCommand::FlushAll => {
+                self.batch.delete_all();
+                encode::simple(&mut out.buffer, "OK");
+            }
+            DataCommand::Get(key) => {
+                let missing = self.batch.get(hash, key, |value| match value {
+                    Some(value) => {
+                        reply_value(value, out);
+                        false
+                    }
+                    None => true,
+                });
+                reply_missing(missing, env, out);
+            }
+            DataCommand::Exists(args) => {
+                let count = args.from(1).filter(|key| self.batch.exists(self.keyspace.hash(key), key)).count();
+                reply_count(count, args, env, out);
+            }
+            DataCommand::Type(key) => reply_type(self.batch.exists(hash, key), out),
+            DataCommand::Ping(message) => reply_ping(message, out),
+            DataCommand::Echo(message) => encode::bulk(&mut out.buffer, message),
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the arguments of SET, and where they go")]
+    fn set(
+        &mut self,
+        hash: KeyHash,
+        key: &[u8],
+        value: &[u8],
+        when: When,
+        get: bool,
+        env: &Env<'_>,
+        out: &mut Rope,
+    ) -> Result<(), CommandError> {
+        if self.out_of_memory {
+            return Err(CommandError::OutOfMemory);
+        }
+        if !self.batch.fits(key.len() + value.len(), 2) {
+            return Err(CommandError::TooLargeToLog);
+        }
+        let (mut exists, mark) = (None, out.mark());
+        if get {
+            exists = Some(self.batch.get(hash, key, |old| match old {
+                Some(old) => {
+                    reply_value(old, out);
+                    true
+                }
+                None => {
+                    encode::null(&mut out.buffer, env.resp);
+                    false
+                }
+            }));
+        }
+        let may_set = match when {
+            When::Always => true,
+            When::Missing => !exists.unwrap_or_else(|| self.batch.exists(hash, key)),
+            When::Exists => exists.unwrap_or_else(|| self.batch.exists(hash, key)),
+        };
+        if may_set {
+            self.batch.set(hash, key, value);
+        }
+        if !get {
+            debug_assert_eq!(mark, out.mark(), "only GET replies before the outcome is known");
+            if may_set {
+                out.buffer.extend_from_slice(b"+OK\r\n");
+            } else {
+                encode::null(&mut out.buffer, env.resp);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_size(&self, args: Args<'_>) -> Result<(), CommandError> {
+        if self.batch.fits(args.total_bytes(), args.len()) { Ok(()) } else { Err(CommandError::TooLargeToLog) }
+    }
+}
+
+#[inline]
+fn reply_value(value: ValueRef<'_>, out: &mut Rope) {
+    match value {
+        ValueRef::Inline(bytes) => encode::bulk(&mut out.buffer, bytes),
+        ValueRef::Shared(bytes) => encode::bulk_shared(out, bytes),
+    }
+}
+
+#[inline]
+fn reply_missing(missing: bool, env: &Env<'_>, out: &mut Rope) {
+    if missing {
+        encode::null(&mut out.buffer, env.resp);
+    }
+    env.counters.lookups(u64::from(!missing), u64::from(missing));
+}
+
+fn reply_count(count: usize, args: Args<'_>, env: &Env<'_>, out: &mut Rope) {
+    encode::integer(&mut out.buffer, count as i64);
+    env.counters.lookups(count as u64, (args.len() - 1 - count) as u64);
+}
+
+fn reply_type(exists: bool, out: &mut Rope) {
+    encode::simple(&mut out.buffer, if exists { "string" } else { "none" });
+}
+
+fn reply_ping(message: Option<&[u8]>, out: &mut Rope) {
+    match message {
+        Some(message) => encode::bulk(&mut out.buffer, message),
+        None => out.buffer.extend_from_slice(b"+PONG\r\n"),
+    }
+}

@@ -1,0 +1,115 @@
+//! The commands on data, typed: arguments -> [`DataCommand`].
+//!
+//! These are the commands that run in batches, on the published state or in the writer's view. What concerns the
+//! connection or the server is not here: it runs alone, in [`server`](crate::server).
+
+use super::errors::CommandError;
+use super::refused::Family;
+use super::table::CommandId;
+use crate::protocol::decode::Args;
+
+/// A command on data, its arguments checked.
+#[derive(Debug, Clone, Copy)]
+pub enum DataCommand<'a> {
+    /// `PING [message]`
+    Ping(Option<&'a [u8]>),
+    /// `ECHO message`
+    Echo(&'a [u8]),
+    /// `GET key`
+    Get(&'a [u8]),
+    /// `SET key value [NX | XX] [GET]`
+    Set {
+        /// The key.
+        key: &'a [u8],
+        /// Its new value.
+        value: &'a [u8],
+        /// What must hold for it to be set.
+        when: When,
+        /// Whether the reply is the value that it had before.
+        get: bool,
+    },
+    /// `DEL key [key …]`
+    Del(Args<'a>),
+    /// `EXISTS key [key …]`
+    Exists(Args<'a>),
+    /// `TYPE key`
+    Type(&'a [u8]),
+    /// `FLUSHALL [ASYNC | SYNC]`, `FLUSHDB [ASYNC | SYNC]`
+    FlushAll,
+}
+
+/// The condition of a `SET`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum When {
+    /// None.
+    #[default]
+    Always,
+    /// `NX`: the key must not exist.
+    Missing,
+    /// `XX`: the key must exist.
+    Exists,
+}
+
+/// Whether a command is one on data.
+pub fn is_data(id: CommandId) -> bool {
+    use CommandId as Id;
+    matches!(id, Id::Get | Id::Set | Id::Del | Id::Exists | Id::Type | Id::Ping | Id::Echo | Id::FlushAll | Id::FlushDb)
+}
+
+/// Checks the arguments of a command on data. Their number is right already.
+///
+/// # Errors
+/// The exact reply.
+///
+/// # Panics
+/// If the command is not one of [`is_data`].
+#[inline]
+pub fn parse(id: CommandId, args: Args<'_>) -> Result<DataCommand<'_>, CommandError> {
+    Ok(match id {
+        CommandId::Get => DataCommand::Get(args.at(1)),
+        CommandId::Set => return parse_set(args),
+        CommandId::Del => DataCommand::Del(args),
+        CommandId::Exists => DataCommand::Exists(args),
+        CommandId::Type => DataCommand::Type(args.at(1)),
+        CommandId::Ping if args.len() > 2 => return Err(CommandError::WrongArity("ping")),
+        CommandId::Ping => DataCommand::Ping((args.len() == 2).then(|| args.at(1))),
+        CommandId::Echo => DataCommand::Echo(args.at(1)),
+        CommandId::FlushAll | CommandId::FlushDb => return parse_flush(args),
+        other => unreachable!("{other:?} is not a command on data"),
+    })
+}
+
+fn parse_set(args: Args<'_>) -> Result<DataCommand<'_>, CommandError> {
+    let (mut when, mut get) = (None, false);
+    if args.len() > 3 {
+        for option in args.from(3) {
+            let lower = option.to_ascii_lowercase();
+            match &lower[..] {
+                b"nx" if when != Some(When::Exists) => when = Some(When::Missing),
+                b"xx" if when != Some(When::Missing) => when = Some(When::Exists),
+                b"get" => get = true,
+                b"ex" | b"px" | b"exat" | b"pxat" | b"keepttl" => {
+                    let option = match &lower[..] {
+                        b"ex" => "EX",
+                        b"px" => "PX",
+                        b"exat" => "EXAT",
+                        b"pxat" => "PXAT",
+                        _ => "KEEPTTL",
+                    };
+                    return Err(CommandError::OptionNotSupported { command: "set", option, family: Family::Expiry });
+                }
+                _ => return Err(CommandError::Syntax),
+            }
+        }
+    }
+    Ok(DataCommand::Set { key: args.at(1), value: args.at(2), when: when.unwrap_or_default(), get })
+}
+
+fn parse_flush(args: Args<'_>) -> Result<DataCommand<'_>, CommandError> {
+    let ok = match args.len() {
+        1 => true,
+        2 => args.at(1).eq_ignore_ascii_case(b"sync") || args.at(1).eq_ignore_ascii_case(b"async"),
+        _ => false,
+    };
+    if ok { Ok(DataCommand::FlushAll) } else { Err(CommandError::Syntax) }
+}

@@ -1,0 +1,75 @@
+//! How a command is called, in one line: `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`.
+//!
+//! `HELP` prints these lines and the client shows them as hints; the notation is that of Redis's command pages.
+
+use super::spec::{Arg, ArgKind, CommandSpec};
+
+/// Returns the call of `row`: its name in upper case and its arguments.
+pub fn synopsis(row: &CommandSpec) -> String {
+    let name = row.name.to_ascii_uppercase().replace('|', " ");
+    with_args(&name, row)
+}
+
+/// Returns the call of a subcommand without its container's name, as `HELP` prints it.
+pub fn sub_synopsis(row: &CommandSpec) -> String {
+    with_args(&row.word().to_ascii_uppercase(), row)
+}
+
+/// Returns one argument as a hint shows it.
+pub fn arg_hint(arg: &Arg) -> String {
+    let value = match arg.kind {
+        ArgKind::PureToken => None,
+        ArgKind::OneOf => Some(hints(arg.args, "|")),
+        ArgKind::Block => Some(hints(arg.args, " ")),
+        _ => Some(arg.display.to_owned()),
+    };
+    let mut hint = match (arg.token, value) {
+        (Some(token), Some(value)) if arg.kind == ArgKind::OneOf => format!("{token} <{value}>"),
+        (Some(token), Some(value)) => format!("{token} {value}"),
+        (Some(word), None) => word.to_owned(),
+        (None, Some(value)) if arg.kind == ArgKind::OneOf && !arg.optional => format!("<{value}>"),
+        (None, value) => value.unwrap_or_default(),
+    };
+    if arg.multiple {
+        // A token comes once, what follows it several times.
+        let repeated = arg.token.and_then(|token| hint.strip_prefix(token)).unwrap_or(&hint).trim_start();
+        hint = format!("{hint} [{repeated} ...]");
+    }
+    if arg.optional { format!("[{hint}]") } else { hint }
+}
+
+fn with_args(name: &str, row: &CommandSpec) -> String {
+    if row.docs.args.is_empty() { name.to_owned() } else { format!("{name} {}", hints(row.docs.args, " ")) }
+}
+
+fn hints(args: &[Arg], separator: &str) -> String {
+    args.iter().map(arg_hint).collect::<Vec<_>>().join(separator)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::table::lookup_full;
+
+    #[test]
+    fn calls_read_as_on_the_command_pages_of_redis() {
+        let cases = [
+            ("get", "GET key"),
+            ("del", "DEL key [key ...]"),
+            ("dbsize", "DBSIZE"),
+            ("ping", "PING [message]"),
+            ("hello", "HELLO [protover [AUTH username password] [SETNAME clientname]]"),
+            ("scan", "SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]"),
+            ("info", "INFO [section [section ...]]"),
+            ("flushall", "FLUSHALL [ASYNC|SYNC]"),
+            ("client|no-evict", "CLIENT NO-EVICT <ON|OFF>"),
+            ("client|list", "CLIENT LIST [TYPE <NORMAL|MASTER|REPLICA|PUBSUB>] [ID client-id [client-id ...]]"),
+            ("config|set", "CONFIG SET parameter value [parameter value ...]"),
+            ("command|list", "COMMAND LIST [FILTERBY <MODULE module-name|ACLCAT category|PATTERN pattern>]"),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(synopsis(lookup_full(name.as_bytes()).unwrap()), expected);
+        }
+        assert_eq!(sub_synopsis(lookup_full(b"client|setname").unwrap()), "SETNAME connection-name");
+    }
+}

@@ -1,0 +1,124 @@
+//! The rows of the containers that look into the server: `COMMAND`, `MEMORY` and `LATENCY`.
+
+use super::CommandId as Id;
+use crate::command::spec::{Arg, Category, CommandSpec, Flag, Group, KeySpec};
+
+const ALWAYS: &[Flag] = &[Flag::Loading, Flag::Stale];
+
+const HELP_SUMMARY: &str = "Prints the subcommands and what they do.";
+
+/// A row of the `COMMAND` family.
+const fn command(id: Id, name: &'static str, arity: i8) -> CommandSpec {
+    CommandSpec::new(id, name, arity, Group::Server).flags(ALWAYS).also_in(&[Category::Connection])
+}
+
+const ANY_ORDER: &[&str] = &["nondeterministic_output_order"];
+
+const COMMAND_NAMES: &[Arg] = &[Arg::string("command-name").optional().multiple()];
+
+pub(super) static COMMAND: CommandSpec = command(Id::Command, "command", -1)
+    .tips(ANY_ORDER)
+    .docs("2.8.13", "O(N) where N is the number of commands", "Describes all commands.", &[])
+    .subcommands(&[&COMMAND_COUNT, &COMMAND_LIST, &COMMAND_INFO, &COMMAND_DOCS, &COMMAND_GETKEYS, &COMMAND_HELP]);
+
+static COMMAND_COUNT: CommandSpec =
+    command(Id::CommandCount, "command|count", 2).docs("2.8.13", "O(1)", "Returns the number of commands.", &[]);
+
+static COMMAND_LIST: CommandSpec = command(Id::CommandList, "command|list", -2).tips(ANY_ORDER).docs(
+    "7.0.0",
+    "O(N) where N is the number of commands",
+    "Returns the names of the commands.",
+    &[Arg::one_of(
+        "filterby",
+        &[
+            Arg::string("module-name").token("MODULE"),
+            Arg::string("category").token("ACLCAT"),
+            Arg::pattern().token("PATTERN"),
+        ],
+    )
+    .token("FILTERBY")
+    .optional()],
+);
+
+static COMMAND_INFO: CommandSpec = command(Id::CommandInfo, "command|info", -2).tips(ANY_ORDER).docs(
+    "2.8.13",
+    "O(N) where N is the number of commands to look up",
+    "Describes some commands, or all.",
+    COMMAND_NAMES,
+);
+
+static COMMAND_DOCS: CommandSpec = command(Id::CommandDocs, "command|docs", -2).tips(ANY_ORDER).docs(
+    "7.0.0",
+    "O(N) where N is the number of commands to look up",
+    "Returns the documentation of some commands, or of all.",
+    COMMAND_NAMES,
+);
+
+static COMMAND_GETKEYS: CommandSpec = command(Id::CommandGetKeys, "command|getkeys", -3).docs(
+    "2.8.13",
+    "O(N) where N is the number of arguments",
+    "Returns the keys in a call of a command.",
+    &[Arg::string("command"), Arg::string("arg").optional().multiple()],
+);
+
+static COMMAND_HELP: CommandSpec = command(Id::CommandHelp, "command|help", 2).docs("5.0.0", "O(1)", HELP_SUMMARY, &[]);
+
+pub(super) static MEMORY: CommandSpec = CommandSpec::new(Id::Memory, "memory", -2, Group::Server)
+    .docs("4.0.0", "Depends on subcommand.", "A container for commands about memory.", &[])
+    .subcommands(&[&MEMORY_USAGE, &MEMORY_HELP]);
+
+static MEMORY_USAGE: CommandSpec = CommandSpec::new(Id::MemoryUsage, "memory|usage", -3, Group::Server)
+    .flags(&[Flag::Readonly])
+    .keys(KeySpec::one(2, &["RO"]))
+    .docs(
+        "4.0.0",
+        "O(1)",
+        "Returns how many bytes of memory a key and its value take.",
+        &[Arg::key(), Arg::integer("count").token("SAMPLES").optional()],
+    );
+
+static MEMORY_HELP: CommandSpec = CommandSpec::new(Id::MemoryHelp, "memory|help", 2, Group::Server).flags(ALWAYS).docs(
+    "4.0.0",
+    "O(1)",
+    HELP_SUMMARY,
+    &[],
+);
+
+pub(super) static LATENCY: CommandSpec = CommandSpec::new(Id::Latency, "latency", -2, Group::Server)
+    .docs("2.8.13", "Depends on subcommand.", "A container for commands about latency.", &[])
+    .subcommands(&[&LATENCY_LATEST, &LATENCY_HISTORY, &LATENCY_RESET, &LATENCY_DOCTOR, &LATENCY_HELP]);
+
+/// A subcommand of `LATENCY`.
+const fn latency(id: Id, name: &'static str, arity: i8) -> CommandSpec {
+    CommandSpec::new(id, name, arity, Group::Server)
+        .flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale])
+        .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"])
+}
+
+static LATENCY_LATEST: CommandSpec = latency(Id::LatencyLatest, "latency|latest", 2).docs(
+    "2.8.13",
+    "O(1)",
+    "Returns the newest latency sample of every event.",
+    &[],
+);
+
+static LATENCY_HISTORY: CommandSpec = latency(Id::LatencyHistory, "latency|history", 3).docs(
+    "2.8.13",
+    "O(1)",
+    "Returns the latency samples of an event, with their times.",
+    &[Arg::string("event")],
+);
+
+static LATENCY_RESET: CommandSpec =
+    latency(Id::LatencyReset, "latency|reset", -2).tips(&["request_policy:all_nodes", "response_policy:agg_sum"]).docs(
+        "2.8.13",
+        "O(1)",
+        "Drops the samples of some events, or of all.",
+        &[Arg::string("event").optional().multiple()],
+    );
+
+static LATENCY_DOCTOR: CommandSpec =
+    latency(Id::LatencyDoctor, "latency|doctor", 2).docs("2.8.13", "O(1)", "Explains the latency samples.", &[]);
+
+static LATENCY_HELP: CommandSpec =
+    latency(Id::LatencyHelp, "latency|help", 2).flags(ALWAYS).tips(&[]).docs("2.8.13", "O(1)", HELP_SUMMARY, &[]);

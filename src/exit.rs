@@ -1,0 +1,79 @@
+//! The exit codes, and the error that carries one to `main`.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// How a run ended; the numbers are part of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// 0: fine.
+    Fine,
+    /// 1: what was asked for came back negative (an error reply, a torn log, a failed threshold).
+    Negative,
+    /// 2: wrong usage.
+    Usage,
+    /// 3: the server cannot be reached, or a file cannot be read or written.
+    Unavailable,
+    /// 4: a log is damaged in its middle.
+    Damaged,
+    /// 130: interrupted.
+    Interrupted,
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        Self::from(match status {
+            Status::Fine => 0,
+            Status::Negative => 1,
+            Status::Usage => 2,
+            Status::Unavailable => 3,
+            Status::Damaged => 4,
+            Status::Interrupted => 130,
+        })
+    }
+}
+
+/// Why a run could not do its work, for a person, and the exit code that says so to a script.
+pub struct Failure {
+    status: Status,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    /// An error that ends the run with `status`.
+    pub fn new(status: Status, error: impl Into<anyhow::Error>) -> Self {
+        Self { status, error: error.into() }
+    }
+
+    /// The exit code to end with.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.error, f)
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.error, f)
+    }
+}
+
+/// Gives errors an exit code.
+pub trait OrExit<T> {
+    /// Wraps the error with what was being done, to end the run with `status`.
+    ///
+    /// # Errors
+    /// The error that was there.
+    fn or_exit(self, status: Status, doing: impl FnOnce() -> String) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
+    fn or_exit(self, status: Status, doing: impl FnOnce() -> String) -> Result<T, Failure> {
+        self.map_err(|e| Failure::new(status, e.into().context(doing())))
+    }
+}

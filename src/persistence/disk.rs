@@ -1,0 +1,242 @@
+//! The trait that all of the log's I/O goes through, so that tests can inject faults, and the real disk behind it.
+//!
+//! Nothing here retries, caches or interprets: an error is the kernel's. A failed `sync_data` in particular must be
+//! believed the first time, since Linux may mark pages clean that never reached the disk.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{FallocateFlags, FlockOperation};
+
+/// The directory that holds the log: names and what is done to them.
+pub trait Disk: Send + Sync {
+    /// Opens a file for reading, and for writing too if `writable`.
+    fn open(&self, name: &Path, writable: bool) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Makes a new, empty file, readable by its owner only; it fails if the name is taken.
+    fn create(&self, name: &Path) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Renames a file over whatever had the other name.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a name.
+    fn remove(&self, name: &Path) -> io::Result<()>;
+
+    /// Makes the names of the directory durable: what was created, renamed and removed.
+    fn sync_dir(&self) -> io::Result<()>;
+}
+
+/// An open file. Positions are given with each call, there is no cursor.
+pub trait DiskFile: Send + Sync {
+    /// The length in bytes.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether the file is empty.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Reads up to `buffer.len()` bytes; 0 at the end.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Writes some of `pieces`, as `pwritev` does: it may write less than all.
+    fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize>;
+
+    /// Cuts or extends the file.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Returns once everything written so far, and the file's length, is durable (`fdatasync`).
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// Reserves space, extending the file with zeros (`fallocate`). An optimisation: callers go on without it.
+    fn reserve(&self, offset: u64, len: u64) -> io::Result<()>;
+}
+
+/// Writes all of `bytes` at `offset`.
+pub fn write_all_at(file: &dyn DiskFile, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match file.write_at(&[IoSlice::new(&bytes[done..])], offset + done as u64)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => done += written,
+        }
+    }
+    Ok(())
+}
+
+/// Fills `buffer` from `offset` on, up to the end of the file: how much was read.
+pub fn read_full_at(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match file.read_at(&mut buffer[done..], offset + done as u64)? {
+            0 => break,
+            read => done += read,
+        }
+    }
+    Ok(done)
+}
+
+/// A directory of the real file system.
+#[derive(Debug, Clone)]
+pub struct RealDisk {
+    dir: PathBuf,
+}
+
+impl RealDisk {
+    /// The directory, made if it is missing (mode 0700: it holds the only copy of somebody's data).
+    pub fn make_dir(dir: &Path) -> io::Result<Self> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        Ok(Self::new(dir))
+    }
+
+    /// The directory, as it is.
+    pub fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+}
+
+impl Disk for RealDisk {
+    fn open(&self, name: &Path, writable: bool) -> io::Result<Arc<dyn DiskFile>> {
+        // Without NONBLOCK, opening a named pipe would wait for a writer; to a regular file it means nothing.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let file = File::options().read(true).write(writable).custom_flags(flags).open(self.dir.join(name))?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(Arc::new(RealFile(file)))
+    }
+
+    fn create(&self, name: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(self.dir.join(name))?;
+        Ok(Arc::new(RealFile(file)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(self.dir.join(from), self.dir.join(to))
+    }
+
+    fn remove(&self, name: &Path) -> io::Result<()> {
+        std::fs::remove_file(self.dir.join(name))
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        File::open(&self.dir)?.sync_all()
+    }
+}
+
+struct RealFile(File);
+
+impl DiskFile for RealFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        retry(|| self.0.read_at(buffer, offset))
+    }
+
+    fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        match pieces {
+            [piece] => retry(|| self.0.write_at(piece, offset)),
+            _ => retry(|| Ok(rustix::io::pwritev(&self.0, pieces, offset)?)),
+        }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
+        Ok(rustix::fs::fallocate(&self.0, FallocateFlags::empty(), offset, len)?)
+    }
+}
+
+/// An interrupted read or write has done nothing.
+fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// The right to write a log, held until it is dropped: `flock` on `<log>.lock`, a file that is made once and never
+/// renamed or removed, so that a rewrite, which replaces the log itself, cannot let a second server in.
+#[derive(Debug)]
+pub struct LogLock {
+    _file: File,
+}
+
+impl LogLock {
+    /// Takes the lock of the log at `log`. `Ok(None)`: somebody else has it.
+    pub fn take(log: &Path) -> io::Result<Option<Self>> {
+        let file =
+            File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(lock_path(log))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+/// Whether somebody holds a log's lock. Nothing is made, so it also works where nothing can be written.
+///
+/// # Errors
+/// The lock's file is there and cannot be looked at.
+pub fn lock_is_held(log: &Path) -> io::Result<bool> {
+    let file = match File::open(lock_path(log)) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(e),
+    };
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Where the lock of a log is kept.
+pub fn lock_path(log: &Path) -> PathBuf {
+    let mut name = log.as_os_str().to_owned();
+    name.push(".lock");
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_taken_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("kvred.aof");
+        let held = LogLock::take(&log).unwrap().expect("free");
+        assert!(LogLock::take(&log).unwrap().is_none(), "a second one has to wait");
+        drop(held);
+        assert!(LogLock::take(&log).unwrap().is_some());
+        assert!(lock_path(&log).exists(), "the file stays");
+    }
+
+    #[test]
+    fn files_and_directories_are_the_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("a/b");
+        let disk = RealDisk::make_dir(&dir).unwrap();
+        disk.create(Path::new("log")).unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&dir), 0o700);
+        assert_eq!(mode(&dir.join("log")), 0o600);
+        assert!(disk.create(Path::new("log")).is_err(), "never over an existing file");
+    }
+}

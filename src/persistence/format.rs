@@ -1,0 +1,296 @@
+//! The bytes that kvred adds to a Redis append-only file: annotation lines, and the chain of checksums they carry.
+//!
+//! ```text
+//! #KVRED:1:<salt, 16 hex>:<crc, 8 hex>\r\n      begins a chain
+//! *3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n     records: whole RESP commands
+//! #TS:<unix seconds>\r\n                        annotations, anywhere between records
+//! #SYNCED:<offset, 16 hex>\r\n
+//! #C:<len, 8 hex>:<crc, 8 hex>\r\n              commits the `len` bytes directly before it
+//! ```
+//!
+//! Redis skips lines that begin with `#` between commands. Every line has exactly one spelling: what does not read
+//! back to the same bytes is not that annotation. The crc of a commit covers the chain's salt, the batch's offset
+//! and the crc before it, so a batch verifies only in its own place of its own log, and no stored value can imitate
+//! one (the salt is never shown to a client).
+
+use super::LogOffset;
+use crate::protocol::number::parse_i64;
+
+/// The longest an annotation line may be, its CRLF included; Redis reads at most so much.
+pub const MAX_ANNOTATION_BYTES: usize = 128;
+
+/// The most that one batch may hold, without its commit line.
+pub const MAX_BATCH_BYTES: usize = 1 << 30;
+
+/// The length of a commit line, `#C:` to CRLF.
+pub const COMMIT_LINE_BYTES: usize = 3 + 8 + 1 + 8 + 2;
+
+/// The length of a header line.
+pub const HEADER_LINE_BYTES: usize = 9 + 16 + 1 + 8 + 2;
+
+/// What a header line of any version begins with.
+pub const HEADER_NAME: &[u8] = b"#KVRED:";
+
+/// The same with the format's version.
+const HEADER_START: &[u8] = b"#KVRED:1:";
+
+/// An annotation line, understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Annotation {
+    /// `#KVRED:1:…`: a chain begins.
+    Header(Salt),
+    /// `#C:…`: commits the `len` bytes before it.
+    Commit {
+        /// The batch's length in bytes.
+        len: u32,
+        /// What [`Chain::crc_of`] gave for it.
+        crc: u32,
+    },
+    /// `#SYNCED:…`: every byte before the offset was durable when this was written.
+    Synced(LogOffset),
+    /// `#NOSYNC`: nothing is synced from here on, until the next `#SYNCED`.
+    NoSync,
+    /// `#REWRITTEN:…`: ends the image that the n-th rewrite wrote.
+    Rewritten(u64),
+    /// `#TS:…`: unix seconds at which the batch was written; Redis's own annotation.
+    Timestamp(i64),
+    /// One that this version does not know; it is skipped.
+    Unknown,
+}
+
+impl Annotation {
+    /// Reads one line, without its CRLF.
+    pub fn parse(line: &[u8]) -> Self {
+        Self::parse_known(line).unwrap_or(Self::Unknown)
+    }
+
+    fn parse_known(line: &[u8]) -> Option<Self> {
+        if let Some(rest) = line.strip_prefix(b"#C:") {
+            let (len, crc) = (rest.get(..8)?, rest.get(9..)?);
+            if rest.get(8) != Some(&b':') || crc.len() != 8 {
+                return None;
+            }
+            return Some(Self::Commit { len: parse_hex(len)? as u32, crc: parse_hex(crc)? as u32 });
+        }
+        if let Some(rest) = line.strip_prefix(b"#SYNCED:") {
+            return (rest.len() == 16).then(|| parse_hex(rest))?.map(|at| Self::Synced(LogOffset(at)));
+        }
+        if line == b"#NOSYNC" {
+            return Some(Self::NoSync);
+        }
+        if let Some(rest) = line.strip_prefix(b"#REWRITTEN:") {
+            return u64::try_from(parse_i64(rest)?).ok().map(Self::Rewritten);
+        }
+        if let Some(rest) = line.strip_prefix(b"#TS:") {
+            return parse_i64(rest).map(Self::Timestamp);
+        }
+        if let Some(rest) = line.strip_prefix(HEADER_START) {
+            let (salt, crc) = (rest.get(..16)?, rest.get(17..)?);
+            if rest.get(16) != Some(&b':') || crc.len() != 8 {
+                return None;
+            }
+            let salt = Salt(parse_hex(salt)?);
+            return (parse_hex(crc)? as u32 == salt.header_crc()).then_some(Self::Header(salt));
+        }
+        None
+    }
+
+    /// Writes the line with its CRLF.
+    ///
+    /// # Panics
+    /// On [`Annotation::Unknown`], which has no spelling.
+    pub fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Header(salt) => {
+                salt.write_header_start(out);
+                out.push(b':');
+                write_hex(out, u64::from(salt.header_crc()), 8);
+            }
+            Self::Commit { len, crc } => {
+                out.extend_from_slice(b"#C:");
+                write_hex(out, u64::from(len), 8);
+                out.push(b':');
+                write_hex(out, u64::from(crc), 8);
+            }
+            Self::Synced(at) => {
+                out.extend_from_slice(b"#SYNCED:");
+                write_hex(out, at.0, 16);
+            }
+            Self::NoSync => out.extend_from_slice(b"#NOSYNC"),
+            Self::Rewritten(n) => write_decimal(out, b"#REWRITTEN:", n),
+            Self::Timestamp(seconds) => write_decimal(out, b"#TS:", seconds),
+            Self::Unknown => unreachable!("only known annotations are written"),
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn write_decimal(out: &mut Vec<u8>, prefix: &[u8], number: impl itoa::Integer) {
+    out.extend_from_slice(prefix);
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// What makes a chain's checksums its own: random, in the header, never shown to a client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Salt(pub u64);
+
+impl std::fmt::Debug for Salt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Salt(…)")
+    }
+}
+
+impl Salt {
+    fn write_header_start(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(HEADER_START);
+        write_hex(out, self.0, 16);
+    }
+
+    fn header_crc(self) -> u32 {
+        let mut line = Vec::with_capacity(HEADER_LINE_BYTES);
+        self.write_header_start(&mut line);
+        crc32c::crc32c(&line)
+    }
+}
+
+/// A chain up to some commit: what the next batch's checksum is computed from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chain {
+    salt: Salt,
+    /// The crc of the batch before; the header's own for the first.
+    crc: u32,
+}
+
+impl Chain {
+    /// The chain that a header begins.
+    pub fn new(salt: Salt) -> Self {
+        Self { salt, crc: salt.header_crc() }
+    }
+
+    /// The chain's salt.
+    pub fn salt(self) -> Salt {
+        self.salt
+    }
+
+    /// The same chain behind a batch whose commit line says `crc`.
+    #[must_use]
+    pub fn after(self, crc: u32) -> Self {
+        Self { crc, ..self }
+    }
+
+    /// The checksum of the batch at `offset` that consists of `pieces`: CRC-32C of the salt, the offset, the crc
+    /// before (each as its hex characters) and the batch's bytes.
+    pub fn crc_of<'a>(self, offset: LogOffset, pieces: impl IntoIterator<Item = &'a [u8]>) -> u32 {
+        pieces.into_iter().fold(self.prefix_crc(offset), crc32c::crc32c_append)
+    }
+
+    /// The same for a batch of `len` bytes whose own CRC-32C is known already.
+    pub fn crc_of_summed(self, offset: LogOffset, bytes_crc: u32, len: u64) -> u32 {
+        crc32c::crc32c_combine(self.prefix_crc(offset), bytes_crc, len as usize)
+    }
+
+    fn prefix_crc(self, offset: LogOffset) -> u32 {
+        let mut prefix = [0; 16 + 16 + 8];
+        put_hex(&mut prefix[..16], self.salt.0);
+        put_hex(&mut prefix[16..32], offset.0);
+        put_hex(&mut prefix[32..], u64::from(self.crc));
+        crc32c::crc32c(&prefix)
+    }
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// Fills `out` with the lower-case hex digits of `number`, leading zeros included.
+fn put_hex(out: &mut [u8], number: u64) {
+    let mut rest = number;
+    for digit in out.iter_mut().rev() {
+        *digit = HEX[(rest & 15) as usize];
+        rest >>= 4;
+    }
+}
+
+fn write_hex(out: &mut Vec<u8>, number: u64, digits: usize) {
+    let at = out.len();
+    out.resize(at + digits, 0);
+    put_hex(&mut out[at..], number);
+}
+
+/// Reads up to 16 lower-case hex digits.
+fn parse_hex(text: &[u8]) -> Option<u64> {
+    text.iter().try_fold(0, |value, &c| {
+        let digit = match c {
+            b'0'..=b'9' => c - b'0',
+            b'a'..=b'f' => c - b'a' + 10,
+            _ => return None,
+        };
+        Some(value << 4 | u64::from(digit))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn line(annotation: Annotation) -> String {
+        let mut out = Vec::new();
+        annotation.write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_bytes_are_as_documented() {
+        assert_eq!(line(Annotation::Commit { len: 0x1f, crc: 0xdead_beef }), "#C:0000001f:deadbeef\r\n");
+        assert_eq!(line(Annotation::Synced(LogOffset(255))), "#SYNCED:00000000000000ff\r\n");
+        assert_eq!(line(Annotation::NoSync), "#NOSYNC\r\n");
+        assert_eq!(line(Annotation::Rewritten(12)), "#REWRITTEN:12\r\n");
+        assert_eq!(line(Annotation::Timestamp(1_700_000_000)), "#TS:1700000000\r\n");
+        let header = line(Annotation::Header(Salt(0x0123_4567_89ab_cdef)));
+        let crc = crc32c::crc32c(b"#KVRED:1:0123456789abcdef");
+        assert_eq!(header, format!("#KVRED:1:0123456789abcdef:{crc:08x}\r\n"));
+        assert_eq!(header.len(), HEADER_LINE_BYTES);
+        assert_eq!(line(Annotation::Commit { len: 0, crc: 0 }).len(), COMMIT_LINE_BYTES);
+    }
+
+    #[test]
+    fn a_batch_crc_covers_salt_offset_and_the_crc_before() {
+        let chain = Chain::new(Salt(7)).after(0xabcd);
+        let text = format!("{:016x}{:016x}{:08x}hello", 7, 4096, 0xabcd);
+        assert_eq!(chain.crc_of(LogOffset(4096), [&b"hel"[..], b"lo"]), crc32c::crc32c(text.as_bytes()));
+    }
+
+    fn any_annotation() -> impl Strategy<Value = Annotation> {
+        prop_oneof![
+            any::<u64>().prop_map(|s| Annotation::Header(Salt(s))),
+            any::<(u32, u32)>().prop_map(|(len, crc)| Annotation::Commit { len, crc }),
+            any::<u64>().prop_map(|at| Annotation::Synced(LogOffset(at))),
+            Just(Annotation::NoSync),
+            (0..=i64::MAX as u64).prop_map(Annotation::Rewritten),
+            any::<i64>().prop_map(Annotation::Timestamp),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn each_annotation_has_one_spelling(annotation in any_annotation(), at in any::<prop::sample::Index>(), byte: u8) {
+            let text = line(annotation);
+            prop_assert!(text.len() <= MAX_ANNOTATION_BYTES);
+            let mut bytes = text.into_bytes();
+            bytes.truncate(bytes.len() - 2);
+            prop_assert_eq!(Annotation::parse(&bytes), annotation);
+            let at = at.index(bytes.len());
+            if bytes[at] != byte {
+                bytes[at] = byte;
+                prop_assert_ne!(Annotation::parse(&bytes), annotation);
+            }
+        }
+
+        #[test]
+        fn what_parses_is_written_back_alike(text in "#(C:[0-9a-f]{8}:[0-9A-Fa-f]{8}|TS:[-+]?[0-9]{1,4}|REWRITTEN:[0-9]{1,4}|SYNCED:[0-9a-fA-F]{15,17})") {
+            let annotation = Annotation::parse(text.as_bytes());
+            if annotation != Annotation::Unknown {
+                prop_assert_eq!(line(annotation), text + "\r\n");
+            }
+        }
+    }
+}

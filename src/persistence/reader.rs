@@ -1,0 +1,527 @@
+//! Reads a log batch by batch: every record is decoded and every checksum verified before a batch is handed out.
+//!
+//! The file is read in blocks; what is kept is one batch (of a plain Redis log, which has none: what one block holds),
+//! so memory does not grow with the log. The reader never writes, and it stops at the first byte that it cannot
+//! vouch for; what that byte means is for [`replay`](super::replay) to say.
+
+use std::io;
+use std::sync::Arc;
+
+use memchr::memmem;
+use thiserror::Error;
+
+use super::LogOffset;
+use super::disk::{DiskFile, read_full_at};
+use super::format::{Annotation, COMMIT_LINE_BYTES, Chain, HEADER_NAME, MAX_ANNOTATION_BYTES, MAX_BATCH_BYTES};
+use crate::protocol::decode::{Args, ProtocolError, RequestDecoder, Span};
+
+/// How much is read at once: large enough that the calls do not count, small enough to stay in the cache.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// What Redis's snapshots begin with.
+pub const RDB_MAGIC: &[u8] = b"REDIS";
+
+/// A command in a batch: which of the batch's arguments are its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    /// Where the command begins, relative to the batch's buffer.
+    start: u32,
+    first_arg: u32,
+    end_arg: u32,
+}
+
+/// Commands that stand or fall together.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a> {
+    /// Where the batch begins in the file.
+    pub start: LogOffset,
+    /// Where it ends, its commit line included.
+    pub end: LogOffset,
+    /// The annotations in it, in order, without the commit line.
+    pub annotations: &'a [Annotation],
+    /// Its `#TS` lines: unix seconds, and where each stands relative to the batch's buffer.
+    times: &'a [(u32, i64)],
+    /// Whether a commit line vouches for it; `false` in a plain Redis log.
+    pub checksummed: bool,
+    buffer: &'a [u8],
+    /// Where the buffer's first byte lies in the file.
+    base: LogOffset,
+    args: &'a [Span],
+    records: &'a [Record],
+}
+
+impl<'a> Batch<'a> {
+    /// How many commands it has.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether it has no command, only annotations.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The commands in order, each with its offset in the file, and its arguments.
+    pub fn records(&self) -> impl Iterator<Item = (LogOffset, Args<'a>)> + use<'a> {
+        let (buffer, args, base) = (self.buffer, self.args, self.base);
+        self.records.iter().map(move |r| {
+            let spans = &args[r.first_arg as usize..r.end_arg as usize];
+            (base + u64::from(r.start), Args::new(buffer, spans))
+        })
+    }
+
+    /// The `#TS` lines in order: where each stands, and its unix seconds. In a batch with a checksum such a line tells
+    /// of the whole batch; in a plain log, of what follows it.
+    pub fn times(&self) -> impl Iterator<Item = (LogOffset, i64)> + use<'a> {
+        let base = self.base;
+        self.times.iter().map(move |&(at, seconds)| (base + u64::from(at), seconds))
+    }
+
+    /// The batch's bytes as they stand in the file, without the commit line.
+    pub fn bytes(&self) -> &'a [u8] {
+        let from = (self.start - self.base) as usize;
+        let commit = if self.checksummed { COMMIT_LINE_BYTES } else { 0 };
+        &self.buffer[from..(self.end - self.base) as usize - commit]
+    }
+}
+
+/// Why a batch cannot be vouched for.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Flaw {
+    /// The file ends within it.
+    #[error("the file ends in the middle of it")]
+    Incomplete,
+    /// Its checksum is another one.
+    #[error("its checksum does not match")]
+    Checksum,
+    /// The commit line speaks of another length.
+    #[error("its commit line states another length")]
+    Length,
+    /// Not RESP.
+    #[error("it is not RESP: {0}")]
+    NotResp(ProtocolError),
+    /// An annotation line that does not end.
+    #[error("an annotation line in it does not end")]
+    Line,
+    /// A commit line in a log without a header.
+    #[error("it has a commit line, but no valid header stands before it")]
+    NoHeader,
+    /// A line that begins as a header does.
+    #[error("its header line is damaged, or of another version of kvred")]
+    Header,
+    /// A snapshot, or a log that begins with one.
+    #[error("it is an RDB snapshot, or begins with one, which kvred cannot read")]
+    Rdb,
+    /// A `#SYNCED` that speaks of bytes that were not there when it was written.
+    #[error("its #SYNCED line states an offset beyond its own start")]
+    SyncedBeyond,
+}
+
+/// What the reader found next.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Commands that can be believed.
+    Batch(Batch<'a>),
+    /// The file ends where a batch ends.
+    End,
+    /// From here on there are only zero bytes: space that was reserved and not used.
+    Zeros(LogOffset),
+    /// The batch that begins here cannot be vouched for.
+    Flawed {
+        /// The batch's first byte.
+        at: LogOffset,
+        /// The byte at which the flaw showed.
+        seen_at: LogOffset,
+        /// What is wrong.
+        flaw: Flaw,
+    },
+}
+
+/// What kind of log the bytes at hand belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Nothing was read yet.
+    Unknown,
+    /// Commands without checksums, as Redis writes them.
+    Plain,
+    /// Batches, each closed by a commit line.
+    Chained(Chain),
+}
+
+/// The state of reading one log from its beginning.
+pub struct LogReader {
+    file: Arc<dyn DiskFile>,
+    /// The bytes of the file from `base` on.
+    buffer: Vec<u8>,
+    base: LogOffset,
+    at_end: bool,
+    /// Nothing from here on is read: it may still be in the making.
+    limit: LogOffset,
+    kind: Kind,
+    decoder: RequestDecoder,
+    /// Where the batch under way begins in `buffer`, and where its next item does.
+    batch_start: usize,
+    next: usize,
+    args: Vec<Span>,
+    records: Vec<Record>,
+    annotations: Vec<Annotation>,
+    times: Vec<(u32, i64)>,
+    /// The records and arguments before an open `MULTI`, and where that stands; plain logs only.
+    multi: Option<Multi>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Multi {
+    start: usize,
+    records: usize,
+    args: usize,
+}
+
+/// What stands at a command's boundary.
+enum Line {
+    Annotation(Annotation, usize),
+    Incomplete,
+    Flawed(Flaw),
+}
+
+impl LogReader {
+    /// A reader at the beginning of `file`.
+    pub fn new(file: Arc<dyn DiskFile>) -> Self {
+        Self {
+            file,
+            buffer: Vec::new(),
+            base: LogOffset(0),
+            at_end: false,
+            limit: LogOffset(u64::MAX),
+            kind: Kind::Unknown,
+            decoder: RequestDecoder::for_log(),
+            batch_start: 0,
+            next: 0,
+            args: Vec::new(),
+            records: Vec::new(),
+            annotations: Vec::new(),
+            times: Vec::new(),
+            multi: None,
+        }
+    }
+
+    /// A reader that goes on at `at`, where a batch of a log of kvred's ended and `chain` was what it is; nothing from
+    /// `limit` on is read.
+    pub fn resume(file: Arc<dyn DiskFile>, chain: Chain, at: LogOffset, limit: LogOffset) -> Self {
+        Self { base: at, limit, kind: Kind::Chained(chain), ..Self::new(file) }
+    }
+
+    /// Reads on, up to a later limit, after the end was reached.
+    pub fn extend(&mut self, limit: LogOffset) {
+        self.limit = limit;
+        self.at_end = false;
+    }
+
+    /// Goes back to the beginning of the batch under way and forgets what was read of it: after anything but a batch,
+    /// the next call then looks again. For one who reads a log that grows meanwhile.
+    pub fn rewind(&mut self) {
+        self.base = self.offset(self.batch_start);
+        self.buffer.clear();
+        (self.batch_start, self.next, self.at_end, self.multi) = (0, 0, false, None);
+        self.decoder.restart();
+    }
+
+    /// The chain as of the last batch handed out; `None` in a plain log.
+    pub fn chain(&self) -> Option<Chain> {
+        match self.kind {
+            Kind::Chained(chain) => Some(chain),
+            Kind::Unknown | Kind::Plain => None,
+        }
+    }
+
+    /// Up to where the log has been read.
+    pub fn position(&self) -> LogOffset {
+        self.offset(self.next)
+    }
+
+    fn offset(&self, at: usize) -> LogOffset {
+        self.base + at as u64
+    }
+
+    /// The next batch, or what stands in its place. After anything but a batch, it is called no more, unless
+    /// [`LogReader::rewind`] was called before.
+    ///
+    /// # Errors
+    /// The file could not be read.
+    pub fn next(&mut self) -> io::Result<Event<'_>> {
+        self.args.clear();
+        self.records.clear();
+        self.annotations.clear();
+        self.times.clear();
+        self.batch_start = self.next;
+        loop {
+            let Some(&first) = self.buffer.get(self.next) else {
+                if self.at_end {
+                    return Ok(self.ended());
+                }
+                if let Some(plain) = self.plain_batch() {
+                    return Ok(self.batch(plain, false));
+                }
+                if self.too_long() {
+                    return Ok(self.flawed(Flaw::Length));
+                }
+                self.fill()?;
+                continue;
+            };
+            let step = match first {
+                b'#' => self.annotation(),
+                0 if self.next == self.batch_start && self.multi.is_none() => {
+                    let at = self.offset(self.next);
+                    if self.only_zeros_from(at)? {
+                        return Ok(Event::Zeros(at));
+                    }
+                    Step::Flawed(Flaw::NotResp(ProtocolError::NotAnArray(0)))
+                }
+                _ => self.record(),
+            };
+            match step {
+                Step::Continue => {}
+                Step::Batch { end, checksummed } => return Ok(self.batch(end, checksummed)),
+                Step::Flawed(flaw) => {
+                    // Of a plain log, what stands before the flaw is whole.
+                    return Ok(match self.plain_batch() {
+                        Some(end) => self.batch(end, false),
+                        None => self.flawed(flaw),
+                    });
+                }
+                Step::Incomplete if self.at_end => {
+                    return Ok(match self.plain_batch() {
+                        Some(end) => self.batch(end, false),
+                        None => self.flawed(Flaw::Incomplete),
+                    });
+                }
+                Step::Incomplete => match self.plain_batch() {
+                    Some(end) => return Ok(self.batch(end, false)),
+                    None => self.fill()?,
+                },
+            }
+        }
+    }
+
+    fn ended(&mut self) -> Event<'_> {
+        if let Some(end) = self.plain_batch() {
+            return self.batch(end, false);
+        }
+        if self.next == self.batch_start && self.multi.is_none() { Event::End } else { self.flawed(Flaw::Incomplete) }
+    }
+
+    /// In a plain log, where the whole commands read so far end, if there are any.
+    fn plain_batch(&mut self) -> Option<usize> {
+        if matches!(self.kind, Kind::Chained(_)) {
+            return None;
+        }
+        let end = self.multi.map_or(self.next, |m| m.start);
+        (end > self.batch_start).then_some(end)
+    }
+
+    /// Hands out the batch that ends at `end`.
+    fn batch(&mut self, end: usize, checksummed: bool) -> Event<'_> {
+        let start = self.batch_start;
+        let (mut records, mut args) = (self.records.len(), self.args.len());
+        if let Some(multi) = self.multi.take() {
+            // Read again from MULTI on, as the next batch.
+            (records, args) = (multi.records, multi.args);
+            self.decoder = RequestDecoder::for_log();
+        }
+        self.next = end;
+        Event::Batch(Batch {
+            start: self.offset(start),
+            end: self.offset(end),
+            annotations: &self.annotations,
+            times: &self.times,
+            checksummed,
+            buffer: &self.buffer,
+            base: self.base,
+            args: &self.args[..args],
+            records: &self.records[..records],
+        })
+    }
+
+    /// Whether more of the batch under way has been read than any batch may hold.
+    fn too_long(&self) -> bool {
+        self.buffer.len() - self.batch_start > MAX_BATCH_BYTES + BLOCK_BYTES
+    }
+
+    fn flawed(&self, flaw: Flaw) -> Event<'static> {
+        Event::Flawed { at: self.offset(self.batch_start), seen_at: self.offset(self.next), flaw }
+    }
+
+    /// Reads the command at `next`.
+    fn record(&mut self) -> Step {
+        let first_arg = self.args.len();
+        match self.decoder.decode(&mut self.buffer, self.next, &mut self.args) {
+            Ok(Some(end)) => {
+                if first_arg == self.args.len() {
+                    return Step::Flawed(Flaw::NotResp(ProtocolError::ArrayLen));
+                }
+                let start = self.next;
+                self.next = end;
+                if self.kind == Kind::Unknown {
+                    self.kind = Kind::Plain;
+                }
+                let record =
+                    Record { start: start as u32, first_arg: first_arg as u32, end_arg: self.args.len() as u32 };
+                if self.kind == Kind::Plain {
+                    self.transaction(record);
+                } else {
+                    self.records.push(record);
+                }
+                Step::Continue
+            }
+            Ok(None) => {
+                if self.too_long() {
+                    Step::Flawed(Flaw::Length)
+                } else {
+                    Step::Incomplete
+                }
+            }
+            Err(_) if self.offset(self.next) == LogOffset(0) && self.buffer.starts_with(RDB_MAGIC) => {
+                Step::Flawed(Flaw::Rdb)
+            }
+            Err(e) => Step::Flawed(Flaw::NotResp(e)),
+        }
+    }
+
+    /// Notes a record of a plain log; `MULTI` and `EXEC` frame records that stand or fall together.
+    fn transaction(&mut self, record: Record) {
+        let name = self.args[record.first_arg as usize].of(&self.buffer);
+        let alone = record.end_arg - record.first_arg == 1;
+        if alone && self.multi.is_none() && name.eq_ignore_ascii_case(b"MULTI") {
+            self.multi = Some(Multi {
+                start: record.start as usize,
+                records: self.records.len(),
+                args: record.first_arg as usize,
+            });
+        } else if alone && self.multi.is_some() && name.eq_ignore_ascii_case(b"EXEC") {
+            self.multi = None;
+        } else {
+            self.records.push(record);
+        }
+    }
+
+    /// Reads the annotation line at `next`.
+    fn annotation(&mut self) -> Step {
+        let (annotation, end) = match self.line() {
+            Line::Annotation(annotation, end) => (annotation, end),
+            Line::Incomplete => return Step::Incomplete,
+            Line::Flawed(flaw) => return Step::Flawed(flaw),
+        };
+        match (annotation, self.kind) {
+            (Annotation::Header(salt), Kind::Unknown | Kind::Plain) if self.multi.is_none() => {
+                if let Some(end) = self.plain_batch() {
+                    return Step::Batch { end, checksummed: false };
+                }
+                self.next = end;
+                self.batch_start = end;
+                self.kind = Kind::Chained(Chain::new(salt));
+                Step::Continue
+            }
+            (Annotation::Commit { len, crc }, Kind::Chained(chain)) => {
+                let (start, line_start) = (self.batch_start, self.next);
+                if line_start - start != len as usize {
+                    return Step::Flawed(Flaw::Length);
+                }
+                let computed = chain.crc_of(self.offset(start), [&self.buffer[start..line_start]]);
+                if computed != crc {
+                    return Step::Flawed(Flaw::Checksum);
+                }
+                let batch_start = self.offset(start);
+                if self.annotations.iter().any(|a| matches!(a, Annotation::Synced(at) if *at > batch_start)) {
+                    return Step::Flawed(Flaw::SyncedBeyond);
+                }
+                self.kind = Kind::Chained(chain.after(crc));
+                Step::Batch { end, checksummed: true }
+            }
+            (Annotation::Commit { .. }, Kind::Unknown | Kind::Plain) => Step::Flawed(Flaw::NoHeader),
+            (Annotation::Unknown, Kind::Unknown | Kind::Plain)
+                if self.buffer[self.next..end].starts_with(HEADER_NAME) =>
+            {
+                Step::Flawed(Flaw::Header)
+            }
+            (other, _) => {
+                if self.kind == Kind::Unknown {
+                    self.kind = Kind::Plain;
+                }
+                if let Annotation::Timestamp(seconds) = other {
+                    self.times.push((self.next as u32, seconds));
+                }
+                self.annotations.push(other);
+                self.next = end;
+                Step::Continue
+            }
+        }
+    }
+
+    /// The annotation line at `next`, and the position behind it.
+    fn line(&self) -> Line {
+        let rest = &self.buffer[self.next..];
+        let rest = &rest[..rest.len().min(MAX_ANNOTATION_BYTES)];
+        match memmem::find(rest, b"\r\n") {
+            Some(len) => Line::Annotation(Annotation::parse(&rest[..len]), self.next + len + 2),
+            None if rest.len() == MAX_ANNOTATION_BYTES => Line::Flawed(Flaw::Line),
+            None => Line::Incomplete,
+        }
+    }
+
+    /// Reads the next block, dropping what lies before the batch under way.
+    fn fill(&mut self) -> io::Result<()> {
+        let dropped = self.batch_start;
+        if dropped > 0 {
+            self.buffer.drain(..dropped);
+            self.base = self.base + dropped as u64;
+            self.next -= dropped;
+            self.batch_start = 0;
+            let shift = dropped as u32;
+            for span in &mut self.args {
+                *span = Span { start: span.start - shift, end: span.end - shift };
+            }
+            for record in &mut self.records {
+                record.start -= shift;
+            }
+            for (at, _) in &mut self.times {
+                *at -= shift;
+            }
+            if let Some(multi) = &mut self.multi {
+                multi.start -= dropped;
+            }
+        }
+        let filled = self.buffer.len();
+        // A large value is read in one go, but never is more asked for than the file can have.
+        let wanted = (self.next + self.decoder.bytes_wanted()).saturating_sub(filled);
+        let end = self.file.len()?.min(self.limit.0);
+        let there = end.saturating_sub((self.base + filled as u64).0);
+        let block = wanted.max(BLOCK_BYTES).min(usize::try_from(there).unwrap_or(usize::MAX));
+        self.buffer.resize(filled + block, 0);
+        let read = read_full_at(&*self.file, &mut self.buffer[filled..], (self.base + filled as u64).0)?;
+        self.buffer.truncate(filled + read);
+        self.at_end = read == 0;
+        Ok(())
+    }
+
+    fn only_zeros_from(&mut self, from: LogOffset) -> io::Result<bool> {
+        let mut block = vec![0; BLOCK_BYTES];
+        let mut at = from.0;
+        loop {
+            let read = read_full_at(&*self.file, &mut block, at)?;
+            if block[..read].iter().any(|&b| b != 0) {
+                return Ok(false);
+            }
+            if read < block.len() {
+                return Ok(true);
+            }
+            at += read as u64;
+        }
+    }
+}
+
+enum Step {
+    Continue,
+    Batch { end: usize, checksummed: bool },
+    Incomplete,
+    Flawed(Flaw),
+}

@@ -1,0 +1,452 @@
+//! Recovery: what a log is (sound, torn, damaged), and the repair of a torn tail.
+//!
+//! Let `X` be the first byte of the first batch that is incomplete or does not verify, and `D` the greatest offset
+//! that any valid `#SYNCED` of the file states.
+//!
+//! | what is found | what it is |
+//! |---|---|
+//! | no `X` | a clean log |
+//! | an empty file, or only zero bytes | a new log |
+//! | only zero bytes from a commit on | clean: reserved space, cut off |
+//! | `X < D` | damage: bytes that were durable have changed |
+//! | `X >= D`, and a valid batch follows `X` in a stretch under `#NOSYNC` | damage, since hours may follow |
+//! | `X >= D` otherwise | a torn tail, the trace of a crash: nothing from `X` on was promised to survive it |
+//!
+//! A plain Redis log states nothing: its incomplete last command is a torn tail only if no later offset parses as
+//! commands to the end of the file, and anything else that is wrong is damage.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memchr::memmem;
+use thiserror::Error;
+
+use super::LogOffset;
+use super::disk::{Disk, DiskFile, read_full_at, write_all_at};
+use super::format::{Annotation, Chain};
+use super::reader::{Batch, Event, Flaw, LogReader};
+pub use super::survey::{Survey, Survivor};
+use crate::protocol::decode::{Args, RequestDecoder};
+
+/// How much is copied, compared or searched at once.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// What a log was found to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Empty, or only zero bytes.
+    New,
+    /// Every byte is accounted for, but for reserved space behind the end.
+    Clean,
+    /// The tail from [`Recovery::end`] on was not promised to survive, and did not.
+    Torn(Flaw),
+    /// Bytes that ought to be there have changed.
+    Damaged {
+        /// What is wrong with the batch at [`Recovery::end`].
+        flaw: Flaw,
+        /// Where it showed.
+        seen_at: LogOffset,
+        /// Why it is not taken for the trace of a crash.
+        because: Because,
+    },
+}
+
+/// Why a flaw is damage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Because {
+    /// `X < D`.
+    #[error("a later batch states that these bytes were durable")]
+    WasDurable,
+    /// A valid batch follows under `#NOSYNC`.
+    #[error("sound batches follow it in a stretch that was written without syncs")]
+    SoundBatchesFollow,
+    /// A plain log whose end parses from a later offset on.
+    #[error("whole commands follow it")]
+    CommandsFollow,
+    /// A plain log that is not RESP at some place.
+    #[error("a crash does not leave this")]
+    NotATrace,
+}
+
+/// What reading a log to its end has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// What the log is.
+    pub verdict: Verdict,
+    /// Where its sound part ends (`X`, or the end of the last batch).
+    pub end: LogOffset,
+    /// The file's length.
+    pub file_len: u64,
+    /// The greatest offset known to have been durable (`D`), at most `end` unless the log is damaged.
+    pub durable: LogOffset,
+    /// What the next batch's checksum is computed from; `None` for a plain log.
+    pub chain: Option<Chain>,
+    /// Commands up to `end`.
+    pub records: u64,
+    /// Batches up to `end`.
+    pub batches: u64,
+    /// The number of the last rewrite, 0 if there was none.
+    pub rewrites: u64,
+    /// Whether the stretch before `end` was written under `#NOSYNC`.
+    pub no_sync: bool,
+}
+
+/// Why a log could not be replayed to the end.
+#[derive(Debug, Error)]
+pub enum ReplayError {
+    /// The file could not be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A command that the caller refuses.
+    #[error("record {number} at byte {at}: {reason}")]
+    Refused {
+        /// Where the command stands.
+        at: LogOffset,
+        /// Which command of the log it is, counted from 1.
+        number: u64,
+        /// The caller's reason.
+        reason: String,
+    },
+}
+
+/// A command that cannot be replayed: its index in the batch, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedRecord {
+    /// Which record of the batch.
+    pub index: usize,
+    /// Why, as a clause.
+    pub reason: String,
+}
+
+/// Reads a log from its beginning, hands every sound batch to `apply` in order, and says what the log is.
+/// `progress` is told now and then how far it has come, in bytes.
+///
+/// # Errors
+/// The file cannot be read, or `apply` refuses a record.
+pub fn replay(
+    file: &Arc<dyn DiskFile>,
+    mut progress: impl FnMut(LogOffset),
+    mut apply: impl FnMut(&Batch<'_>) -> Result<(), RefusedRecord>,
+) -> Result<Recovery, ReplayError> {
+    let mut replay = Replay::new(Arc::clone(file))?;
+    loop {
+        let records = replay.found.records;
+        let Some(batch) = replay.next()? else { break };
+        apply(&batch).map_err(|refused| ReplayError::Refused {
+            at: batch.records().nth(refused.index).map_or(batch.start, |(at, _)| at),
+            number: records + refused.index as u64 + 1,
+            reason: refused.reason,
+        })?;
+        progress(batch.end);
+    }
+    Ok(replay.finish()?)
+}
+
+/// A replay step by step, for who does not want all of it; [`replay`] is made of it.
+pub struct Replay {
+    file: Arc<dyn DiskFile>,
+    reader: LogReader,
+    found: Recovery,
+    flaw: Option<(Flaw, LogOffset)>,
+}
+
+impl Replay {
+    /// At the beginning of `file`.
+    ///
+    /// # Errors
+    /// The file's length cannot be told.
+    pub fn new(file: Arc<dyn DiskFile>) -> io::Result<Self> {
+        let found = Recovery {
+            verdict: Verdict::Clean,
+            end: LogOffset(0),
+            file_len: file.len()?,
+            durable: LogOffset(0),
+            chain: None,
+            records: 0,
+            batches: 0,
+            rewrites: 0,
+            no_sync: false,
+        };
+        Ok(Self { reader: LogReader::new(Arc::clone(&file)), file, found, flaw: None })
+    }
+
+    /// The next sound batch; `None` at the end of the sound part, after which it is called no more unless
+    /// [`Replay::retry`] was called before.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn next(&mut self) -> io::Result<Option<Batch<'_>>> {
+        let found = &mut self.found;
+        match self.reader.next()? {
+            Event::Batch(batch) => {
+                found.records += batch.len() as u64;
+                found.batches += 1;
+                found.note(batch.annotations);
+                found.end = batch.end;
+                return Ok(Some(batch));
+            }
+            Event::Zeros(at) => found.end = at,
+            Event::Flawed { at, seen_at, flaw } => {
+                found.end = at;
+                self.flaw = Some((flaw, seen_at));
+                return Ok(None);
+            }
+            Event::End => {}
+        }
+        Ok(None)
+    }
+
+    /// What was found so far; its verdict is [`Verdict::Clean`] until [`Replay::finish`] gives one.
+    pub fn found(&self) -> &Recovery {
+        &self.found
+    }
+
+    /// The flaw at which the sound part ended, if it was one.
+    pub fn flaw(&self) -> Option<&Flaw> {
+        self.flaw.as_ref().map(|(flaw, _)| flaw)
+    }
+
+    /// Makes ready to look again at what ended the sound part: the log may have grown, or been repaired.
+    pub fn retry(&mut self) {
+        self.flaw = None;
+        self.reader.rewind();
+    }
+
+    /// Says what the log is, once [`Replay::next`] has returned `None`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn finish(mut self) -> io::Result<Recovery> {
+        self.judge()?;
+        Ok(self.found)
+    }
+
+    fn judge(&mut self) -> io::Result<()> {
+        let found = &mut self.found;
+        found.chain = self.reader.chain();
+        if let Some((flaw, seen_at)) = self.flaw.take() {
+            found.verdict = found.judge(&self.file, flaw, seen_at)?;
+        } else {
+            // Behind the last batch there may be a header without a batch.
+            found.end = found.end.max(self.reader.position());
+            if found.end == LogOffset(0) {
+                found.verdict = Verdict::New;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Recovery {
+    fn note(&mut self, annotations: &[Annotation]) {
+        for annotation in annotations {
+            match *annotation {
+                Annotation::Synced(at) => {
+                    self.durable = self.durable.max(at);
+                    self.no_sync = false;
+                }
+                Annotation::NoSync => self.no_sync = true,
+                Annotation::Rewritten(n) => self.rewrites = n,
+                Annotation::Timestamp(_) | Annotation::Header(_) | Annotation::Commit { .. } | Annotation::Unknown => {}
+            }
+        }
+    }
+
+    /// Decides what a flaw at `self.end` is.
+    fn judge(&mut self, file: &Arc<dyn DiskFile>, flaw: Flaw, seen_at: LogOffset) -> io::Result<Verdict> {
+        let because = match self.chain {
+            Some(chain) => self.judge_chained(file, chain)?,
+            None if flaw == Flaw::Incomplete => {
+                commands_follow(&**file, self.end, self.file_len)?.then_some(Because::CommandsFollow)
+            }
+            None => Some(Because::NotATrace),
+        };
+        Ok(match because {
+            Some(because) => Verdict::Damaged { flaw, seen_at, because },
+            None => Verdict::Torn(flaw),
+        })
+    }
+
+    fn judge_chained(&mut self, file: &Arc<dyn DiskFile>, chain: Chain) -> io::Result<Option<Because>> {
+        let (mut no_sync, mut sound_under_no_sync) = (self.no_sync, false);
+        let mut survey = Survey::new(Arc::clone(file), chain, self.end, self.file_len);
+        while let Some(survivor) = survey.next()? {
+            for annotation in &survivor.annotations {
+                match *annotation {
+                    Annotation::Synced(at) => {
+                        self.durable = self.durable.max(at);
+                        no_sync = false;
+                    }
+                    Annotation::NoSync => no_sync = true,
+                    _ => {}
+                }
+            }
+            sound_under_no_sync |= no_sync;
+        }
+        Ok(if self.end < self.durable {
+            Some(Because::WasDurable)
+        } else if sound_under_no_sync {
+            Some(Because::SoundBatchesFollow)
+        } else {
+            None
+        })
+    }
+}
+
+/// Whether some offset behind `from` parses as whole commands to the end of the file: then what looks like an
+/// incomplete last command is a wrong length that swallowed the rest.
+fn commands_follow(file: &dyn DiskFile, from: LogOffset, file_len: u64) -> io::Result<bool> {
+    let mut tail = vec![0; (file_len - from.0) as usize];
+    let read = read_full_at(file, &mut tail, from.0)?;
+    tail.truncate(read);
+    // Where a parse came by and then failed, another that comes by will fail too.
+    let mut failed = HashSet::new();
+    let starts: Vec<usize> = memmem::find_iter(&tail, b"\n*").map(|at| at + 1).collect();
+    for start in starts {
+        if failed.contains(&start) {
+            continue;
+        }
+        let (mut at, mut args, mut decoder) = (start, Vec::new(), RequestDecoder::for_log());
+        loop {
+            if at == tail.len() {
+                return Ok(true);
+            }
+            failed.insert(at);
+            args.clear();
+            match decoder.decode(&mut tail, at, &mut args) {
+                Ok(Some(end)) if !failed.contains(&end) && is_command(Args::new(&tail, &args)) => at = end,
+                _ => break,
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Whether arguments begin with something like a command's name: a value that holds RESP by chance seldom does.
+fn is_command(args: Args<'_>) -> bool {
+    !args.is_empty() && !args.at(0).is_empty() && args.at(0).iter().all(u8::is_ascii_graphic)
+}
+
+/// What the repair of a torn tail did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// How many bytes were cut off, trailing zeros included.
+    pub bytes: u64,
+    /// The file that keeps them, in the log's directory; `None` if there were only zeros.
+    pub kept_in: Option<PathBuf>,
+}
+
+/// Cuts a log off at `end`: first what is cut (less trailing zeros) is copied to `<log>.cut-<end>` and synced, then
+/// the log is truncated and synced. A crash in between repeats it.
+///
+/// # Errors
+/// If the copy cannot be written, nothing was truncated.
+pub fn cut_tail(disk: &dyn Disk, log: &Path, file: &dyn DiskFile, end: LogOffset) -> io::Result<Cut> {
+    let file_len = file.len()?;
+    let kept_len = len_without_trailing_zeros(file, end, file_len)?;
+    let kept_in = if kept_len > end { Some(keep_copy(disk, log, file, end, kept_len)?) } else { None };
+    file.set_len(end.0)?;
+    file.sync_data()?;
+    Ok(Cut { bytes: file_len - end.0, kept_in })
+}
+
+/// Where a file ends from `from` on, less the zero bytes at its end.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn len_without_trailing_zeros(file: &dyn DiskFile, from: LogOffset, file_len: u64) -> io::Result<LogOffset> {
+    let mut block = vec![0; BLOCK_BYTES];
+    let mut end = file_len;
+    while end > from.0 {
+        let start = end.saturating_sub(BLOCK_BYTES as u64).max(from.0);
+        let read = read_full_at(file, &mut block[..(end - start) as usize], start)?;
+        if let Some(last) = block[..read].iter().rposition(|&b| b != 0) {
+            return Ok(LogOffset(start + last as u64 + 1));
+        }
+        end = start;
+    }
+    Ok(from)
+}
+
+/// Copies the bytes `from..to` of a log into `<log>.cut-<from>` and syncs it, unless such a copy is there already.
+///
+/// # Errors
+/// The copy cannot be written.
+pub fn keep_copy(
+    disk: &dyn Disk,
+    log: &Path,
+    file: &dyn DiskFile,
+    from: LogOffset,
+    to: LogOffset,
+) -> io::Result<PathBuf> {
+    for n in 0u32.. {
+        let mut name = log.as_os_str().to_owned();
+        name.push(format!(".cut-{from}"));
+        if n > 0 {
+            name.push(format!(".{n}"));
+        }
+        let name = PathBuf::from(name);
+        let copy = match disk.create(&name) {
+            Ok(copy) => copy,
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                // A repair that a crash interrupted may have left all of it, or a beginning.
+                let copy = disk.open(&name, true)?;
+                if !is_prefix(&*copy, file, from, to)? {
+                    continue;
+                }
+                copy
+            }
+            Err(e) => return Err(e),
+        };
+        copy_range(file, from, to, &*copy)?;
+        copy.sync_data()?;
+        disk.sync_dir()?;
+        return Ok(name);
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+fn blocks(from: LogOffset, to: LogOffset) -> impl Iterator<Item = (u64, usize)> {
+    (from.0..to.0).step_by(BLOCK_BYTES).map(move |at| (at, (to.0 - at).min(BLOCK_BYTES as u64) as usize))
+}
+
+fn copy_range(file: &dyn DiskFile, from: LogOffset, to: LogOffset, copy: &dyn DiskFile) -> io::Result<()> {
+    let mut block = vec![0; BLOCK_BYTES];
+    for (at, len) in blocks(from, to) {
+        let read = read_full_at(file, &mut block[..len], at)?;
+        write_all_at(copy, &block[..read], at - from.0)?;
+    }
+    Ok(())
+}
+
+/// Whether `copy` holds nothing but a beginning of the bytes `from..to`.
+fn is_prefix(copy: &dyn DiskFile, file: &dyn DiskFile, from: LogOffset, to: LogOffset) -> io::Result<bool> {
+    let copy_len = copy.len()?;
+    if copy_len > to - from {
+        return Ok(false);
+    }
+    let (mut ours, mut theirs) = (vec![0; BLOCK_BYTES], vec![0; BLOCK_BYTES]);
+    for (at, len) in blocks(from, from + copy_len) {
+        let read = read_full_at(file, &mut ours[..len], at)?;
+        if read != read_full_at(copy, &mut theirs[..len], at - from.0)? || ours[..read] != theirs[..read] {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Writes the bytes `from..to` again in place, the same bytes, and syncs: if a sync had failed before the restart,
+/// the kernel may hold pages as clean that the disk never got, and what a client reads must be durable.
+///
+/// # Errors
+/// Reading, writing or syncing failed.
+pub fn write_again(file: &dyn DiskFile, from: LogOffset, to: LogOffset) -> io::Result<()> {
+    let mut block = vec![0; BLOCK_BYTES];
+    for (at, len) in blocks(from, to) {
+        let read = read_full_at(file, &mut block[..len], at)?;
+        write_all_at(file, &block[..read], at)?;
+    }
+    file.sync_data()
+}

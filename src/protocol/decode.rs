@@ -1,0 +1,618 @@
+//! Requests: bytes -> the arguments of commands, in place and without allocating for each command.
+//!
+//! The decoder is given the bytes again from the start of the command under way until that is complete; what it has
+//! found of it so far it keeps, so a command of a million arguments or of 512 MiB is looked at once, however many
+//! reads bring it. It never recurses: a request is one array of bulk strings, or one inline line.
+
+use memchr::{memchr, memchr2};
+use thiserror::Error;
+
+use super::limits::{MAX_LINE_BYTES, RequestLimits};
+use super::number::parse_i64;
+
+/// Where an argument lies in the buffer that it was decoded from. A buffer is at most 4 GiB long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The first byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    fn new(start: usize, end: usize) -> Self {
+        Self { start: start as u32, end: end as u32 }
+    }
+
+    /// The bytes of the argument.
+    pub fn of(self, buffer: &[u8]) -> &[u8] {
+        &buffer[self.start as usize..self.end as usize]
+    }
+
+    /// The length, in bytes.
+    pub fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    /// Whether the argument is the empty string.
+    pub fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// The arguments of one command, in place.
+#[derive(Debug, Clone, Copy)]
+pub struct Args<'a> {
+    buffer: &'a [u8],
+    spans: &'a [Span],
+}
+
+impl<'a> Args<'a> {
+    /// The arguments at `spans` of `buffer`.
+    pub fn new(buffer: &'a [u8], spans: &'a [Span]) -> Self {
+        Self { buffer, spans }
+    }
+
+    /// How many there are, the command's name included.
+    pub fn len(self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is not even a name.
+    pub fn is_empty(self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// The `i`-th argument; 0 is the command's name.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn at(self, i: usize) -> &'a [u8] {
+        self.spans[i].of(self.buffer)
+    }
+
+    /// All bytes of all arguments together.
+    pub fn total_bytes(self) -> usize {
+        self.spans.iter().map(|s| s.len()).sum()
+    }
+
+    /// The arguments from the `i`-th on.
+    pub fn from(self, i: usize) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator + Clone + use<'a> {
+        let buffer = self.buffer;
+        self.spans[i..].iter().map(move |s| s.of(buffer))
+    }
+}
+
+/// Input that is not RESP; it displays as the reply's text, which is Redis's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ProtocolError {
+    /// A line that ought to hold an array's length does not end.
+    #[error("ERR Protocol error: too big mbulk count string")]
+    ArrayLineTooLong,
+    /// Not a number, or more than [`RequestLimits::array_len`].
+    #[error("ERR Protocol error: invalid multibulk length")]
+    ArrayLen,
+    /// More arguments than are taken before authentication.
+    #[error("ERR Protocol error: unauthenticated multibulk length")]
+    UnauthenticatedArrayLen,
+    /// A line that ought to hold a bulk string's length does not end.
+    #[error("ERR Protocol error: too big bulk count string")]
+    BulkLineTooLong,
+    /// An element of the array that is not a bulk string.
+    #[error("ERR Protocol error: expected '$', got '{}'", char::from(*.0))]
+    NotABulk(u8),
+    /// Not a number, negative, or more than [`RequestLimits::bulk_bytes`].
+    #[error("ERR Protocol error: invalid bulk length")]
+    BulkLen,
+    /// A longer argument than is taken before authentication.
+    #[error("ERR Protocol error: unauthenticated bulk length")]
+    UnauthenticatedBulkLen,
+    /// What follows a bulk string's bytes, or a header's number, is not CRLF: a length is wrong. Redis skips the two
+    /// bytes unseen; here they are looked at, since the same code reads the log.
+    #[error("ERR Protocol error: expected CRLF")]
+    MissingCrlf,
+    /// An inline command that does not end.
+    #[error("ERR Protocol error: too big inline request")]
+    InlineTooLong,
+    /// An inline command with an open quote, or with something directly behind a closing one.
+    #[error("ERR Protocol error: unbalanced quotes in request")]
+    UnbalancedQuotes,
+    /// An inline command where only arrays are taken (in a log).
+    #[error("expected '*', got '{}'", char::from(*.0))]
+    NotAnArray(u8),
+}
+
+/// The state of decoding one connection's requests, or one log's records.
+#[derive(Debug)]
+pub struct RequestDecoder {
+    limits: RequestLimits,
+    inline: bool,
+    /// Complete arguments of the command under way, relative to its start. Empty between commands.
+    partial: Vec<Span>,
+    /// Arguments that the command under way still lacks; 0 between commands.
+    missing: usize,
+    /// Where to go on, relative to the start of the command under way.
+    resume_at: usize,
+    /// The length of the bulk string at `resume_at`, if its header has been read.
+    bulk_len: Option<usize>,
+    /// Lines that were unquoted in place, as they were before, with their positions.
+    unquoted: Vec<(usize, Vec<u8>)>,
+}
+
+impl RequestDecoder {
+    /// A decoder of what clients send: arrays and inline commands.
+    pub fn new(limits: RequestLimits) -> Self {
+        Self {
+            limits,
+            inline: true,
+            partial: Vec::new(),
+            missing: 0,
+            resume_at: 0,
+            bulk_len: None,
+            unquoted: Vec::new(),
+        }
+    }
+
+    /// A decoder of a log's records: arrays only.
+    pub fn for_log() -> Self {
+        Self { inline: false, ..Self::new(RequestLimits::new(super::limits::HIGHEST_MAX_BULK_BYTES)) }
+    }
+
+    /// Sets other limits, for instance after authentication; they hold from the next header on.
+    pub fn set_limits(&mut self, limits: RequestLimits) {
+        self.limits = limits;
+    }
+
+    /// Forgets what was found of the command under way: the caller goes back to an earlier one.
+    pub fn restart(&mut self) {
+        self.partial.clear();
+        self.missing = 0;
+        self.resume_at = 0;
+        self.bulk_len = None;
+    }
+
+    /// Forgets how inline commands looked before they were unquoted: they will not be decoded again.
+    pub fn settle(&mut self) {
+        self.unquoted.clear();
+    }
+
+    /// Gives the inline commands from `buffer[from]` on, decoded since [`settle`](Self::settle), their quotes back:
+    /// the caller will decode them again.
+    pub fn restore(&mut self, buffer: &mut [u8], from: usize) {
+        for (start, line) in self.unquoted.drain(..).filter(|(start, _)| *start >= from) {
+            buffer[start..start + line.len()].copy_from_slice(&line);
+        }
+    }
+
+    /// How many bytes, from the start of the command under way, are needed at least before decoding can go on; 0
+    /// where that is not known. A reader makes room for that much at once.
+    pub fn bytes_wanted(&self) -> usize {
+        self.bulk_len.map_or(0, |len| self.resume_at + len + CRLF.len())
+    }
+
+    /// Decodes the command that starts at `buffer[start]`.
+    ///
+    /// Returns the position behind it, its arguments appended to `args` (as positions in `buffer`); there are none
+    /// for an empty line or an empty array, which clients may send. Returns `None`, with `args` as it was, while the
+    /// command is incomplete: the caller then comes again with more, from the same command on.
+    ///
+    /// An inline command is unquoted in place, so its bytes in `buffer` change; see [`restore`](Self::restore).
+    ///
+    /// # Errors
+    /// [`ProtocolError`]; the stream cannot be decoded any further. `buffer` is then as it was.
+    pub fn decode(
+        &mut self,
+        buffer: &mut [u8],
+        start: usize,
+        args: &mut Vec<Span>,
+    ) -> Result<Option<usize>, ProtocolError> {
+        if self.missing == 0 {
+            let Some(&first) = buffer.get(start) else {
+                return Ok(None);
+            };
+            if first != b'*' {
+                if !self.inline {
+                    return Err(ProtocolError::NotAnArray(first));
+                }
+                return self.decode_inline(buffer, start, args);
+            }
+            let Some((len, at)) = header(buffer, start, ProtocolError::ArrayLineTooLong, ProtocolError::ArrayLen)?
+            else {
+                return Ok(None);
+            };
+            if len > self.limits.array_len {
+                return Err(if self.limits.unauthenticated {
+                    ProtocolError::UnauthenticatedArrayLen
+                } else {
+                    ProtocolError::ArrayLen
+                });
+            }
+            if len <= 0 {
+                return Ok(Some(at));
+            }
+            let before = args.len();
+            let (missing, at) = self.bulks(buffer, len as usize, at, args)?;
+            if missing == 0 {
+                return Ok(Some(at));
+            }
+            self.missing = missing;
+            self.resume_at = at - start;
+            let shift = start as u32;
+            self.partial.extend(args.drain(before..).map(|s| Span { start: s.start - shift, end: s.end - shift }));
+            return Ok(None);
+        }
+
+        let mut partial = std::mem::take(&mut self.partial);
+        let found = partial.len();
+        let (missing, at) = self.bulks(buffer, self.missing, start + self.resume_at, &mut partial)?;
+        let shift = start as u32;
+        self.missing = missing;
+        if missing == 0 {
+            // The first `found` are relative to the command, the others absolute.
+            args.extend(partial[..found].iter().map(|s| Span { start: s.start + shift, end: s.end + shift }));
+            args.extend_from_slice(&partial[found..]);
+            self.resume_at = 0;
+            return Ok(Some(at));
+        }
+        for span in &mut partial[found..] {
+            *span = Span { start: span.start - shift, end: span.end - shift };
+        }
+        self.partial = partial;
+        self.resume_at = at - start;
+        Ok(None)
+    }
+
+    /// Decodes up to `count` bulk strings from `at` on: how many are missing, and where it stopped.
+    #[inline]
+    fn decode_inline(
+        &mut self,
+        buffer: &mut [u8],
+        start: usize,
+        args: &mut Vec<Span>,
+    ) -> Result<Option<usize>, ProtocolError> {
+        let rest = &buffer[start..];
+        let Some(len) = memchr(b'\n', &rest[..rest.len().min(MAX_LINE_BYTES + 1)]) else {
+            return if rest.len() > MAX_LINE_BYTES { Err(ProtocolError::InlineTooLong) } else { Ok(None) };
+        };
+        let line_end = if rest[..len].ends_with(b"\r") { len - 1 } else { len };
+        let line = &mut buffer[start..start + line_end];
+        let before = memchr2(b'"', b'\'', line).map(|_| line.to_vec());
+        let words = split_words(line, |from, to| args.push(Span::new(start + from, start + to)));
+        if let Some(before) = before {
+            match words {
+                Ok(()) => self.unquoted.push((start, before)),
+                Err(_) => line.copy_from_slice(&before),
+            }
+        }
+        words.map(|()| Some(start + len + 1))
+    }
+
+    fn bulks(
+        &mut self,
+        buffer: &[u8],
+        mut count: usize,
+        mut at: usize,
+        args: &mut Vec<Span>,
+    ) -> Result<(usize, usize), ProtocolError> {
+        while count > 0 {
+            let len = match self.bulk_len {
+                Some(len) => len,
+                None => {
+                    let Some((len, behind)) = self.bulk_header(buffer, at)? else {
+                        break;
+                    };
+                    at = behind;
+                    len
+                }
+            };
+            let end = at + len;
+            if buffer.len() < end + CRLF.len() {
+                self.bulk_len = Some(len);
+                break;
+            }
+            if buffer[end..end + CRLF.len()] != CRLF {
+                return Err(ProtocolError::MissingCrlf);
+            }
+            self.bulk_len = None;
+            args.push(Span::new(at, end));
+            at = end + CRLF.len();
+            count -= 1;
+        }
+        Ok((count, at))
+    }
+
+    #[inline]
+    fn bulk_header(&self, buffer: &[u8], at: usize) -> Result<Option<(usize, usize)>, ProtocolError> {
+        let Some((len, behind)) = header(buffer, at, ProtocolError::BulkLineTooLong, ProtocolError::BulkLen)? else {
+            return Ok(None);
+        };
+        if buffer[at] != b'$' {
+            return Err(ProtocolError::NotABulk(buffer[at]));
+        }
+        let len = usize::try_from(len).map_err(|_| ProtocolError::BulkLen)?;
+        if len > self.limits.bulk_bytes {
+            return Err(if self.limits.unauthenticated {
+                ProtocolError::UnauthenticatedBulkLen
+            } else {
+                ProtocolError::BulkLen
+            });
+        }
+        Ok(Some((len, behind)))
+    }
+}
+
+const CRLF: [u8; 2] = *b"\r\n";
+
+/// Reads the line `<kind><number>\r\n` at `at`: the number, and the position behind the line. `None`: incomplete.
+#[inline]
+fn header(
+    buffer: &[u8],
+    at: usize,
+    too_long: ProtocolError,
+    not_a_number: ProtocolError,
+) -> Result<Option<(i64, usize)>, ProtocolError> {
+    // Lengths of one and two digits, which are nearly all of them, without a search.
+    match buffer.get(at + 1..) {
+        Some([units @ b'0'..=b'9', b'\r', b'\n', ..]) => {
+            return Ok(Some((i64::from(units - b'0'), at + 4)));
+        }
+        Some([tens @ b'1'..=b'9', units @ b'0'..=b'9', b'\r', b'\n', ..]) => {
+            return Ok(Some((i64::from(tens - b'0') * 10 + i64::from(units - b'0'), at + 5)));
+        }
+        _ => {}
+    }
+    if buffer.len() <= at {
+        return Ok(None);
+    }
+    let line = &buffer[at + 1..];
+    let Some(len) = memchr(b'\r', &line[..line.len().min(MAX_LINE_BYTES)]) else {
+        return if line.len() >= MAX_LINE_BYTES { Err(too_long) } else { Ok(None) };
+    };
+    match line.get(len + 1) {
+        None => return Ok(None),
+        Some(b'\n') => {}
+        Some(_) => return Err(ProtocolError::MissingCrlf),
+    }
+    // Redis looks at the kind before it reads the number: "expected '$'" wins over "invalid bulk length".
+    if not_a_number == ProtocolError::BulkLen && buffer[at] != b'$' {
+        return Err(ProtocolError::NotABulk(buffer[at]));
+    }
+    let number = parse_i64(&line[..len]).ok_or(not_a_number)?;
+    Ok(Some((number, at + 1 + len + CRLF.len())))
+}
+
+/// Decodes one inline command: words between white space, quoted as for `redis-cli`.
+/// Splits a line into words and unquotes them, as Redis's `sdssplitargs` does: in `"…"` the escapes `\n \r \t \b \a
+/// \xHH` and `\` before any other byte hold, in `'…'` only `\'`. A word is never longer than its spelling, so it is
+/// unquoted in place; `word(from, to)` is called for each.
+///
+/// # Errors
+/// [`ProtocolError::UnbalancedQuotes`]
+pub fn split_words(line: &mut [u8], mut word: impl FnMut(usize, usize)) -> Result<(), ProtocolError> {
+    let is_space = |c: u8| c.is_ascii_whitespace() || c == 0x0b;
+    let mut at = 0;
+    loop {
+        while at < line.len() && is_space(line[at]) {
+            at += 1;
+        }
+        if at == line.len() {
+            return Ok(());
+        }
+        let from = at;
+        let mut to = at;
+        while at < line.len() && !is_space(line[at]) {
+            match line[at] {
+                quote @ (b'"' | b'\'') => {
+                    (at, to) = unquote(line, at, to, quote)?;
+                    if at < line.len() && !is_space(line[at]) {
+                        return Err(ProtocolError::UnbalancedQuotes);
+                    }
+                }
+                // As in sdssplitargs: a NUL ends the line.
+                0 => {
+                    at = line.len();
+                    break;
+                }
+                c => {
+                    line[to] = c;
+                    to += 1;
+                    at += 1;
+                }
+            }
+        }
+        word(from, to);
+    }
+}
+
+/// Unquotes the string that opens at `line[at]`, writing it from `to` on: the positions behind both.
+fn unquote(line: &mut [u8], at: usize, to: usize, quote: u8) -> Result<(usize, usize), ProtocolError> {
+    let (mut at, mut to) = (at + 1, to);
+    loop {
+        let (byte, used) = match &line[at..] {
+            [] => return Err(ProtocolError::UnbalancedQuotes),
+            [c, ..] if *c == quote => return Ok((at + 1, to)),
+            [b'\\', b'x', high, low, ..] if quote == b'"' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                (hex_digit(*high) << 4 | hex_digit(*low), 4)
+            }
+            [b'\\', c, ..] if quote == b'"' => {
+                let byte = match c {
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    b'b' => 0x08,
+                    b'a' => 0x07,
+                    other => *other,
+                };
+                (byte, 2)
+            }
+            [b'\\', b'\'', ..] if quote == b'\'' => (b'\'', 2),
+            [c, ..] => (*c, 1),
+        };
+        line[to] = byte;
+        to += 1;
+        at += used;
+    }
+}
+
+fn hex_digit(c: u8) -> u8 {
+    match c {
+        b'0'..=b'9' => c - b'0',
+        _ => (c | 0x20) - b'a' + 10,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::encode::request;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn client() -> RequestDecoder {
+        RequestDecoder::new(RequestLimits::new(1000))
+    }
+
+    /// All commands of `input`, which arrives in one piece.
+    fn all(decoder: &mut RequestDecoder, input: &[u8]) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
+        let mut buffer = input.to_vec();
+        let (mut at, mut args, mut commands) = (0, Vec::new(), Vec::new());
+        while let Some(next) = decoder.decode(&mut buffer, at, &mut args)? {
+            commands.push(args.drain(..).map(|s| s.of(&buffer).to_vec()).collect());
+            at = next;
+        }
+        Ok(commands)
+    }
+
+    /// The same, arriving in pieces that end at `cuts`; consumed bytes are dropped in between, as a connection does.
+    fn in_pieces(input: &[u8], cuts: &[usize]) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
+        let mut decoder = client();
+        let (mut buffer, mut fed, mut commands) = (Vec::new(), 0, Vec::new());
+        for &cut in cuts.iter().chain([&input.len()]) {
+            buffer.extend_from_slice(&input[fed..cut.max(fed)]);
+            fed = fed.max(cut);
+            let (mut at, mut args) = (0, Vec::new());
+            while let Some(next) = decoder.decode(&mut buffer, at, &mut args)? {
+                commands.push(args.drain(..).map(|s| s.of(&buffer).to_vec()).collect());
+                at = next;
+            }
+            assert!(args.is_empty(), "an incomplete command leaves nothing behind");
+            buffer.drain(..at);
+        }
+        Ok(commands)
+    }
+
+    const MIXED: &[u8] =
+        b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$12\r\n0123\r\n\r\n$5\r\n\r\nPING \"a b\" 'c'\r\n*0\r\n\r\n*-1\r\n\
+                           *2\r\n$3\r\nGET\r\n$0\r\n\r\nget k\n";
+
+    #[test]
+    fn every_cut_decodes_alike() {
+        let whole = all(&mut client(), MIXED).unwrap();
+        assert_eq!(whole.len(), 7);
+        assert_eq!(whole[0][2], b"0123\r\n\r\n$5\r\n");
+        assert_eq!(whole[1], [&b"PING"[..], b"a b", b"c"]);
+        assert_eq!(whole[5], [&b"GET"[..], b""]);
+        for first in 0..=MIXED.len() {
+            for second in first..=MIXED.len() {
+                assert_eq!(in_pieces(MIXED, &[first, second]).unwrap(), whole, "cut at {first} and {second}");
+            }
+        }
+        assert_eq!(in_pieces(MIXED, &(0..MIXED.len()).collect::<Vec<_>>()).unwrap(), whole, "byte by byte");
+    }
+
+    #[test]
+    fn malformed_input_gets_redis_text() {
+        let long = |prefix: &str| format!("{prefix}{}", "1".repeat(MAX_LINE_BYTES + 1));
+        for (input, text) in [
+            ("*a\r\n", "invalid multibulk length"),
+            ("*2147483648\r\n", "invalid multibulk length"),
+            ("*99999999999999999999\r\n", "invalid multibulk length"),
+            ("*+1\r\n", "invalid multibulk length"),
+            ("*\r\n", "invalid multibulk length"),
+            ("*1\r\n:1\r\n", "expected '$', got ':'"),
+            ("*1\r\n*1\r\n$1\r\na\r\n", "expected '$', got '*'"),
+            ("*1\r\nx\r\n", "expected '$', got 'x'"),
+            ("*1\r\n$-1\r\n", "invalid bulk length"),
+            ("*1\r\n$1001\r\n", "invalid bulk length"),
+            ("*1\r\n$x\r\n", "invalid bulk length"),
+            ("*1\r\n$01\r\n", "invalid bulk length"),
+            ("*1\r\n$1\r\nabc\r\n", "expected CRLF"),
+            ("*1\rx", "expected CRLF"),
+            (&long("*"), "too big mbulk count string"),
+            (&long("*1\r\n$"), "too big bulk count string"),
+            (&long("PING "), "too big inline request"),
+            ("PING \"a\r\n", "unbalanced quotes in request"),
+            ("PING \"a\"b\r\n", "unbalanced quotes in request"),
+        ] {
+            let error = all(&mut client(), input.as_bytes()).unwrap_err();
+            assert_eq!(error.to_string(), format!("ERR Protocol error: {text}"), "{:.40}", input);
+        }
+    }
+
+    #[test]
+    fn strangers_get_small_limits() {
+        let mut decoder = RequestDecoder::new(RequestLimits::before_authentication());
+        let error = all(&mut decoder, b"*11\r\n").unwrap_err();
+        assert_eq!(error.to_string(), "ERR Protocol error: unauthenticated multibulk length");
+        let error = all(&mut decoder, b"*1\r\n$16385\r\n").unwrap_err();
+        assert_eq!(error.to_string(), "ERR Protocol error: unauthenticated bulk length");
+        assert_eq!(all(&mut RequestDecoder::new(RequestLimits::before_authentication()), b"*10\r\n").unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_log_has_no_inline_commands() {
+        assert_eq!(all(&mut RequestDecoder::for_log(), b"PING\r\n"), Err(ProtocolError::NotAnArray(b'P')));
+    }
+
+    #[test]
+    fn inline_words_are_unquoted_as_redis_does() {
+        for (line, words) in [
+            (&b"a  b\tc"[..], &[&b"a"[..], b"b", b"c"][..]),
+            (br#""a\x00\xfF\n\"\q" '\'\n'"#, &[b"a\x00\xff\n\"q", b"'\\n"]),
+            (br#""\x4" """#, &[b"x4", b""]),
+            (b"", &[]),
+            (b"   ", &[]),
+        ] {
+            let input = [line, b"\r\n"].concat();
+            assert_eq!(all(&mut client(), &input).unwrap(), [words.to_vec()], "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_large_argument_is_announced() {
+        let mut decoder = client();
+        let mut buffer = b"*2\r\n$3\r\nGET\r\n$900\r\nabc".to_vec();
+        assert_eq!(decoder.decode(&mut buffer, 0, &mut Vec::new()), Ok(None));
+        assert_eq!(decoder.bytes_wanted(), 4 + 9 + 6 + 900 + 2);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(
+            commands in prop::collection::vec(
+                prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..5), 1..6),
+            cuts in prop::collection::vec(0usize..400, 0..5),
+        ) {
+            let mut input = Vec::new();
+            for command in &commands {
+                request(&mut input, command);
+            }
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|c| c % (input.len() + 1)).collect();
+            cuts.sort_unstable();
+            prop_assert_eq!(in_pieces(&input, &cuts).unwrap(), commands);
+        }
+
+        #[test]
+        fn noise_never_panics_and_cuts_do_not_matter(
+            input in prop::collection::vec(prop_oneof![Just(b'*'), Just(b'$'), Just(b'\r'), Just(b'\n'), Just(b'1'),
+                Just(b'2'), Just(b'-'), Just(b'"'), any::<u8>()], 0..80),
+            cut in 0usize..80,
+        ) {
+            let whole = in_pieces(&input, &[]);
+            let cut = in_pieces(&input, &[cut.min(input.len())]);
+            match (whole, cut) {
+                (Ok(a), Ok(b)) => prop_assert_eq!(a, b),
+                (a, b) => prop_assert_eq!(a.is_err(), b.is_err()),
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Decimal integers in exactly one spelling, as Redis's `string2ll` reads them.
+
+/// Reads a whole string as a decimal integer: no sign but `-`, no leading zeros, no spaces, nothing behind it.
+///
+/// A number has one spelling, so a record that was read and written again is the same bytes.
+pub fn parse_i64(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, text),
+    };
+    let magnitude = match digits {
+        [b'0'] if !negative => return Some(0),
+        [b'1'..=b'9', ..] => parse_digits(digits)?,
+        _ => return None,
+    };
+    if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
+}
+
+fn parse_digits(digits: &[u8]) -> Option<u64> {
+    /// Digits of `u64::MAX`; more cannot fit.
+    const MAX_DIGITS: usize = 20;
+    if digits.len() > MAX_DIGITS {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |value, &c| {
+        let digit = c.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_i64;
+
+    #[test]
+    fn one_spelling_for_each_number() {
+        for (text, want) in [
+            ("0", Some(0)),
+            ("7", Some(7)),
+            ("-1", Some(-1)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("9223372036854775808", None),
+            ("-9223372036854775809", None),
+            ("18446744073709551616", None),
+            ("100000000000000000000000", None),
+            ("", None),
+            ("-", None),
+            ("-0", None),
+            ("00", None),
+            ("01", None),
+            ("+1", None),
+            (" 1", None),
+            ("1 ", None),
+            ("1a", None),
+        ] {
+            assert_eq!(parse_i64(text.as_bytes()), want, "{text:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_number_is_read_back(n: i64) {
+            assert_eq!(parse_i64(n.to_string().as_bytes()), Some(n));
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The register of connected clients: who is there, for `CLIENT LIST` and for the limit on their number.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use crate::protocol::encode::Resp;
+
+/// A connected client, as others may see it.
+#[derive(Debug)]
+pub struct Client {
+    /// Unique for the server's life, ascending.
+    pub id: u64,
+    /// The peer's address, or the unix socket's path.
+    pub addr: String,
+    /// The address that it connected to.
+    pub laddr: String,
+    /// The worker that serves it.
+    pub worker: usize,
+    connected: Instant,
+    /// Seconds after the server's start when it last sent something.
+    pub last_active_seconds: AtomicU64,
+    /// Input that is not executed yet, in bytes.
+    pub query_bytes: AtomicUsize,
+    /// Replies that it has not read yet, in bytes.
+    pub reply_bytes: AtomicUsize,
+    /// Set when somebody wants it closed; its worker looks.
+    pub killed: AtomicBool,
+    /// What it said of itself.
+    pub about: Mutex<About>,
+}
+
+/// What a client said of itself.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    /// `CLIENT SETNAME`
+    pub name: Vec<u8>,
+    /// `CLIENT SETINFO LIB-NAME`
+    pub lib_name: Vec<u8>,
+    /// `CLIENT SETINFO LIB-VER`
+    pub lib_version: Vec<u8>,
+    /// `HELLO`
+    pub resp: Resp,
+    /// The command it ran last, alone; commands on data are not noted one by one.
+    pub last_command: &'static str,
+}
+
+/// All connected clients.
+#[derive(Debug, Default)]
+pub struct Clients {
+    next_id: AtomicU64,
+    connected: Mutex<BTreeMap<u64, Arc<Client>>>,
+}
+
+impl Clients {
+    /// Registers a client.
+    pub fn add(&self, addr: String, laddr: String, worker: usize, now_seconds: u64) -> Arc<Client> {
+        let client = Arc::new(Client {
+            id: self.next_id.fetch_add(1, Ordering::Relaxed) + 1,
+            addr,
+            laddr,
+            worker,
+            connected: Instant::now(),
+            last_active_seconds: AtomicU64::new(now_seconds),
+            query_bytes: AtomicUsize::new(0),
+            reply_bytes: AtomicUsize::new(0),
+            killed: AtomicBool::new(false),
+            about: Mutex::default(),
+        });
+        self.connected.lock().insert(client.id, Arc::clone(&client));
+        client
+    }
+
+    /// Strikes a client off.
+    pub fn remove(&self, client: &Client) {
+        self.connected.lock().remove(&client.id);
+    }
+
+    /// How many are connected.
+    pub fn len(&self) -> usize {
+        self.connected.lock().len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of them, by id.
+    pub fn all(&self) -> Vec<Arc<Client>> {
+        self.connected.lock().values().cloned().collect()
+    }
+}
+
+impl Client {
+    /// For how long it is connected.
+    pub fn age_seconds(&self) -> u64 {
+        self.connected.elapsed().as_secs()
+    }
+
+    /// Its line in `CLIENT LIST`.
+    pub fn describe(&self, now_seconds: u64) -> Vec<u8> {
+        let about = self.about.lock().clone();
+        let resp = match about.resp {
+            Resp::V2 => 2,
+            Resp::V3 => 3,
+        };
+        let (query, replies) = (self.query_bytes.load(Ordering::Relaxed), self.reply_bytes.load(Ordering::Relaxed));
+        let mut line = format!("id={} addr={} laddr={} fd=-1 name=", self.id, self.addr, self.laddr).into_bytes();
+        line.extend_from_slice(&about.name);
+        line.extend_from_slice(
+            format!(
+                " age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf={query} qbuf-free=0 argv-mem=0 \
+                 multi-mem=0 rbs=0 rbp=0 obl={replies} oll=0 omem={replies} tot-mem={} events=r cmd={} user=default \
+                 redir=-1 resp={resp} lib-name=",
+                self.age_seconds(),
+                now_seconds.saturating_sub(self.last_active_seconds.load(Ordering::Relaxed)),
+                query + replies + size_of::<Self>(),
+                if about.last_command.is_empty() { "NULL" } else { about.last_command },
+            )
+            .as_bytes(),
+        );
+        line.extend_from_slice(&about.lib_name);
+        line.extend_from_slice(b" lib-ver=");
+        line.extend_from_slice(&about.lib_version);
+        line
+    }
+}

@@ -1,0 +1,487 @@
+//! One client's connection: reads, runs turns of commands, writes, and waits for what holds it up.
+//!
+//! A **turn** reads what the socket has, runs the complete commands as batches and writes all replies at once. Between
+//! turns a connection may be held up: by a commit that its replies wait for, by a lack of room in the log, or by a
+//! client that does not read. It then runs nothing. In the last case it goes on reading, up to a limit: many clients
+//! send a whole pipeline before they read the first reply, and both sides would otherwise wait for each other forever.
+//!
+//! Everything here runs on the connection's own worker, so a `RefCell` guards the state, and is never borrowed across
+//! an `await`.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+
+use super::clients::Client;
+use super::control::{self, After};
+use super::socket::Socket;
+use super::worker::Worker;
+use crate::command::batch::{Batch, Env, Held, Replies, Stop, TURN_COMMANDS};
+use crate::db::writer::WriteFailure;
+use crate::protocol::decode::RequestDecoder;
+use crate::protocol::encode::{self, Resp};
+use crate::protocol::limits::RequestLimits;
+use crate::protocol::rope::Rope;
+
+/// Least room made for input that did not fit into the worker's shared buffer.
+const INPUT_BYTES: usize = 64 << 10;
+
+/// A drained buffer larger than this is given back.
+const KEEP_INPUT_BYTES: usize = 256 << 10;
+
+/// Past so many bytes of replies, a turn ends.
+const TURN_REPLY_BYTES: usize = 256 << 10;
+
+/// A connection, shared by its own task and by the worker's committer.
+#[derive(Debug)]
+pub struct Connection {
+    socket: Socket,
+    /// What others may know of it.
+    pub client: Arc<Client>,
+    state: RefCell<State>,
+}
+
+/// What a connection is in the middle of.
+#[derive(Debug)]
+struct State {
+    session: Session,
+    decoder: RequestDecoder,
+    /// Input that is not executed: from `start` on.
+    input: Vec<u8>,
+    start: usize,
+    out: Rope,
+    /// How much of `out` is written.
+    sent: usize,
+    /// Replies wait for a commit.
+    held: bool,
+    /// `WAITAOF` waits for its reply.
+    waits_for_sync: bool,
+    /// The next command waits for room in the log.
+    no_room: bool,
+    /// The worker will write the replies at the end of its turn.
+    flush_due: bool,
+    /// There may be a whole command in `input`.
+    more: bool,
+    /// The socket has something to read, which waits until the connection is not held up any more.
+    read_when_resumed: bool,
+    /// The client will send nothing more.
+    end_of_input: bool,
+    /// Close once all replies are written.
+    closing: bool,
+    closed: bool,
+    /// What of `input` the worker counts for the limit over all clients.
+    accounted_bytes: usize,
+    waker: Option<Waker>,
+}
+
+/// What a client has set for its connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Session {
+    /// Whether it may run commands.
+    pub authenticated: bool,
+    /// The protocol version of its replies.
+    pub resp: Resp,
+}
+
+/// What a connection can do next.
+enum Ready {
+    Read,
+    Write,
+    Run,
+    Closed,
+}
+
+impl Connection {
+    /// A connection that has just been accepted.
+    pub fn new(socket: Socket, client: Arc<Client>, worker: &Worker) -> Self {
+        let authenticated = worker.server.config.password.is_none();
+        let state = State {
+            session: Session { authenticated, resp: Resp::V2 },
+            decoder: RequestDecoder::new(limits(authenticated, worker)),
+            input: Vec::new(),
+            start: 0,
+            out: Rope::default(),
+            sent: 0,
+            held: false,
+            waits_for_sync: false,
+            no_room: false,
+            flush_due: false,
+            more: false,
+            read_when_resumed: false,
+            end_of_input: false,
+            closing: false,
+            closed: false,
+            accounted_bytes: 0,
+            waker: None,
+        };
+        Self { socket, client, state: RefCell::new(state) }
+    }
+
+    /// Serves the client until it goes, or is made to.
+    pub async fn serve(self: Rc<Self>, worker: Rc<Worker>) {
+        loop {
+            match poll_fn(|cx| self.poll_ready(cx, &worker)).await {
+                Ready::Read => self.read(&worker),
+                Ready::Write => self.flush(&mut self.state.borrow_mut(), &worker),
+                Ready::Run => {
+                    // Others first: this connection has just had a turn.
+                    tokio::task::yield_now().await;
+                    self.run(&worker);
+                }
+                Ready::Closed => break,
+            }
+        }
+        worker.forget(&self);
+        worker.account(&mut self.state.borrow_mut().accounted_bytes, 0);
+    }
+
+    /// Asks it to close: at once if nothing is held up, else after the replies that are due.
+    pub fn close_when_answered(&self, worker: &Worker) {
+        let mut state = self.state.borrow_mut();
+        state.closing = true;
+        self.flush(&mut state, worker);
+        state.wake();
+    }
+
+    /// Closes it without ado.
+    pub fn close_now(&self) {
+        let mut state = self.state.borrow_mut();
+        state.closed = true;
+        state.wake();
+    }
+
+    /// Goes on after the commit that its replies waited for.
+    pub fn resume(&self, held: Held, outcome: &Result<(), WriteFailure>, worker: &Worker) {
+        let mut state = self.state.borrow_mut();
+        state.held = false;
+        if let Err(failure) = outcome {
+            let session = state.session;
+            held.answer_failed(failure, &env(session, worker), &mut state.out);
+        }
+        self.flush(&mut state, worker);
+        state.wake_if_due();
+    }
+
+    /// Writes the replies of a turn that has ended.
+    pub fn flush_turn(&self, worker: &Worker) {
+        let mut state = self.state.borrow_mut();
+        state.flush_due = false;
+        self.flush(&mut state, worker);
+        state.wake_if_due();
+    }
+
+    /// Replies to `WAITAOF`, and goes on.
+    pub fn resume_synced(&self, synced: &Result<bool, WriteFailure>, worker: &Worker) {
+        let mut state = self.state.borrow_mut();
+        state.waits_for_sync = false;
+        match synced {
+            Ok(synced) => control::reply_wait_aof(*synced, &mut state.out.buffer),
+            Err(failure) => encode::error(&mut state.out.buffer, failure.to_string()),
+        }
+        self.flush(&mut state, worker);
+        state.wake();
+    }
+
+    /// Goes on after room was made in the log.
+    pub fn resume_with_room(&self) {
+        let mut state = self.state.borrow_mut();
+        state.no_room = false;
+        state.wake();
+    }
+
+    fn poll_ready(&self, cx: &mut Context<'_>, worker: &Worker) -> Poll<Ready> {
+        let mut state = self.state.borrow_mut();
+        if state.closed {
+            return Poll::Ready(Ready::Closed);
+        }
+        let held_up = state.held_up();
+        if !held_up && state.more && !worker.stopping() {
+            return Poll::Ready(Ready::Run);
+        }
+        if !state.held && !state.flush_due && !state.out.is_empty() {
+            match self.socket.poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ready::Write),
+                Poll::Ready(Err(_)) => return Poll::Ready(Ready::Closed),
+                Poll::Pending => {}
+            }
+        }
+        if !held_up && (state.end_of_input || state.closing) {
+            return Poll::Ready(Ready::Closed);
+        }
+        // What waits for a commit or for room is sure to go on without the client's doing; what waits for the client to
+        // read its replies may not, if the client first wants to send all of a pipeline.
+        let goes_on_by_itself = state.held || state.flush_due || state.no_room || state.waits_for_sync;
+        if !state.end_of_input && !state.closing && !worker.stopping() {
+            match self.socket.poll_read_ready(cx) {
+                Poll::Ready(Ok(())) if goes_on_by_itself => state.read_when_resumed = true,
+                Poll::Ready(Ok(())) => return Poll::Ready(Ready::Read),
+                Poll::Ready(Err(_)) => return Poll::Ready(Ready::Closed),
+                Poll::Pending => {}
+            }
+        }
+        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            state.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Reads once, and runs a turn unless the connection is held up.
+    fn read(self: &Rc<Self>, worker: &Rc<Worker>) {
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        let mut scratch = worker.scratch.borrow_mut();
+        let scratch = &mut *scratch;
+        let directly = state.input.is_empty() && !state.held_up();
+        let read = if directly {
+            self.socket.read(&mut scratch.input)
+        } else {
+            state.make_room();
+            self.socket.read_append(&mut state.input)
+        };
+        let read = match read {
+            Ok(Some(0)) => {
+                state.end_of_input = true;
+                return;
+            }
+            Ok(Some(read)) => read,
+            Ok(None) => return,
+            Err(_) => {
+                // The client is gone; what it had sent before is executed, as far as it has come.
+                state.closed = true;
+                return;
+            }
+        };
+        worker.stats.input_bytes.add(read as u64);
+        self.client.last_active_seconds.store(worker.now_seconds(), Ordering::Relaxed);
+        if directly {
+            let input = &mut scratch.input[..read];
+            let consumed = self.turn(state, worker, &mut scratch.batch, input, 0);
+            if consumed < read {
+                state.input.reserve_exact(state.decoder.bytes_wanted().max(read - consumed));
+                state.input.extend_from_slice(&scratch.input[consumed..read]);
+            }
+        } else if !state.held_up() {
+            self.turn_on_input(state, worker, &mut scratch.batch);
+        }
+        self.check_limits(state, worker);
+    }
+
+    /// Runs a turn on input that is there.
+    fn run(self: &Rc<Self>, worker: &Rc<Worker>) {
+        let mut state = self.state.borrow_mut();
+        let mut scratch = worker.scratch.borrow_mut();
+        if !state.held_up() && !state.closed {
+            self.turn_on_input(&mut state, worker, &mut scratch.batch);
+        }
+        self.check_limits(&mut state, worker);
+    }
+
+    fn turn_on_input(self: &Rc<Self>, state: &mut State, worker: &Rc<Worker>, batch: &mut Batch) {
+        let mut input = std::mem::take(&mut state.input);
+        state.start = self.turn(state, worker, batch, &mut input, state.start);
+        state.input = input;
+        state.drop_consumed();
+    }
+
+    /// Runs the commands in `input[at..]`, as many as a turn may, and writes the replies: where it stopped.
+    fn turn(
+        self: &Rc<Self>,
+        state: &mut State,
+        worker: &Rc<Worker>,
+        batch: &mut Batch,
+        input: &mut [u8],
+        at: usize,
+    ) -> usize {
+        state.out.buffer = worker.take_buffer(std::mem::take(&mut state.out.buffer));
+        let at = self.run_batches(state, worker, batch, input, at);
+        if !state.out.is_empty() && !state.held && !state.waits_for_sync {
+            // After the others that are ready now: clients and the scheduler then meet many replies at once.
+            state.flush_due = true;
+            worker.flush_later(self);
+        }
+        at
+    }
+
+    fn run_batches(
+        self: &Rc<Self>,
+        state: &mut State,
+        worker: &Rc<Worker>,
+        batch: &mut Batch,
+        input: &mut [u8],
+        at: usize,
+    ) -> usize {
+        let mut at = at;
+        let mut commands = 0;
+        state.more = true;
+        while commands < TURN_COMMANDS && state.out.len() < TURN_REPLY_BYTES && !state.closing {
+            let env = env(state.session, worker);
+            let (filled_to, stop) = batch.fill(input, at, &mut state.decoder, &env);
+            if !batch.is_empty() {
+                let ran = batch.run(input, at, &env, &mut state.out);
+                commands += ran.commands;
+                let all = ran.commands == batch.len();
+                at = if all { filled_to } else { ran.consumed };
+                if !all || matches!(stop, Stop::NotResp(_)) && !matches!(ran.replies, Replies::Ready) {
+                    state.decoder.restart();
+                    state.decoder.restore(input, at);
+                }
+                match ran.replies {
+                    Replies::Ready if all => {}
+                    Replies::Ready => continue,
+                    Replies::Held(held) => {
+                        state.held = true;
+                        state.more = at < input.len();
+                        worker.hold(held, self);
+                        return at;
+                    }
+                    Replies::NoRoom => {
+                        state.no_room = true;
+                        worker.wait_for_room(self);
+                        return at;
+                    }
+                }
+            }
+            match stop {
+                Stop::Incomplete => {
+                    state.more = false;
+                    return filled_to;
+                }
+                Stop::Full => {}
+                Stop::Control(command) => {
+                    commands += 1;
+                    at = command.end_byte;
+                    worker.count_command(command.spec.id);
+                    let args = batch.control_args(input);
+                    let mut context = control::Context { worker, client: &self.client, session: &mut state.session };
+                    match control::run(command.spec, args, &mut context, &mut state.out.buffer) {
+                        After::GoOn => {}
+                        After::NewLimits => {
+                            state.decoder.set_limits(limits(state.session.authenticated, worker));
+                        }
+                        After::Close => state.closing = true,
+                        After::WaitForSync { group, timeout_ms } => {
+                            state.waits_for_sync = true;
+                            worker.wait_for_sync(self, group, timeout_ms);
+                            return at;
+                        }
+                    }
+                }
+                Stop::NotResp(error) => {
+                    encode::error(&mut state.out.buffer, error.to_string());
+                    state.closing = true;
+                }
+            }
+        }
+        at
+    }
+
+    /// Writes what can be written.
+    fn flush(&self, state: &mut State, worker: &Worker) {
+        if state.held {
+            return;
+        }
+        if !state.out.is_empty() && !state.closed {
+            match self.socket.write(&state.out, state.sent) {
+                Ok(written) => {
+                    let written = written.unwrap_or(0);
+                    worker.stats.output_bytes.add(written as u64);
+                    state.sent += written;
+                }
+                Err(_) => {
+                    state.closed = true;
+                    return;
+                }
+            }
+        }
+        if state.sent == state.out.len() {
+            state.out.clear();
+            state.sent = 0;
+            worker.give_buffer(std::mem::take(&mut state.out.buffer));
+            state.closed |= state.closing;
+        }
+        self.client.reply_bytes.store(state.out.len() - state.sent, Ordering::Relaxed);
+    }
+
+    /// Closes a connection that has piled up more input than it may.
+    fn check_limits(&self, state: &mut State, worker: &Worker) {
+        let waiting_bytes = state.input.len() - state.start;
+        self.client.query_bytes.store(waiting_bytes, Ordering::Relaxed);
+        worker.account(&mut state.accounted_bytes, waiting_bytes);
+        if let Some(limit) = worker.over_limit(waiting_bytes) {
+            tracing::warn!(
+                client = self.client.id,
+                addr = %self.client.addr,
+                "closing a client with {waiting_bytes} bytes of commands that are not executed yet; {limit}"
+            );
+            state.closed = true;
+        }
+    }
+}
+
+impl State {
+    /// Whether it runs no commands for the time being.
+    fn held_up(&self) -> bool {
+        self.held || self.waits_for_sync || self.no_room || !self.out.is_empty()
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Wakes the connection's task if there is something for it to do but wait for input.
+    fn wake_if_due(&mut self) {
+        let read = std::mem::take(&mut self.read_when_resumed);
+        if read || self.more || self.closed || self.closing || self.end_of_input || !self.out.is_empty() {
+            self.wake();
+        }
+    }
+
+    /// Makes room for the rest of a large argument, or for more of anything.
+    fn make_room(&mut self) {
+        self.drop_consumed();
+        let there = self.input.len() - self.start;
+        let wanted = self.decoder.bytes_wanted().saturating_sub(there).max(INPUT_BYTES);
+        if self.input.capacity() - self.input.len() < wanted.min(INPUT_BYTES) {
+            self.input.reserve(wanted);
+        }
+    }
+
+    /// Drops executed input, when that is cheap.
+    fn drop_consumed(&mut self) {
+        if self.start == self.input.len() {
+            self.input.clear();
+            self.start = 0;
+            if self.input.capacity() > KEEP_INPUT_BYTES {
+                self.input = Vec::new();
+            }
+        } else if self.start > self.input.len() / 2 {
+            self.input.drain(..self.start);
+            self.start = 0;
+        }
+    }
+}
+
+fn env(session: Session, worker: &Worker) -> Env<'_> {
+    Env {
+        keyspace: worker.server.writer.keyspace(),
+        writer: &worker.server.writer,
+        worker: worker.number,
+        resp: session.resp,
+        authenticated: session.authenticated,
+        max_memory_bytes: worker.server.live.max_memory_bytes.load(Ordering::Relaxed) as usize,
+        counters: &*worker.stats,
+    }
+}
+
+fn limits(authenticated: bool, worker: &Worker) -> RequestLimits {
+    if authenticated {
+        RequestLimits::new(worker.server.live.max_bulk_bytes.load(Ordering::Relaxed) as usize)
+    } else {
+        RequestLimits::before_authentication()
+    }
+}

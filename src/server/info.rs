@@ -1,0 +1,249 @@
+//! `INFO`: the sections and fields that people and dashboards read, with true numbers.
+
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+
+use super::Server;
+use super::control::REDIS_VERSION;
+use crate::command::table::COMMANDS;
+
+/// Writes one section's lines.
+type Section = fn(&Server, &mut String);
+
+/// All sections in Redis's order; the flag says whether plain `INFO` shows them.
+const SECTIONS: &[(&str, bool, Section)] = &[
+    ("Server", true, server),
+    ("Clients", true, clients),
+    ("Memory", true, memory),
+    ("Persistence", true, persistence),
+    ("Stats", true, stats),
+    ("Replication", true, replication),
+    ("CPU", true, cpu),
+    ("Commandstats", false, command_stats),
+    ("Errorstats", true, error_stats),
+    ("Cluster", true, cluster),
+    ("Keyspace", true, keyspace),
+];
+
+/// The sections asked for (in lower case), or those that are shown by default.
+pub fn render(server: &Server, wanted: &[String]) -> String {
+    let is_wanted = |name: &str, by_default: bool| {
+        let everything = wanted.iter().any(|w| w == "all" || w == "everything");
+        let default = wanted.is_empty() || wanted.iter().any(|w| w == "default");
+        everything || default && by_default || wanted.iter().any(|w| w.eq_ignore_ascii_case(name))
+    };
+    let mut out = String::with_capacity(4096);
+    for (name, by_default, section) in SECTIONS {
+        if is_wanted(name, *by_default) {
+            if !out.is_empty() {
+                out.push_str("\r\n");
+            }
+            line(&mut out, format_args!("# {name}"));
+            section(server, &mut out);
+        }
+    }
+    out
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a string takes any text");
+    out.push_str("\r\n");
+}
+
+macro_rules! lines {
+    ($out:expr, $($format:literal $(, $arg:expr)*;)+) => { $(line($out, format_args!($format $(, $arg)*));)+ };
+}
+
+fn server(server: &Server, out: &mut String) {
+    let uptime = server.started.elapsed().as_secs();
+    let system = rustix::system::uname();
+    lines!(out,
+        "redis_version:{}", REDIS_VERSION;
+        "kvred_version:{}", env!("CARGO_PKG_VERSION");
+        "redis_mode:standalone";
+        "os:{} {} {}", system.sysname().to_string_lossy(), system.release().to_string_lossy(), system.machine().to_string_lossy();
+        "arch_bits:{}", usize::BITS;
+        "multiplexing_api:epoll";
+        "process_id:{}", std::process::id();
+        "run_id:{}", server.run_id;
+        "tcp_port:{}", server.config.port;
+        "server_time_usec:{}", server.writer.clock().unix_time().as_micros();
+        "uptime_in_seconds:{}", uptime;
+        "uptime_in_days:{}", uptime / 86_400;
+        "hz:1";
+        "configured_hz:1";
+        "executable:{}", std::env::current_exe().unwrap_or_default().display();
+        "config_file:";
+        "io_threads_active:0";
+        "worker_threads:{}", server.config.threads;
+    );
+}
+
+fn clients(server: &Server, out: &mut String) {
+    let all = server.clients.all();
+    let most = |of: fn(&super::clients::Client) -> usize| all.iter().map(|c| of(c)).max().unwrap_or(0);
+    lines!(out,
+        "connected_clients:{}", all.len();
+        "maxclients:{}", server.live.max_clients.load(Ordering::Relaxed);
+        "client_recent_max_input_buffer:{}", most(|c| c.query_bytes.load(Ordering::Relaxed));
+        "client_recent_max_output_buffer:{}", most(|c| c.reply_bytes.load(Ordering::Relaxed));
+        "blocked_clients:0";
+        "tracking_clients:0";
+        "pubsub_clients:0";
+        "query_buffer_bytes:{}", server.query_bytes.load(Ordering::Relaxed);
+    );
+}
+
+fn memory(server: &Server, out: &mut String) {
+    let used = server.writer.keyspace().memory();
+    let rss = resident_bytes();
+    let limit = server.live.max_memory_bytes.load(Ordering::Relaxed) as usize;
+    let total = used.total_bytes();
+    lines!(out,
+        "used_memory:{}", total;
+        "used_memory_human:{}", human(total);
+        "used_memory_rss:{}", rss;
+        "used_memory_rss_human:{}", human(rss);
+        "used_memory_dataset:{}", used.data_bytes;
+        "used_memory_overhead:{}", total - used.data_bytes;
+        "mem_fragmentation_ratio:{:.2}", rss as f64 / total.max(1) as f64;
+        "mem_fragmentation_bytes:{}", rss.saturating_sub(total);
+        "total_system_memory:{}", total_memory_bytes();
+        "maxmemory:{}", limit;
+        "maxmemory_human:{}", human(limit);
+        "maxmemory_policy:noeviction";
+        "mem_allocator:mimalloc";
+        "mem_aof_buffer:{}", server.writer.stats().pending_bytes;
+    );
+}
+
+fn persistence(server: &Server, out: &mut String) {
+    let log = server.writer.stats();
+    let rewrite = &log.rewrite;
+    let now = server.writer.clock().monotonic();
+    let seconds = |d: std::time::Duration| d.as_secs().cast_signed();
+    let status = |bad: bool| if bad { "err" } else { "ok" };
+    lines!(out,
+        "loading:0";
+        "async_loading:0";
+        "rdb_changes_since_last_save:0";
+        "rdb_bgsave_in_progress:0";
+        "rdb_last_save_time:{}", server.started_unix_seconds;
+        "rdb_last_bgsave_status:ok";
+        "aof_enabled:{}", u8::from(log.enabled);
+        "aof_rewrite_in_progress:{}", u8::from(rewrite.running_since.is_some());
+        "aof_rewrite_scheduled:{}", u8::from(rewrite.scheduled);
+        "aof_rewrite_keys_written:{}", rewrite.keys;
+        "aof_rewrites:{}", rewrite.finished;
+        "aof_last_rewrite_time_sec:{}", rewrite.last_took.map_or(-1, seconds);
+        "aof_current_rewrite_time_sec:{}", rewrite.running_since.map_or(-1, |since| seconds(now.saturating_sub(since)));
+        "aof_last_bgrewrite_status:{}", status(rewrite.last_error.is_some());
+        "aof_last_write_status:{}", status(log.last_write_failed || log.poisoned.is_some());
+        "aof_fsync_policy:{}", log.policy;
+        "aof_current_size:{}", log.log_bytes;
+        "aof_base_size:{}", log.base_bytes;
+        "aof_unsynced_bytes:{}", log.unsynced_bytes;
+        "aof_pending_bytes:{}", log.pending_bytes;
+        "aof_pending_bio_fsync:0";
+        "aof_delayed_fsync:{}", log.delayed_syncs;
+        "aof_last_fsync_usec:{}", log.last_sync.as_micros();
+        "aof_fsyncs:{}", log.syncs;
+        "aof_groups:{}", log.groups;
+        "aof_write_errors:{}", log.write_failures;
+        "aof_poisoned:{}", log.poisoned.as_deref().unwrap_or("no");
+    );
+}
+
+fn stats(server: &Server, out: &mut String) {
+    let totals = server.stats.totals();
+    lines!(out,
+        "total_connections_received:{}", server.stats.connections.load(Ordering::Relaxed);
+        "total_commands_processed:{}", totals.commands;
+        "instantaneous_ops_per_sec:{}", server.ops_per_sec.load(Ordering::Relaxed);
+        "total_net_input_bytes:{}", totals.input_bytes;
+        "total_net_output_bytes:{}", totals.output_bytes;
+        "rejected_connections:{}", server.stats.rejected.load(Ordering::Relaxed);
+        "expired_keys:0";
+        "evicted_keys:0";
+        "keyspace_hits:{}", totals.hits;
+        "keyspace_misses:{}", totals.misses;
+        "pubsub_channels:0";
+        "pubsub_patterns:0";
+        "latest_fork_usec:0";
+        "total_error_replies:{}", totals.errors.values().sum::<u64>();
+    );
+}
+
+fn replication(_: &Server, out: &mut String) {
+    lines!(out, "role:master"; "connected_slaves:0"; "master_failover_state:no-failover"; "master_repl_offset:0";);
+}
+
+fn cpu(_: &Server, out: &mut String) {
+    let (user, system) = cpu_seconds();
+    lines!(out, "used_cpu_sys:{:.6}", system; "used_cpu_user:{:.6}", user;);
+}
+
+fn command_stats(server: &Server, out: &mut String) {
+    for row in COMMANDS.iter().flat_map(|row| std::iter::once(row).chain(row.subcommands)) {
+        let (calls, failed) = server.stats.calls(row.id);
+        if calls > 0 {
+            lines!(out, "cmdstat_{}:calls={},rejected_calls=0,failed_calls={}", row.name, calls, failed;);
+        }
+    }
+}
+
+fn error_stats(server: &Server, out: &mut String) {
+    for (code, count) in server.stats.totals().errors {
+        lines!(out, "errorstat_{}:count={}", code, count;);
+    }
+}
+
+fn cluster(_: &Server, out: &mut String) {
+    lines!(out, "cluster_enabled:0";);
+}
+
+fn keyspace(server: &Server, out: &mut String) {
+    let keys = server.writer.keyspace().len();
+    if keys > 0 {
+        lines!(out, "db0:keys={},expires=0,avg_ttl=0,subexpiry=0", keys;);
+    }
+}
+
+/// As Redis's `bytesToHuman`.
+fn human(bytes: usize) -> String {
+    const UNITS: [&str; 5] = ["K", "M", "G", "T", "P"];
+    if bytes < 1024 {
+        return format!("{bytes}B");
+    }
+    let (mut value, mut unit) = (bytes as f64 / 1024.0, 0);
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.2}{}", UNITS[unit])
+}
+
+fn resident_bytes() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|s| s.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok()));
+    pages.unwrap_or(0) * rustix::param::page_size()
+}
+
+fn total_memory_bytes() -> usize {
+    let kib = std::fs::read_to_string("/proc/meminfo").ok().and_then(|s| {
+        let line = s.lines().find_map(|l| l.strip_prefix("MemTotal:").map(str::to_owned))?;
+        line.split_whitespace().next()?.parse::<usize>().ok()
+    });
+    kib.unwrap_or(0) * 1024
+}
+
+/// User and system time of the process.
+fn cpu_seconds() -> (f64, f64) {
+    let ticks = rustix::param::clock_ticks_per_second() as f64;
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Behind the name, which may hold spaces, the fields are numbered from 3 on.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let seconds = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0) / ticks;
+    (seconds(11), seconds(12))
+}

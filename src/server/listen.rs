@@ -1,0 +1,155 @@
+//! The listening sockets, and how each accepted connection is set up.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// Redis's `tcp-keepalive` default: half-open connections are noticed after some minutes.
+pub const KEEPALIVE: Duration = Duration::from_secs(300);
+
+/// Connections that may wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
+const BACKLOG: i32 = 1024;
+
+/// Something that connections come from.
+#[derive(Debug)]
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A unix socket, and its file.
+    Unix(UnixListener, PathBuf),
+}
+
+/// A connection that was accepted and not yet given to a worker; it belongs to no runtime.
+#[derive(Debug)]
+pub enum Accepted {
+    /// TCP, and the peer.
+    Tcp(std::net::TcpStream, SocketAddr),
+    /// A unix socket.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Listener {
+    /// Listens on a TCP address; port 0 takes any free one.
+    ///
+    /// # Errors
+    /// The address cannot be had.
+    pub fn tcp(addr: IpAddr, port: u16) -> io::Result<Self> {
+        let addr = SocketAddr::new(addr, port);
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if addr.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&addr.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self::Tcp(TcpListener::from_std(socket.into())?))
+    }
+
+    /// Listens on a unix socket. A socket file that nobody listens on is left from a crash and replaced.
+    ///
+    /// # Errors
+    /// The path cannot be had: it is another kind of file, or another server's.
+    pub fn unix(path: &Path) -> io::Result<Self> {
+        match std::fs::symlink_metadata(path) {
+            Ok(found) if found.file_type().is_socket() => {
+                if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                    return Err(io::ErrorKind::AddrInUse.into());
+                }
+                std::fs::remove_file(path)?;
+            }
+            Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is not a socket")),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        Ok(Self::Unix(UnixListener::bind(path)?, path.to_owned()))
+    }
+
+    /// The port, if it has one.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok().map(|a| a.port()),
+            Self::Unix(..) => None,
+        }
+    }
+
+    /// The next connection.
+    ///
+    /// # Errors
+    /// As `accept(2)`; most pass by themselves.
+    pub async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                set_up_tcp(&stream)?;
+                Ok(Accepted::Tcp(stream.into_std()?, peer))
+            }
+            Self::Unix(listener, _) => Ok(Accepted::Unix(listener.accept().await?.0.into_std()?)),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Self::Unix(_, path) = self {
+            // Only tidiness: a start over a left socket file works too.
+            drop(std::fs::remove_file(path));
+        }
+    }
+}
+
+fn set_up_tcp(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+impl Accepted {
+    /// Registers the connection with the runtime of the calling thread.
+    ///
+    /// # Errors
+    /// The runtime cannot take it.
+    pub fn into_socket(self) -> io::Result<super::socket::Socket> {
+        Ok(match self {
+            Self::Tcp(stream, _) => super::socket::Socket::Tcp(TcpStream::from_std(stream)?),
+            Self::Unix(stream) => super::socket::Socket::Unix(UnixStream::from_std(stream)?),
+        })
+    }
+
+    /// The peer's address and the local one, as `CLIENT LIST` shows them.
+    pub fn addresses(&self, unix_path: &Path) -> (String, String) {
+        match self {
+            Self::Tcp(stream, peer) => {
+                let local = stream.local_addr().map_or_else(|_| "?:0".to_owned(), |a| a.to_string());
+                (peer.to_string(), local)
+            }
+            Self::Unix(_) => {
+                let path = format!("{}:0", unix_path.display());
+                (path.clone(), path)
+            }
+        }
+    }
+
+    /// Whether the peer is on this machine.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(_, peer) => peer.ip().to_canonical().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+
+    /// Tells the peer why it is not served, as far as that is possible at once; then the connection closes.
+    pub fn refuse(self, reply: &[u8]) {
+        use std::io::Write;
+        // A peer that cannot take a line gets none.
+        drop(match self {
+            Self::Tcp(mut stream, _) => stream.write(reply),
+            Self::Unix(mut stream) => stream.write(reply),
+        });
+    }
+}

@@ -1,0 +1,198 @@
+//! From the files of the last run to a keyspace and a log to append to; what was found is told in a paragraph.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::config::Config;
+use crate::command::loader::Loader;
+use crate::db::state::Keyspace;
+use crate::db::writer::LogPlace;
+use crate::exit::{Failure, OrExit, Status};
+use crate::persistence::LogOffset;
+use crate::persistence::aof::{Aof, temporary_name};
+use crate::persistence::disk::{Disk, DiskFile, LogLock, RealDisk, lock_path};
+use crate::persistence::format::Salt;
+use crate::persistence::recover::{RecoverError, Recovered, recover};
+use crate::persistence::replay::{Recovery, ReplayError, Verdict, replay};
+
+/// How often the progress bar moves.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A log that is ours, and what was in it.
+pub struct Loaded {
+    /// To append to.
+    pub aof: Aof,
+    /// Where it lies.
+    pub place: LogPlace,
+    /// Kept for as long as the log is.
+    pub lock: LogLock,
+}
+
+/// Takes the log's lock, replays the log into `keyspace`, repairs a torn tail and makes all of it durable.
+///
+/// # Errors
+/// The lock is taken, or a file cannot be read or written: exit code 3. The log is damaged: 4.
+pub fn load(config: &Config, keyspace: &Keyspace) -> Result<Loaded, Failure> {
+    let dir = config.dir.display().to_string();
+    let disk =
+        RealDisk::make_dir(&config.dir).or_exit(Status::Unavailable, || format!("cannot use the directory {dir}"))?;
+    let path = config.log_path();
+    let lock = LogLock::take(&path)
+        .or_exit(Status::Unavailable, || format!("cannot take the lock {}", lock_path(&path).display()))?
+        .ok_or_else(|| {
+            let error = anyhow!("{} is in use by another kvred; stop that one or choose another --dir", path.display());
+            Failure::new(Status::Unavailable, error)
+        })?;
+    let aof = open(&disk, &config.append_filename, &path, keyspace)?;
+    let place = LogPlace { disk: Arc::new(disk), name: config.append_filename.clone(), salt: Box::new(new_salt) };
+    Ok(Loaded { aof, place, lock })
+}
+
+fn open(disk: &dyn Disk, name: &Path, path: &Path, keyspace: &Keyspace) -> Result<Aof, Failure> {
+    let began = Instant::now();
+    let mut took = Duration::ZERO;
+    let recovered = recover(disk, name, new_salt, |file| {
+        let found = replay_file(file, keyspace);
+        took = began.elapsed();
+        found
+    });
+    let recovered = recovered.map_err(|e| match e {
+        RecoverError::Io { doing, error } => {
+            Status::Unavailable.context_of(format!("{}: {doing}", path.display()))(error)
+        }
+        RecoverError::Replay(ReplayError::Io(e)) => {
+            Status::Unavailable.context_of(format!("cannot read {}", path.display()))(e)
+        }
+        RecoverError::Replay(refused @ ReplayError::Refused { .. }) => {
+            let error = anyhow::Error::from(refused).context(format!(
+                "{} cannot be loaded; see `kvred aof check {}`",
+                path.display(),
+                path.display()
+            ));
+            Failure::new(Status::Damaged, error)
+        }
+        RecoverError::Damaged(found) => damaged(path, &found),
+    })?;
+    tell(&recovered, name, path, keyspace, took);
+    Ok(recovered.aof)
+}
+
+/// Says in one paragraph what was found, cut, kept and loaded.
+fn tell(recovered: &Recovered, name: &Path, path: &Path, keyspace: &Keyspace, took: Duration) {
+    if recovered.leftover_removed {
+        tracing::info!("removed {}, which an interrupted rewrite had left", temporary_name(name).display());
+    }
+    let path_shown = path.display();
+    let Some(found) = &recovered.found else {
+        return tracing::info!("no log yet; a new one begins in {path_shown}");
+    };
+    let loaded = || loaded(keyspace, found, took);
+    match &found.verdict {
+        Verdict::New if found.file_len > 0 => {
+            tracing::info!("{path_shown} holds only zero bytes, {} of them; a new log begins in it", found.file_len);
+        }
+        Verdict::New => {}
+        Verdict::Damaged { .. } => unreachable!("a damaged log is refused"),
+        Verdict::Clean if found.file_len > found.end.0 => {
+            let reserved = found.file_len - found.end.0;
+            tracing::info!("{path_shown}: {}; {reserved} bytes of reserved space behind it were cut off", loaded());
+        }
+        Verdict::Clean if found.chain.is_none() => {
+            tracing::info!("{path_shown}: {}; checksums begin at byte {}", loaded(), found.end);
+        }
+        Verdict::Clean => tracing::info!("{path_shown}: {}", loaded()),
+        Verdict::Torn(flaw) => {
+            let cut = recovered.cut.as_ref().expect("a torn log is cut");
+            let kept = cut.kept_in.as_ref().map_or_else(
+                || "it was only zeros".to_owned(),
+                |copy| format!("it is kept in {}", path.with_file_name(copy).display()),
+            );
+            tracing::warn!(
+                "{path_shown}: the batch at byte {} was not completely written before the last stop ({flaw}), the usual \
+                 trace of a crash; {} bytes were cut off and {kept}; {}",
+                found.end,
+                cut.bytes,
+                loaded()
+            );
+        }
+    }
+}
+
+fn replay_file(file: &Arc<dyn DiskFile>, keyspace: &Keyspace) -> Result<Recovery, ReplayError> {
+    let began = Instant::now();
+    let bar = progress_bar(file.len().unwrap_or(0));
+    let mut last_shown = began;
+    let progress = |at: LogOffset| {
+        if last_shown.elapsed() >= PROGRESS_INTERVAL {
+            last_shown = Instant::now();
+            bar.set_position(at.0);
+        }
+    };
+    let result = std::thread::scope(|scope| {
+        let mut loader = Loader::start(scope, keyspace);
+        let result = replay(file, progress, |batch| loader.take(batch));
+        loader.finish();
+        result
+    });
+    bar.finish_and_clear();
+    result
+}
+
+/// What came out of the log, as a clause.
+fn loaded(keyspace: &Keyspace, found: &Recovery, took: Duration) -> String {
+    let blocks = match found.chain {
+        Some(_) => format!("{} checksummed batches", found.batches),
+        None => "a plain log without checksums".to_owned(),
+    };
+    format!(
+        "loaded {} keys from {} commands in {blocks}, {} bytes, in {:.3} s",
+        keyspace.len(),
+        found.records,
+        found.end,
+        took.as_secs_f64()
+    )
+}
+
+fn damaged(path: &Path, found: &Recovery) -> Failure {
+    let Verdict::Damaged { flaw, seen_at, because } = &found.verdict else {
+        unreachable!("only a damaged log is refused")
+    };
+    let path = path.display();
+    Failure::new(
+        Status::Damaged,
+        anyhow!(
+            "{path} is damaged: the batch at byte {} (record {}) does not verify: {flaw}, seen at byte {seen_at}. This \
+             is not the trace of a crash: {because}. Nothing was changed; run \"kvred aof check {path}\" to see what \
+             can be saved",
+            found.end,
+            found.records + 1,
+        ),
+    )
+}
+
+fn progress_bar(len: u64) -> ProgressBar {
+    /// Shorter logs are loaded before a bar could be read.
+    const WORTH_A_BAR_BYTES: u64 = 32 << 20;
+    if len < WORTH_A_BAR_BYTES || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("loading {bytes}/{total_bytes} {wide_bar} {bytes_per_sec}, {eta} left");
+    ProgressBar::new(len).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// A random salt for a new chain, from the system's source of randomness.
+fn new_salt() -> Salt {
+    Salt(super::random_u64())
+}
+
+impl Status {
+    /// Turns an I/O error into a failure with this status, said with what was being done.
+    fn context_of(self, doing: String) -> impl FnOnce(std::io::Error) -> Failure {
+        move |e| Failure::new(self, Err::<(), _>(e).context(doing).expect_err("it is an error"))
+    }
+}

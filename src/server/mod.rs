@@ -1,0 +1,398 @@
+//! `kvred serve`: listening, workers, connections, and the life of the process from loading to shutdown.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`config`] | the settings |
+//! | [`load`] | the log of the last run -> keyspace and log |
+//! | [`listen`] | listening sockets |
+//! | [`worker`] | a thread that serves its share of the connections |
+//! | [`connection`] | one client: reading, turns, writing, waiting |
+//! | [`socket`] | its socket |
+//! | [`control`] | commands about connection and server |
+//! | [`clients`], [`stats`], [`info`] | who is connected, what was counted, what `INFO` says |
+
+pub mod clients;
+pub mod config;
+pub mod connection;
+pub mod control;
+pub mod info;
+pub mod listen;
+pub mod load;
+mod logging;
+pub mod socket;
+pub mod stats;
+pub mod worker;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::LocalSet;
+
+use self::clients::Clients;
+use self::config::{Config, Live};
+use self::listen::{Accepted, Listener};
+use self::stats::Stats;
+use self::worker::{Message, Worker, WorkerHandle};
+use crate::args::ServeArgs;
+use crate::db::log_thread::LogThreads;
+use crate::db::state::Keyspace;
+use crate::db::writer::{LogPlace, SystemClock, Wake, Writer};
+use crate::exit::{Failure, OrExit, Status};
+use crate::persistence::aof::Aof;
+
+/// File descriptors that are not clients': the log, sockets, what libraries open.
+const RESERVED_FILES: u64 = 64;
+
+/// A pause after `accept` failed, so that a lack of descriptors does not become a busy loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What all workers share.
+#[derive(Debug)]
+pub struct Server {
+    /// The settings.
+    pub config: Config,
+    /// Those that can change, as they are now.
+    pub live: Live,
+    /// The way to write, and the keyspace behind it.
+    pub writer: Arc<Writer>,
+    /// Who is connected.
+    pub clients: Clients,
+    /// What was counted.
+    pub stats: Stats,
+    /// When the process began to serve.
+    pub started: Instant,
+    /// The same by the calendar.
+    pub started_unix_seconds: u64,
+    /// Random, new with each start.
+    pub run_id: String,
+    /// Whole seconds since `started`; a clock that costs nothing to read.
+    pub now_seconds: AtomicU64,
+    /// Commands in the last full second.
+    pub ops_per_sec: AtomicU64,
+    commands_at_tick: AtomicU64,
+    /// Unexecuted input of all clients.
+    pub query_bytes: AtomicUsize,
+    /// Notified to stop the server.
+    pub stop: Notify,
+    workers: Vec<WorkerHandle>,
+}
+
+impl Server {
+    /// Called about once a second.
+    pub fn tick(&self) {
+        self.now_seconds.store(self.started.elapsed().as_secs(), Ordering::Relaxed);
+        let commands = self.stats.totals().commands;
+        let before = self.commands_at_tick.swap(commands, Ordering::Relaxed);
+        self.ops_per_sec.store(commands.saturating_sub(before), Ordering::Relaxed);
+        self.rewrite_if_grown();
+    }
+
+    /// Starts a rewrite when the log has grown enough since the last.
+    fn rewrite_if_grown(&self) {
+        let percentage = self.live.rewrite_percentage.load(Ordering::Relaxed);
+        let log = self.writer.stats();
+        let least = self.live.rewrite_min_bytes.load(Ordering::Relaxed);
+        let may_start = log.rewrite.may_start_by_itself(self.writer.clock().monotonic());
+        if percentage == 0 || log.log_bytes < least || log.poisoned.is_some() || !may_start {
+            return;
+        }
+        let grown = log.log_bytes.saturating_sub(log.base_bytes);
+        if u128::from(grown) * 100 >= u128::from(percentage) * u128::from(log.base_bytes.max(1))
+            && self.writer.request_rewrite()
+        {
+            tracing::info!(
+                "the append-only file has grown from {} to {} bytes: rewriting it",
+                log.base_bytes,
+                log.log_bytes
+            );
+        }
+    }
+
+    /// Sets what is counted back to zero.
+    pub fn reset_stats(&self) {
+        self.stats.connections.store(0, Ordering::Relaxed);
+        self.stats.rejected.store(0, Ordering::Relaxed);
+        self.commands_at_tick.store(0, Ordering::Relaxed);
+        for worker in &self.workers {
+            // Each worker's counters are its own to change.
+            drop(worker.messages.send(Message::ResetStats));
+        }
+    }
+
+    /// Has a worker look for killed connections at once.
+    pub fn sweep(&self, worker: usize) {
+        // A worker that has ended has no connections.
+        drop(self.workers[worker].messages.send(Message::Sweep));
+    }
+}
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+/// It could not start, or its last write or sync failed.
+pub fn serve(args: &ServeArgs) -> Result<Status, Failure> {
+    logging::init(args.log_level, args.log_format);
+    abort_on_panic();
+    let config = Config::resolve(args).map_err(|e| {
+        let status = if e.is::<std::io::Error>() { Status::Unavailable } else { Status::Usage };
+        Failure::new(status, e)
+    })?;
+    raise_file_limit(config.max_clients);
+    let keyspace = Arc::new(Keyspace::new(std::array::from_fn(|_| random_u64())));
+    let loaded = if config.append_only { Some(load::load(&config, &keyspace)?) } else { None };
+    let (log, lock) = loaded.map(|l| ((l.aof, l.place), l.lock)).unzip();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .or_exit(Status::Unavailable, || "cannot start the event loop".to_owned())?;
+    let result = runtime.block_on(run(config, keyspace, log));
+    drop(lock);
+    result
+}
+
+async fn run(mut config: Config, keyspace: Arc<Keyspace>, log: Option<(Aof, LogPlace)>) -> Result<Status, Failure> {
+    let mut stop = StopSignals::new().or_exit(Status::Unavailable, || "cannot wait for signals".to_owned())?;
+    let listeners = open_listeners(&mut config)?;
+    let notifies: Vec<Arc<Notify>> = (0..config.threads).map(|_| Arc::default()).collect();
+    let wakes = notifies.iter().cloned().map(|n| Box::new(move || n.notify_one()) as Wake).collect();
+    let writer = Arc::new(Writer::new(keyspace, log, config.fsync, Arc::new(SystemClock::default()), wakes));
+    let log_threads =
+        LogThreads::start(&writer).or_exit(Status::Unavailable, || "cannot start the log's threads".to_owned())?;
+
+    let (handles, receivers): (Vec<_>, Vec<_>) = (0..config.threads)
+        .map(|_| {
+            let (messages, receiver) = mpsc::unbounded_channel();
+            (WorkerHandle { messages, connections: Arc::default() }, receiver)
+        })
+        .unzip();
+    let server = Arc::new(Server {
+        live: Live::new(&config),
+        stats: Stats::new(config.threads),
+        writer,
+        clients: Clients::default(),
+        started: Instant::now(),
+        started_unix_seconds: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        run_id: (0..3).map(|_| format!("{:016x}", random_u64())).collect::<String>()[..40].to_owned(),
+        now_seconds: AtomicU64::new(0),
+        ops_per_sec: AtomicU64::new(0),
+        commands_at_tick: AtomicU64::new(0),
+        query_bytes: AtomicUsize::new(0),
+        stop: Notify::new(),
+        workers: handles,
+        config,
+    });
+    let threads = receivers
+        .into_iter()
+        .zip(notifies)
+        .enumerate()
+        .map(|(number, (receiver, notify))| start_worker(number, &server, notify, receiver))
+        .collect::<std::io::Result<Vec<_>>>()
+        .or_exit(Status::Unavailable, || "cannot start a worker thread".to_owned())?;
+
+    announce(&server);
+    tokio::select! {
+        () = accept_from_all(&listeners, &server) => unreachable!("accepting never ends by itself"),
+        () = stop.first() => {}
+        () = server.stop.notified() => {}
+    }
+    drop(listeners);
+    shut_down(&server, log_threads, threads, stop).await
+}
+
+fn start_worker(
+    number: usize,
+    server: &Arc<Server>,
+    notify: Arc<Notify>,
+    receiver: mpsc::UnboundedReceiver<Message>,
+) -> std::io::Result<JoinHandle<()>> {
+    let server = Arc::clone(server);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name(format!("kvred-worker-{number}")).spawn(move || {
+        let connections = Arc::clone(&server.workers[number].connections);
+        let worker = Worker::run(number, server, notify, connections, receiver);
+        LocalSet::new().block_on(&runtime, worker);
+    })
+}
+
+fn open_listeners(config: &mut Config) -> Result<Vec<Listener>, Failure> {
+    let mut listeners = Vec::new();
+    for addr in &config.bind {
+        let listener = Listener::tcp(*addr, config.port).or_exit(Status::Unavailable, || {
+            format!("cannot listen on {}", std::net::SocketAddr::new(*addr, config.port))
+        })?;
+        // With port 0, all addresses share the port that the first was given.
+        config.port = listener.port().unwrap_or(config.port);
+        listeners.push(listener);
+    }
+    if let Some(path) = &config.unix_socket {
+        let listener = Listener::unix(path)
+            .or_exit(Status::Unavailable, || format!("cannot listen on the unix socket {}", path.display()))?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// Says that clients can connect: to people in the log, to systemd by its protocol.
+fn announce(server: &Server) {
+    let config = &server.config;
+    let addresses: Vec<String> =
+        config.bind.iter().map(|a| std::net::SocketAddr::new(*a, config.port).to_string()).collect();
+    let unix = config.unix_socket.as_ref().map(|p| format!(" and {}", p.display())).unwrap_or_default();
+    tracing::info!(
+        port = config.port,
+        keys = server.writer.keyspace().len(),
+        pid = std::process::id(),
+        fsync = %config.fsync,
+        threads = config.threads,
+        "ready to accept connections on {}{unix}",
+        addresses.join(", "),
+    );
+    // Without systemd there is nobody to tell.
+    drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));
+}
+
+/// Accepts from all listeners at once, for ever.
+async fn accept_from_all(listeners: &[Listener], server: &Arc<Server>) {
+    let mut loops: Vec<_> = listeners.iter().map(|listener| Box::pin(accept_from(listener, server))).collect();
+    std::future::poll_fn(|cx| {
+        for accepting in &mut loops {
+            assert!(accepting.as_mut().poll(cx).is_pending(), "accepting never ends by itself");
+        }
+        std::task::Poll::Pending
+    })
+    .await
+}
+
+async fn accept_from(listener: &Listener, server: &Arc<Server>) {
+    let mut failing = false;
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => {
+                failing = false;
+                hand_over(accepted, server);
+            }
+            Err(e) => {
+                if !failing {
+                    failing = true;
+                    tracing::warn!("a connection cannot be accepted: {e}");
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Gives a connection to the worker with the fewest, or refuses it.
+fn hand_over(accepted: Accepted, server: &Server) {
+    server.stats.connections.fetch_add(1, Ordering::Relaxed);
+    let connected: usize = server.workers.iter().map(|w| w.connections.load(Ordering::Relaxed)).sum();
+    if connected as u64 >= server.live.max_clients.load(Ordering::Relaxed) {
+        server.stats.rejected.fetch_add(1, Ordering::Relaxed);
+        return accepted.refuse(b"-ERR max number of clients reached\r\n");
+    }
+    if server.config.protected_mode && server.config.password.is_none() && !accepted.is_local() {
+        server.stats.rejected.fetch_add(1, Ordering::Relaxed);
+        let mut reply = Vec::new();
+        control::refuse_unprotected(&mut reply);
+        return accepted.refuse(&reply);
+    }
+    let least = server.workers.iter().min_by_key(|w| w.connections.load(Ordering::Relaxed));
+    let worker = least.expect("there is a worker");
+    worker.connections.fetch_add(1, Ordering::Relaxed);
+    if worker.messages.send(Message::Serve(accepted)).is_err() {
+        worker.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Finishes what is under way: commands, replies, the log.
+async fn shut_down(
+    server: &Arc<Server>,
+    log_threads: LogThreads,
+    threads: Vec<JoinHandle<()>>,
+    mut stop: StopSignals,
+) -> Result<Status, Failure> {
+    tracing::info!("stopping: no more connections; commands under way are finished");
+    drop(sd_notify::notify(&[sd_notify::NotifyState::Stopping]));
+    for worker in &server.workers {
+        // One that has ended has nothing to finish.
+        drop(worker.messages.send(Message::Stop));
+    }
+    let server = Arc::clone(server);
+    let finished = tokio::task::spawn_blocking(move || {
+        for thread in threads {
+            thread.join().expect("a panic ends the process");
+        }
+        log_threads.stop();
+        server.writer.close()
+    });
+    tokio::select! {
+        result = finished => {
+            let result = result.context("the shutdown did not finish").map_err(|e| Failure::new(Status::Unavailable, e))?;
+            result.or_exit(Status::Unavailable, || "the log could not be closed".to_owned())?;
+            tracing::info!("stopped");
+            Ok(Status::Fine)
+        }
+        () = stop.second() => {
+            tracing::warn!("stopped at once, by a second signal");
+            std::process::exit(130);
+        }
+    }
+}
+
+/// `SIGTERM` and `SIGINT`.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn first(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    async fn second(&mut self) {
+        self.first().await;
+    }
+}
+
+/// A thread that panics would leave a server that looks alive and is not: end it, recovery handles the rest.
+fn abort_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        report(info);
+        std::process::abort();
+    }));
+}
+
+fn raise_file_limit(max_clients: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let wanted = max_clients as u64 + RESERVED_FILES;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let allowed = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum: limit.maximum });
+    if raised.is_err() || allowed < wanted {
+        tracing::warn!("the system allows {allowed} open files, fewer than --maxclients {max_clients} needs");
+    }
+}
+
+/// A random number from the system.
+fn random_u64() -> u64 {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).expect("the system has a source of randomness");
+    u64::from_ne_bytes(bytes)
+}

@@ -1,0 +1,361 @@
+//! A worker: one thread with a runtime of its own, and the connections that it serves for their whole life.
+//!
+//! The end of a turn is a task that the first connection with replies wakes: it runs after the other connections that
+//! are ready in the same turn, commits for all of them at once, and writes all replies.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+
+use super::Server;
+use super::connection::Connection;
+use super::listen::Accepted;
+use super::stats::WorkerStats;
+use crate::command::batch::{Count, Held};
+use crate::command::table::CommandId;
+
+/// Input is read into a buffer of this size, which all connections of a worker share.
+const SCRATCH_BYTES: usize = 64 << 10;
+
+/// Reply buffers kept for the next turn, and the largest that is worth keeping.
+const SPARE_BUFFERS: usize = 64;
+const SPARE_BUFFER_BYTES: usize = 1 << 20;
+
+/// How often idle and killed connections are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long replies may take to be read at shutdown.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+
+/// Unexecuted input of all clients together may be so many times the limit of one.
+const ALL_CLIENTS_FACTOR: usize = 4;
+
+/// What reaches a worker from other threads.
+#[derive(Debug)]
+pub enum Message {
+    /// Serve this connection.
+    Serve(Accepted),
+    /// Look for killed connections now.
+    Sweep,
+    /// Set the counters to zero.
+    ResetStats,
+    /// Finish what is under way and end.
+    Stop,
+}
+
+/// How others reach a worker.
+#[derive(Debug)]
+pub struct WorkerHandle {
+    /// Where messages go.
+    pub messages: mpsc::UnboundedSender<Message>,
+    /// Connections that it serves, those on the way included.
+    pub connections: Arc<AtomicUsize>,
+}
+
+/// A worker's own state; it never leaves its thread.
+#[derive(Debug)]
+pub struct Worker {
+    /// Which one it is.
+    pub number: usize,
+    /// What all workers share.
+    pub server: Arc<Server>,
+    /// Its counters.
+    pub stats: Arc<WorkerStats>,
+    /// Buffers that every turn uses.
+    pub scratch: RefCell<Scratch>,
+    notify: Arc<Notify>,
+    /// Told whenever a sync may have ended.
+    sync_news: Notify,
+    connections: RefCell<BTreeMap<u64, Rc<Connection>>>,
+    connection_count: Arc<AtomicUsize>,
+    /// Connections whose replies wait for a commit, in the order of the groups.
+    held: RefCell<VecDeque<(Held, Rc<Connection>)>>,
+    /// Connections that wait for room in the log.
+    no_room: RefCell<Vec<Rc<Connection>>>,
+    /// Connections with replies to write at the end of the turn.
+    to_flush: RefCell<Vec<Rc<Connection>>>,
+    commit_due: Cell<bool>,
+    /// The task that ends the turn has been woken.
+    turn_ends: Cell<bool>,
+    spare_buffers: RefCell<Vec<Vec<u8>>>,
+    stopping: Cell<bool>,
+}
+
+/// Buffers that hold nothing between turns.
+#[derive(Debug)]
+pub struct Scratch {
+    /// What was read.
+    pub input: Vec<u8>,
+    /// The commands in it.
+    pub batch: crate::command::batch::Batch,
+}
+
+impl Worker {
+    /// Runs a worker until it is told to stop, and has.
+    pub async fn run(
+        number: usize,
+        server: Arc<Server>,
+        notify: Arc<Notify>,
+        connection_count: Arc<AtomicUsize>,
+        mut messages: mpsc::UnboundedReceiver<Message>,
+    ) {
+        let worker = Rc::new(Self {
+            number,
+            stats: server.stats.worker(number),
+            server,
+            scratch: RefCell::new(Scratch { input: vec![0; SCRATCH_BYTES], batch: Default::default() }),
+            notify,
+            sync_news: Notify::new(),
+            connections: RefCell::default(),
+            connection_count,
+            held: RefCell::default(),
+            no_room: RefCell::default(),
+            to_flush: RefCell::default(),
+            commit_due: Cell::new(false),
+            turn_ends: Cell::new(false),
+            spare_buffers: RefCell::default(),
+            stopping: Cell::new(false),
+        });
+        let committer = tokio::task::spawn_local(Self::commit(Rc::clone(&worker)));
+        let sweeper = tokio::task::spawn_local(Self::sweep_regularly(Rc::clone(&worker)));
+        while let Some(message) = messages.recv().await {
+            match message {
+                Message::Serve(accepted) => worker.serve(accepted),
+                Message::Sweep => worker.sweep(),
+                Message::ResetStats => worker.stats.reset(),
+                Message::Stop => break,
+            }
+        }
+        worker.drain().await;
+        sweeper.abort();
+        committer.abort();
+    }
+
+    fn serve(self: &Rc<Self>, accepted: Accepted) {
+        let unix_path = self.server.config.unix_socket.clone().unwrap_or_default();
+        let (addr, laddr) = accepted.addresses(&unix_path);
+        let socket = match accepted.into_socket() {
+            Ok(socket) => socket,
+            Err(e) => {
+                tracing::warn!("a connection from {addr} cannot be served: {e}");
+                self.connection_count.fetch_sub(1, Ordering::Relaxed);
+                return;
+            }
+        };
+        let client = self.server.clients.add(addr, laddr, self.number, self.now_seconds());
+        let connection = Rc::new(Connection::new(socket, client, self));
+        self.connections.borrow_mut().insert(connection.client.id, Rc::clone(&connection));
+        drop(tokio::task::spawn_local(connection.serve(Rc::clone(self))));
+    }
+
+    /// Strikes off a connection that has ended.
+    pub fn forget(&self, connection: &Connection) {
+        self.connections.borrow_mut().remove(&connection.client.id);
+        self.connection_count.fetch_sub(1, Ordering::Relaxed);
+        self.server.clients.remove(&connection.client);
+    }
+
+    // ---- commits ---------------------------------------------------------------------------------------------------
+
+    /// Keeps a connection's replies back until its group is committed, and sees to it that it will be.
+    pub fn hold(&self, held: Held, connection: &Rc<Connection>) {
+        self.held.borrow_mut().push_back((held, Rc::clone(connection)));
+        self.request_commit();
+    }
+
+    /// Lets a connection wait until the log has room.
+    pub fn wait_for_room(&self, connection: &Rc<Connection>) {
+        self.no_room.borrow_mut().push(Rc::clone(connection));
+        self.request_commit();
+    }
+
+    /// Lets a connection wait until so many groups are synced, or the time is over.
+    pub fn wait_for_sync(self: &Rc<Self>, connection: &Rc<Connection>, group: u64, timeout_ms: u64) {
+        let (worker, connection) = (Rc::clone(self), Rc::clone(connection));
+        drop(tokio::task::spawn_local(async move {
+            let writer = &worker.server.writer;
+            writer.sync_waiter_joined();
+            let synced = async {
+                loop {
+                    let news = worker.sync_news.notified();
+                    match writer.synced_group() {
+                        Ok(synced) if synced < group && !worker.stopping() => news.await,
+                        Ok(synced) => return Ok(synced >= group),
+                        Err(failure) => return Err(failure),
+                    }
+                }
+            };
+            let result = if timeout_ms == 0 {
+                synced.await
+            } else {
+                tokio::time::timeout(Duration::from_millis(timeout_ms), synced).await.unwrap_or(Ok(false))
+            };
+            writer.sync_waiter_left();
+            connection.resume_synced(&result, &worker);
+        }));
+    }
+
+    fn request_commit(&self) {
+        self.commit_due.set(true);
+        self.end_turn_soon();
+    }
+
+    /// Writes a connection's replies when the other connections that are ready now have run too.
+    pub fn flush_later(&self, connection: &Rc<Connection>) {
+        self.to_flush.borrow_mut().push(Rc::clone(connection));
+        self.end_turn_soon();
+    }
+
+    /// Wakes the task that ends the turn; it runs behind those that are ready already.
+    fn end_turn_soon(&self) {
+        if !self.turn_ends.replace(true) {
+            self.notify.notify_one();
+        }
+    }
+
+    async fn commit(self: Rc<Self>) {
+        loop {
+            self.notify.notified().await;
+            self.turn_ends.set(false);
+            self.flush_turn();
+            if self.commit_due.take() {
+                self.server.writer.commit_from_worker(self.number);
+            }
+            self.resume_resolved();
+            self.sync_news.notify_waiters();
+        }
+    }
+
+    fn flush_turn(&self) {
+        let mut flushed = self.to_flush.take();
+        for connection in flushed.drain(..) {
+            connection.flush_turn(self);
+        }
+        // Nothing was added meanwhile; the list keeps its allocation.
+        self.to_flush.replace(flushed);
+    }
+
+    fn resume_resolved(&self) {
+        loop {
+            let mut held = self.held.borrow_mut();
+            let Some(outcome) = held.front().and_then(|(held, _)| held.ticket.outcome().cloned()) else { break };
+            let Some((first, connection)) = held.pop_front() else { break };
+            drop(held);
+            connection.resume(first, &outcome, self);
+        }
+        for connection in self.no_room.take() {
+            connection.resume_with_room();
+        }
+    }
+
+    // ---- what connections need -------------------------------------------------------------------------------------
+
+    /// Whether no further command is to be run.
+    pub fn stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// Whole seconds since the server's start.
+    pub fn now_seconds(&self) -> u64 {
+        self.server.now_seconds.load(Ordering::Relaxed)
+    }
+
+    /// Counts a command that runs alone.
+    pub fn count_command(&self, id: CommandId) {
+        self.stats.command(id);
+    }
+
+    /// An empty reply buffer: `own`, if that has an allocation, or a spare one.
+    pub fn take_buffer(&self, own: Vec<u8>) -> Vec<u8> {
+        if own.capacity() > 0 { own } else { self.spare_buffers.borrow_mut().pop().unwrap_or_default() }
+    }
+
+    /// Keeps an emptied reply buffer for another turn.
+    pub fn give_buffer(&self, buffer: Vec<u8>) {
+        let mut spare = self.spare_buffers.borrow_mut();
+        if buffer.capacity() > 0 && buffer.capacity() <= SPARE_BUFFER_BYTES && spare.len() < SPARE_BUFFERS {
+            debug_assert!(buffer.is_empty(), "what a client was to get must not reach another one");
+            spare.push(buffer);
+        }
+    }
+
+    /// Notes how much unexecuted input a connection has, for the limit over all of them.
+    pub fn account(&self, accounted: &mut usize, now: usize) {
+        if *accounted != now {
+            let total = &self.server.query_bytes;
+            if now > *accounted {
+                total.fetch_add(now - *accounted, Ordering::Relaxed);
+            } else {
+                total.fetch_sub(*accounted - now, Ordering::Relaxed);
+            }
+            *accounted = now;
+        }
+    }
+
+    /// Whether a connection with so much unexecuted input has to go, and for which reason.
+    pub fn over_limit(&self, query_bytes: usize) -> Option<String> {
+        let limit = self.server.live.max_query_bytes.load(Ordering::Relaxed) as usize;
+        if query_bytes > limit {
+            return Some(format!("--client-query-buffer-limit is {limit}"));
+        }
+        let total = self.server.query_bytes.load(Ordering::Relaxed);
+        (total > limit.saturating_mul(ALL_CLIENTS_FACTOR) && query_bytes > SCRATCH_BYTES)
+            .then(|| format!("all clients together have {total}"))
+    }
+
+    // ---- housekeeping ----------------------------------------------------------------------------------------------
+
+    async fn sweep_regularly(self: Rc<Self>) {
+        let mut interval = tokio::time::interval(SWEEP_INTERVAL);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            if self.number == 0 {
+                self.server.tick();
+            }
+            if self.server.live.timeout_seconds.load(Ordering::Relaxed) > 0 {
+                self.sweep();
+            }
+        }
+    }
+
+    /// Closes connections that were killed, or were idle for too long.
+    fn sweep(&self) {
+        let (now, timeout) = (self.now_seconds(), self.server.live.timeout_seconds.load(Ordering::Relaxed));
+        let connections: Vec<Rc<Connection>> = self.connections.borrow().values().cloned().collect();
+        for connection in connections {
+            let client = &connection.client;
+            let idle = now.saturating_sub(client.last_active_seconds.load(Ordering::Relaxed));
+            if client.killed.load(Ordering::Relaxed) {
+                connection.close_now();
+            } else if timeout > 0 && idle > timeout {
+                tracing::debug!(client = client.id, addr = %client.addr, "closing an idle client");
+                connection.close_now();
+            }
+        }
+    }
+
+    /// Runs nothing more; waits until what is under way is answered and the replies are read, for a while.
+    async fn drain(self: &Rc<Self>) {
+        self.stopping.set(true);
+        self.sync_news.notify_waiters();
+        let connections: Vec<Rc<Connection>> = self.connections.borrow().values().cloned().collect();
+        for connection in connections {
+            connection.close_when_answered(self);
+        }
+        let all_closed = async {
+            while !self.connections.borrow().is_empty() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        if tokio::time::timeout(SHUTDOWN_GRACE, all_closed).await.is_err() {
+            let left = self.connections.borrow().len();
+            tracing::warn!("{left} clients did not read their replies within {SHUTDOWN_GRACE:?}");
+        }
+    }
+}
