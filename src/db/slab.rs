@@ -94,8 +94,9 @@ impl Class {
         Self(CLASS_OF_STEPS[entry_bytes.div_ceil(STEP_BYTES)])
     }
 
+    /// Bytes of such a slot.
     #[inline]
-    fn bytes(self) -> usize {
+    pub(super) fn bytes(self) -> usize {
         CLASS_BYTES[self.0 as usize] as usize
     }
 

@@ -431,10 +431,9 @@ impl Shard {
     /// The memory that a key and its value take, without the table's share of it.
     pub fn entry_bytes(&self, hash: KeyHash, key: &[u8]) -> Option<usize> {
         let spot = self.contents.find(hash, key)?;
-        let slot = self.contents.slab.slot(spot.handle);
-        let (stored_key, value) = read_entry(slot);
+        let (stored_key, value) = read_entry(self.contents.slab.slot(spot.handle));
         let blob = |field| if let Field::Blob(number) = field { self.contents.blobs.get(number).len() } else { 0 };
-        Some(slot.len() + blob(stored_key) + blob(value))
+        Some(class_of(stored_key, value).bytes() + blob(stored_key) + blob(value))
     }
 
     /// Gives a key a value. The hash is that of the key.
