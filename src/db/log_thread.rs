@@ -24,11 +24,11 @@ const REWRITE_REST: u32 = 1;
 
 /// The first pause before healing is tried again, and the longest.
 const HEAL_PAUSE: Duration = Duration::from_secs(1);
-const HEAL_PAUSE_MAX: Duration = Duration::from_secs(60);
+const HEAL_PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// The first pause before a rewrite starts by itself again after one that came to nothing, and the longest.
-const AUTO_PAUSE: Duration = Duration::from_secs(60);
-const AUTO_PAUSE_MAX: Duration = Duration::from_secs(3600);
+const AUTO_PAUSE: Duration = Duration::from_mins(1);
+const AUTO_PAUSE_MAX: Duration = Duration::from_hours(1);
 
 /// The running threads; [`LogThreads::stop`] ends them.
 #[derive(Debug)]
@@ -174,7 +174,7 @@ fn drive(writer: &Writer, rewrite: &mut Rewrite, stopping: &AtomicBool) -> Resul
         match writer.step_rewrite(rewrite)? {
             Step::Done => return Ok(()),
             Step::More { may_pause: true } => {
-                std::thread::sleep((writer.clock().monotonic() - began) * REWRITE_REST);
+                std::thread::sleep(writer.clock().monotonic().saturating_sub(began) * REWRITE_REST);
             }
             Step::More { may_pause: false } => {}
         }
