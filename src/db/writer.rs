@@ -130,8 +130,10 @@ pub(super) struct Open {
     pending: Pending,
     /// An emptied group, to save its allocations.
     spare: Option<Group>,
-    /// Workers with something waiting, a bit each.
+    /// Workers that wait for the open group, or for room in it.
     waiting: WorkerSet,
+    /// Workers that wait for the group under way.
+    waiting_for_sealed: WorkerSet,
     /// Why no write is taken, after a failed sync or undo.
     pub(super) poisoned: Option<Arc<str>>,
 }
@@ -252,6 +254,7 @@ impl Writer {
                 pending: Pending::default(),
                 spare: Some(Group::default()),
                 waiting: WorkerSet::default(),
+                waiting_for_sealed: WorkerSet::default(),
                 poisoned: None,
             }),
             log: Mutex::new(Log { aof, garbage: Vec::new() }),
@@ -408,6 +411,8 @@ impl Writer {
         let next = open.spare.take().unwrap_or_default();
         let group = Arc::new(std::mem::replace(&mut open.group, next));
         open.pending.seal(Arc::clone(&group));
+        // Each group wakes its own: who waits for the next one must not be struck off when this one is done.
+        open.waiting_for_sealed = std::mem::take(&mut open.waiting);
         Some(group)
     }
 
@@ -557,7 +562,11 @@ impl Writer {
 
     fn wake_waiting(&self, mut open: MutexGuard<'_, Open>, by: Option<usize>) {
         self.counters.pending_bytes.store(open.group.rope.len() as u64, Ordering::Relaxed);
-        let waiting = std::mem::take(&mut open.waiting);
+        let mut waiting = std::mem::take(&mut open.waiting_for_sealed);
+        if open.group.is_empty() {
+            // A failure has taken the open group with it.
+            waiting.insert_all(std::mem::take(&mut open.waiting));
+        }
         drop(open);
         for worker in waiting.iter().filter(|w| Some(*w) != by) {
             (self.wakes[worker])();
@@ -870,9 +879,10 @@ impl WriteBatch<'_> {
     /// Ends the batch. The ticket tells when the newest group that it could have seen is committed; `None`: that is
     /// so already.
     pub fn finish(mut self) -> Option<Ticket> {
-        let Open { group, pending, waiting, .. } = &mut *self.open;
+        let Open { group, pending, waiting, waiting_for_sealed, .. } = &mut *self.open;
         self.writer.counters.pending_bytes.store(group.rope.len() as u64, Ordering::Relaxed);
-        let newest = if group.is_empty() { &pending.sealed()?.outcome } else { &group.outcome };
+        let (newest, waiting) =
+            if group.is_empty() { (&pending.sealed()?.outcome, waiting_for_sealed) } else { (&group.outcome, waiting) };
         waiting.insert(self.worker);
         Some(Ticket(Arc::clone(newest)))
     }
@@ -899,6 +909,10 @@ impl WorkerSet {
 
     fn insert(&mut self, worker: usize) {
         self.0[worker / 64] |= 1 << (worker % 64);
+    }
+
+    fn insert_all(&mut self, others: Self) {
+        self.0.iter_mut().zip(others.0).for_each(|(mine, other)| *mine |= other);
     }
 
     fn iter(self) -> impl Iterator<Item = usize> {

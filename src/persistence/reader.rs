@@ -88,6 +88,9 @@ pub enum Flaw {
     /// Not RESP.
     #[error("it is not RESP: {0}")]
     NotResp(ProtocolError),
+    /// The log begins with an RDB image (`aof-use-rdb-preamble yes`), which kvred does not read.
+    #[error("it is an RDB image, not commands; have Redis write the log anew with \"aof-use-rdb-preamble no\"")]
+    RdbPreamble,
     /// An annotation line that does not end.
     #[error("an annotation line in it does not end")]
     Line,
@@ -338,6 +341,9 @@ impl LogReader {
                     return Step::Flawed(Flaw::Length);
                 }
                 Step::Incomplete
+            }
+            Err(ProtocolError::NotAnArray(b'R')) if self.offset(self.next) == LogOffset(0) => {
+                Step::Flawed(Flaw::RdbPreamble)
             }
             Err(e) => Step::Flawed(Flaw::NotResp(e)),
         }

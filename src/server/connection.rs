@@ -307,6 +307,7 @@ impl Connection {
                 at = if all { filled_to } else { ran.consumed };
                 if !all || matches!(stop, Stop::NotResp(_)) && !matches!(ran.replies, Replies::Ready) {
                     state.decoder.restart();
+                    state.decoder.restore(input, at);
                 }
                 match ran.replies {
                     Replies::Ready if all => {}

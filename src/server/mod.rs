@@ -138,7 +138,10 @@ impl Server {
 pub fn serve(args: &ServeArgs) -> Result<Status, Failure> {
     logging::init(args.log_level, args.log_format);
     abort_on_panic();
-    let config = Config::resolve(args).map_err(|e| Failure::new(Status::Usage, e))?;
+    let config = Config::resolve(args).map_err(|e| {
+        let status = if e.is::<std::io::Error>() { Status::Unavailable } else { Status::Usage };
+        Failure::new(status, e)
+    })?;
     raise_file_limit(config.max_clients);
     let keyspace = Arc::new(Keyspace::new(std::array::from_fn(|_| random_u64())));
     let loaded = if config.append_only { Some(load::load(&config, &keyspace)?) } else { None };

@@ -210,7 +210,7 @@ fn read_reply(input: &mut impl BufRead, mut raw: Option<&mut Vec<u8>>) -> Result
         b'_' => Reply::Null,
         b'$' | b'*' if number() == -1 => Reply::Null,
         b'$' => {
-            let mut bytes = vec![0; number() as usize + 2];
+            let mut bytes = vec![0; usize::try_from(number()).expect("a length") + 2];
             input.read_exact(&mut bytes).map_err(|_| Gone)?;
             if let Some(raw) = raw {
                 raw.extend_from_slice(&bytes);

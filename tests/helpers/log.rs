@@ -7,10 +7,10 @@ use super::command;
 /// Keys and values.
 pub type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// A batch of a log of kvred's, or its header.
+/// A batch of a log of kvred's.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// The first byte. The first batch begins with the header.
+    /// The first byte, behind the header if there is one.
     pub start: usize,
     /// One past its commit line.
     pub end: usize,
@@ -27,10 +27,15 @@ pub fn batches(log: &[u8]) -> Vec<Batch> {
     let mut found = Vec::new();
     let mut batch = Batch { start: 0, end: 0, commands: Vec::new(), annotations: Vec::new() };
     let mut at = 0;
-    while at < log.len() {
+    // Behind the end there may be reserved space.
+    while log[at..].iter().any(|&c| c != 0) {
         let line = line_at(log, at);
         if line.starts_with(b"#") {
             at += line.len() + 2;
+            if line.starts_with(b"#KVRED:") {
+                batch.start = at;
+                continue;
+            }
             batch.annotations.push(String::from_utf8(line.to_vec()).expect("annotations are ASCII"));
             if line.starts_with(b"#C:") {
                 batch.end = at;
@@ -71,7 +76,8 @@ pub fn apply(model: &mut Model, command: &[Vec<u8>]) {
 
 /// Asserts that the server holds exactly this.
 pub fn assert_holds(client: &mut super::Client, model: &Model, what: &str) {
-    assert_eq!(client.ask_words("DBSIZE"), super::Reply::Integer(model.len() as i64), "{what}: number of keys");
+    let keys = model.len().try_into().expect("a model is small");
+    assert_eq!(client.ask_words("DBSIZE"), super::Reply::Integer(keys), "{what}: number of keys");
     for (key, value) in model {
         client.send(command(&[b"GET", &key[..]]));
         let got = client.reply();

@@ -15,7 +15,7 @@ pub use random::Random;
 pub use server::{Launch, Server};
 
 /// How long anything may take before a test gives up. Never what a test measures: only a machine that hangs gets here.
-pub const DEADLINE: Duration = Duration::from_secs(120);
+pub const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Polls until `condition` holds.
 ///

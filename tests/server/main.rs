@@ -10,6 +10,10 @@
 #[path = "../helpers/mod.rs"]
 mod helpers;
 
+mod clients;
 mod contract;
+mod durability;
 mod malformed;
+mod peers;
+mod recovery;
 mod startup;
