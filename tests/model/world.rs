@@ -111,6 +111,8 @@ enum Call {
     None,
     Commit,
     Sync,
+    /// The commit token is held, but no group is under way.
+    WithToken,
     RewriteStep,
     Close,
 }
@@ -318,8 +320,9 @@ impl World {
         self.check_published();
         for _ in 0..rng.below(4) {
             match (call, rng.below(6)) {
-                (Call::Commit | Call::Sync | Call::RewriteStep, 0..3) => self.evaluate(),
-                (Call::Sync, 3) => self.commit(),
+                (Call::Commit | Call::Sync | Call::WithToken | Call::RewriteStep, 0..3) => self.evaluate(),
+                // Under `always` a commit waits for the sync to end.
+                (Call::Sync, 3) if self.running().writer.policy() != FsyncPolicy::Always => self.commit(),
                 (Call::Sync, 4) => self.rewrite(&mut rng),
                 (Call::Sync, 5) => self.set_policy(&mut rng),
                 _ => self.check_published(),
@@ -513,12 +516,12 @@ impl World {
 
     fn sync(&self) {
         self.note(|| "== sync".to_owned());
+        let running = self.running();
         let (covered, poisoned_before) = {
             let mut model = self.model.lock();
-            model.call = Call::Sync;
+            model.call = if running.writer.policy() == FsyncPolicy::Always { Call::WithToken } else { Call::Sync };
             (model.order.len() - 1, model.poisoned)
         };
-        let running = self.running();
         let result = running.writer.sync_now();
         let poisoned = running.writer.poisoned().is_some();
         let mut model = self.model.lock();
@@ -541,7 +544,7 @@ impl World {
 
     fn state_sync(&self) {
         self.note(|| "== state the sync".to_owned());
-        self.model.lock().call = Call::Close;
+        self.model.lock().call = Call::WithToken;
         let running = self.running();
         running.writer.state_sync();
         let poisoned = running.writer.poisoned().is_some();
@@ -945,14 +948,14 @@ fn plain_log(rng: &mut Rng, state: &mut State, next: &mut u64) -> Vec<u8> {
     if rng.chance(500) {
         // The header of the chain that begins behind it lies across a page's border.
         let to = (log.len() + 100).next_multiple_of(4096) - 1 - rng.below(34);
-        let overhead = b"*3\r\n$3\r\nSET\r\n$5\r\nkey:1\r\n$1000\r\n\r\n".len();
+        let overhead = b"*3\r\n$3\r\nSET\r\n$5\r\nkey:2\r\n$1000\r\n\r\n".len();
         let len = to - log.len() - overhead;
         if len >= 1000 {
             *next += 1;
             let mut value = format!("p{next}:").into_bytes();
             value.resize(len, b'q');
-            put(&mut log, &[b"SET", b"key:1", &value]);
-            state.insert(1, value.into());
+            put(&mut log, &[b"SET", b"key:2", &value]);
+            state.insert(2, value.into());
         }
     }
     if rng.chance(200) {
