@@ -644,7 +644,11 @@ impl Writer {
         };
         self.sync_changed.notify_all();
         self.wake_sync_waiters();
-        result
+        // Something else may have failed meanwhile, such as the directory's sync of a rewrite.
+        match self.poisoned() {
+            Some(reason) => Err(WriteFailure::Unknown(reason)),
+            None => result,
+        }
     }
 
     /// What [`Writer::synced_group`] has to reach for everything that was answered so far to be durable.

@@ -246,8 +246,7 @@ impl World {
             world_in.check_published();
         }));
         if traced {
-            let newest = world.running.lock().as_ref().map(|running| running.disk.take_trace());
-            for line in newest.unwrap_or_else(|| tracer.take_trace()) {
+            for line in tracer.take_trace() {
                 println!("{line}");
             }
         }
@@ -652,8 +651,11 @@ impl World {
     }
 
     fn stop_cleanly(self: &Arc<Self>, rng: &mut Rng) {
-        self.commit();
         let running = self.running();
+        // A stall lets another batch in.
+        while self.model.lock().open.ops > 0 {
+            self.commit();
+        }
         if running.rewrite.lock().take().is_some() {
             running.writer.drop_rewrite();
         }
