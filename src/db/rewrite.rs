@@ -21,7 +21,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::state::{SHARDS, ValueRef, WalkPosition};
-use super::writer::{Log, LogPlace, Writer, poison};
+use super::writer::{Log, LogPlace, Writer};
 use crate::persistence::LogOffset;
 use crate::persistence::aof::{Aof, AppendError, temporary_name};
 use crate::persistence::format::Annotation;
@@ -35,14 +35,23 @@ const STEP_KEYS: usize = 64;
 /// A shard is left after so many bytes of keys and values.
 const STEP_BYTES: usize = 64 << 10;
 
-/// How much is gathered for one batch of the new log.
-const BATCH_BYTES: usize = 256 << 10;
+/// The sizes of a rewrite's pieces; smaller ones only in tests, so that a small log takes many steps.
+#[derive(Debug, Clone, Copy)]
+pub struct Pieces {
+    /// How much is gathered for one batch of the new log.
+    pub batch_bytes: usize,
+    /// The new log is synced whenever it has grown by so much, so that the last sync, with the writers waiting, is
+    /// short.
+    pub sync_every_bytes: u64,
+    /// With less than this left to copy, the writers are made to wait for the end.
+    pub last_piece_bytes: u64,
+}
 
-/// The new log is synced whenever it has grown by so much, so that the last sync, with the writers waiting, is short.
-const SYNC_EVERY_BYTES: u64 = 16 << 20;
-
-/// With less than this left to copy, the writers are made to wait for the end.
-const LAST_PIECE_BYTES: u64 = 256 << 10;
+impl Default for Pieces {
+    fn default() -> Self {
+        Self { batch_bytes: 256 << 10, sync_every_bytes: 16 << 20, last_piece_bytes: 256 << 10 }
+    }
+}
 
 /// Why a rewrite came to nothing; the log is as it was.
 #[derive(Debug, Error)]
@@ -76,6 +85,7 @@ pub enum RewriteError {
 
 /// A rewrite under way.
 pub struct Rewrite {
+    pieces: Pieces,
     new: Aof,
     /// Reads the live log from the cut on; `None` when healing.
     live: Option<LogReader>,
@@ -113,9 +123,17 @@ impl Writer {
     /// # Errors
     /// [`RewriteError`]
     pub fn begin_rewrite(&self) -> Result<Rewrite, RewriteError> {
+        self.begin_rewrite_in(Pieces::default())
+    }
+
+    /// Begins a rewrite in pieces of other sizes.
+    ///
+    /// # Errors
+    /// [`RewriteError`]
+    pub fn begin_rewrite_in(&self, pieces: Pieces) -> Result<Rewrite, RewriteError> {
         let place = self.place.as_ref().ok_or(RewriteError::NoLog)?;
         let (live, cut, rewrites) = {
-            let log = self.log.lock();
+            let log = self.token();
             let aof = log.aof.as_ref().ok_or(RewriteError::Closed)?;
             let healing = self.poisoned().is_some();
             let reader = LogReader::resume(Arc::clone(aof.file()), aof.chain(), aof.end(), aof.end());
@@ -127,6 +145,7 @@ impl Writer {
             .with_rewrites(rewrites);
         self.rewriting.store(true, Ordering::SeqCst);
         Ok(Rewrite {
+            pieces,
             synced_at: new.end(),
             new,
             live,
@@ -197,7 +216,7 @@ impl Writer {
     fn walk(&self, rewrite: &mut Rewrite, shard: usize, position: WalkPosition) -> Result<Phase, RewriteError> {
         let (mut shard, mut position) = (shard, position);
         rewrite.rope.clear();
-        while rewrite.rope.len() < BATCH_BYTES && shard < SHARDS {
+        while rewrite.rope.len() < rewrite.pieces.batch_bytes && shard < SHARDS {
             let (rope, keys) = (&mut rewrite.rope, &mut rewrite.keys);
             let locked = self.keyspace.lock(shard);
             let at_end = locked.walk(&mut position, STEP_KEYS, STEP_BYTES, |key, value| {
@@ -223,7 +242,7 @@ impl Writer {
         let published = self.sync.lock().written;
         let left = published.0.saturating_sub(rewrite.copied_to.0);
         // What no pass makes smaller is left to the end, with the writers waiting.
-        if rewrite.live.is_some() && left > LAST_PIECE_BYTES && left < rewrite.left {
+        if rewrite.live.is_some() && left > rewrite.pieces.last_piece_bytes && left < rewrite.left {
             let may_pause = left < rewrite.left / 2;
             rewrite.left = left;
             rewrite.copy(published)?;
@@ -237,7 +256,7 @@ impl Writer {
     /// Puts the new log in the place of the old one, with the writers waiting.
     fn finish(&self, rewrite: &mut Rewrite) -> Result<(), RewriteError> {
         let place = self.place.as_ref().ok_or(RewriteError::NoLog)?;
-        let mut log = self.log.lock();
+        let mut log = self.token();
         let live_end = log.aof.as_ref().ok_or(RewriteError::Closed)?.end();
         if rewrite.live.is_some() {
             if self.poisoned().is_some() {
@@ -278,7 +297,9 @@ impl Writer {
             sync.base_bytes = end.0;
             sync.oldest_unsynced = None;
             sync.oldest_uncovered = None;
-            sync.synced_group = sync.written_group;
+            if durable_name.is_ok() {
+                sync.synced_group = sync.written_group;
+            }
             sync.failed = None;
             sync.epoch += 1;
         }
@@ -291,14 +312,14 @@ impl Writer {
                         "the append-only file is healed: all data was written to a new one; writes are taken again"
                     );
                 }
+                drop(open);
             }
             Err(e) => {
                 // The name may still be the old file's after a power cut, so nothing may be acknowledged.
                 let reason: Arc<str> = format!("fsync of the directory failed after a rewrite: {e}").into();
-                poison(&mut open, &reason);
+                self.poison_open(open, &reason);
             }
         }
-        drop(open);
         self.sync_changed.notify_all();
         self.wake_sync_waiters();
     }
@@ -319,7 +340,7 @@ impl Rewrite {
                 RewriteError::Io { doing: "cannot write the new log", error }
             }
         })?;
-        if self.new.end() - self.synced_at >= SYNC_EVERY_BYTES {
+        if self.new.end() - self.synced_at >= self.pieces.sync_every_bytes {
             self.sync()?;
         }
         Ok(())

@@ -130,7 +130,7 @@ pub(super) struct Open {
     pending: Pending,
     /// An emptied group, to save its allocations.
     spare: Option<Group>,
-    /// Workers that wait for the open group, or for room in it.
+    /// Workers that wait for the open group, or for room in the next, a bit each.
     waiting: WorkerSet,
     /// Workers that wait for the group under way.
     waiting_for_sealed: WorkerSet,
@@ -322,6 +322,13 @@ impl Writer {
         Ok(WriteBatch { writer: self, open, worker })
     }
 
+    // ---- the commit token -------------------------------------------------------------------------------------------
+
+    /// Takes the commit token, for something other than committing the open group.
+    pub(super) fn token(&self) -> Token<'_> {
+        Token { writer: self, log: Some(self.log.lock()) }
+    }
+
     // ---- commit ----------------------------------------------------------------------------------------------------
 
     /// Commits what is open on the caller's own thread, if that is sure to be short; else leaves it to the log thread.
@@ -411,7 +418,6 @@ impl Writer {
         let next = open.spare.take().unwrap_or_default();
         let group = Arc::new(std::mem::replace(&mut open.group, next));
         open.pending.seal(Arc::clone(&group));
-        // Each group wakes its own: who waits for the next one must not be struck off when this one is done.
         open.waiting_for_sealed = std::mem::take(&mut open.waiting);
         Some(group)
     }
@@ -564,7 +570,7 @@ impl Writer {
         self.counters.pending_bytes.store(open.group.rope.len() as u64, Ordering::Relaxed);
         let mut waiting = std::mem::take(&mut open.waiting_for_sealed);
         if open.group.is_empty() {
-            // A failure has taken the open group with it.
+            // It failed with the other: nobody will commit it.
             waiting.insert_all(std::mem::take(&mut open.waiting));
         }
         drop(open);
@@ -595,6 +601,9 @@ impl Writer {
                 sync = self.sync.lock();
             }
             sync.requested = false;
+            if let Some(reason) = self.poisoned() {
+                return Err(WriteFailure::Unknown(reason));
+            }
             let Some(file) = sync.file.clone() else { return Ok(()) };
             if sync.oldest_unsynced.is_none() {
                 return Ok(());
@@ -635,7 +644,11 @@ impl Writer {
         };
         self.sync_changed.notify_all();
         self.wake_sync_waiters();
-        result
+        // Something else may have failed meanwhile, such as the directory's sync of a rewrite.
+        match self.poisoned() {
+            Some(reason) => Err(WriteFailure::Unknown(reason)),
+            None => result,
+        }
     }
 
     /// What [`Writer::synced_group`] has to reach for everything that was answered so far to be durable.
@@ -688,15 +701,19 @@ impl Writer {
     /// Fails what is open and takes no more writes.
     fn poison(&self, reason: &Arc<str>) {
         // With the token: no group is between its write and its publication.
-        let log = self.log.lock();
-        let mut open = self.open.lock();
+        let log = self.token();
+        self.poison_open(self.open.lock(), reason);
+        drop(log);
+        self.rewrite_signal.raise();
+    }
+
+    /// The same, for who holds the token: nothing that is open will be committed.
+    pub(super) fn poison_open(&self, mut open: MutexGuard<'_, Open>, reason: &Arc<str>) {
         poison(&mut open, reason);
         let failed = std::mem::take(&mut open.group);
         open.pending.drop_all();
         resolve(&failed.outcome, Err(WriteFailure::Refused(Arc::clone(reason))));
         self.wake_waiting(open, None);
-        drop(log);
-        self.rewrite_signal.raise();
     }
 
     /// Waits until something changes for the thread that syncs, at most for `timeout`.
@@ -708,8 +725,8 @@ impl Writer {
     }
 
     /// States a completed sync in the log by an empty batch, if no batch has done it.
-    pub(super) fn state_sync(&self) {
-        let mut log = self.log.lock();
+    pub fn state_sync(&self) {
+        let mut log = self.token();
         if self.open.lock().poisoned.is_some() || self.policy() == FsyncPolicy::None {
             return;
         }
@@ -732,7 +749,7 @@ impl Writer {
     /// The last bytes may not be durable, or a sync had failed before.
     pub fn close(&self) -> Result<(), WriteFailure> {
         while self.commit_next() {}
-        let mut log = self.log.lock();
+        let mut log = self.token();
         let poisoned = self.open.lock().poisoned.clone();
         let Some(aof) = log.aof.take() else { return Ok(()) };
         if let Some(reason) = poisoned {
@@ -767,6 +784,34 @@ impl Writer {
     }
 }
 
+/// The commit token. Who wanted it meanwhile to commit, and did not get it, has left that to its holder.
+pub(super) struct Token<'w> {
+    writer: &'w Writer,
+    log: Option<MutexGuard<'w, Log>>,
+}
+
+impl std::ops::Deref for Token<'_> {
+    type Target = Log;
+    fn deref(&self) -> &Log {
+        self.log.as_ref().expect("held until it is dropped")
+    }
+}
+
+impl std::ops::DerefMut for Token<'_> {
+    fn deref_mut(&mut self) -> &mut Log {
+        self.log.as_mut().expect("held until it is dropped")
+    }
+}
+
+impl Drop for Token<'_> {
+    fn drop(&mut self) {
+        drop(self.log.take());
+        if self.writer.commit_wanted.load(Ordering::SeqCst) {
+            self.writer.log_signal.raise();
+        }
+    }
+}
+
 /// Does to a shard what an operation says: what is to be freed outside its lock.
 fn apply(shard: &mut Shard, group: &Group, op: &Op) -> Option<Garbage> {
     let key = group.key(op);
@@ -791,7 +836,7 @@ fn sync_failure(e: &std::io::Error) -> Arc<str> {
     format!("fsync failed: {e}").into()
 }
 
-pub(super) fn poison(open: &mut Open, reason: &Arc<str>) {
+fn poison(open: &mut Open, reason: &Arc<str>) {
     if open.poisoned.is_none() {
         tracing::error!(
             "the append-only file is not to be trusted any more: {reason}; writes are refused, reads go on"
@@ -912,7 +957,9 @@ impl WorkerSet {
     }
 
     fn insert_all(&mut self, others: Self) {
-        self.0.iter_mut().zip(others.0).for_each(|(mine, other)| *mine |= other);
+        for (word, other) in self.0.iter_mut().zip(others.0) {
+            *word |= other;
+        }
     }
 
     fn iter(self) -> impl Iterator<Item = usize> {

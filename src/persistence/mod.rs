@@ -7,6 +7,7 @@
 //! | [`aof`] | the log that a server appends to: batches, syncs, the undo of a failed write |
 //! | [`reader`] | a log's batches, verified, in constant memory |
 //! | [`replay`] | recovery: what is sound, torn or damaged, and the repair of a torn tail |
+//! | [`recover`] | the start of a run: replay, repair, and a log to append to |
 //!
 //! The one reader serves the server's start and the tools, so they cannot disagree about a log.
 
@@ -14,6 +15,7 @@ pub mod aof;
 pub mod disk;
 pub mod format;
 pub mod reader;
+pub mod recover;
 pub mod replay;
 
 use std::fmt;

@@ -61,8 +61,12 @@ struct State {
     waits_for_sync: bool,
     /// The next command waits for room in the log.
     no_room: bool,
+    /// The worker will write the replies at the end of its turn.
+    flush_due: bool,
     /// There may be a whole command in `input`.
     more: bool,
+    /// The socket has something to read, which waits until the connection is not held up any more.
+    read_when_resumed: bool,
     /// The client will send nothing more.
     end_of_input: bool,
     /// Close once all replies are written.
@@ -104,7 +108,9 @@ impl Connection {
             held: false,
             waits_for_sync: false,
             no_room: false,
+            flush_due: false,
             more: false,
+            read_when_resumed: false,
             end_of_input: false,
             closing: false,
             closed: false,
@@ -159,6 +165,14 @@ impl Connection {
         state.wake_if_due();
     }
 
+    /// Writes the replies of a turn that has ended.
+    pub fn flush_turn(&self, worker: &Worker) {
+        let mut state = self.state.borrow_mut();
+        state.flush_due = false;
+        self.flush(&mut state, worker);
+        state.wake_if_due();
+    }
+
     /// Replies to `WAITAOF`, and goes on.
     pub fn resume_synced(&self, synced: &Result<bool, WriteFailure>, worker: &Worker) {
         let mut state = self.state.borrow_mut();
@@ -187,7 +201,7 @@ impl Connection {
         if !held_up && state.more && !worker.stopping() {
             return Poll::Ready(Ready::Run);
         }
-        if !state.held && !state.out.is_empty() {
+        if !state.held && !state.flush_due && !state.out.is_empty() {
             match self.socket.poll_write_ready(cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ready::Write),
                 Poll::Ready(Err(_)) => return Poll::Ready(Ready::Closed),
@@ -199,9 +213,10 @@ impl Connection {
         }
         // What waits for a commit or for room is sure to go on without the client's doing; what waits for the client to
         // read its replies may not, if the client first wants to send all of a pipeline.
-        let may_read = !state.held && !state.no_room && !state.end_of_input && !state.closing;
-        if may_read && !worker.stopping() {
+        let goes_on_by_itself = state.held || state.flush_due || state.no_room || state.waits_for_sync;
+        if !state.end_of_input && !state.closing && !worker.stopping() {
             match self.socket.poll_read_ready(cx) {
+                Poll::Ready(Ok(())) if goes_on_by_itself => state.read_when_resumed = true,
                 Poll::Ready(Ok(())) => return Poll::Ready(Ready::Read),
                 Poll::Ready(Err(_)) => return Poll::Ready(Ready::Closed),
                 Poll::Pending => {}
@@ -282,7 +297,11 @@ impl Connection {
     ) -> usize {
         state.out.buffer = worker.take_buffer(std::mem::take(&mut state.out.buffer));
         let at = self.run_batches(state, worker, batch, input, at);
-        self.flush(state, worker);
+        if !state.out.is_empty() && !state.held && !state.waits_for_sync {
+            // After the others that are ready now: clients and the scheduler then meet many replies at once.
+            state.flush_due = true;
+            worker.flush_later(self);
+        }
         at
     }
 
@@ -314,6 +333,7 @@ impl Connection {
                     Replies::Ready => continue,
                     Replies::Held(held) => {
                         state.held = true;
+                        state.more = at < input.len();
                         worker.hold(held, self);
                         return at;
                     }
@@ -415,7 +435,8 @@ impl State {
 
     /// Wakes the connection's task if there is something for it to do but wait for input.
     fn wake_if_due(&mut self) {
-        if self.more || self.closed || self.closing || self.end_of_input || !self.out.is_empty() {
+        let read = std::mem::take(&mut self.read_when_resumed);
+        if read || self.more || self.closed || self.closing || self.end_of_input || !self.out.is_empty() {
             self.wake();
         }
     }

@@ -1,7 +1,7 @@
 //! A worker: one thread with a runtime of its own, and the connections that it serves for their whole life.
 //!
-//! Its committer is a task that the first connection with a write wakes: it runs after the other connections that are
-//! ready in the same turn, so one commit serves them all.
+//! The end of a turn is a task that the first connection with replies wakes: it runs after the other connections that
+//! are ready in the same turn, commits for all of them at once, and writes all replies.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -77,7 +77,11 @@ pub struct Worker {
     held: RefCell<VecDeque<(Held, Rc<Connection>)>>,
     /// Connections that wait for room in the log.
     no_room: RefCell<Vec<Rc<Connection>>>,
+    /// Connections with replies to write at the end of the turn.
+    to_flush: RefCell<Vec<Rc<Connection>>>,
     commit_due: Cell<bool>,
+    /// The task that ends the turn has been woken.
+    turn_ends: Cell<bool>,
     spare_buffers: RefCell<Vec<Vec<u8>>>,
     stopping: Cell<bool>,
 }
@@ -111,7 +115,9 @@ impl Worker {
             connection_count,
             held: RefCell::default(),
             no_room: RefCell::default(),
+            to_flush: RefCell::default(),
             commit_due: Cell::new(false),
+            turn_ends: Cell::new(false),
             spare_buffers: RefCell::default(),
             stopping: Cell::new(false),
         });
@@ -195,7 +201,19 @@ impl Worker {
     }
 
     fn request_commit(&self) {
-        if !self.commit_due.replace(true) {
+        self.commit_due.set(true);
+        self.end_turn_soon();
+    }
+
+    /// Writes a connection's replies when the other connections that are ready now have run too.
+    pub fn flush_later(&self, connection: &Rc<Connection>) {
+        self.to_flush.borrow_mut().push(Rc::clone(connection));
+        self.end_turn_soon();
+    }
+
+    /// Wakes the task that ends the turn; it runs behind those that are ready already.
+    fn end_turn_soon(&self) {
+        if !self.turn_ends.replace(true) {
             self.notify.notify_one();
         }
     }
@@ -203,12 +221,23 @@ impl Worker {
     async fn commit(self: Rc<Self>) {
         loop {
             self.notify.notified().await;
+            self.turn_ends.set(false);
+            self.flush_turn();
             if self.commit_due.take() {
                 self.server.writer.commit_from_worker(self.number);
             }
             self.resume_resolved();
             self.sync_news.notify_waiters();
         }
+    }
+
+    fn flush_turn(&self) {
+        let mut flushed = self.to_flush.take();
+        for connection in flushed.drain(..) {
+            connection.flush_turn(self);
+        }
+        // Nothing was added meanwhile; the list keeps its allocation.
+        self.to_flush.replace(flushed);
     }
 
     fn resume_resolved(&self) {
