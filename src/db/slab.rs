@@ -94,8 +94,9 @@ impl Class {
         Self(CLASS_OF_STEPS[entry_bytes.div_ceil(STEP_BYTES)])
     }
 
+    /// Bytes of such a slot.
     #[inline]
-    fn bytes(self) -> usize {
+    pub(super) fn bytes(self) -> usize {
         CLASS_BYTES[self.0 as usize] as usize
     }
 
@@ -494,7 +495,7 @@ mod tests {
             random ^= random << 17;
             random
         };
-        let steps = if cfg!(miri) { 2_000 } else { 200_000 };
+        let steps = if cfg!(miri) { 500 } else { 200_000 };
         for step in 0..steps {
             // Growing at first, then shrinking.
             if live.is_empty() || next() % 8 < if step < steps / 2 { 5 } else { 3 } {
@@ -519,10 +520,10 @@ mod tests {
     #[test]
     fn emptied_pages_serve_other_sizes() {
         let mut slab = Slab::new();
-        let small: Vec<u32> = (0..10_000).map(|_| slab.allocate(Class::holding(40))).collect();
+        let small: Vec<u32> = (0..3_000).map(|_| slab.allocate(Class::holding(40))).collect();
         free_all(&mut slab, small);
         let regions = slab.regions.len();
-        let large: Vec<u32> = (0..380).map(|_| slab.allocate(Class::holding(1000))).collect();
+        let large: Vec<u32> = (0..120).map(|_| slab.allocate(Class::holding(1000))).collect();
         assert_eq!(slab.regions.len(), regions);
         free_all(&mut slab, large);
     }
@@ -561,15 +562,16 @@ mod tests {
     fn churn_settles_on_few_pages() {
         let mut slab = Slab::new();
         let class = Class::holding(80);
-        let mut live: Vec<u32> = (0..20_000).map(|_| slab.allocate(class)).collect();
+        let count = if cfg!(miri) { 1_000 } else { 20_000_usize };
+        let mut live: Vec<u32> = (0..count).map(|_| slab.allocate(class)).collect();
         // Every other slot goes, which empties no page; then a tenth as many come and go for a while.
         live = live.chunks(2).map(|pair| (slab.free(pair[0]), pair[1]).1).collect();
-        for round in 0..200_000_usize {
+        for round in 0..10 * count {
             let index = round.wrapping_mul(7919) % live.len();
             slab.free(live[index]);
             live[index] = slab.allocate(class);
         }
         let full = live.len() / class.slots() as usize;
-        assert!(slab.pages_in_use as usize <= full * 110 / 100, "{} pages for {full} full ones", slab.pages_in_use);
+        assert!(slab.pages_in_use as usize <= full * 110 / 100 + 1, "{} pages for {full} full ones", slab.pages_in_use);
     }
 }

@@ -77,15 +77,15 @@ impl NewValue<'_> {
 /// What a change left behind; dropped after the lock has been released.
 #[derive(Default)]
 pub struct Garbage {
-    _value: Option<Bytes>,
-    _other: Option<Bytes>,
-    _contents: Option<Box<Contents>>,
+    value: Option<Bytes>,
+    other: Option<Bytes>,
+    contents: Option<Box<Contents>>,
 }
 
 impl Garbage {
     /// Whether there is nothing to free.
     pub fn is_empty(&self) -> bool {
-        self._value.is_none() && self._other.is_none() && self._contents.is_none()
+        self.value.is_none() && self.other.is_none() && self.contents.is_none()
     }
 }
 
@@ -431,10 +431,9 @@ impl Shard {
     /// The memory that a key and its value take, without the table's share of it.
     pub fn entry_bytes(&self, hash: KeyHash, key: &[u8]) -> Option<usize> {
         let spot = self.contents.find(hash, key)?;
-        let slot = self.contents.slab.slot(spot.handle);
-        let (stored_key, value) = read_entry(slot);
+        let (stored_key, value) = read_entry(self.contents.slab.slot(spot.handle));
         let blob = |field| if let Field::Blob(number) = field { self.contents.blobs.get(number).len() } else { 0 };
-        Some(slot.len() + blob(stored_key) + blob(value))
+        Some(class_of(stored_key, value).bytes() + blob(stored_key) + blob(value))
     }
 
     /// Gives a key a value. The hash is that of the key.
@@ -467,7 +466,7 @@ impl Shard {
     /// Removes all keys, in no time: the work is that of dropping what is returned.
     pub fn clear(&mut self) -> Garbage {
         let contents = std::mem::replace(&mut self.contents, Contents::new());
-        Garbage { _contents: Some(Box::new(contents)), ..Garbage::default() }
+        Garbage { contents: Some(Box::new(contents)), ..Garbage::default() }
     }
 
     /// Calls `each` for the next keys, until there were `entries_max` or they made up `bytes_max` (which the last
@@ -579,7 +578,7 @@ impl Contents {
         };
         if fits(key, value.as_slice()) {
             let handle = self.store(key, Field::Inline(value.as_slice()));
-            return (handle, Garbage { _value: unused(value), ..Garbage::default() });
+            return (handle, Garbage { value: unused(value), ..Garbage::default() });
         }
         let value = Field::Blob(self.blobs.insert(owned(value)));
         (self.store(key, value), Garbage::default())
@@ -599,7 +598,7 @@ impl Contents {
         if fits(key, value.as_slice()) {
             self.restore(spot, old_class, key, Field::Inline(value.as_slice()), hasher);
             let old = old_number.map(|number| self.blobs.remove(number));
-            return Garbage { _value: old, _other: unused(value), ..Garbage::default() };
+            return Garbage { value: old, other: unused(value), ..Garbage::default() };
         }
         let value = owned(value);
         let old = if let Some(number) = old_number {
@@ -609,7 +608,7 @@ impl Contents {
             self.restore(spot, old_class, key, Field::Blob(number), hasher);
             None
         };
-        Garbage { _value: old, ..Garbage::default() }
+        Garbage { value: old, ..Garbage::default() }
     }
 
     fn remove(&mut self, spot: Spot, hasher: &KeyHasher) -> Garbage {
@@ -619,7 +618,7 @@ impl Contents {
         let mut take = |field| {
             if let Field::Blob(number) = field { Some(self.blobs.remove(number)) } else { None }
         };
-        let garbage = Garbage { _value: take(value), _other: take(key), ..Garbage::default() };
+        let garbage = Garbage { value: take(value), other: take(key), ..Garbage::default() };
         self.table.remove(spot);
         self.free(spot.handle, class, hasher);
         garbage

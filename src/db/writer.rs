@@ -404,7 +404,7 @@ impl Writer {
                 garbage
             }
             Err(failure) => {
-                self.fail(group, failure, by);
+                self.fail(&group, &failure, by);
                 Vec::new()
             }
         }
@@ -547,7 +547,7 @@ impl Writer {
     }
 
     /// Fails the group under way, and what was evaluated on top of it meanwhile.
-    fn fail(&self, group: Arc<Group>, failure: Failure, by: Option<usize>) {
+    fn fail(&self, group: &Group, failure: &Failure, by: Option<usize>) {
         let mut open = self.open.lock();
         let on_top = std::mem::take(&mut open.group);
         open.pending.drop_all();
@@ -597,7 +597,7 @@ impl Writer {
             let mut sync = self.sync.lock();
             while self.policy() == FsyncPolicy::Always && token.is_none() {
                 drop(sync);
-                token = Some(self.log.lock());
+                token = Some(self.token());
                 sync = self.sync.lock();
             }
             sync.requested = false;

@@ -28,7 +28,10 @@ pub const COMMIT_LINE_BYTES: usize = 3 + 8 + 1 + 8 + 2;
 /// The length of a header line.
 pub const HEADER_LINE_BYTES: usize = 9 + 16 + 1 + 8 + 2;
 
-/// The format's version, in the header.
+/// What a header line of any version begins with.
+pub const HEADER_NAME: &[u8] = b"#KVRED:";
+
+/// The same with the format's version.
 const HEADER_START: &[u8] = b"#KVRED:1:";
 
 /// An annotation line, understood.
@@ -178,11 +181,20 @@ impl Chain {
     /// The checksum of the batch at `offset` that consists of `pieces`: CRC-32C of the salt, the offset, the crc
     /// before (each as its hex characters) and the batch's bytes.
     pub fn crc_of<'a>(self, offset: LogOffset, pieces: impl IntoIterator<Item = &'a [u8]>) -> u32 {
+        pieces.into_iter().fold(self.prefix_crc(offset), crc32c::crc32c_append)
+    }
+
+    /// The same for a batch of `len` bytes whose own CRC-32C is known already.
+    pub fn crc_of_summed(self, offset: LogOffset, bytes_crc: u32, len: u64) -> u32 {
+        crc32c::crc32c_combine(self.prefix_crc(offset), bytes_crc, len as usize)
+    }
+
+    fn prefix_crc(self, offset: LogOffset) -> u32 {
         let mut prefix = [0; 16 + 16 + 8];
         put_hex(&mut prefix[..16], self.salt.0);
         put_hex(&mut prefix[16..32], offset.0);
         put_hex(&mut prefix[32..], u64::from(self.crc));
-        pieces.into_iter().fold(crc32c::crc32c(&prefix), crc32c::crc32c_append)
+        crc32c::crc32c(&prefix)
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`aof`] | the log that a server appends to: batches, syncs, the undo of a failed write |
 //! | [`reader`] | a log's batches, verified, in constant memory |
 //! | [`replay`] | recovery: what is sound, torn or damaged, and the repair of a torn tail |
+//! | [`survey`] | the search for batches that verify behind a flaw |
 //! | [`recover`] | the start of a run: replay, repair, and a log to append to |
 //!
 //! The one reader serves the server's start and the tools, so they cannot disagree about a log.
@@ -17,6 +18,9 @@ pub mod format;
 pub mod reader;
 pub mod recover;
 pub mod replay;
+pub mod survey;
+
+pub use self::disk::lock_is_held;
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -67,3 +71,6 @@ impl fmt::Display for FsyncPolicy {
         })
     }
 }
+
+#[cfg(test)]
+mod recovery_tests;

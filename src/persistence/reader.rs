@@ -12,11 +12,14 @@ use thiserror::Error;
 
 use super::LogOffset;
 use super::disk::{DiskFile, read_full_at};
-use super::format::{Annotation, COMMIT_LINE_BYTES, Chain, MAX_ANNOTATION_BYTES, MAX_BATCH_BYTES};
+use super::format::{Annotation, COMMIT_LINE_BYTES, Chain, HEADER_NAME, MAX_ANNOTATION_BYTES, MAX_BATCH_BYTES};
 use crate::protocol::decode::{Args, ProtocolError, RequestDecoder, Span};
 
 /// How much is read at once: large enough that the calls do not count, small enough to stay in the cache.
 const BLOCK_BYTES: usize = 1 << 20;
+
+/// What Redis's snapshots begin with.
+pub const RDB_MAGIC: &[u8] = b"REDIS";
 
 /// A command in a batch: which of the batch's arguments are its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub struct Batch<'a> {
     pub end: LogOffset,
     /// The annotations in it, in order, without the commit line.
     pub annotations: &'a [Annotation],
+    /// Its `#TS` lines: unix seconds, and where each stands relative to the batch's buffer.
+    times: &'a [(u32, i64)],
     /// Whether a commit line vouches for it; `false` in a plain Redis log.
     pub checksummed: bool,
     buffer: &'a [u8],
@@ -65,6 +70,13 @@ impl<'a> Batch<'a> {
         })
     }
 
+    /// The `#TS` lines in order: where each stands, and its unix seconds. In a batch with a checksum such a line tells
+    /// of the whole batch; in a plain log, of what follows it.
+    pub fn times(&self) -> impl Iterator<Item = (LogOffset, i64)> + use<'a> {
+        let base = self.base;
+        self.times.iter().map(move |&(at, seconds)| (base + u64::from(at), seconds))
+    }
+
     /// The batch's bytes as they stand in the file, without the commit line.
     pub fn bytes(&self) -> &'a [u8] {
         let from = (self.start - self.base) as usize;
@@ -88,15 +100,18 @@ pub enum Flaw {
     /// Not RESP.
     #[error("it is not RESP: {0}")]
     NotResp(ProtocolError),
-    /// The log begins with an RDB image (`aof-use-rdb-preamble yes`), which kvred does not read.
-    #[error("it is an RDB image, not commands; have Redis write the log anew with \"aof-use-rdb-preamble no\"")]
-    RdbPreamble,
     /// An annotation line that does not end.
     #[error("an annotation line in it does not end")]
     Line,
     /// A commit line in a log without a header.
     #[error("it has a commit line, but no valid header stands before it")]
     NoHeader,
+    /// A line that begins as a header does.
+    #[error("its header line is damaged, or of another version of kvred")]
+    Header,
+    /// A snapshot, or a log that begins with one.
+    #[error("it is an RDB snapshot, or begins with one, which kvred cannot read")]
+    Rdb,
     /// A `#SYNCED` that speaks of bytes that were not there when it was written.
     #[error("its #SYNCED line states an offset beyond its own start")]
     SyncedBeyond,
@@ -150,6 +165,7 @@ pub struct LogReader {
     args: Vec<Span>,
     records: Vec<Record>,
     annotations: Vec<Annotation>,
+    times: Vec<(u32, i64)>,
     /// The records and arguments before an open `MULTI`, and where that stands; plain logs only.
     multi: Option<Multi>,
 }
@@ -184,6 +200,7 @@ impl LogReader {
             args: Vec::new(),
             records: Vec::new(),
             annotations: Vec::new(),
+            times: Vec::new(),
             multi: None,
         }
     }
@@ -198,6 +215,15 @@ impl LogReader {
     pub fn extend(&mut self, limit: LogOffset) {
         self.limit = limit;
         self.at_end = false;
+    }
+
+    /// Goes back to the beginning of the batch under way and forgets what was read of it: after anything but a batch,
+    /// the next call then looks again. For one who reads a log that grows meanwhile.
+    pub fn rewind(&mut self) {
+        self.base = self.offset(self.batch_start);
+        self.buffer.clear();
+        (self.batch_start, self.next, self.at_end, self.multi) = (0, 0, false, None);
+        self.decoder.restart();
     }
 
     /// The chain as of the last batch handed out; `None` in a plain log.
@@ -217,7 +243,8 @@ impl LogReader {
         self.base + at as u64
     }
 
-    /// The next batch, or what stands in its place. After anything but a batch, it is called no more.
+    /// The next batch, or what stands in its place. After anything but a batch, it is called no more, unless
+    /// [`LogReader::rewind`] was called before.
     ///
     /// # Errors
     /// The file could not be read.
@@ -225,6 +252,7 @@ impl LogReader {
         self.args.clear();
         self.records.clear();
         self.annotations.clear();
+        self.times.clear();
         self.batch_start = self.next;
         loop {
             let Some(&first) = self.buffer.get(self.next) else {
@@ -233,6 +261,9 @@ impl LogReader {
                 }
                 if let Some(plain) = self.plain_batch() {
                     return Ok(self.batch(plain, false));
+                }
+                if self.too_long() {
+                    return Ok(self.flawed(Flaw::Length));
                 }
                 self.fill()?;
                 continue;
@@ -302,12 +333,18 @@ impl LogReader {
             start: self.offset(start),
             end: self.offset(end),
             annotations: &self.annotations,
+            times: &self.times,
             checksummed,
             buffer: &self.buffer,
             base: self.base,
             args: &self.args[..args],
             records: &self.records[..records],
         })
+    }
+
+    /// Whether more of the batch under way has been read than any batch may hold.
+    fn too_long(&self) -> bool {
+        self.buffer.len() - self.batch_start > MAX_BATCH_BYTES + BLOCK_BYTES
     }
 
     fn flawed(&self, flaw: Flaw) -> Event<'static> {
@@ -319,13 +356,13 @@ impl LogReader {
         let first_arg = self.args.len();
         match self.decoder.decode(&mut self.buffer, self.next, &mut self.args) {
             Ok(Some(end)) => {
+                if first_arg == self.args.len() {
+                    return Step::Flawed(Flaw::NotResp(ProtocolError::ArrayLen));
+                }
                 let start = self.next;
                 self.next = end;
                 if self.kind == Kind::Unknown {
                     self.kind = Kind::Plain;
-                }
-                if first_arg == self.args.len() {
-                    return Step::Flawed(Flaw::NotResp(ProtocolError::ArrayLen));
                 }
                 let record =
                     Record { start: start as u32, first_arg: first_arg as u32, end_arg: self.args.len() as u32 };
@@ -337,13 +374,14 @@ impl LogReader {
                 Step::Continue
             }
             Ok(None) => {
-                if self.buffer.len() - self.batch_start > MAX_BATCH_BYTES + BLOCK_BYTES {
-                    return Step::Flawed(Flaw::Length);
+                if self.too_long() {
+                    Step::Flawed(Flaw::Length)
+                } else {
+                    Step::Incomplete
                 }
-                Step::Incomplete
             }
-            Err(ProtocolError::NotAnArray(b'R')) if self.offset(self.next) == LogOffset(0) => {
-                Step::Flawed(Flaw::RdbPreamble)
+            Err(_) if self.offset(self.next) == LogOffset(0) && self.buffer.starts_with(RDB_MAGIC) => {
+                Step::Flawed(Flaw::Rdb)
             }
             Err(e) => Step::Flawed(Flaw::NotResp(e)),
         }
@@ -400,9 +438,17 @@ impl LogReader {
                 Step::Batch { end, checksummed: true }
             }
             (Annotation::Commit { .. }, Kind::Unknown | Kind::Plain) => Step::Flawed(Flaw::NoHeader),
+            (Annotation::Unknown, Kind::Unknown | Kind::Plain)
+                if self.buffer[self.next..end].starts_with(HEADER_NAME) =>
+            {
+                Step::Flawed(Flaw::Header)
+            }
             (other, _) => {
                 if self.kind == Kind::Unknown {
                     self.kind = Kind::Plain;
+                }
+                if let Annotation::Timestamp(seconds) = other {
+                    self.times.push((self.next as u32, seconds));
                 }
                 self.annotations.push(other);
                 self.next = end;
@@ -436,6 +482,9 @@ impl LogReader {
             }
             for record in &mut self.records {
                 record.start -= shift;
+            }
+            for (at, _) in &mut self.times {
+                *at -= shift;
             }
             if let Some(multi) = &mut self.multi {
                 multi.start -= dropped;

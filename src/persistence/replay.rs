@@ -25,8 +25,9 @@ use thiserror::Error;
 
 use super::LogOffset;
 use super::disk::{Disk, DiskFile, read_full_at, write_all_at};
-use super::format::{Annotation, COMMIT_LINE_BYTES, Chain};
+use super::format::{Annotation, Chain};
 use super::reader::{Batch, Event, Flaw, LogReader};
+pub use super::survey::{Survey, Survivor};
 use crate::protocol::decode::{Args, RequestDecoder};
 
 /// How much is copied, compared or searched at once.
@@ -129,54 +130,113 @@ pub fn replay(
     mut progress: impl FnMut(LogOffset),
     mut apply: impl FnMut(&Batch<'_>) -> Result<(), RefusedRecord>,
 ) -> Result<Recovery, ReplayError> {
-    let mut found = Recovery {
-        verdict: Verdict::Clean,
-        end: LogOffset(0),
-        file_len: file.len()?,
-        durable: LogOffset(0),
-        chain: None,
-        records: 0,
-        batches: 0,
-        rewrites: 0,
-        no_sync: false,
-    };
-    let mut reader = LogReader::new(Arc::clone(file));
+    let mut replay = Replay::new(Arc::clone(file))?;
     loop {
-        match reader.next()? {
+        let records = replay.found.records;
+        let Some(batch) = replay.next()? else { break };
+        apply(&batch).map_err(|refused| ReplayError::Refused {
+            at: batch.records().nth(refused.index).map_or(batch.start, |(at, _)| at),
+            number: records + refused.index as u64 + 1,
+            reason: refused.reason,
+        })?;
+        progress(batch.end);
+    }
+    Ok(replay.finish()?)
+}
+
+/// A replay step by step, for who does not want all of it; [`replay`] is made of it.
+pub struct Replay {
+    file: Arc<dyn DiskFile>,
+    reader: LogReader,
+    found: Recovery,
+    flaw: Option<(Flaw, LogOffset)>,
+}
+
+impl Replay {
+    /// At the beginning of `file`.
+    ///
+    /// # Errors
+    /// The file's length cannot be told.
+    pub fn new(file: Arc<dyn DiskFile>) -> io::Result<Self> {
+        let found = Recovery {
+            verdict: Verdict::Clean,
+            end: LogOffset(0),
+            file_len: file.len()?,
+            durable: LogOffset(0),
+            chain: None,
+            records: 0,
+            batches: 0,
+            rewrites: 0,
+            no_sync: false,
+        };
+        Ok(Self { reader: LogReader::new(Arc::clone(&file)), file, found, flaw: None })
+    }
+
+    /// The next sound batch; `None` at the end of the sound part, after which it is called no more unless
+    /// [`Replay::retry`] was called before.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn next(&mut self) -> io::Result<Option<Batch<'_>>> {
+        let found = &mut self.found;
+        match self.reader.next()? {
             Event::Batch(batch) => {
-                apply(&batch).map_err(|refused| ReplayError::Refused {
-                    at: batch.records().nth(refused.index).map_or(batch.start, |(at, _)| at),
-                    number: found.records + refused.index as u64 + 1,
-                    reason: refused.reason,
-                })?;
                 found.records += batch.len() as u64;
                 found.batches += 1;
                 found.note(batch.annotations);
                 found.end = batch.end;
-                progress(batch.end);
+                return Ok(Some(batch));
             }
-            Event::End => {
-                // Behind the last batch there may be a header without a batch.
-                found.end = reader.position();
-                break;
-            }
-            Event::Zeros(at) => {
-                found.end = at;
-                break;
-            }
+            Event::Zeros(at) => found.end = at,
             Event::Flawed { at, seen_at, flaw } => {
                 found.end = at;
-                found.chain = reader.chain();
-                found.verdict = found.judge(file, flaw, seen_at)?;
-                return Ok(found);
+                self.flaw = Some((flaw, seen_at));
+                return Ok(None);
+            }
+            Event::End => {}
+        }
+        Ok(None)
+    }
+
+    /// What was found so far; its verdict is [`Verdict::Clean`] until [`Replay::finish`] gives one.
+    pub fn found(&self) -> &Recovery {
+        &self.found
+    }
+
+    /// The flaw at which the sound part ended, if it was one.
+    pub fn flaw(&self) -> Option<&Flaw> {
+        self.flaw.as_ref().map(|(flaw, _)| flaw)
+    }
+
+    /// Makes ready to look again at what ended the sound part: the log may have grown, or been repaired.
+    pub fn retry(&mut self) {
+        self.flaw = None;
+        self.reader.rewind();
+    }
+
+    /// Says what the log is, once [`Replay::next`] has returned `None`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn finish(mut self) -> io::Result<Recovery> {
+        self.judge()?;
+        Ok(self.found)
+    }
+
+    fn judge(&mut self) -> io::Result<()> {
+        let found = &mut self.found;
+        found.chain = self.reader.chain();
+        if let Some((flaw, seen_at)) = self.flaw.take() {
+            found.verdict = found.judge(&self.file, flaw, seen_at)?;
+        } else {
+            // Behind the last batch there may be a header without a batch.
+            found.end = found.end.max(self.reader.position());
+            if found.end == LogOffset(0) {
+                found.verdict = Verdict::New;
             }
         }
+        Ok(())
     }
-    found.chain = reader.chain();
-    if found.end == LogOffset(0) {
-        found.verdict = Verdict::New;
-    }
-    Ok(found)
 }
 
 impl Recovery {
@@ -199,7 +259,8 @@ impl Recovery {
         let because = match self.chain {
             Some(chain) => self.judge_chained(file, chain)?,
             None if flaw == Flaw::Incomplete => {
-                commands_follow(&**file, self.end, self.file_len)?.then_some(Because::CommandsFollow)
+                // Behind an open MULTI there are whole commands; only what follows an incomplete one tells.
+                commands_follow(&**file, seen_at, self.file_len)?.then_some(Because::CommandsFollow)
             }
             None => Some(Because::NotATrace),
         };
@@ -233,134 +294,6 @@ impl Recovery {
             None
         })
     }
-}
-
-/// A batch behind a flaw that verifies all the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Survivor {
-    /// Its first byte.
-    pub start: LogOffset,
-    /// One past its commit line.
-    pub end: LogOffset,
-    /// Its annotations, in order.
-    pub annotations: Vec<Annotation>,
-    /// How many commands it has.
-    pub records: u64,
-}
-
-/// The search for batches that verify behind a flaw.
-///
-/// Commit lines are searched for byte by byte. A batch behind the flaw verifies if its crc fits the one that the
-/// commit line before it states, or the one computed over the bytes between the last known boundary and that line.
-pub struct Survey {
-    file: Arc<dyn DiskFile>,
-    chain: Chain,
-    /// The end of the last batch that verified; the flaw at first.
-    known: LogOffset,
-    /// Where the search goes on.
-    at: LogOffset,
-    file_len: u64,
-    block: Vec<u8>,
-}
-
-impl Survey {
-    /// A search from the flawed batch at `flaw` on; `chain` is as it was before that batch.
-    pub fn new(file: Arc<dyn DiskFile>, chain: Chain, flaw: LogOffset, file_len: u64) -> Self {
-        Self { file, chain, known: flaw, at: flaw, file_len, block: Vec::new() }
-    }
-
-    /// The next batch that verifies.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn next(&mut self) -> io::Result<Option<Survivor>> {
-        while let Some((line, len, crc)) = self.next_commit_line()? {
-            let Some(start) = line.0.checked_sub(u64::from(len)).map(LogOffset) else { continue };
-            if start < self.known {
-                continue;
-            }
-            if let Some(survivor) = self.verify(start, line, crc)? {
-                self.known = survivor.end;
-                self.chain = self.chain.after(crc);
-                return Ok(Some(survivor));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Finds the next line that has the form of a commit line: its position, and what it states.
-    fn next_commit_line(&mut self) -> io::Result<Option<(LogOffset, u32, u32)>> {
-        while self.at.0 + COMMIT_LINE_BYTES as u64 <= self.file_len {
-            self.block.resize(BLOCK_BYTES, 0);
-            let read = read_full_at(&*self.file, &mut self.block, self.at.0)?;
-            for found in memmem::find_iter(&self.block[..read], b"#C:") {
-                let Some(line) = self.block[..read].get(found..found + COMMIT_LINE_BYTES) else { break };
-                if let Some((len, crc)) = commit_line(line) {
-                    let position = self.at + found as u64;
-                    self.at = position + 1;
-                    return Ok(Some((position, len, crc)));
-                }
-            }
-            if read < COMMIT_LINE_BYTES {
-                break;
-            }
-            // A line may begin just before the block's end.
-            self.at = self.at + (read - COMMIT_LINE_BYTES + 1) as u64;
-        }
-        Ok(None)
-    }
-
-    fn verify(&self, start: LogOffset, line: LogOffset, crc: u32) -> io::Result<Option<Survivor>> {
-        let bytes = self.read(start, line)?;
-        if start == self.known && self.chain.crc_of(start, [&bytes[..]]) == crc {
-            return Ok(parse_batch(&bytes, start, line));
-        }
-        let Some(before) = start.0.checked_sub(COMMIT_LINE_BYTES as u64).map(LogOffset).filter(|b| *b >= self.known)
-        else {
-            return Ok(None);
-        };
-        let stated = commit_line(&self.read(before, start)?).map(|(_, crc)| crc);
-        if stated.is_some_and(|stated| self.chain.after(stated).crc_of(start, [&bytes[..]]) == crc) {
-            return Ok(parse_batch(&bytes, start, line));
-        }
-        let computed = self.chain.crc_of(self.known, [&self.read(self.known, before)?[..]]);
-        let fits = self.chain.after(computed).crc_of(start, [&bytes[..]]) == crc;
-        Ok(if fits { parse_batch(&bytes, start, line) } else { None })
-    }
-
-    fn read(&self, from: LogOffset, to: LogOffset) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; (to - from) as usize];
-        let read = read_full_at(&*self.file, &mut bytes, from.0)?;
-        bytes.truncate(read);
-        Ok(bytes)
-    }
-}
-
-/// Reads a commit line, CRLF included.
-fn commit_line(line: &[u8]) -> Option<(u32, u32)> {
-    match Annotation::parse(line.strip_suffix(b"\r\n")?) {
-        Annotation::Commit { len, crc } => Some((len, crc)),
-        _ => None,
-    }
-}
-
-/// The annotations and the number of commands of a batch whose checksum fits; `None` if it is not RESP all the same.
-fn parse_batch(bytes: &[u8], start: LogOffset, line: LogOffset) -> Option<Survivor> {
-    let mut survivor = Survivor { start, end: line + COMMIT_LINE_BYTES as u64, annotations: Vec::new(), records: 0 };
-    let (mut buffer, mut at, mut args) = (bytes.to_vec(), 0, Vec::new());
-    let mut decoder = RequestDecoder::for_log();
-    while at < buffer.len() {
-        if buffer[at] == b'#' {
-            let len = memmem::find(&buffer[at..], b"\r\n")?;
-            survivor.annotations.push(Annotation::parse(&buffer[at..at + len]));
-            at += len + 2;
-        } else {
-            args.clear();
-            at = decoder.decode(&mut buffer, at, &mut args).ok()??;
-            survivor.records += 1;
-        }
-    }
-    Some(survivor)
 }
 
 /// Whether some offset behind `from` parses as whole commands to the end of the file: then what looks like an
@@ -420,7 +353,11 @@ pub fn cut_tail(disk: &dyn Disk, log: &Path, file: &dyn DiskFile, end: LogOffset
     Ok(Cut { bytes: file_len - end.0, kept_in })
 }
 
-fn len_without_trailing_zeros(file: &dyn DiskFile, from: LogOffset, file_len: u64) -> io::Result<LogOffset> {
+/// Where a file ends from `from` on, less the zero bytes at its end.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn len_without_trailing_zeros(file: &dyn DiskFile, from: LogOffset, file_len: u64) -> io::Result<LogOffset> {
     let mut block = vec![0; BLOCK_BYTES];
     let mut end = file_len;
     while end > from.0 {
@@ -434,8 +371,17 @@ fn len_without_trailing_zeros(file: &dyn DiskFile, from: LogOffset, file_len: u6
     Ok(from)
 }
 
-/// Copies the bytes `from..to` into a file of their own, unless one has them already.
-fn keep_copy(disk: &dyn Disk, log: &Path, file: &dyn DiskFile, from: LogOffset, to: LogOffset) -> io::Result<PathBuf> {
+/// Copies the bytes `from..to` of a log into `<log>.cut-<from>` and syncs it, unless such a copy is there already.
+///
+/// # Errors
+/// The copy cannot be written.
+pub fn keep_copy(
+    disk: &dyn Disk,
+    log: &Path,
+    file: &dyn DiskFile,
+    from: LogOffset,
+    to: LogOffset,
+) -> io::Result<PathBuf> {
     for n in 0u32.. {
         let mut name = log.as_os_str().to_owned();
         name.push(format!(".cut-{from}"));

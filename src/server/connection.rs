@@ -29,6 +29,9 @@ use crate::protocol::rope::Rope;
 /// Least room made for input that did not fit into the worker's shared buffer.
 const INPUT_BYTES: usize = 64 << 10;
 
+/// An argument that is announced gets room for so much at once; for more, as it comes.
+const TRUSTED_BYTES: usize = 1 << 20;
+
 /// A drained buffer larger than this is given back.
 const KEEP_INPUT_BYTES: usize = 256 << 10;
 
@@ -46,6 +49,7 @@ pub struct Connection {
 
 /// What a connection is in the middle of.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a reason of its own to wait or to go on")]
 struct State {
     session: Session,
     decoder: RequestDecoder,
@@ -260,7 +264,8 @@ impl Connection {
             let input = &mut scratch.input[..read];
             let consumed = self.turn(state, worker, &mut scratch.batch, input, 0);
             if consumed < read {
-                state.input.reserve_exact(state.decoder.bytes_wanted().max(read - consumed));
+                let wanted = state.decoder.bytes_wanted().min(TRUSTED_BYTES);
+                state.input.reserve_exact(wanted.max(read - consumed));
                 state.input.extend_from_slice(&scratch.input[consumed..read]);
             }
         } else if !state.held_up() {
@@ -447,7 +452,8 @@ impl State {
         let there = self.input.len() - self.start;
         let wanted = self.decoder.bytes_wanted().saturating_sub(there).max(INPUT_BYTES);
         if self.input.capacity() - self.input.len() < wanted.min(INPUT_BYTES) {
-            self.input.reserve(wanted);
+            // All at once for what has been sent by half; an announcement alone is not worth that much memory.
+            self.input.reserve_exact(wanted.min(there.max(TRUSTED_BYTES)));
         }
     }
 

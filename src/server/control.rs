@@ -67,6 +67,7 @@ pub fn run(spec: &'static CommandSpec, args: Args<'_>, context: &mut Context<'_>
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each command")]
 fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>) -> Result<After, CommandError> {
     let resp = context.session.resp;
     let server = &*context.worker.server;
@@ -345,7 +346,7 @@ fn client_kill(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Resu
             return Err(CommandError::NoSuchClient);
         }
     } else {
-        if args.len() % 2 != 0 {
+        if !args.len().is_multiple_of(2) {
             return Err(CommandError::Syntax);
         }
         let mut filters = args.from(2);
@@ -410,7 +411,7 @@ fn config_get(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
 fn config_set(args: Args<'_>, context: &Context<'_>) -> Result<(), CommandError> {
     let server = &*context.worker.server;
     let pairs = rest(args, 2);
-    if pairs.len() % 2 != 0 {
+    if !pairs.len().is_multiple_of(2) {
         return Err(CommandError::WrongArity("config|set"));
     }
     let (mut policy, mut changes) = (None, Vec::new());

@@ -177,7 +177,7 @@ async fn run(mut config: Config, keyspace: Arc<Keyspace>, log: Option<(Aof, LogP
         clients: Clients::default(),
         started: Instant::now(),
         started_unix_seconds: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
-        run_id: (0..3).map(|_| format!("{:016x}", random_u64())).collect::<String>()[..40].to_owned(),
+        run_id: format!("{:016x}{:016x}{:08x}", random_u64(), random_u64(), random_u64() as u32),
         now_seconds: AtomicU64::new(0),
         ops_per_sec: AtomicU64::new(0),
         commands_at_tick: AtomicU64::new(0),
@@ -259,13 +259,13 @@ fn announce(server: &Server) {
 /// Accepts from all listeners at once, for ever.
 async fn accept_from_all(listeners: &[Listener], server: &Arc<Server>) {
     let mut loops: Vec<_> = listeners.iter().map(|listener| Box::pin(accept_from(listener, server))).collect();
-    std::future::poll_fn(|cx| {
+    std::future::poll_fn::<(), _>(|cx| {
         for accepting in &mut loops {
             assert!(accepting.as_mut().poll(cx).is_pending(), "accepting never ends by itself");
         }
         std::task::Poll::Pending
     })
-    .await
+    .await;
 }
 
 async fn accept_from(listener: &Listener, server: &Arc<Server>) {

@@ -108,7 +108,10 @@ impl Worker {
             number,
             stats: server.stats.worker(number),
             server,
-            scratch: RefCell::new(Scratch { input: vec![0; SCRATCH_BYTES], batch: Default::default() }),
+            scratch: RefCell::new(Scratch {
+                input: vec![0; SCRATCH_BYTES],
+                batch: crate::command::batch::Batch::default(),
+            }),
             notify,
             sync_news: Notify::new(),
             connections: RefCell::default(),

@@ -184,6 +184,20 @@ fn overwriting_with_other_sizes_strands_no_memory() {
 }
 
 #[test]
+fn an_entry_takes_its_slot_and_its_blobs_only() {
+    let keyspace = Keyspace::new(SEED);
+    let (hash, long) = (keyspace.hash(b"key"), vec![b'k'; 2_000]);
+    let entry_bytes = |hash: KeyHash, key: &[u8]| keyspace.lock(keyspace.shard_of(hash)).entry_bytes(hash, key);
+    assert_eq!(entry_bytes(hash, b"key"), None);
+    set(&keyspace, b"key", NewValue::Copy(&[0; 77]));
+    assert_eq!(entry_bytes(hash, b"key"), Some(82));
+    set(&keyspace, b"key", NewValue::Copy(&[0; 5_000]));
+    assert_eq!(entry_bytes(hash, b"key"), Some(18 + 5_000));
+    set(&keyspace, &long, NewValue::Copy(&[0; 5_000]));
+    assert_eq!(entry_bytes(keyspace.hash(&long), &long), Some(18 + 7_000));
+}
+
+#[test]
 fn an_empty_keyspace_has_no_memory() {
     let keyspace = Keyspace::new(SEED);
     assert_eq!(keyspace.memory(), MemoryUse::default());

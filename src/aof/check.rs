@@ -1,0 +1,92 @@
+//! `kvred aof check`: the verdict on a log, the repair of one, and the salvage of what a damaged one still holds.
+//!
+//! Without `--fix` nothing is written, not even a lock's file.
+
+pub(super) mod examine;
+mod fix;
+mod header;
+mod report;
+mod resync;
+mod salvage;
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+use anyhow::anyhow;
+
+use self::examine::{Findings, examine_with};
+use self::report::{PartReport, Report};
+use super::progress::Progress;
+use super::source::{self, Source};
+use crate::args::CheckArgs;
+use crate::exit::{Failure, OrExit, Status};
+
+/// Checks a log, and repairs or salvages it if that is wanted.
+pub(super) fn run(args: &CheckArgs) -> Result<Status, Failure> {
+    if args.fix && !args.yes && !std::io::stdin().is_terminal() {
+        let error = anyhow!(
+            "--fix asks before it cuts, and there is no terminal to ask on; nothing was changed (--yes: do not ask)"
+        );
+        return Err(Failure::new(Status::Usage, error));
+    }
+    if args.fix {
+        // First it is made sure that there is something to lock.
+        source::open(&args.file)?;
+    }
+    let lock = if args.fix { Some(source::lock(&args.file)?) } else { None };
+    let source = source::open(&args.file)?;
+    if source.is_manifest && (args.fix || args.salvage.is_some()) {
+        let error = anyhow!("{} is a manifest; name the part itself to change it", args.file.display());
+        return Err(Failure::new(Status::Usage, error));
+    }
+    if let Some(out) = &args.salvage {
+        return salvage::run(args, &source, out);
+    }
+    let mut report = examine_all(&source)?;
+    let mut status = report.status();
+    if args.fix && status != Status::Fine {
+        if !args.json {
+            // What is asked about has to be seen before.
+            print(&report.text())?;
+        }
+        status = fix::run(args, &source, &mut report)?;
+        if !args.json {
+            return Ok(status);
+        }
+    }
+    print(&if args.json { report.json() } else { report.text() })?;
+    drop(lock);
+    Ok(status)
+}
+
+fn examine_all(source: &Source) -> Result<Report, Failure> {
+    let mut parts = Vec::new();
+    let last = source.parts.len().saturating_sub(1);
+    for (n, part) in source.parts.iter().enumerate() {
+        let found = match &part.file {
+            Ok(file) => {
+                let mut found = examine_file(file, &part.path)?;
+                found.more_follows = n < last;
+                Ok(found)
+            }
+            Err(why) => Err(why.clone()),
+        };
+        parts.push(PartReport { path: part.path.clone(), found });
+    }
+    Ok(Report { path: source.path.clone(), is_manifest: source.is_manifest, parts, fixed: None })
+}
+
+fn examine_file(file: &examine::File, path: &Path) -> Result<Findings, Failure> {
+    let cannot_read = || format!("cannot read {}", path.display());
+    let len = file.len().or_exit(Status::Unavailable, cannot_read)?;
+    examine_with(file, &Progress::new("checking", len)).or_exit(Status::Unavailable, cannot_read)
+}
+
+/// Prints to stdout; a closed pipe is not an error.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.or_exit(Status::Unavailable, || "cannot write the report".to_owned()),
+    }
+}

@@ -1,0 +1,170 @@
+//! Reads a log from end to end and gathers what there is to say about it.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::super::distinct::Distinct;
+use super::super::keys::Keys;
+use super::super::progress::Progress;
+use super::super::reading::{self, Pass};
+use super::header;
+use super::resync;
+use crate::command::replay::check;
+use crate::exit::Status;
+use crate::persistence::LogOffset;
+use crate::persistence::disk::DiskFile;
+use crate::persistence::reader::Batch;
+use crate::persistence::replay::{Recovery, Survey, Verdict};
+
+/// An open file.
+pub(super) type File = Arc<dyn DiskFile>;
+
+/// All there is to say about a log.
+#[derive(Debug)]
+pub struct Findings {
+    /// What recovery makes of it.
+    pub recovery: Recovery,
+    /// Batches with a checksum, and their bytes; the rest is plain.
+    pub checksummed_batches: u64,
+    /// See above.
+    pub checksummed_bytes: u64,
+    /// Distinct keys that the sound part touches.
+    pub keys: u64,
+    /// Whether that count is exact, or an estimate.
+    pub keys_exact: bool,
+    /// The first and the last `#TS`.
+    pub times: Option<(i64, i64)>,
+    /// The first command that a server would refuse.
+    pub refused: Option<Refused>,
+    /// What follows a flaw.
+    pub behind: Option<Behind>,
+    /// Whether the flaw is a wrong bit in the header, which can be put right.
+    pub header_fixable: bool,
+    /// Whether other parts of a multi-part log follow, so that a torn tail is no trace of a crash.
+    pub more_follows: bool,
+}
+
+/// A command that kvred does not offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Where it stands.
+    pub at: LogOffset,
+    /// Which command of the log it is, counted from 1.
+    pub record: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// What follows the first byte of a flawed batch, that batch included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Behind {
+    /// Bytes to the end of the file.
+    pub bytes: u64,
+    /// Commands that can be told apart in them.
+    pub records: u64,
+    /// Batches that verify.
+    pub sound_batches: u64,
+    /// Their commands.
+    pub sound_records: u64,
+    /// Their bytes.
+    pub sound_bytes: u64,
+}
+
+impl Findings {
+    /// The exit code of a check; `serve` ends with the same, but starts over a torn tail.
+    pub fn status(&self) -> Status {
+        match &self.recovery.verdict {
+            _ if self.refused.is_some() => Status::Damaged,
+            Verdict::New | Verdict::Clean => Status::Fine,
+            Verdict::Torn(_) if self.more_follows => Status::Damaged,
+            Verdict::Torn(_) => Status::Negative,
+            Verdict::Damaged { .. } => Status::Damaged,
+        }
+    }
+}
+
+/// Examines a log.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn examine(file: &Arc<dyn DiskFile>) -> io::Result<Findings> {
+    examine_with(file, &Progress::hidden())
+}
+
+pub(super) fn examine_with(file: &File, progress: &Progress) -> io::Result<Findings> {
+    let mut tally = Tally::default();
+    let pass = reading::read(file, progress, |batch| {
+        tally.count(batch);
+        ControlFlow::Continue(())
+    })?;
+    let Pass::Read(recovery) = pass else { unreachable!("a tally never has enough") };
+    let flawed = matches!(recovery.verdict, Verdict::Torn(_) | Verdict::Damaged { .. });
+    let behind = if flawed { Some(look_behind(file, &recovery)?) } else { None };
+    let header_fixable = matches!(recovery.verdict, Verdict::Damaged { .. }) && header::mended(&**file)?.is_some();
+    let (keys, keys_exact) = tally.keys.count();
+    Ok(Findings {
+        recovery,
+        checksummed_batches: tally.checksummed_batches,
+        checksummed_bytes: tally.checksummed_bytes,
+        keys,
+        keys_exact,
+        times: tally.times,
+        refused: tally.refused,
+        behind,
+        header_fixable,
+        more_follows: false,
+    })
+}
+
+#[derive(Default)]
+struct Tally {
+    records: u64,
+    checksummed_batches: u64,
+    checksummed_bytes: u64,
+    keys: Distinct,
+    times: Option<(i64, i64)>,
+    refused: Option<Refused>,
+}
+
+impl Tally {
+    fn count(&mut self, batch: &Batch<'_>) {
+        if batch.checksummed {
+            self.checksummed_batches += 1;
+            self.checksummed_bytes += batch.end - batch.start;
+        }
+        for (_, time) in batch.times() {
+            let (first, last) = self.times.unwrap_or((time, time));
+            self.times = Some((first.min(time), last.max(time)));
+        }
+        for (at, args) in batch.records() {
+            self.records += 1;
+            if self.refused.is_none()
+                && let Err(reason) = check(args)
+            {
+                self.refused = Some(Refused { at, record: self.records, reason });
+            }
+            for key in Keys::of(args).values(args) {
+                self.keys.add(key);
+            }
+        }
+    }
+}
+
+fn look_behind(file: &File, recovery: &Recovery) -> io::Result<Behind> {
+    let from = recovery.end;
+    let mut behind = Behind {
+        bytes: recovery.file_len.saturating_sub(from.0),
+        records: resync::count_commands(&**file, from, recovery.file_len)?,
+        ..Behind::default()
+    };
+    if let Some(chain) = recovery.chain {
+        let mut survey = Survey::new(Arc::clone(file), chain, from, recovery.file_len);
+        while let Some(survivor) = survey.next()? {
+            behind.sound_batches += 1;
+            behind.sound_records += survivor.records;
+            behind.sound_bytes += survivor.end - survivor.start;
+        }
+    }
+    Ok(behind)
+}

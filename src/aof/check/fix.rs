@@ -1,0 +1,111 @@
+//! `check --fix`: cuts a log off where its sound part ends, after what is cut was copied and synced.
+//!
+//! A wrong bit in the header is put right instead: cutting would lose everything behind it.
+
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+
+use super::super::source::{Source, directory_of};
+use super::super::text::{counted, grouped};
+use super::header;
+use super::report::{Fixed, Report};
+use super::{examine_file, print};
+use crate::args::CheckArgs;
+use crate::exit::{Failure, OrExit, Status};
+use crate::persistence::LogOffset;
+use crate::persistence::disk::{Disk, DiskFile, write_all_at};
+use crate::persistence::replay::{Verdict, cut_tail, keep_copy};
+
+/// Repairs the log, whose lock is held. The report is brought up to date.
+pub(super) fn run(args: &CheckArgs, source: &Source, report: &mut Report) -> Result<Status, Failure> {
+    let path = &source.path;
+    let shown = path.display();
+    let unavailable = |doing: &str| format!("{shown}: {doing}");
+    let Some(Ok(found)) = report.parts.first().map(|part| &part.found) else { return Ok(report.status()) };
+    let end = found.recovery.end;
+    if let Some(refused) = &found.refused {
+        tell(&format!("nothing was changed: the command at byte {} is whole, kvred does not offer it", refused.at));
+        return Ok(Status::Damaged);
+    }
+    if end == LogOffset(0) && !found.header_fixable && matches!(found.recovery.verdict, Verdict::Damaged { .. }) {
+        tell("nothing was changed: this does not look like a log at all, and cutting would leave nothing of it");
+        return Ok(Status::Damaged);
+    }
+    let question = if found.header_fixable {
+        "put the wrong bit of the header right? The line as it is is kept".to_owned()
+    } else {
+        let behind = found.behind.unwrap_or_default();
+        let sound = match behind.sound_records {
+            0 => String::new(),
+            n => format!(" Of what goes, {} still verify: `--salvage` would save them.", counted(n, "record")),
+        };
+        format!("cut {} off at byte {end}? What is cut is kept.{sound}", counted(behind.bytes, "byte"))
+    };
+    if !args.yes && !confirmed(&question)? {
+        tell("nothing was changed");
+        return Ok(report.status());
+    }
+    let disk = directory_of(path);
+    let name = PathBuf::from(path.file_name().unwrap_or_default());
+    let file = disk.open(&name, true).or_exit(Status::Unavailable, || unavailable("cannot open it for writing"))?;
+    let fixed = if found.header_fixable {
+        mend(&disk, &name, &*file).or_exit(Status::Unavailable, || unavailable("cannot mend the header"))?
+    } else {
+        let cut = cut_tail(&disk, &name, &*file, end)
+            .or_exit(Status::Unavailable, || unavailable("what is cut cannot be kept, so nothing was cut"))?;
+        Fixed { at: end.0, cut_bytes: cut.bytes, kept_in: cut.kept_in.map(|kept| path.with_file_name(kept)) }
+    };
+    if !args.json {
+        print(&fixed.text(&shown.to_string()))?;
+    }
+    let now = examine_file(&(Arc::clone(&file)), path)?;
+    let status = now.status();
+    report.parts[0].found = Ok(now);
+    report.fixed = Some(fixed);
+    if status != Status::Fine && !args.json {
+        print(&report.text())?;
+    }
+    Ok(status)
+}
+
+/// Writes the right header, and keeps the line that stood there.
+fn mend(disk: &dyn Disk, name: &std::path::Path, file: &dyn DiskFile) -> std::io::Result<Fixed> {
+    let line = header::mended(file)?.ok_or(std::io::ErrorKind::InvalidData)?;
+    let kept = keep_copy(disk, name, file, LogOffset(0), LogOffset(line.len() as u64))?;
+    write_all_at(file, &line, 0)?;
+    file.sync_data()?;
+    Ok(Fixed { at: 0, cut_bytes: 0, kept_in: Some(name.with_file_name(kept)) })
+}
+
+fn confirmed(question: &str) -> Result<bool, Failure> {
+    let unavailable = || "cannot ask".to_owned();
+    let mut stderr = std::io::stderr().lock();
+    write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush()).or_exit(Status::Unavailable, unavailable)?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).or_exit(Status::Unavailable, unavailable)?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(true),
+        "" | "n" | "no" => Ok(false),
+        other => Err(Failure::new(Status::Usage, anyhow!("'{other}' is neither yes nor no; nothing was changed"))),
+    }
+}
+
+fn tell(text: &str) {
+    eprintln!("kvred: {text}");
+}
+
+impl Fixed {
+    fn text(&self, log: &str) -> String {
+        let kept = self
+            .kept_in
+            .as_ref()
+            .map_or_else(|| "it was only zeros".to_owned(), |p| format!("kept in {}", p.display()));
+        if self.cut_bytes == 0 {
+            return format!("{log}: the header was put right; the line as it was is {kept}\n");
+        }
+        format!("{log}: {} bytes were cut off at byte {}; {kept}\n", grouped(self.cut_bytes), grouped(self.at))
+    }
+}

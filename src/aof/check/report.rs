@@ -1,0 +1,286 @@
+//! What `check` found, as text and as JSON.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::super::text::{counted, grouped, time};
+use super::examine::Findings;
+use crate::exit::Status;
+use crate::persistence::replay::Verdict;
+
+/// What was found in all parts.
+pub(super) struct Report {
+    /// What the user named.
+    pub(super) path: PathBuf,
+    /// Whether that is a manifest.
+    pub(super) is_manifest: bool,
+    /// The log, or the parts that the manifest lists.
+    pub(super) parts: Vec<PartReport>,
+    /// What `--fix` did.
+    pub(super) fixed: Option<Fixed>,
+}
+
+/// What was found in one file; or why it cannot be read.
+pub(super) struct PartReport {
+    /// The file.
+    pub(super) path: PathBuf,
+    /// What was found.
+    pub(super) found: Result<Findings, String>,
+}
+
+/// What `--fix` did.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Fixed {
+    /// Where the log was cut off.
+    #[serde(rename = "offset")]
+    pub(super) at: u64,
+    /// How much was cut; 0: the header was put right.
+    pub(super) cut_bytes: u64,
+    /// Where it is kept.
+    pub(super) kept_in: Option<PathBuf>,
+}
+
+impl PartReport {
+    fn status(&self) -> Status {
+        self.found.as_ref().map_or(Status::Unavailable, Findings::status)
+    }
+
+    fn verdict(&self) -> &'static str {
+        match &self.found {
+            Err(_) => "unreadable",
+            Ok(found) => match &found.recovery.verdict {
+                _ if found.refused.is_some() => "refused",
+                Verdict::New => "new",
+                Verdict::Clean => "clean",
+                Verdict::Torn(_) if found.more_follows => "damaged",
+                Verdict::Torn(_) => "torn",
+                Verdict::Damaged { .. } => "damaged",
+            },
+        }
+    }
+}
+
+impl Report {
+    /// The worst of the parts.
+    pub(super) fn status(&self) -> Status {
+        self.worst().map_or(Status::Fine, PartReport::status)
+    }
+
+    fn worst(&self) -> Option<&PartReport> {
+        self.parts.iter().max_by_key(|part| match part.status() {
+            Status::Damaged => 3,
+            Status::Unavailable => 2,
+            Status::Negative => 1,
+            _ => 0,
+        })
+    }
+
+    /// For people.
+    pub(super) fn text(&self) -> String {
+        let mut out = String::new();
+        if self.is_manifest {
+            line(&mut out, &format!("{}: a log in {}", self.path.display(), counted(self.parts.len() as u64, "part")));
+        }
+        for part in &self.parts {
+            line(&mut out, &format!("{}: {}", part.path.display(), in_words(part)));
+            if let Ok(found) = &part.found {
+                facts(&mut out, found);
+                trouble(&mut out, found, &part.path.display().to_string());
+            }
+        }
+        out
+    }
+
+    /// One document, closed by a newline.
+    pub(super) fn json(&self) -> String {
+        let mut document = Map::new();
+        document.insert("file".into(), json!(self.path.to_string_lossy()));
+        document.insert("verdict".into(), json!(self.worst().map_or("clean", PartReport::verdict)));
+        if self.is_manifest {
+            let parts = self.parts.iter().map(|part| {
+                let mut object = Map::new();
+                object.insert("file".into(), json!(part.path.to_string_lossy()));
+                object.insert("verdict".into(), json!(part.verdict()));
+                describe(&mut object, part);
+                Value::Object(object)
+            });
+            document.insert("parts".into(), parts.collect());
+        } else if let Some(part) = self.parts.first() {
+            describe(&mut document, part);
+        }
+        if let Some(fixed) = &self.fixed {
+            document.insert("fixed".into(), json!(fixed));
+        }
+        let mut text = serde_json::to_string_pretty(&document).expect("maps of strings become JSON");
+        text.push('\n');
+        text
+    }
+}
+
+fn line(out: &mut String, text: &str) {
+    out.push_str(text);
+    out.push('\n');
+}
+
+fn fact(out: &mut String, name: &str, text: &str) {
+    writeln!(out, "  {name:<13} {text}").expect("a String takes everything");
+}
+
+fn in_words(part: &PartReport) -> String {
+    match (&part.found, part.verdict()) {
+        (Err(why), _) => format!("cannot be read: {why}"),
+        (_, "new") => "empty, a new log".to_owned(),
+        (_, "torn") => "its tail is torn, the trace of a crash; `kvred serve` cuts it off and starts".to_owned(),
+        (_, "refused") => "has a command that kvred does not offer; `kvred serve` refuses it".to_owned(),
+        (_, "damaged") => "DAMAGED; `kvred serve` refuses it".to_owned(),
+        (_, verdict) => verdict.to_owned(),
+    }
+}
+
+fn facts(out: &mut String, found: &Findings) {
+    let recovery = &found.recovery;
+    let reserved = recovery.file_len.saturating_sub(recovery.end.0);
+    let zeros = match recovery.verdict {
+        Verdict::Clean if reserved > 0 => format!(", of which {} at the end are reserved space", grouped(reserved)),
+        _ => String::new(),
+    };
+    fact(out, "size", &format!("{}{zeros}", counted(recovery.file_len, "byte")));
+    let batches = match (found.checksummed_batches, recovery.chain) {
+        (0, None) => String::new(),
+        (n, _) => format!(" in {}", counted(n, "batch")),
+    };
+    fact(out, "records", &format!("{}{batches}", grouped(recovery.records)));
+    let about = if found.keys_exact { "" } else { "about " };
+    fact(out, "keys touched", &format!("{about}{}", grouped(found.keys)));
+    let share = share(found);
+    let plain = if recovery.chain.is_none() && recovery.end.0 > 0 { " (a log without checksums)" } else { "" };
+    fact(out, "checksummed", &format!("{share:.1} %{plain}"));
+    if let Some((first, last)) = found.times {
+        fact(out, "written", &format!("{} to {}", time(first), time(last)));
+    }
+    if recovery.chain.is_some() {
+        let none = if recovery.no_sync { "; written without syncs since" } else { "" };
+        fact(out, "durable", &format!("at least the first {}{none}", counted(recovery.durable.0, "byte")));
+        fact(out, "rewrites", &grouped(recovery.rewrites));
+    }
+}
+
+/// The share of the sound part that a checksum covers, in percent. The header covers itself.
+fn share(found: &Findings) -> f64 {
+    let covered = match found.recovery.chain {
+        Some(_) => found.checksummed_bytes + crate::persistence::format::HEADER_LINE_BYTES as u64,
+        None => 0,
+    };
+    match found.recovery.end.0 {
+        0 => 0.0,
+        end => (covered.min(end) as f64 / end as f64 * 1000.0).floor() / 10.0,
+    }
+}
+
+fn trouble(out: &mut String, found: &Findings, path: &str) {
+    let recovery = &found.recovery;
+    if let Some(refused) = &found.refused {
+        fact(out, "refused", &format!("record {} at byte {}: {}", grouped(refused.record), refused.at, refused.reason));
+    }
+    let (flaw, seen_at, because) = match &recovery.verdict {
+        Verdict::Torn(flaw) => (flaw, None, found.more_follows.then(|| "other parts of the log follow it".to_owned())),
+        Verdict::Damaged { flaw, seen_at, because } => (flaw, Some(seen_at), Some(because.to_string())),
+        Verdict::New | Verdict::Clean => return,
+    };
+    let batch = if recovery.chain.is_some() {
+        format!("batch {} ", grouped(found.checksummed_batches + 1))
+    } else {
+        String::new()
+    };
+    let seen = seen_at.filter(|at| **at != recovery.end).map_or_else(String::new, |at| format!(", seen at byte {at}"));
+    let what = format!("{batch}at byte {} (record {}): {flaw}{seen}", recovery.end, grouped(recovery.records + 1));
+    fact(out, if because.is_some() { "damage" } else { "torn" }, &what);
+    if let Some(because) = because {
+        fact(out, "", &format!("not the trace of a crash: {because}"));
+    }
+    let behind = found.behind.unwrap_or_default();
+    let sound = match behind.sound_batches {
+        0 => "none of them verifies".to_owned(),
+        n => format!("{} in {} still verify", counted(behind.sound_records, "record"), counted(n, "batch")),
+    };
+    fact(
+        out,
+        "from there on",
+        &format!("{} with {}; {sound}", counted(behind.bytes, "byte"), counted(behind.records, "record")),
+    );
+    if found.header_fixable {
+        fact(out, "", "one bit of the header is wrong; `--fix` puts it right, and nothing is lost");
+    }
+    if behind.sound_batches > 0 || found.header_fixable {
+        fact(out, "to save it", &format!("kvred aof check --salvage OUT {path}"));
+    }
+    fact(out, "to repair it", &format!("kvred aof check --fix {path}"));
+}
+
+fn describe(object: &mut Map<String, Value>, part: &PartReport) {
+    let found = match &part.found {
+        Ok(found) => found,
+        Err(why) => {
+            object.insert("error".into(), json!(why));
+            return;
+        }
+    };
+    let recovery = &found.recovery;
+    let format = match (recovery.chain, found.checksummed_bytes) {
+        (None, 0) => "plain",
+        _ => "kvred",
+    };
+    let Value::Object(facts) = json!({
+        "format": format,
+        "size_bytes": recovery.file_len,
+        "sound_bytes": recovery.end.0,
+        "records": recovery.records,
+        "batches": found.checksummed_batches,
+        "keys": found.keys,
+        "keys_exact": found.keys_exact,
+        "checksummed_bytes": found.checksummed_bytes,
+        "checksummed_percent": share(found),
+        "first_time": found.times.map(|t| t.0),
+        "last_time": found.times.map(|t| t.1),
+        "durable_offset": recovery.chain.map(|_| recovery.durable.0),
+        "rewrites": recovery.rewrites,
+    }) else {
+        unreachable!("it is an object")
+    };
+    object.extend(facts);
+    let damage = match &recovery.verdict {
+        Verdict::Torn(flaw) => {
+            Some((flaw, recovery.end, found.more_follows.then(|| "other parts of the log follow it".to_owned())))
+        }
+        Verdict::Damaged { flaw, seen_at, because } => Some((flaw, *seen_at, Some(because.to_string()))),
+        Verdict::New | Verdict::Clean => None,
+    };
+    let behind = found.behind.unwrap_or_default();
+    object.insert(
+        "damage".into(),
+        damage.map_or(Value::Null, |(flaw, seen_at, because)| {
+            json!({
+                "offset": recovery.end.0,
+                "record": recovery.records + 1,
+                "batch": found.checksummed_batches + 1,
+                "reason": flaw.to_string(),
+                "seen_at": seen_at.0,
+                "because": because,
+                "bytes_following": behind.bytes,
+                "records_following": behind.records,
+                "batches_verified_following": behind.sound_batches,
+                "records_verified_following": behind.sound_records,
+                "bytes_verified_following": behind.sound_bytes,
+                "header_fixable": found.header_fixable,
+            })
+        }),
+    );
+    let refused = found.refused.as_ref();
+    object.insert(
+        "refused".into(),
+        refused.map_or(Value::Null, |r| json!({"offset": r.at.0, "record": r.record, "reason": r.reason})),
+    );
+}

@@ -1,0 +1,175 @@
+//! `kvred aof dump`: what a log holds, in constant memory; and the follower of a log that grows.
+
+mod filter;
+mod follow;
+mod printer;
+
+use std::io::IsTerminal;
+use std::ops::ControlFlow;
+
+use anyhow::anyhow;
+
+use self::filter::{Chosen, Filter};
+use self::printer::{Entry, Printer};
+use super::progress::Progress;
+use super::reading::{self, Pass};
+use super::source::{self, Part};
+use crate::args::DumpArgs;
+use crate::exit::{Failure, OrExit, Status};
+use crate::persistence::reader::Batch;
+use crate::persistence::replay::Verdict;
+
+/// Dumps a log.
+pub(super) fn run(args: &DumpArgs) -> Result<Status, Failure> {
+    let source = source::open(&args.file)?;
+    // Nothing is shown of a log that cannot be shown whole: half of it would pass for all.
+    for part in &source.parts {
+        if let Err(why) = &part.file {
+            return Err(Failure::new(Status::Unavailable, anyhow!("{}: {why}", part.path.display())));
+        }
+    }
+    if args.follow && source.is_manifest {
+        let error = anyhow!("{} is a manifest; to follow its log, name the last part", args.file.display());
+        return Err(Failure::new(Status::Usage, error));
+    }
+    let mut dump = Dump::new(args);
+    let result = if args.follow { follow::run(&mut dump, &args.file) } else { dump_parts(&mut dump, &source.parts) };
+    match result.and_then(|status| dump.printer.flush().map(|()| status).map_err(Stop::from)) {
+        Ok(status) => Ok(status),
+        Err(Stop::Enough) => dump.printer.flush().or(Ok(())).map(|()| Status::Fine),
+        Err(Stop::Failed(failure)) => Err(failure),
+    }
+}
+
+/// Why a dump ends before the log does.
+#[derive(Debug)]
+enum Stop {
+    /// The limit is reached, or nobody reads on.
+    Enough,
+    /// It failed.
+    Failed(Failure),
+}
+
+impl From<std::io::Error> for Stop {
+    /// An error of the output.
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Self::Enough;
+        }
+        Self::Failed(Failure::new(Status::Unavailable, anyhow::Error::new(error).context("cannot write the output")))
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// What a dump carries from batch to batch.
+struct Dump {
+    filter: Filter,
+    printer: Printer,
+    /// How many commands may still be shown.
+    left: u64,
+    /// Commands shown.
+    shown: u64,
+    /// Batches with a checksum so far.
+    batches: u64,
+    /// The last `#TS`.
+    time: Option<i64>,
+}
+
+impl Dump {
+    fn new(args: &DumpArgs) -> Self {
+        Self {
+            filter: Filter::new(args),
+            printer: Printer::new(args.format),
+            left: args.limit.unwrap_or(u64::MAX),
+            shown: 0,
+            batches: 0,
+            time: None,
+        }
+    }
+
+    /// Notes a batch without showing it.
+    fn skip(&mut self, batch: &Batch<'_>) {
+        self.batches += u64::from(batch.checksummed);
+        self.time = batch.times().last().map_or(self.time, |(_, time)| Some(time));
+    }
+
+    /// Shows what the filter lets through of a batch.
+    fn batch(&mut self, batch: &Batch<'_>) -> Result<(), Stop> {
+        let mut times = batch.times().peekable();
+        if batch.checksummed {
+            self.skip(batch);
+        }
+        let number = batch.checksummed.then_some(self.batches);
+        for (at, args) in batch.records() {
+            while let Some((_, time)) = times.next_if(|(stands_at, _)| !batch.checksummed && *stands_at < at) {
+                self.time = Some(time);
+            }
+            let entry = Entry { offset: at.0, batch: number, time: self.time };
+            match self.filter.choose(&entry, args) {
+                Chosen::None => continue,
+                Chosen::All => self.take()?.record(&entry, args.from(0))?,
+                Chosen::Some(words) => self.take()?.record(&entry, words.iter().copied())?,
+            }
+        }
+        if let Some((_, time)) = times.last() {
+            self.time = Some(time);
+        }
+        // The last command that may be shown is shown before the log's end is waited for.
+        if self.left == 0 { Err(Stop::Enough) } else { Ok(()) }
+    }
+
+    fn take(&mut self) -> Result<&mut Printer, Stop> {
+        self.left = self.left.checked_sub(1).ok_or(Stop::Enough)?;
+        self.shown += 1;
+        Ok(&mut self.printer)
+    }
+}
+
+fn dump_parts(dump: &mut Dump, parts: &[Part]) -> Result<Status, Stop> {
+    if dump.left == 0 {
+        return Err(Stop::Enough);
+    }
+    for (n, part) in parts.iter().enumerate() {
+        let shown = part.path.display();
+        let cannot_read = || format!("cannot read {shown}");
+        let Ok(file) = &part.file else { unreachable!("all parts were looked at before") };
+        let len = file.len().or_exit(Status::Unavailable, cannot_read)?;
+        let progress = if std::io::stdout().is_terminal() { Progress::hidden() } else { Progress::new("dumping", len) };
+        let mut stop = None;
+        let pass = reading::read(file, &progress, |batch| match dump.batch(batch) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(why) => {
+                stop = Some(why);
+                ControlFlow::Break(())
+            }
+        });
+        drop(progress);
+        let recovery = match pass.or_exit(Status::Unavailable, cannot_read)? {
+            Pass::Read(recovery) => recovery,
+            Pass::Stopped => return Err(stop.unwrap_or(Stop::Enough)),
+        };
+        // What was read is out before it is said that it is not all.
+        dump.printer.flush()?;
+        let end = recovery.end;
+        match recovery.verdict {
+            Verdict::New | Verdict::Clean => {}
+            Verdict::Torn(flaw) if n + 1 == parts.len() => {
+                eprintln!("kvred: {shown}: torn at byte {end} ({flaw}); what is before that was dumped");
+                return Ok(Status::Negative);
+            }
+            Verdict::Torn(flaw) | Verdict::Damaged { flaw, .. } => {
+                eprintln!(
+                    "kvred: {shown} is damaged at byte {end} ({flaw}); only what is before that was dumped; see \
+                     `kvred aof check {shown}`"
+                );
+                return Ok(Status::Damaged);
+            }
+        }
+    }
+    Ok(Status::Fine)
+}

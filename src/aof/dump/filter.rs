@@ -1,0 +1,69 @@
+//! Which commands of a log are shown, and which of their keys.
+
+use super::super::keys::{Keys, changes_all};
+use super::printer::Entry;
+use crate::args::{DumpArgs, Moment};
+use crate::command::glob;
+use crate::protocol::decode::Args;
+
+/// What the user asked for.
+pub(super) struct Filter {
+    key: Option<Vec<u8>>,
+    /// The first offset.
+    pub(super) from: u64,
+    since: Option<Moment>,
+    until: Option<Moment>,
+}
+
+/// What of a command is shown.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Chosen<'a> {
+    /// Nothing.
+    None,
+    /// All of it.
+    All,
+    /// These words: a command on many keys, cut down to those that match.
+    Some(Vec<&'a [u8]>),
+}
+
+impl Filter {
+    /// The filters among the flags.
+    pub(super) fn new(args: &DumpArgs) -> Self {
+        let key = args.key.as_ref().map(|glob| glob.clone().into_bytes());
+        Self { key, from: args.from, since: args.since, until: args.until }
+    }
+
+    /// What is shown of a command. One whose time is not known was written before the first that is.
+    pub(super) fn choose<'a>(&self, entry: &Entry, args: Args<'a>) -> Chosen<'a> {
+        let too_early = self.since.is_some_and(|since| entry.time.is_none_or(|time| time < since.0));
+        let too_late = self.until.is_some_and(|until| entry.time.is_some_and(|time| time > until.0));
+        if entry.offset < self.from || too_early || too_late {
+            return Chosen::None;
+        }
+        self.key.as_ref().map_or(Chosen::All, |glob| by_key(glob, args))
+    }
+}
+
+fn by_key<'a>(pattern: &[u8], args: Args<'a>) -> Chosen<'a> {
+    let keys = Keys::of(args);
+    let matching = keys.values(args).filter(|key| glob::matches(pattern, key)).count();
+    if changes_all(args) || matching == keys.values(args).count() && matching > 0 {
+        return Chosen::All;
+    }
+    if matching == 0 {
+        return Chosen::None;
+    }
+    let is = |name: &str| args.at(0).eq_ignore_ascii_case(name.as_bytes());
+    if !["DEL", "UNLINK", "MSET"].iter().any(|name| is(name)) {
+        // Each of its keys matters to the others.
+        return Chosen::All;
+    }
+    let mut words = vec![args.at(0)];
+    let rest: Vec<&[u8]> = args.from(1).collect();
+    for group in rest.chunks(keys.step) {
+        if glob::matches(pattern, group[0]) {
+            words.extend_from_slice(group);
+        }
+    }
+    Chosen::Some(words)
+}

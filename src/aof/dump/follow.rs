@@ -1,0 +1,212 @@
+//! `dump --follow`: what is committed to a log, as it is committed, each change once.
+//!
+//! The log is the only source, and a server may do three things to it:
+//!
+//! - **It appends.** The follower comes back to where the last whole batch ended. What does not verify there yet is
+//!   being written, or is the trace of a crash, which the server's next start cuts off; neither was shown.
+//! - **It rewrites it**: another file takes its name. The server makes sure that all that the old file has committed
+//!   stands in the new one up to and including the batch with `#REWRITTEN:<n>`, and nothing else does. So the
+//!   follower, once it has seen the new file under the name, reads the old one to its end, which is final then, and
+//!   goes on in the new one directly behind that batch. If `n` is not the next number, a whole file was missed.
+//! - **It cuts it back** behind what was shown: only when a sync had failed, and the outcome of the last batches was
+//!   unknown to their writers too.
+//!
+//! Where the thread is lost the follower says so and starts over: a `FLUSHALL`, then the log from its beginning.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::super::progress::Progress;
+use super::super::reading::{self, Pass};
+use super::super::source;
+use super::printer::Entry;
+use super::{Dump, Stop};
+use crate::exit::{Failure, OrExit, Status};
+use crate::persistence::LogOffset;
+use crate::persistence::disk::DiskFile;
+use crate::persistence::format::Annotation;
+use crate::persistence::replay::{Replay, Verdict};
+
+/// How often the log is looked at.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long a batch that does not verify may be one that is being written.
+const SETTLES_WITHIN: Duration = Duration::from_secs(2);
+
+/// A file under a name.
+struct Log {
+    file: Arc<dyn DiskFile>,
+    identity: Identity,
+    replay: Replay,
+}
+
+/// The device and the inode: a rename changes them.
+type Identity = (u64, u64);
+
+/// Follows the log at `path` until there was enough.
+pub(super) fn run(dump: &mut Dump, path: &Path) -> Result<Status, Stop> {
+    let mut log = open(path)?;
+    let (mut flawed_since, mut warned) = (None, false);
+    loop {
+        if dump.left == 0 {
+            return Err(Stop::Enough);
+        }
+        let before = log.replay.found().end;
+        drain(dump, &mut log, path)?;
+        dump.printer.flush()?;
+        if log.replay.found().end > before {
+            (flawed_since, warned) = (None, false);
+        }
+        if identity_of(path).is_some_and(|now| now != log.identity) {
+            // Nothing is written to the old file any more: what is read now is all.
+            log.replay.retry();
+            drain(dump, &mut log, path)?;
+            log = switch(dump, &log, path)?;
+            (flawed_since, warned) = (None, false);
+            continue;
+        }
+        let position = log.replay.found().end;
+        let len = log.file.len().or_exit(Status::Unavailable, || cannot_read(path))?;
+        if len < position.0 {
+            let why = format!("it was cut back from byte {position} to {len}, behind what was shown");
+            log = start_over(dump, path, &why)?;
+            continue;
+        }
+        if log.replay.flaw().is_some() && !warned {
+            let since = *flawed_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= SETTLES_WITHIN {
+                if continues_elsewhere(&log, path)? {
+                    log =
+                        start_over(dump, path, &format!("its bytes from {position} on are not those that were read"))?;
+                    continue;
+                }
+                warned = true;
+                eprintln!(
+                    "kvred: {}: torn at byte {position}; the next start of its server repairs that, and is waited for",
+                    path.display()
+                );
+            }
+        }
+        wait_for_more(&log, path, position)?;
+        log.replay.retry();
+    }
+}
+
+fn cannot_read(path: &Path) -> String {
+    format!("cannot read {}", path.display())
+}
+
+fn identity_of(path: &Path) -> Option<Identity> {
+    // A name that is gone for a moment, or for good, leaves the file that is open.
+    path.metadata().ok().map(|m| (m.dev(), m.ino()))
+}
+
+/// Opens what has the name now.
+fn open(path: &Path) -> Result<Log, Failure> {
+    loop {
+        let before = identity_of(path);
+        let mut opened = source::open(path)?;
+        let file = opened.parts.remove(0).file.map_err(|why| Failure::new(Status::Unavailable, anyhow!(why)))?;
+        if let Some(identity) = identity_of(path).filter(|now| before == Some(*now)) {
+            let replay = Replay::new(Arc::clone(&file)).or_exit(Status::Unavailable, || cannot_read(path))?;
+            return Ok(Log { file, identity, replay });
+        }
+    }
+}
+
+/// Shows what is committed and was not shown yet.
+fn drain(dump: &mut Dump, log: &mut Log, path: &Path) -> Result<(), Stop> {
+    while let Some(batch) = log.replay.next().or_exit(Status::Unavailable, || cannot_read(path))? {
+        dump.batch(&batch)?;
+    }
+    Ok(())
+}
+
+/// Goes over to the file that has taken the name.
+fn switch(dump: &mut Dump, old: &Log, path: &Path) -> Result<Log, Stop> {
+    let expected = old.replay.found().rewrites + 1;
+    let mut new = open(path)?;
+    (dump.batches, dump.time) = (0, None);
+    // Offsets are those of the new file from here on.
+    dump.filter.from = 0;
+    while let Some(batch) = new.replay.next().or_exit(Status::Unavailable, || cannot_read(path))? {
+        dump.skip(&batch);
+        let number =
+            batch.annotations.iter().find_map(|a| if let Annotation::Rewritten(n) = a { Some(*n) } else { None });
+        match number {
+            Some(n) if n == expected => return Ok(new),
+            Some(n) => {
+                let why = format!(
+                    "it was replaced by rewrite {n}, after {} the next would have been {expected}",
+                    expected - 1
+                );
+                return start_over(dump, path, &why);
+            }
+            None => {}
+        }
+    }
+    start_over(dump, path, "it was replaced by another log, which does not go on from it")
+}
+
+/// Begins again with all that the log holds now.
+fn start_over(dump: &mut Dump, path: &Path, why: &str) -> Result<Log, Stop> {
+    dump.printer.flush()?;
+    let log = open(path)?;
+    (dump.batches, dump.time, dump.filter.from) = (0, None, 0);
+    if dump.shown > 0 {
+        eprintln!("kvred: {}: {why}; starting over", path.display());
+        let entry = Entry { offset: 0, batch: None, time: None };
+        dump.take()?.record(&entry, [&b"FLUSHALL"[..]].into_iter())?;
+    }
+    Ok(log)
+}
+
+/// Whether a log that seems torn to the follower is sound beyond that for one who reads it from its beginning.
+fn continues_elsewhere(log: &Log, path: &Path) -> Result<bool, Failure> {
+    let pass = reading::read(&log.file, &Progress::hidden(), |_| std::ops::ControlFlow::Continue(()))
+        .or_exit(Status::Unavailable, || cannot_read(path))?;
+    let Pass::Read(recovery) = pass else { unreachable!("nothing stops it") };
+    if recovery.end > log.replay.found().end {
+        return Ok(true);
+    }
+    match recovery.verdict {
+        Verdict::Damaged { flaw, .. } => Err(Failure::new(
+            Status::Damaged,
+            anyhow!(
+                "{shown} is damaged at byte {} ({flaw}); only what is before that was dumped; see `kvred aof check {shown}`",
+                recovery.end,
+                shown = path.display()
+            ),
+        )),
+        _ => Ok(false),
+    }
+}
+
+/// Waits until something may have happened: to the file, to its name, or to who reads the output.
+fn wait_for_more(log: &Log, path: &Path, position: LogOffset) -> Result<(), Stop> {
+    loop {
+        let stdout = io::stdout();
+        let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+        let interval = Timespec { tv_sec: 0, tv_nsec: i64::from(INTERVAL.subsec_nanos()) };
+        // Without any event asked for, only a closed pipe ends the wait early.
+        match poll(&mut fds, Some(&interval)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return Err(Stop::Enough),
+            Err(e) => return Err(Stop::from(io::Error::from(e))),
+        }
+        // A batch never begins with a zero byte: that is reserved space.
+        let mut next = [0];
+        let read = log.file.read_at(&mut next, position.0).or_exit(Status::Unavailable, || cannot_read(path))?;
+        let replaced = identity_of(path).is_some_and(|now| now != log.identity);
+        let cut_back = log.file.len().or_exit(Status::Unavailable, || cannot_read(path))? < position.0;
+        if replaced || cut_back || (read == 1 && next != [0]) {
+            return Ok(());
+        }
+    }
+}

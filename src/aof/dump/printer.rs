@@ -1,0 +1,185 @@
+//! Commands as lines: for a client, for programs, as RESP, for eyes.
+
+use std::io::{self, IsTerminal, Write};
+
+use unicode_width::UnicodeWidthChar;
+
+use super::super::quote::{escaped, quoted};
+use super::super::{json, text};
+use crate::args::DumpFormat;
+use crate::protocol::encode;
+
+/// How much is gathered before it is written.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// How wide a table is where no terminal says it.
+const WIDTH: usize = 120;
+
+/// Where a command stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    /// Its first byte.
+    pub(super) offset: u64,
+    /// The number of its batch, from 1; none in a plain log.
+    pub(super) batch: Option<u64>,
+    /// When it was written, in unix seconds.
+    pub(super) time: Option<i64>,
+}
+
+/// Writes commands to stdout.
+pub(super) struct Printer {
+    format: DumpFormat,
+    buffer: Vec<u8>,
+    width: usize,
+    headed: bool,
+}
+
+impl Printer {
+    /// A printer of this format.
+    pub(super) fn new(format: DumpFormat) -> Self {
+        Self { format, buffer: Vec::with_capacity(BUFFER_BYTES), width: width(), headed: false }
+    }
+
+    /// Prints a command.
+    pub(super) fn record<'a>(
+        &mut self,
+        entry: &Entry,
+        words: impl ExactSizeIterator<Item = &'a [u8]>,
+    ) -> io::Result<()> {
+        match self.format {
+            DumpFormat::Commands => commands(&mut self.buffer, words),
+            DumpFormat::Json => json_line(&mut self.buffer, entry, words),
+            DumpFormat::Resp => {
+                encode::array(&mut self.buffer, words.len());
+                for word in words {
+                    encode::bulk(&mut self.buffer, word);
+                }
+            }
+            DumpFormat::Table => {
+                if !self.headed {
+                    self.headed = true;
+                    writeln!(self.buffer, "{:>12}  {:>9}  {:<20}  COMMAND", "OFFSET", "BATCH", "TIME")?;
+                }
+                row(&mut self.buffer, self.width, entry, words);
+            }
+        }
+        if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes what is gathered.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        let result = stdout.write_all(&self.buffer).and_then(|()| stdout.flush());
+        self.buffer.clear();
+        // A value of many megabytes need not be made room for for ever.
+        self.buffer.shrink_to(BUFFER_BYTES * 4);
+        result
+    }
+}
+
+fn commands<'a>(out: &mut Vec<u8>, words: impl Iterator<Item = &'a [u8]>) {
+    for (n, word) in words.enumerate() {
+        if n > 0 {
+            out.push(b' ');
+        }
+        quoted(out, word);
+    }
+    out.push(b'\n');
+}
+
+fn json_line<'a>(out: &mut Vec<u8>, entry: &Entry, words: impl ExactSizeIterator<Item = &'a [u8]>) {
+    let many = words.len() > 1;
+    let mut number = itoa::Buffer::new();
+    out.extend_from_slice(b"{\"offset\":");
+    out.extend_from_slice(number.format(entry.offset).as_bytes());
+    out.extend_from_slice(b",\"batch\":");
+    out.extend_from_slice(entry.batch.map_or("null", |n| number.format(n)).as_bytes());
+    out.extend_from_slice(b",\"time\":");
+    out.extend_from_slice(entry.time.map_or("null", |n| number.format(n)).as_bytes());
+    out.extend_from_slice(b",\"command\":");
+    for (n, word) in words.enumerate() {
+        match n {
+            0 => {}
+            1 => out.extend_from_slice(b",\"args\":["),
+            _ => out.push(b','),
+        }
+        json::bytes(out, word);
+    }
+    out.extend_from_slice(if many { &b"]}\n"[..] } else { b",\"args\":[]}\n" });
+}
+
+fn row<'a>(out: &mut Vec<u8>, width: usize, entry: &Entry, words: impl Iterator<Item = &'a [u8]>) {
+    let batch = entry.batch.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    let time = entry.time.map_or_else(|| "-".to_owned(), text::time);
+    let start = format!("{:>12}  {batch:>9}  {time:<20}", entry.offset);
+    let mut left = width.saturating_sub(start.chars().count() + 1);
+    out.extend_from_slice(start.as_bytes());
+    out.push(b' ');
+    'words: for word in words {
+        if left < 2 {
+            out.extend_from_slice("…".as_bytes());
+            break;
+        }
+        out.push(b' ');
+        left -= 1;
+        for piece in pieces(word) {
+            // The last column is the ellipsis's.
+            if piece.width >= left {
+                out.extend_from_slice("…".as_bytes());
+                break 'words;
+            }
+            left -= piece.width;
+            out.extend_from_slice(&piece.bytes);
+        }
+    }
+    out.push(b'\n');
+}
+
+/// What is shown of an argument, character by character: text as it is, other bytes escaped.
+fn pieces(word: &[u8]) -> impl Iterator<Item = Piece> + '_ {
+    let needs_quotes =
+        word.is_empty() || word.iter().any(|b| b.is_ascii_whitespace() || b.is_ascii_control() || *b == b'"');
+    let quote = needs_quotes.then(|| Piece { bytes: vec![b'"'], width: 1 });
+    let inner = word.utf8_chunks().flat_map(move |chunk| {
+        let text = chunk.valid().chars().map(move |c| Piece::char(c, needs_quotes));
+        text.chain(chunk.invalid().iter().map(|&byte| Piece::byte(byte)))
+    });
+    quote.clone().into_iter().chain(inner).chain(quote)
+}
+
+#[derive(Clone)]
+struct Piece {
+    bytes: Vec<u8>,
+    width: usize,
+}
+
+impl Piece {
+    fn char(c: char, in_quotes: bool) -> Self {
+        match c.width() {
+            Some(width) if !c.is_ascii() && !c.is_control() => Self { bytes: c.to_string().into_bytes(), width },
+            _ if c.is_ascii() && (in_quotes || c.is_ascii_control()) => Self::byte(c as u8),
+            Some(_) if c.is_ascii() => Self { bytes: vec![c as u8], width: 1 },
+            _ => {
+                let bytes = c.escape_unicode().to_string().into_bytes();
+                Self { width: bytes.len(), bytes }
+            }
+        }
+    }
+
+    fn byte(byte: u8) -> Self {
+        let mut bytes = Vec::new();
+        escaped(&mut bytes, byte);
+        Self { width: bytes.len(), bytes }
+    }
+}
+
+/// The terminal's width; what `COLUMNS` says, or a usual one, where there is none.
+fn width() -> usize {
+    if io::stdout().is_terminal()
+        && let Ok(size) = rustix::termios::tcgetwinsize(io::stdout())
+        && size.ws_col > 0
+    {
+        return usize::from(size.ws_col);
+    }
+    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(WIDTH)
+}

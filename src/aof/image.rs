@@ -1,0 +1,190 @@
+//! Writes a new log: under a temporary name, batch by batch in a chain of its own, synced, then renamed into place.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::persistence::LogOffset;
+use crate::persistence::aof::{remove_leftover, temporary_name};
+use crate::persistence::disk::{Disk, DiskFile, RealDisk, write_all_at};
+use crate::persistence::format::{Annotation, Chain, MAX_BATCH_BYTES, Salt};
+use crate::protocol::decode::{Args, RequestDecoder};
+use crate::protocol::encode;
+
+use super::source::directory_of;
+
+/// How much is gathered before it is written.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// How long a batch of an image gets; what reads it keeps one in memory.
+const BATCH_BYTES: usize = 256 << 10;
+
+/// A log that is being written.
+pub(super) struct Image {
+    disk: RealDisk,
+    temporary: PathBuf,
+    file: Arc<dyn DiskFile>,
+    chain: Chain,
+    /// Whole batches that are not written yet; the file ends at `written`.
+    buffer: Vec<u8>,
+    written: u64,
+    /// The batch under way.
+    batch: Vec<u8>,
+    /// What it is so far.
+    pub(super) size: Size,
+}
+
+/// How long a log is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Size {
+    /// Commands.
+    pub(super) records: u64,
+    /// Batches with a checksum.
+    pub(super) batches: u64,
+    /// The file's length.
+    pub(super) bytes: u64,
+}
+
+impl Image {
+    /// Begins a log that will bear the name `path`.
+    ///
+    /// # Errors
+    /// The temporary file cannot be made.
+    pub(super) fn create(path: &Path) -> io::Result<Self> {
+        let disk = directory_of(path);
+        let temporary = temporary_name(Path::new(path.file_name().unwrap_or_default()));
+        remove_leftover(&disk, &temporary)?;
+        let file = disk.create(&temporary)?;
+        let salt = Salt(getrandom::u64().map_err(|e| io::Error::other(e.to_string()))?);
+        let mut buffer = Vec::with_capacity(BUFFER_BYTES);
+        Annotation::Header(salt).write(&mut buffer);
+        let chain = Chain::new(salt);
+        Ok(Self { disk, temporary, file, chain, buffer, written: 0, batch: Vec::new(), size: Size::default() })
+    }
+
+    /// Adds a key with its value.
+    pub(super) fn set(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        encode::request(&mut self.batch, &[b"SET", key, value]);
+        self.size.records += 1;
+        if self.batch.len() >= BATCH_BYTES { self.commit() } else { Ok(()) }
+    }
+
+    /// Adds what stands in a batch of another log, as far as it makes sense in this one, as a batch of its own.
+    /// `bytes` are whole commands and annotations. If `check` refuses a command, nothing is added, and its reason is
+    /// returned.
+    pub(super) fn copy(
+        &mut self,
+        bytes: &mut [u8],
+        check: impl Fn(Args<'_>) -> Result<(), String>,
+    ) -> io::Result<Result<(), String>> {
+        let (mut at, mut args, mut records) = (0, Vec::new(), 0);
+        let mut decoder = RequestDecoder::for_log();
+        while at < bytes.len() {
+            let end;
+            if bytes[at] == b'#' {
+                let len = memchr::memmem::find(&bytes[at..], b"\r\n").unwrap_or(bytes.len() - at);
+                end = (at + len + 2).min(bytes.len());
+                // What it says about syncs and chains was true of the other file.
+                let keep = !matches!(
+                    Annotation::parse(&bytes[at..at + len]),
+                    Annotation::Synced(_) | Annotation::NoSync | Annotation::Header(_) | Annotation::Commit { .. }
+                );
+                if keep {
+                    self.batch.extend_from_slice(&bytes[at..end]);
+                }
+            } else {
+                args.clear();
+                let decoded = decoder.decode(bytes, at, &mut args).ok().flatten();
+                end = decoded.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+                let command = Args::new(bytes, &args);
+                // The batch itself is the transaction.
+                let frames = command.len() == 1
+                    && [&b"MULTI"[..], b"EXEC"].iter().any(|name| command.at(0).eq_ignore_ascii_case(name));
+                if !frames {
+                    if let Err(reason) = check(command) {
+                        self.batch.clear();
+                        return Ok(Err(reason));
+                    }
+                    self.batch.extend_from_slice(&bytes[at..end]);
+                    records += 1;
+                }
+            }
+            at = end;
+        }
+        self.size.records += records;
+        if !self.batch.is_empty() {
+            self.commit()?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Closes the batch under way.
+    fn commit(&mut self) -> io::Result<()> {
+        if self.batch.len() > MAX_BATCH_BYTES {
+            return Err(io::Error::other("a command is longer than a batch may be"));
+        }
+        let start = LogOffset(self.written + self.buffer.len() as u64);
+        let crc = self.chain.crc_of(start, [&self.batch[..]]);
+        Annotation::Commit { len: self.batch.len() as u32, crc }.write(&mut self.batch);
+        self.chain = self.chain.after(crc);
+        self.size.batches += 1;
+        if self.batch.len() >= BUFFER_BYTES {
+            self.flush()?;
+            write_all_at(&*self.file, &self.batch, self.written)?;
+            self.written += self.batch.len() as u64;
+        } else {
+            self.buffer.extend_from_slice(&self.batch);
+        }
+        self.batch.clear();
+        if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        write_all_at(&*self.file, &self.buffer, self.written)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Syncs all of it and closes it with a batch that says so; `rewrites` is the number to give a compacted image.
+    ///
+    /// # Errors
+    /// It may not be durable, and must not take its name.
+    pub(super) fn finish(&mut self, rewrites: Option<u64>, unix_time: i64) -> io::Result<()> {
+        if !self.batch.is_empty() {
+            self.commit()?;
+        }
+        self.flush()?;
+        self.file.sync_data()?;
+        if let Some(n) = rewrites {
+            Annotation::Rewritten(n).write(&mut self.batch);
+            Annotation::Timestamp(unix_time).write(&mut self.batch);
+        }
+        Annotation::Synced(LogOffset(self.written)).write(&mut self.batch);
+        self.commit()?;
+        self.flush()?;
+        self.file.sync_data()?;
+        self.size.bytes = self.written;
+        Ok(())
+    }
+
+    /// Where it is until it takes its name.
+    pub(super) fn temporary_path(&self, path: &Path) -> PathBuf {
+        path.with_file_name(&self.temporary)
+    }
+
+    /// Gives the log its name, over whatever had it, and makes that durable.
+    ///
+    /// # Errors
+    /// The name may have changed or not.
+    pub(super) fn publish(self, path: &Path) -> io::Result<()> {
+        self.disk.rename(&self.temporary, Path::new(path.file_name().unwrap_or_default()))?;
+        self.disk.sync_dir()
+    }
+
+    /// Removes it; for when something went wrong.
+    pub(super) fn discard(self) {
+        // It bears the name of a leftover, and is removed as one at the latest.
+        drop(self.disk.remove(&self.temporary));
+    }
+}

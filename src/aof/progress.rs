@@ -1,0 +1,53 @@
+//! Progress bars: on stderr, on a terminal only, and only where there is something to wait for.
+
+use std::cell::Cell;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// How often the bar moves.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// What is shorter is done before a bar could be read.
+const WORTH_A_BAR_BYTES: u64 = 32 << 20;
+
+/// A bar that counts bytes.
+pub(super) struct Progress {
+    bar: ProgressBar,
+    shown_at: Cell<Instant>,
+}
+
+impl Progress {
+    /// A bar for `bytes` of work, which `doing` names.
+    pub(super) fn new(doing: &str, bytes: u64) -> Self {
+        let dumb = std::env::var_os("TERM").is_some_and(|t| t == "dumb");
+        let bar = if bytes < WORTH_A_BAR_BYTES || dumb || !std::io::stderr().is_terminal() {
+            ProgressBar::hidden()
+        } else {
+            let template = format!("{doing} {{bytes}}/{{total_bytes}} {{wide_bar}} {{bytes_per_sec}}, {{eta}} left");
+            let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::new(bytes).with_style(style)
+        };
+        Self { bar, shown_at: Cell::new(Instant::now()) }
+    }
+
+    /// None: for tests, and for what follows a log without end.
+    pub(super) fn hidden() -> Self {
+        Self { bar: ProgressBar::hidden(), shown_at: Cell::new(Instant::now()) }
+    }
+
+    /// So many bytes are done.
+    pub(super) fn at(&self, bytes: u64) {
+        if !self.bar.is_hidden() && self.shown_at.get().elapsed() >= INTERVAL {
+            self.shown_at.set(Instant::now());
+            self.bar.set_position(bytes);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,69 @@
+//! Arguments as text that `kvred cli` and redis-cli read back to the same bytes.
+
+/// Appends an argument: bare if nothing in it needs quotes, else as redis-cli shows strings.
+pub(super) fn quoted(out: &mut Vec<u8>, bytes: &[u8]) {
+    let bare = |b: &u8| b.is_ascii_alphanumeric() || b"_-.:/@+,=%~^{}[]()<>!?*$&|;".contains(b);
+    if !bytes.is_empty() && bytes.iter().all(bare) {
+        out.extend_from_slice(bytes);
+        return;
+    }
+    out.push(b'"');
+    for &byte in bytes {
+        escaped(out, byte);
+    }
+    out.push(b'"');
+}
+
+/// Appends one byte of a quoted argument.
+pub(super) fn escaped(out: &mut Vec<u8>, byte: u8) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    match byte {
+        b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        0x07 => out.extend_from_slice(b"\\a"),
+        0x08 => out.extend_from_slice(b"\\b"),
+        b' '..=b'~' => out.push(byte),
+        _ => out.extend_from_slice(&[b'\\', b'x', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::decode::RequestDecoder;
+    use crate::protocol::limits::RequestLimits;
+    use proptest::prelude::*;
+
+    #[test]
+    fn quoting_is_that_of_redis_cli() {
+        for (bytes, text) in [
+            (&b"user:1"[..], "user:1"),
+            (b"", r#""""#),
+            (b"a b", r#""a b""#),
+            (b"\x00\xff\"\\\n'", r#""\x00\xff\"\\\n'""#),
+        ] {
+            let mut out = Vec::new();
+            quoted(&mut out, bytes);
+            assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_quoted_is_read_back(args in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 1..5)) {
+            let mut line = b"X".to_vec();
+            for arg in &args {
+                line.push(b' ');
+                quoted(&mut line, arg);
+            }
+            line.extend_from_slice(b"\r\n");
+            let mut spans = Vec::new();
+            let mut decoder = RequestDecoder::new(RequestLimits::new(1 << 20));
+            decoder.decode(&mut line, 0, &mut spans).unwrap().unwrap();
+            let read: Vec<_> = spans[1..].iter().map(|s| s.of(&line).to_vec()).collect();
+            prop_assert_eq!(read, args);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! One pass over a log as it was when the pass began.
+//!
+//! A server may be writing to the log meanwhile. The pass reads up to the length that the file had at first, so it
+//! ends; a batch that was half written at that moment is looked at again a little later, and is not taken for torn.
+
+use std::io::{self, IoSlice};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::progress::Progress;
+use crate::persistence::disk::DiskFile;
+use crate::persistence::reader::Batch;
+use crate::persistence::replay::{Recovery, Replay};
+
+/// How long a batch that does not verify is given to change before it is taken for what it is.
+const SETTLES_WITHIN: Duration = Duration::from_millis(30);
+
+/// How a pass ended.
+pub(super) enum Pass {
+    /// At the end of the sound part.
+    Read(Recovery),
+    /// Where the caller had enough.
+    Stopped,
+}
+
+/// Reads the sound part of a log, batch by batch, and says what the log is.
+///
+/// # Errors
+/// The file cannot be read.
+pub(super) fn read(
+    file: &Arc<dyn DiskFile>,
+    progress: &Progress,
+    mut each: impl FnMut(&Batch<'_>) -> ControlFlow<()>,
+) -> io::Result<Pass> {
+    let snapshot = Arc::new(Snapshot::new(Arc::clone(file))?);
+    let mut replay = Replay::new(Arc::clone(&snapshot) as Arc<dyn DiskFile>)?;
+    loop {
+        let Some(batch) = replay.next()? else { break };
+        progress.at(batch.end.0);
+        if each(&batch).is_break() {
+            return Ok(Pass::Stopped);
+        }
+    }
+    while replay.flaw().is_some() {
+        let (flaw, len) = (replay.flaw().cloned(), file.len()?);
+        std::thread::sleep(SETTLES_WITHIN);
+        snapshot.set(file.len()?);
+        replay.retry();
+        if let Some(batch) = replay.next()? {
+            // It was being written. What comes behind it is of later than this pass.
+            snapshot.set(batch.end.0);
+            if each(&batch).is_break() {
+                return Ok(Pass::Stopped);
+            }
+            replay.next()?;
+        } else if replay.flaw() == flaw.as_ref() && file.len()? == len {
+            break;
+        }
+    }
+    replay.finish().map(Pass::Read)
+}
+
+/// A file that ends where it ended at some moment.
+struct Snapshot {
+    file: Arc<dyn DiskFile>,
+    len: AtomicU64,
+}
+
+impl Snapshot {
+    fn new(file: Arc<dyn DiskFile>) -> io::Result<Self> {
+        Ok(Self { len: AtomicU64::new(file.len()?), file })
+    }
+
+    fn set(&self, len: u64) {
+        self.len.store(len, Relaxed);
+    }
+}
+
+impl DiskFile for Snapshot {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.len.load(Relaxed))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let there = self.len.load(Relaxed).saturating_sub(offset);
+        let len = buffer.len().min(usize::try_from(there).unwrap_or(usize::MAX));
+        self.file.read_at(&mut buffer[..len], offset)
+    }
+
+    fn write_at(&self, _: &[IoSlice<'_>], _: u64) -> io::Result<usize> {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+
+    fn reserve(&self, _: u64, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+}

@@ -1,0 +1,256 @@
+//! `kvred aof rewrite`: a log made as short as its data.
+//!
+//! The new log is complete and durable before it takes its name, so a crash at any point leaves the old one or the
+//! new one. In place, the log's lock is held throughout.
+
+use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::anyhow;
+use comfy_table::presets;
+use comfy_table::{CellAlignment, Table};
+
+use super::check::print;
+use super::image::{Image, Size};
+use super::progress::Progress;
+use super::reading::{self, Pass};
+use super::source::{self, Part, Source};
+use super::text::grouped;
+use crate::args::{Moment, RewriteArgs};
+use crate::command::replay::apply;
+use crate::db::state::{Keyspace, SHARDS, WalkPosition};
+use crate::exit::{Failure, OrExit, Status};
+use crate::persistence::format::Annotation;
+use crate::persistence::lock_is_held;
+use crate::persistence::replay::{Recovery, RefusedRecord, Verdict};
+
+/// Rewrites a log.
+pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
+    let began = Instant::now();
+    // First it is made sure that there is something to lock.
+    drop(source::open(&args.file)?);
+    let _lock = match &args.output {
+        None => Some(source::lock(&args.file)?),
+        Some(out) => {
+            refuse_unfit(&args.file, out)?;
+            None
+        }
+    };
+    let source = source::open(&args.file)?;
+    if source.is_manifest && args.output.is_none() {
+        let error = anyhow!("{} is a manifest; name a new log with -o", args.file.display());
+        return Err(Failure::new(Status::Usage, error));
+    }
+    let target = args.output.as_deref().unwrap_or(&args.file);
+    if let Some(until) = args.until {
+        refuse_unknown_past(&source, until)?;
+    }
+    let keyspace = Keyspace::new(std::array::from_fn(|_| getrandom::u64().unwrap_or_default()));
+    let mut before = Before::default();
+    let last = source.parts.len().saturating_sub(1);
+    for (n, part) in source.parts.iter().enumerate() {
+        load(part, n == last, args, &keyspace, &mut before)?;
+        if before.stopped {
+            break;
+        }
+    }
+    let after = write(target, &keyspace, &before, args.output.is_none())?;
+    let table = table(&before, &after, keyspace.len() as u64);
+    print(&format!("{}: rewritten in {:.3} s\n{table}\n", target.display(), began.elapsed().as_secs_f64()))?;
+    Ok(if before.torn { Status::Negative } else { Status::Fine })
+}
+
+fn refuse_unfit(log: &Path, out: &Path) -> Result<(), Failure> {
+    if out.symlink_metadata().is_ok() {
+        return Err(Failure::new(Status::Unavailable, anyhow!("{} is there already; name a new file", out.display())));
+    }
+    let shown = log.display();
+    if lock_is_held(log).or_exit(Status::Unavailable, || format!("cannot look at the lock of {shown}"))? {
+        let error =
+            anyhow!("{shown} is in use by a kvred server; BGREWRITEAOF rewrites it there, or stop that one first");
+        return Err(Failure::new(Status::Unavailable, error));
+    }
+    Ok(())
+}
+
+/// What the log was.
+#[derive(Debug, Default)]
+struct Before {
+    size: Size,
+    rewrites: u64,
+    torn: bool,
+    /// Whether the moment in the past was reached.
+    stopped: bool,
+    time: Option<i64>,
+}
+
+/// Before its last rewrite a log has no history, so it cannot tell what was then.
+fn refuse_unknown_past(source: &Source, until: Moment) -> Result<(), Failure> {
+    let refuse = |why: String| Err(Failure::new(Status::Negative, anyhow!("{}: {why}", source.path.display())));
+    let (mut first, mut time, mut rewritten) = (None, None, None);
+    for part in &source.parts {
+        pass(part, "looking for the time", |batch| {
+            for (_, seconds) in batch.times() {
+                time = Some(seconds);
+                first = first.or(time);
+            }
+            if batch.annotations.iter().any(|a| matches!(a, Annotation::Rewritten(_))) {
+                rewritten = Some(time);
+            }
+            ControlFlow::Continue(())
+        })?;
+    }
+    let Some(first) = first else { return refuse("it holds no times, so what it was then is not known".to_owned()) };
+    let known_from = rewritten.map(|at| at.unwrap_or(first));
+    match known_from {
+        Some(at) if until.0 < at => refuse(format!(
+            "it was rewritten at {}, and what it was before that is not in it any more",
+            super::text::time(at)
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn pass(
+    part: &Part,
+    doing: &str,
+    each: impl FnMut(&crate::persistence::reader::Batch<'_>) -> ControlFlow<()>,
+) -> Result<Pass, Failure> {
+    let cannot_read = || format!("cannot read {}", part.path.display());
+    let file = part
+        .file
+        .as_ref()
+        .map_err(|why| Failure::new(Status::Unavailable, anyhow!("{}: {why}", part.path.display())))?;
+    let len = file.len().or_exit(Status::Unavailable, cannot_read)?;
+    reading::read(file, &Progress::new(doing, len), each).or_exit(Status::Unavailable, cannot_read)
+}
+
+fn load(
+    part: &Part,
+    is_last: bool,
+    args: &RewriteArgs,
+    keyspace: &Keyspace,
+    before: &mut Before,
+) -> Result<(), Failure> {
+    let shown = part.path.display();
+    let mut refused: Option<RefusedRecord> = None;
+    let Before { size, time, .. } = before;
+    let outcome = pass(part, "reading", |batch| {
+        let batch_time = batch.times().last().map_or(*time, |(_, t)| Some(t));
+        if let (Some(until), Some(at)) = (args.until, batch_time)
+            && at > until.0
+        {
+            return ControlFlow::Break(());
+        }
+        *time = batch_time;
+        size.records += batch.len() as u64;
+        size.batches += u64::from(batch.checksummed);
+        size.bytes += batch.end - batch.start;
+        refused = apply(keyspace, batch).err();
+        if refused.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    if let Some(RefusedRecord { index, reason }) = refused {
+        let error = anyhow!("{shown}: {reason} (command {} of a batch); see `kvred aof check {shown}`", index + 1);
+        return Err(Failure::new(Status::Damaged, error));
+    }
+    let Pass::Read(recovery) = outcome else {
+        before.stopped = true;
+        return Ok(());
+    };
+    before.rewrites = recovery.rewrites;
+    judge(part, &recovery, is_last, args, before)
+}
+
+fn judge(
+    part: &Part,
+    recovery: &Recovery,
+    is_last: bool,
+    args: &RewriteArgs,
+    before: &mut Before,
+) -> Result<(), Failure> {
+    let shown = part.path.display();
+    match &recovery.verdict {
+        Verdict::New | Verdict::Clean => Ok(()),
+        Verdict::Torn(_) if is_last && args.output.is_some() => {
+            eprintln!("kvred: {shown}: its tail is torn at byte {}; what is before that was rewritten", recovery.end);
+            before.torn = true;
+            Ok(())
+        }
+        Verdict::Torn(_) if is_last => {
+            let error = anyhow!(
+                "{shown}: its tail is torn at byte {}; `kvred aof check --fix {shown}` cuts it off",
+                recovery.end
+            );
+            Err(Failure::new(Status::Negative, error))
+        }
+        _ => {
+            let error = anyhow!(
+                "{shown} is damaged at byte {}; nothing was changed; see `kvred aof check {shown}`",
+                recovery.end
+            );
+            Err(Failure::new(Status::Damaged, error))
+        }
+    }
+}
+
+fn write(target: &Path, keyspace: &Keyspace, before: &Before, in_place: bool) -> Result<Size, Failure> {
+    let doing = || format!("cannot write {}; nothing was changed", target.display());
+    let mut image = Image::create(target).or_exit(Status::Unavailable, doing)?;
+    let done = fill(&mut image, keyspace, before)
+        .and_then(|()| if in_place { keep_owner(target, &image.temporary_path(target)) } else { Ok(()) });
+    if let Err(e) = done {
+        image.discard();
+        return Err(Failure::new(Status::Unavailable, anyhow::Error::new(e).context(doing())));
+    }
+    let size = image.size;
+    image.publish(target).or_exit(Status::Unavailable, || format!("cannot give {} its name", target.display()))?;
+    Ok(size)
+}
+
+fn fill(image: &mut Image, keyspace: &Keyspace, before: &Before) -> std::io::Result<()> {
+    let memory = keyspace.memory().data_bytes as u64;
+    let progress = Progress::new("writing", memory);
+    let mut done = 0;
+    for shard in 0..SHARDS {
+        let mut result = Ok(());
+        keyspace.lock(shard).walk(&mut WalkPosition::default(), usize::MAX, usize::MAX, |key, value| {
+            if result.is_ok() {
+                result = image.set(key, value.as_slice());
+            }
+            done += (key.len() + value.len()) as u64;
+            progress.at(done);
+        });
+        result?;
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    image.finish(Some(before.rewrites + 1), i64::try_from(now).unwrap_or(i64::MAX))
+}
+
+/// The server that owns the old log has to be able to open the new one.
+fn keep_owner(log: &Path, temporary: &Path) -> std::io::Result<()> {
+    let (old, new) = (log.metadata()?, temporary.metadata()?);
+    if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+        std::os::unix::fs::chown(temporary, Some(old.uid()), Some(old.gid()))?;
+    }
+    std::fs::set_permissions(temporary, old.permissions())
+}
+
+fn table(before: &Before, after: &Size, keys: u64) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(["", "before", "after"]);
+    let mut row = |name: &str, before: Option<u64>, after: u64| {
+        table.add_row([name.to_owned(), before.map_or_else(String::new, grouped), grouped(after)]);
+    };
+    row("bytes", Some(before.size.bytes), after.bytes);
+    row("records", Some(before.size.records), after.records);
+    row("batches", Some(before.size.batches), after.batches);
+    row("keys", None, keys);
+    for column in 1..3 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}

@@ -1,0 +1,109 @@
+//! Opens what the user named, for reading only: a log, or the parts that a manifest lists.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::anyhow;
+
+use super::manifest::{self, Kind};
+use crate::exit::{Failure, OrExit, Status};
+use crate::persistence::disk::{Disk, DiskFile, LogLock, RealDisk, read_full_at};
+use crate::persistence::reader::RDB_MAGIC;
+
+/// A manifest is a few lines; more than this is something else.
+const MANIFEST_BYTES_MAX: u64 = 1 << 20;
+
+/// What the user named.
+pub(super) struct Source {
+    /// Its path, as given.
+    pub(super) path: PathBuf,
+    /// The log, or its parts in order.
+    pub(super) parts: Vec<Part>,
+    /// Whether the parts come from a manifest.
+    pub(super) is_manifest: bool,
+}
+
+/// A file with commands.
+pub(super) struct Part {
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// It, open; or why it cannot be read.
+    pub(super) file: Result<Arc<dyn DiskFile>, String>,
+}
+
+/// Opens a log or a manifest.
+///
+/// # Errors
+/// It cannot be read, or is no regular file: exit code 3.
+pub(super) fn open(path: &Path) -> Result<Source, Failure> {
+    let shown = path.display();
+    let file = open_file(path)?;
+    let mut beginning = [0; 5];
+    let read =
+        read_full_at(&*file, &mut beginning, 0).or_exit(Status::Unavailable, || format!("cannot read {shown}"))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if !manifest::is_manifest(&name, &beginning[..read]) {
+        return Ok(Source {
+            path: path.to_owned(),
+            parts: vec![Part { path: path.to_owned(), file: Ok(file) }],
+            is_manifest: false,
+        });
+    }
+    let mut text = String::new();
+    std::fs::File::open(path)
+        .and_then(|f| f.take(MANIFEST_BYTES_MAX).read_to_string(&mut text))
+        .or_exit(Status::Unavailable, || format!("cannot read the manifest {shown}"))?;
+    let entries = manifest::parse(&text)
+        .map_err(|why| Failure::new(Status::Unavailable, anyhow!("{shown} is not a manifest: {why}")))?;
+    let parts = entries.into_iter().filter(|entry| entry.kind != Kind::History).map(|entry| {
+        let path = path.with_file_name(&entry.name);
+        let file = open_file(&path).map_err(|e| format!("{e:#}")).and_then(not_a_snapshot);
+        Part { path, file }
+    });
+    Ok(Source { path: path.to_owned(), parts: parts.collect(), is_manifest: true })
+}
+
+/// Of a part that begins with a snapshot nothing can be read, so it is said before anything is shown.
+fn not_a_snapshot(file: Arc<dyn DiskFile>) -> Result<Arc<dyn DiskFile>, String> {
+    let mut beginning = [0; RDB_MAGIC.len()];
+    read_full_at(&*file, &mut beginning, 0).map_err(|e| e.to_string())?;
+    if beginning == RDB_MAGIC {
+        return Err(
+            "it is an RDB snapshot, or begins with one, which kvred cannot read; with `aof-use-rdb-preamble no`, \
+                    BGREWRITEAOF writes a base that it can"
+                .to_owned(),
+        );
+    }
+    Ok(file)
+}
+
+fn open_file(path: &Path) -> Result<Arc<dyn DiskFile>, Failure> {
+    let shown = path.display();
+    if path.is_dir() {
+        let hint = "name the log in it, or the manifest of one in several parts";
+        return Err(Failure::new(Status::Unavailable, anyhow!("{shown} is a directory; {hint}")));
+    }
+    // A path without a directory is relative to the current one; joining keeps an absolute path as it is.
+    RealDisk::new(Path::new("")).open(path, false).or_exit(Status::Unavailable, || format!("cannot read {shown}"))
+}
+
+/// The directory that a file is in, to open, rename and sync names of.
+pub(super) fn directory_of(path: &Path) -> RealDisk {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => RealDisk::new(dir),
+        _ => RealDisk::new(Path::new(".")),
+    }
+}
+
+/// Takes a log's lock, to change it or to be sure that nobody else does.
+///
+/// # Errors
+/// A server has it, or the lock's file cannot be made: exit code 3.
+pub(super) fn lock(log: &Path) -> Result<LogLock, Failure> {
+    let shown = log.display();
+    LogLock::take(log).or_exit(Status::Unavailable, || format!("cannot take the lock of {shown}"))?.ok_or_else(|| {
+        let error = anyhow!("{shown} is in use by a kvred server, which alone may change it; stop that one first");
+        Failure::new(Status::Unavailable, error)
+    })
+}

@@ -1,0 +1,186 @@
+//! The flags of `kvred aof check | dump | rewrite`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::{Args, Subcommand, ValueEnum};
+
+const AOF_STATUS: &str = "\
+Exit status: 0 fine; 1 the log's tail is torn, or what was asked for is not in it; 2 wrong usage; 3 a file cannot be
+read or written, or a server holds the log; 4 the log is damaged, or has a command that kvred does not offer.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  kvred aof check kvred.aof                     is it sound, and what is in it? Reads only
+  kvred aof check --fix kvred.aof               cut off what is torn; the cut part is kept beside the log
+  kvred aof check --salvage saved.aof kvred.aof all that still verifies, into a new log
+  kvred aof check appendonlydir/appendonly.aof.manifest";
+
+const DUMP_EXAMPLES: &str = "\
+Examples:
+  kvred aof dump kvred.aof | kvred cli -p 6381  the data, into another server (redis-cli takes it too)
+  kvred aof dump --format table --key 'user:*' --limit 20 kvred.aof
+  kvred aof dump --format json --since 1h kvred.aof | jq -c .args
+  kvred aof dump --follow --format resp kvred.aof | kvred cli --pipe -h other
+
+A follower shows committed batches only. When the log was replaced by something that does not continue it, or cut back
+behind what was shown, it says so on stderr, shows FLUSHALL, and then the log from its beginning.";
+
+const REWRITE_EXAMPLES: &str = "\
+Examples:
+  kvred aof rewrite kvred.aof                   make it as short as its data, in place
+  kvred aof rewrite -o old.aof --until 2026-05-01T12:00:00Z kvred.aof";
+
+/// `kvred aof`
+#[derive(Debug, Clone, Args)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct AofArgs {
+    /// What to do with the log.
+    #[command(subcommand)]
+    pub command: AofCommand,
+}
+
+/// The tools.
+#[derive(Debug, Clone, Subcommand)]
+pub enum AofCommand {
+    /// Say whether a log is sound, and what is in it; cut off a torn tail; save what can be saved
+    #[command(after_long_help = format!("{CHECK_EXAMPLES}\n\n{AOF_STATUS}"))]
+    Check(CheckArgs),
+    /// Print what a log holds, as commands, JSON, RESP or a table
+    #[command(after_long_help = format!("{DUMP_EXAMPLES}\n\n{AOF_STATUS}"))]
+    Dump(DumpArgs),
+    /// Write a log anew with nothing but its data
+    #[command(after_long_help = format!("{REWRITE_EXAMPLES}\n\n{AOF_STATUS}"))]
+    Rewrite(RewriteArgs),
+}
+
+/// `kvred aof check`
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+
+    /// Cut the log off where its sound part ends; what is cut is kept in FILE.cut-OFFSET
+    #[arg(long, conflicts_with = "salvage")]
+    pub fix: bool,
+
+    /// Do not ask before --fix
+    #[arg(long, short = 'y', requires = "fix")]
+    pub yes: bool,
+
+    /// Write every batch that verifies to a new log
+    #[arg(long, value_name = "OUT")]
+    pub salvage: Option<PathBuf>,
+
+    /// The log, of kvred's, Redis's or Valkey's; or the manifest of one in several parts
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// `kvred aof dump`
+#[derive(Debug, Clone, Args)]
+pub struct DumpArgs {
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = DumpFormat::Commands)]
+    pub format: DumpFormat,
+
+    /// Only what concerns keys that match
+    #[arg(long, value_name = "GLOB")]
+    pub key: Option<String>,
+
+    /// Only what stands at this byte of the file or behind it
+    #[arg(long, value_name = "OFFSET", default_value_t = 0)]
+    pub from: u64,
+
+    /// Only what was written at this time or later: unix seconds, 2026-05-01T12:00:00Z, or 90s, 10m, 2h, 3d ago
+    #[arg(long, value_name = "T")]
+    pub since: Option<Moment>,
+
+    /// Only what was written at this time or earlier
+    #[arg(long, value_name = "T")]
+    pub until: Option<Moment>,
+
+    /// Stop after so many commands
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+
+    /// Go on as a server writes, across its rewrites and restarts
+    #[arg(long, short = 'f')]
+    pub follow: bool,
+
+    /// The log, of kvred's, Redis's or Valkey's; or the manifest of one in several parts
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// What `dump` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DumpFormat {
+    /// One command a line, quoted for `kvred cli` and redis-cli
+    Commands,
+    /// JSON Lines: offset, batch, time, command, args
+    Json,
+    /// RESP, for `redis-cli --pipe`
+    Resp,
+    /// For eyes, shortened to the terminal's width
+    Table,
+}
+
+/// `kvred aof rewrite`
+#[derive(Debug, Clone, Args)]
+pub struct RewriteArgs {
+    /// Write to this new file, and leave the log as it is
+    #[arg(short, long, value_name = "OUT")]
+    pub output: Option<PathBuf>,
+
+    /// The data as it was at this time (needs -o): unix seconds, 2026-05-01T12:00:00Z, or 10m, 2h, 3d ago
+    #[arg(long, value_name = "UNIXTIME", requires = "output")]
+    pub until: Option<Moment>,
+
+    /// The log, of kvred's, Redis's or Valkey's; or (with -o) the manifest of one in several parts
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// A time in unix seconds, the precision that logs have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub i64);
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let seconds = |d: Duration| i64::try_from(d.as_secs()).unwrap_or(i64::MAX);
+        if let Ok(number) = text.parse() {
+            return Ok(Self(number));
+        }
+        if let Ok(time) = humantime::parse_rfc3339_weak(text) {
+            return Ok(Self(time.duration_since(UNIX_EPOCH).map(seconds).map_err(|e| e.to_string())?));
+        }
+        let ago = humantime::parse_duration(text.trim_end_matches(" ago")).map_err(|_| {
+            format!(
+                "'{text}' is no time; give unix seconds, 2026-05-01T12:00:00Z (in UTC), or 10m, 2h, 3d for so long ago"
+            )
+        })?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|e| e.to_string())?;
+        Ok(Self(seconds(now.saturating_sub(ago))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_has_three_spellings() {
+        assert_eq!("1700000000".parse(), Ok(Moment(1_700_000_000)));
+        assert_eq!("2023-11-14T22:13:20Z".parse(), Ok(Moment(1_700_000_000)));
+        assert_eq!("2023-11-14 22:13:20".parse(), Ok(Moment(1_700_000_000)));
+        let hour_ago: Moment = "1h".parse().unwrap();
+        let minute_ago: Moment = "1m ago".parse().unwrap();
+        assert!((3540..=3541).contains(&(minute_ago.0 - hour_ago.0)));
+        assert!("yesterday".parse::<Moment>().is_err());
+    }
+}

@@ -1,0 +1,16 @@
+//! Black-box tests of `kvred cli`: the real binary, against a real server, in a pipe and at a pseudo-terminal.
+
+#![expect(clippy::unwrap_used, reason = "a helper that cannot help fails its test")]
+#![expect(clippy::format_collect, reason = "short inputs, made where they are read")]
+
+mod server;
+
+mod modes;
+mod oneshot;
+mod output;
+mod peers;
+mod pipe;
+mod script;
+mod secrets;
+mod terminal;
+mod trouble;
