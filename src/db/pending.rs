@@ -172,3 +172,137 @@ impl Pending {
 fn known<'a>(group: &'a Group, op: &'a Op) -> Lookup<'a> {
     group.value(op).map_or(Lookup::Deleted, Lookup::Value)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::db::state::Keyspace;
+
+    /// What may happen between two commits, on keys that are numbers.
+    #[derive(Debug, Clone)]
+    enum Event {
+        Set(u8, u16),
+        /// So many sets in a row: enough of them are indexed.
+        SetMany(u8, u8),
+        Delete(Vec<u8>),
+        DeleteAll,
+        Lookup(u8),
+        Seal,
+        Retire,
+        Fail,
+    }
+
+    fn any_event() -> impl Strategy<Value = Event> {
+        let key = 0..30u8;
+        prop_oneof![
+            6 => (key.clone(), any::<u16>()).prop_map(|(k, v)| Event::Set(k, v)),
+            1 => (key.clone(), 1..60u8).prop_map(|(k, n)| Event::SetMany(k, n)),
+            3 => prop::collection::vec(key.clone(), 1..4).prop_map(Event::Delete),
+            1 => Just(Event::DeleteAll),
+            6 => key.prop_map(Event::Lookup),
+            2 => Just(Event::Seal),
+            2 => Just(Event::Retire),
+            1 => Just(Event::Fail),
+        ]
+    }
+
+    /// What a group does to keys: the naive way.
+    #[derive(Debug, Clone, Default)]
+    struct Naive {
+        flushed: bool,
+        keys: HashMap<u8, Option<Vec<u8>>>,
+    }
+
+    impl Naive {
+        fn lookup(&self, key: u8) -> Option<Option<&[u8]>> {
+            self.keys.get(&key).map(Option::as_deref).or(self.flushed.then_some(None))
+        }
+    }
+
+    struct Both {
+        keyspace: Keyspace,
+        pending: Pending,
+        open: Group,
+        naive_sealed: Option<Naive>,
+        naive_open: Naive,
+    }
+
+    impl Both {
+        fn set(&mut self, key: u8, value: Vec<u8>) {
+            self.open.set(self.keyspace.hash(&[key]), &[key], &value);
+            self.naive_open.keys.insert(key, Some(value));
+        }
+
+        fn check(&mut self, key: u8) -> Result<(), TestCaseError> {
+            let found = match self.pending.lookup(&self.open, self.keyspace.hash(&[key]), &[key]) {
+                Lookup::Value(value) => Some(Some(value.as_slice())),
+                Lookup::Deleted => Some(None),
+                Lookup::Unknown => None,
+            };
+            let sealed = self.naive_sealed.as_ref().and_then(|sealed| sealed.lookup(key));
+            prop_assert_eq!(found, self.naive_open.lookup(key).or(sealed), "key {}", key);
+            Ok(())
+        }
+
+        fn run(&mut self, event: Event) -> Result<(), TestCaseError> {
+            match event {
+                Event::Set(key, value) => self.set(key, value.to_le_bytes().to_vec()),
+                Event::SetMany(key, count) => {
+                    for i in 0..count {
+                        self.set((key + i) % 30, vec![i; usize::from(i)]);
+                    }
+                }
+                Event::Delete(keys) => {
+                    let names: Vec<[u8; 1]> = keys.iter().map(|key| [*key]).collect();
+                    self.open.delete(names.iter().map(|name| (self.keyspace.hash(name), &name[..])));
+                    self.naive_open.keys.extend(keys.into_iter().map(|key| (key, None)));
+                }
+                Event::DeleteAll => {
+                    self.open.delete_all();
+                    self.pending.flushed(&self.open);
+                    self.naive_open = Naive { flushed: true, keys: HashMap::new() };
+                }
+                Event::Lookup(key) => self.check(key)?,
+                Event::Seal if self.naive_sealed.is_none() && !self.open.is_empty() => {
+                    self.pending.seal(Arc::new(std::mem::take(&mut self.open)));
+                    self.naive_sealed = Some(std::mem::take(&mut self.naive_open));
+                }
+                Event::Retire if self.naive_sealed.is_some() => {
+                    self.pending.retire();
+                    self.naive_sealed = None;
+                }
+                Event::Fail => {
+                    self.pending.drop_all();
+                    self.open = Group::default();
+                    (self.naive_sealed, self.naive_open) = (None, Naive::default());
+                }
+                Event::Seal | Event::Retire => {}
+            }
+            Ok(())
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+        #[test]
+        fn the_view_is_what_a_naive_map_of_each_group_says(events in prop::collection::vec(any_event(), 1..80)) {
+            let mut both = Both {
+                keyspace: Keyspace::new([7; 4]),
+                pending: Pending::default(),
+                open: Group::default(),
+                naive_sealed: None,
+                naive_open: Naive::default(),
+            };
+            for event in events {
+                both.run(event)?;
+            }
+            for key in 0..30 {
+                both.check(key)?;
+            }
+        }
+    }
+}

@@ -21,7 +21,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::state::{SHARDS, ValueRef, WalkPosition};
-use super::writer::{Log, LogPlace, Writer, poison};
+use super::writer::{Log, LogPlace, Writer};
 use crate::persistence::LogOffset;
 use crate::persistence::aof::{Aof, AppendError, temporary_name};
 use crate::persistence::format::Annotation;
@@ -297,7 +297,9 @@ impl Writer {
             sync.base_bytes = end.0;
             sync.oldest_unsynced = None;
             sync.oldest_uncovered = None;
-            sync.synced_group = sync.written_group;
+            if durable_name.is_ok() {
+                sync.synced_group = sync.written_group;
+            }
             sync.failed = None;
             sync.epoch += 1;
         }
@@ -310,14 +312,14 @@ impl Writer {
                         "the append-only file is healed: all data was written to a new one; writes are taken again"
                     );
                 }
+                drop(open);
             }
             Err(e) => {
                 // The name may still be the old file's after a power cut, so nothing may be acknowledged.
                 let reason: Arc<str> = format!("fsync of the directory failed after a rewrite: {e}").into();
-                poison(&mut open, &reason);
+                self.poison_open(open, &reason);
             }
         }
-        drop(open);
         self.sync_changed.notify_all();
         self.wake_sync_waiters();
     }

@@ -601,6 +601,9 @@ impl Writer {
                 sync = self.sync.lock();
             }
             sync.requested = false;
+            if let Some(reason) = self.poisoned() {
+                return Err(WriteFailure::Unknown(reason));
+            }
             let Some(file) = sync.file.clone() else { return Ok(()) };
             if sync.oldest_unsynced.is_none() {
                 return Ok(());
@@ -641,7 +644,11 @@ impl Writer {
         };
         self.sync_changed.notify_all();
         self.wake_sync_waiters();
-        result
+        // Something else may have failed meanwhile, such as the directory's sync of a rewrite.
+        match self.poisoned() {
+            Some(reason) => Err(WriteFailure::Unknown(reason)),
+            None => result,
+        }
     }
 
     /// What [`Writer::synced_group`] has to reach for everything that was answered so far to be durable.
@@ -695,14 +702,18 @@ impl Writer {
     fn poison(&self, reason: &Arc<str>) {
         // With the token: no group is between its write and its publication.
         let log = self.token();
-        let mut open = self.open.lock();
+        self.poison_open(self.open.lock(), reason);
+        drop(log);
+        self.rewrite_signal.raise();
+    }
+
+    /// The same, for who holds the token: nothing that is open will be committed.
+    pub(super) fn poison_open(&self, mut open: MutexGuard<'_, Open>, reason: &Arc<str>) {
         poison(&mut open, reason);
         let failed = std::mem::take(&mut open.group);
         open.pending.drop_all();
         resolve(&failed.outcome, Err(WriteFailure::Refused(Arc::clone(reason))));
         self.wake_waiting(open, None);
-        drop(log);
-        self.rewrite_signal.raise();
     }
 
     /// Waits until something changes for the thread that syncs, at most for `timeout`.
@@ -825,7 +836,7 @@ fn sync_failure(e: &std::io::Error) -> Arc<str> {
     format!("fsync failed: {e}").into()
 }
 
-pub(super) fn poison(open: &mut Open, reason: &Arc<str>) {
+fn poison(open: &mut Open, reason: &Arc<str>) {
     if open.poisoned.is_none() {
         tracing::error!(
             "the append-only file is not to be trusted any more: {reason}; writes are refused, reads go on"

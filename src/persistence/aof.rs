@@ -311,7 +311,8 @@ impl Aof {
     /// # Errors
     /// The last bytes may not be durable.
     pub fn close(mut self, policy: FsyncPolicy, unix_time: Duration) -> io::Result<()> {
-        if self.reserved_to > self.end.0 {
+        // Asked for, not taken from `reserved_to`: a reservation that failed may have left zeros all the same.
+        if self.file.len()? > self.end.0 {
             self.file.set_len(self.end.0)?;
             self.reserved_to = self.end.0;
         }

@@ -85,7 +85,9 @@ pub fn recover(
             ))?);
         }
     }
-    // What a client will read has to be durable, even if a sync had failed before the last stop.
+    // What a client will read has to be durable, even if a sync had failed before the last stop; and so has the log's
+    // name, if the last run had renamed it and was killed before the directory's sync.
+    disk.sync_dir().map_err(failed("cannot make the log's name durable"))?;
     let from = found.durable.min(found.end);
     write_again(&*file, from, found.end).map_err(failed("cannot make the log durable"))?;
     let aof = match found.chain {

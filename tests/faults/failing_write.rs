@@ -20,6 +20,12 @@ fn a_refused_write_changes_nothing_under_every_policy() {
             assert!(error(client.ask_words("DEL k")).starts_with("MISCONF "));
             assert_eq!(client.ask_words("DEL not-there"), Reply::Integer(0), "nothing to write, nothing to refuse");
             assert_eq!(client.ask_words("EXISTS k"), Reply::Integer(1));
+            // What was evaluated on top of it, in one pipeline: writes fail with it, reads tell of what there is.
+            client.send("SET new x\r\nEXISTS new\r\nDEL new k\r\nGET k\r\nPING\r\n");
+            assert!(error(client.reply()).starts_with("MISCONF "));
+            client.expect(":0\r\n");
+            assert!(error(client.reply()).starts_with("MISCONF "));
+            client.expect("$3\r\nold\r\n+PONG\r\n");
             for _ in 0..50 {
                 error(client.ask_words("SET k newer"));
             }

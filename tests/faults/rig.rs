@@ -105,16 +105,17 @@ pub fn pid(server: &Server) -> u32 {
     pid.and_then(|p| p.parse().ok()).expect("the ready line names the pid")
 }
 
-/// The id of one of its threads.
+/// The id of one of its threads. It gives itself its name when it first runs.
 pub fn thread(server: &Server, name: &str) -> u32 {
     let tasks = PathBuf::from(format!("/proc/{}/task", pid(server)));
-    for task in std::fs::read_dir(&tasks).unwrap() {
-        let task = task.unwrap();
-        if std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name) {
-            return task.file_name().to_string_lossy().parse().unwrap();
-        }
-    }
-    panic!("no thread {name}");
+    let mut found = None;
+    wait_until(name, || {
+        let mut all = std::fs::read_dir(&tasks).unwrap().flatten();
+        let named = |comm: &Path| std::fs::read_to_string(comm).is_ok_and(|comm| comm.trim() == name);
+        found = all.find(|task| named(&task.path().join("comm")));
+        found.is_some()
+    });
+    found.and_then(|task| task.file_name().to_str()?.parse().ok()).expect("a thread's directory is its id")
 }
 
 /// Waits until a traced thread is held up by `delay_enter`: it stands still, stopped by its tracer.
@@ -136,6 +137,7 @@ pub struct Tracer {
 }
 
 /// What a tracer watches.
+#[derive(Clone, Copy)]
 pub enum Whom<'n> {
     All,
     /// One thread of the server, by name.

@@ -207,7 +207,8 @@ struct State {
     durable_names: BTreeMap<PathBuf, u64>,
     unsynced_names: Vec<NameChange>,
     next_inode: u64,
-    trace: Option<Vec<String>>,
+    /// One for all runs of a seed.
+    trace: Option<Arc<Mutex<Vec<String>>>>,
     faults_injected: u64,
 }
 
@@ -242,7 +243,7 @@ impl SimDisk {
             durable_names: BTreeMap::new(),
             unsynced_names: Vec::new(),
             next_inode: 0,
-            trace: traced.then(Vec::new),
+            trace: traced.then(Arc::default),
             faults_injected: 0,
         })
     }
@@ -332,7 +333,7 @@ impl SimDisk {
 
     /// What was done, if it is traced.
     pub fn take_trace(&self) -> Vec<String> {
-        self.state.lock().trace.as_mut().map(std::mem::take).unwrap_or_default()
+        self.state.lock().trace.as_ref().map(|trace| std::mem::take(&mut *trace.lock())).unwrap_or_default()
     }
 
     pub fn note(&self, what: impl FnOnce() -> String) {
@@ -408,9 +409,9 @@ impl SimDisk {
 }
 
 impl State {
-    fn note(&mut self, what: impl FnOnce() -> String) {
-        if let Some(trace) = &mut self.trace {
-            trace.push(what());
+    fn note(&self, what: impl FnOnce() -> String) {
+        if let Some(trace) = &self.trace {
+            trace.lock().push(what());
         }
     }
 
