@@ -1,6 +1,7 @@
 //! Every flag of every subcommand: the one source for the parser, the help, the completions and the man pages.
 
 mod aof;
+mod cli;
 mod serve;
 
 use std::str::FromStr;
@@ -8,6 +9,7 @@ use std::str::FromStr;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use self::aof::{AofArgs, AofCommand, CheckArgs, DumpArgs, DumpFormat, Moment, RewriteArgs};
+pub use self::cli::{CliArgs, ColorWhen, OutputFormat};
 pub use self::serve::{Fsync, LogFormat, LogLevel, ServeArgs};
 
 /// A durable string store that speaks Redis.
@@ -26,6 +28,8 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Check, dump or rewrite a log
     Aof(AofArgs),
+    /// Talk to a server: one command, a script, or an interactive session
+    Cli(Box<CliArgs>),
 }
 
 /// `yes` or `no`, as Redis's settings have it.

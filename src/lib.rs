@@ -1,6 +1,7 @@
 //! kvred: a durable string store that speaks Redis.
 //!
-//! The modules in reading order; dependencies run one way: `protocol <- persistence <- db <- command <- server`.
+//! The modules in reading order; dependencies run one way: `protocol <- persistence <- db <- command <- server`, and
+//! `protocol <- client <- cli`.
 
 pub mod args;
 pub mod exit;
@@ -16,3 +17,7 @@ pub mod command;
 pub mod server;
 
 pub mod aof;
+
+pub mod client;
+
+pub mod cli;

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Serve(args) => kvred::server::serve(&args),
         Command::Aof(args) => kvred::aof::run(&args.command),
+        Command::Cli(args) => kvred::cli::run(&args),
     };
     match result {
         Ok(status) => status.into(),

@@ -40,7 +40,7 @@ impl Keys {
     }
 
     /// The keys themselves.
-    pub(super) fn values<'a>(self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    pub(super) fn values(self, args: Args<'_>) -> impl Iterator<Item = &[u8]> + use<'_> {
         args.from(self.first.min(args.len())).take(self.end - self.first).step_by(self.step)
     }
 }

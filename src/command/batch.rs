@@ -141,6 +141,7 @@ impl Batch {
     pub fn fill(&mut self, buffer: &mut [u8], at: usize, decoder: &mut RequestDecoder, env: &Env<'_>) -> (usize, Stop) {
         self.spans.clear();
         self.queued.clear();
+        decoder.settle();
         let start = at;
         let mut at = at;
         loop {
@@ -164,6 +165,7 @@ impl Batch {
                     (at, Stop::Control(Control { spec, end_byte: end }))
                 } else {
                     self.spans.truncate(first_span);
+                    decoder.restore(buffer, at);
                     (at, Stop::Full)
                 };
             }

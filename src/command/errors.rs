@@ -91,6 +91,30 @@ pub enum CommandError {
     /// `CLIENT KILL USER` with a user that is not there.
     #[error("ERR No such user '{0}'")]
     NoSuchUser(String),
+    /// `CONFIG SET` of a setting that is not there.
+    #[error("ERR Unknown option or number of arguments for CONFIG SET - '{0}'")]
+    UnknownSetting(String),
+    /// `CONFIG SET` of a value that cannot be.
+    #[error("ERR CONFIG SET failed (possibly related to argument '{0}') - {1}")]
+    SettingRefused(String, String),
+    /// `BGREWRITEAOF` while one is under way.
+    #[error("ERR Background append only file rewriting already in progress")]
+    RewriteInProgress,
+    /// `BGREWRITEAOF` or `WAITAOF` where there is no log.
+    #[error("ERR {0} cannot be used when appendonly is disabled.")]
+    NoLog(&'static str),
+    /// `WAITAOF` for more logs than there can be.
+    #[error("ERR value is out of range, must between 0 and 1")]
+    OneLocalLog,
+    /// `WAITAOF` with a timeout that is no number.
+    #[error("ERR timeout is not an integer or out of range")]
+    TimeoutNotAnInteger,
+    /// `WAITAOF` with a negative timeout.
+    #[error("ERR timeout is negative")]
+    NegativeTimeout,
+    /// `WAITAOF` when a sync failed.
+    #[error("{0}")]
+    SyncFailed(String),
     /// `SHUTDOWN ABORT` while none is under way.
     #[error("ERR No shutdown in progress.")]
     NoShutdown,

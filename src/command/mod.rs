@@ -4,6 +4,7 @@ pub mod batch;
 pub mod errors;
 pub mod glob;
 pub mod introspect;
+pub mod loader;
 pub mod parse;
 pub mod refused;
 pub mod replay;

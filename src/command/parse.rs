@@ -85,8 +85,8 @@ fn parse_set(args: Args<'_>) -> Result<DataCommand<'_>, CommandError> {
         for option in args.from(3) {
             let lower = option.to_ascii_lowercase();
             match &lower[..] {
-                b"nx" if when.is_none() => when = Some(When::Missing),
-                b"xx" if when.is_none() => when = Some(When::Exists),
+                b"nx" if when != Some(When::Exists) => when = Some(When::Missing),
+                b"xx" if when != Some(When::Missing) => when = Some(When::Exists),
                 b"get" => get = true,
                 b"ex" | b"px" | b"exat" | b"pxat" | b"keepttl" => {
                     let option = match &lower[..] {

@@ -1,55 +1,28 @@
-//! Applies a log's records to the keyspace, as they were applied when they were written.
+//! What the records of a log mean.
 //!
 //! A record is a command, so it is resolved through the same table and checked by the same parser as one from a
 //! client; what is only ever found in logs (`MSET`, `UNLINK`, `SELECT 0`) is read here. Anything else is refused,
 //! never skipped.
 
+use super::loader::Loader;
 use super::parse::{DataCommand, When, is_data, parse};
 use super::table::resolve;
-use crate::db::state::{KeyHash, Keyspace, NewValue};
+use crate::db::state::Keyspace;
 use crate::persistence::reader::Batch;
 use crate::persistence::replay::RefusedRecord;
 use crate::protocol::decode::Args;
 
-/// Records hashed and prefetched ahead.
-const WINDOW: usize = 16;
-
-/// Applies a batch, in order.
+/// Applies a batch, in order, on the calling thread; [`Loader`](super::loader::Loader) does it on several.
 ///
 /// # Errors
 /// The first record that kvred does not offer; those before it are applied.
 pub fn apply(keyspace: &Keyspace, batch: &Batch<'_>) -> Result<(), RefusedRecord> {
-    let mut window: [Option<(Record<'_>, KeyHash)>; WINDOW] = [const { None }; WINDOW];
-    let mut records = batch.records().enumerate();
-    loop {
-        let mut filled = 0;
-        let mut refused = None;
-        for (index, (_, args)) in records.by_ref().take(WINDOW) {
-            match Record::parse(args) {
-                Ok(record) => {
-                    let hash = record.key().map(|key| keyspace.hash(key)).unwrap_or_default();
-                    keyspace.prefetch_bucket(hash);
-                    window[filled] = Some((record, hash));
-                    filled += 1;
-                }
-                Err(reason) => {
-                    refused = Some(RefusedRecord { index, reason });
-                    break;
-                }
-            }
-        }
-        for (_, hash) in window[..filled].iter().flatten() {
-            keyspace.prefetch_entry(*hash);
-        }
-        for (record, hash) in window[..filled].iter_mut().filter_map(Option::take) {
-            record.apply(hash, keyspace);
-        }
-        match refused {
-            Some(refused) => return Err(refused),
-            None if filled < WINDOW => return Ok(()),
-            None => {}
-        }
-    }
+    std::thread::scope(|scope| {
+        let mut loader = Loader::start(scope, keyspace);
+        let result = loader.take(batch);
+        loader.finish();
+        result
+    })
 }
 
 /// Checks a record without applying it; for the tools.
@@ -62,7 +35,7 @@ pub fn check(args: Args<'_>) -> Result<(), String> {
 
 /// What a record does.
 #[derive(Debug, Clone, Copy)]
-enum Record<'a> {
+pub(super) enum Record<'a> {
     Set { key: &'a [u8], value: &'a [u8], when: When },
     SetMany(Args<'a>),
     Delete(Args<'a>),
@@ -71,7 +44,7 @@ enum Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    fn parse(args: Args<'a>) -> Result<Self, String> {
+    pub(super) fn parse(args: Args<'a>) -> Result<Self, String> {
         let name = args.at(0);
         if name == b"SET" && args.len() == 3 {
             return Ok(Self::Set { key: args.at(1), value: args.at(2), when: When::Always });
@@ -103,45 +76,6 @@ impl<'a> Record<'a> {
             | DataCommand::Get(_)
             | DataCommand::Exists(_)
             | DataCommand::Type(_) => Err(format!("'{}' does not belong in a log", spec.name)),
-        }
-    }
-
-    fn key(&self) -> Option<&'a [u8]> {
-        match self {
-            Self::Set { key, .. } => Some(key),
-            Self::SetMany(args) | Self::Delete(args) => Some(args.at(1)),
-            Self::DeleteAll | Self::Nothing => None,
-        }
-    }
-
-    fn apply(self, hash: KeyHash, keyspace: &Keyspace) {
-        match self {
-            Self::Set { key, value, when } => {
-                let mut shard = keyspace.lock(keyspace.shard_of(hash));
-                let may_set = match when {
-                    When::Always => true,
-                    When::Missing => shard.get(hash, key).is_none(),
-                    When::Exists => shard.get(hash, key).is_some(),
-                };
-                if may_set {
-                    drop(shard.set(hash, key, NewValue::Copy(value)));
-                }
-            }
-            Self::SetMany(args) => {
-                let mut pairs = args.from(1);
-                while let (Some(key), Some(value)) = (pairs.next(), pairs.next()) {
-                    let hash = keyspace.hash(key);
-                    drop(keyspace.lock(keyspace.shard_of(hash)).set(hash, key, NewValue::Copy(value)));
-                }
-            }
-            Self::Delete(args) => {
-                for key in args.from(1) {
-                    let hash = keyspace.hash(key);
-                    drop(keyspace.lock(keyspace.shard_of(hash)).remove(hash, key));
-                }
-            }
-            Self::DeleteAll => drop(keyspace.clear()),
-            Self::Nothing => {}
         }
     }
 }

@@ -64,8 +64,9 @@ impl Bucket {
     /// The tags of the slots 0 to 7, and of 8 to 11.
     #[inline]
     fn tag_words(&self) -> (u64, u64) {
-        let [a, b, c, d, e, f, g, h, high @ ..] = self.tags;
-        (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u64::from(u32::from_le_bytes(high)))
+        let low = self.tags.first_chunk().expect("the first eight of twelve");
+        let high = self.tags.last_chunk().expect("the last four of twelve");
+        (u64::from_le_bytes(*low), u64::from(u32::from_le_bytes(*high)))
     }
 }
 
@@ -115,8 +116,8 @@ mod tests {
 
     #[test]
     fn candidates_include_every_slot_with_the_tag() {
-        for tag in 1..=u8::MAX {
-            for slots in 0..1_u32 << BUCKET_SLOTS {
+        for tag in (1..=u8::MAX).step_by(if cfg!(miri) { 100 } else { 2 }) {
+            for slots in (0..1_u32 << BUCKET_SLOTS).step_by(if cfg!(miri) { 99 } else { 1 }) {
                 // Other tags differ in one bit, the hardest neighbours for the arithmetic.
                 let mut bucket = Bucket::EMPTY;
                 for slot in 0..BUCKET_SLOTS {

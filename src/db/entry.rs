@@ -50,7 +50,23 @@ pub(super) fn inline_slot_bytes(len: usize) -> usize {
 ///
 /// # Panics
 /// When it does not fit.
+#[inline]
 pub(super) fn write_entry(slot: &mut [u8], key: Field<'_>, value: Field<'_>) {
+    if let (Field::Inline(key), Field::Inline(value)) = (key, value)
+        && key.len() < SHORT_LENGTHS
+        && value.len() < SHORT_LENGTHS
+    {
+        slot[0] = key.len() as u8;
+        slot[1] = value.len() as u8;
+        let (key_slot, rest) = slot[2..].split_at_mut(key.len());
+        key_slot.copy_from_slice(key);
+        rest[..value.len()].copy_from_slice(value);
+        return;
+    }
+    write_long_entry(slot, key, value);
+}
+
+fn write_long_entry(slot: &mut [u8], key: Field<'_>, value: Field<'_>) {
     let slot = write_length(slot, key);
     let slot = write_length(slot, value);
     let slot = write_field(slot, key);
@@ -85,6 +101,14 @@ fn write_field<'s>(slot: &'s mut [u8], field: Field<'_>) -> &'s mut [u8] {
             rest
         }
     }
+}
+
+/// The key at the start of `slot` if its length takes one byte; for the others [`read_entry`] is the way.
+#[inline]
+pub(super) fn short_key(slot: &[u8]) -> Option<&[u8]> {
+    let (key_len, value_len) = (slot[0] as usize, slot[1]);
+    let start = if value_len == BLOB || (value_len as usize) < SHORT_LENGTHS { 2 } else { 3 };
+    (key_len < SHORT_LENGTHS).then(|| &slot[start..start + key_len])
 }
 
 /// The key and the value at the start of `slot`, which may go on behind the entry.
@@ -144,6 +168,8 @@ mod tests {
                 let mut slot = [0xEE; 3 * ENTRY_BYTES_MAX];
                 write_entry(&mut slot, *key, *value);
                 assert_eq!(read_entry(&slot), (*key, *value));
+                let is_short = matches!(key, Field::Inline(key) if key.len() < SHORT_LENGTHS);
+                assert_eq!(short_key(&slot).map(Field::Inline), is_short.then_some(*key));
                 let size = key.slot_bytes() + value.slot_bytes();
                 assert!(slot[size..].iter().all(|byte| *byte == 0xEE), "it takes the bytes it says");
             }

@@ -1,4 +1,4 @@
-//! The two threads of the log: one commits groups that no worker may commit inline, the other syncs.
+//! The threads of the log: one commits groups that no worker may commit inline, one syncs, one rewrites.
 //!
 //! They only decide when; what is done is [`Writer`]'s.
 
@@ -8,11 +8,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::rewrite::{Rewrite, RewriteError, RewriteReport, Step};
 use super::writer::Writer;
 use crate::persistence::FsyncPolicy;
 
 /// How often `everysec` syncs.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often a sync that `WAITAOF` asks for is looked for under `none`.
+const REQUEST_INTERVAL: Duration = Duration::from_millis(20);
+
+/// After a piece of a rewrite the thread rests this many times as long as the piece took: on a machine whose cores are
+/// all busy, clients get the larger share.
+const REWRITE_REST: u32 = 1;
+
+/// The first pause before healing is tried again, and the longest.
+const HEAL_PAUSE: Duration = Duration::from_secs(1);
+const HEAL_PAUSE_MAX: Duration = Duration::from_mins(1);
+
+/// The first pause before a rewrite starts by itself again after one that came to nothing, and the longest.
+const AUTO_PAUSE: Duration = Duration::from_mins(1);
+const AUTO_PAUSE_MAX: Duration = Duration::from_hours(1);
 
 /// The running threads; [`LogThreads::stop`] ends them.
 #[derive(Debug)]
@@ -23,7 +39,7 @@ pub struct LogThreads {
 }
 
 impl LogThreads {
-    /// Starts both threads.
+    /// Starts the threads.
     ///
     /// # Errors
     /// The system gives no thread.
@@ -33,17 +49,22 @@ impl LogThreads {
             let (writer, stopping) = (Arc::clone(writer), Arc::clone(&stopping));
             std::thread::Builder::new().name(name.to_owned()).spawn(move || run(&writer, &stopping))
         };
-        let threads = vec![spawn("kvred-log", commit_groups)?, spawn("kvred-sync", sync_each_second)?];
+        let threads = vec![
+            spawn("kvred-log", commit_groups)?,
+            spawn("kvred-sync", sync_each_second)?,
+            spawn("kvred-rewrite", rewrite_when_asked)?,
+        ];
         Ok(Self { writer: Arc::clone(writer), stopping, threads })
     }
 
-    /// Ends both, after what they are at.
+    /// Ends all, after what they are at; a rewrite under way is dropped.
     ///
     /// # Panics
     /// If one of them has panicked.
     pub fn stop(self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.writer.log_signal.raise();
+        self.writer.rewrite_signal.raise();
         self.writer.sync_changed.notify_all();
         for thread in self.threads {
             thread.join().expect("the log's threads do not panic");
@@ -55,7 +76,7 @@ fn commit_groups(writer: &Writer, stopping: &AtomicBool) {
     while !stopping.load(Ordering::SeqCst) {
         writer.log_signal.wait();
         loop {
-            writer.wait_for_slow_sync();
+            writer.wait_for_slow_sync(|| stopping.load(Ordering::SeqCst));
             if !writer.commit_next() {
                 break;
             }
@@ -68,16 +89,117 @@ fn sync_each_second(writer: &Writer, stopping: &AtomicBool) {
     let mut last_sync = writer.clock().monotonic();
     while !stopped() {
         let wait = (last_sync + SYNC_INTERVAL).saturating_sub(writer.clock().monotonic());
-        if !wait.is_zero() {
+        if writer.sync_requested() {
+            // Its failure is told to all who wait, by what it leaves behind.
+            drop(writer.sync_now());
+            writer.wait_for_sync_change(REQUEST_INTERVAL, stopped);
+        } else if !wait.is_zero() {
             writer.wait_for_sync_change(wait, stopped);
-            continue;
+        } else {
+            last_sync = writer.clock().monotonic();
+            if writer.unsynced_since().is_none() {
+                // Idle for a while: what was synced last is worth stating.
+                writer.state_sync();
+            } else if writer.policy() == FsyncPolicy::Everysec && writer.poisoned().is_none() {
+                drop(writer.sync_now());
+            }
         }
-        last_sync = writer.clock().monotonic();
-        if writer.unsynced_since().is_none() {
-            // Idle for a while: what was synced last is worth stating.
-            writer.state_sync();
-        } else if writer.policy() == FsyncPolicy::Everysec && writer.sync_now().is_err() {
-            return;
+    }
+}
+
+fn rewrite_when_asked(writer: &Writer, stopping: &AtomicBool) {
+    let stopped = || stopping.load(Ordering::SeqCst);
+    // Clients come first, where the scheduler has to choose. Without the right to say so, the rests have to do.
+    if let Err(e) = rustix::process::nice(10) {
+        tracing::debug!("the rewrite's thread keeps its priority: {e}");
+    }
+    let mut pause = HEAL_PAUSE;
+    while !stopped() {
+        writer.rewrite_signal.wait();
+        while !stopped() && (writer.take_rewrite_request() || writer.poisoned().is_some()) {
+            let healing = writer.poisoned().is_some();
+            match rewrite(writer, stopping) {
+                // After the rename the directory could not be synced: the next new file may have more luck.
+                Ok(()) if writer.poisoned().is_some() => {
+                    writer.rewrite_signal.wait_for(pause);
+                    pause = (pause * 2).min(HEAL_PAUSE_MAX);
+                }
+                Ok(()) => pause = HEAL_PAUSE,
+                Err(e) => {
+                    if healing && !stopped() {
+                        tracing::warn!("writing all data to a new file did not work: {e}; trying again in {pause:?}");
+                        writer.rewrite_signal.wait_for(pause);
+                        pause = (pause * 2).min(HEAL_PAUSE_MAX);
+                    } else if !matches!(e, RewriteError::Closed | RewriteError::Poisoned) {
+                        tracing::error!(
+                            "the rewrite of the append-only file came to nothing: {e}; the log is as it was"
+                        );
+                    }
+                }
+            }
         }
+    }
+}
+
+/// Carries out one rewrite.
+fn rewrite(writer: &Writer, stopping: &AtomicBool) -> Result<(), RewriteError> {
+    let began = writer.clock().monotonic();
+    writer.report_rewrite(|report| report.begin(began));
+    let before = writer.stats().log_bytes;
+    let result = writer.begin_rewrite().and_then(|mut rewrite| {
+        let result = drive(writer, &mut rewrite, stopping);
+        if result.is_err() {
+            writer.drop_rewrite();
+        }
+        result.map(|()| rewrite)
+    });
+    let took = writer.clock().monotonic().saturating_sub(began);
+    writer.report_rewrite(|report| report.end(began, took, result.as_ref().err().map(ToString::to_string)));
+    let rewrite = result?;
+    tracing::info!(
+        "the append-only file was rewritten: {before} bytes became {}, {} keys, in {:.3} s",
+        rewrite.new_bytes(),
+        rewrite.keys,
+        took.as_secs_f64()
+    );
+    Ok(())
+}
+
+fn drive(writer: &Writer, rewrite: &mut Rewrite, stopping: &AtomicBool) -> Result<(), RewriteError> {
+    loop {
+        if stopping.load(Ordering::SeqCst) {
+            return Err(RewriteError::Closed);
+        }
+        let began = writer.clock().monotonic();
+        match writer.step_rewrite(rewrite)? {
+            Step::Done => return Ok(()),
+            Step::More { may_pause: true } => {
+                std::thread::sleep(writer.clock().monotonic().saturating_sub(began) * REWRITE_REST);
+            }
+            Step::More { may_pause: false } => {}
+        }
+    }
+}
+
+impl RewriteReport {
+    fn begin(&mut self, now: Duration) {
+        self.scheduled = false;
+        self.running_since = Some(now);
+    }
+
+    /// Whether one may start that nobody asked for: one that came to nothing has filled the disk for a while, perhaps,
+    /// so the next is put off, for longer each time.
+    pub fn may_start_by_itself(&self, now: Duration) -> bool {
+        let pause = AUTO_PAUSE.saturating_mul(1 << self.failed_in_a_row.saturating_sub(1).min(6)).min(AUTO_PAUSE_MAX);
+        self.failed_in_a_row == 0 || self.ended.is_none_or(|ended| now >= ended + pause)
+    }
+
+    fn end(&mut self, began: Duration, took: Duration, error: Option<String>) {
+        self.running_since = None;
+        self.ended = Some(began + took);
+        self.failed_in_a_row = if error.is_some() { self.failed_in_a_row.saturating_add(1) } else { 0 };
+        self.finished += u64::from(error.is_none());
+        self.last_took = Some(took);
+        self.last_error = error;
     }
 }

@@ -16,6 +16,7 @@ mod memory;
 mod multi;
 mod pending;
 mod prefetch;
+pub mod rewrite;
 mod slab;
 pub mod state;
 mod table;

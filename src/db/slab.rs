@@ -24,7 +24,7 @@ const PAGES_MAX: u32 = u32::MAX / PAGE_STEPS;
 /// Empty pages whose memory is kept for the next use: giving back and faulting in again takes the kernel about a
 /// microsecond each. This many, or one for every [`PAGES_IN_USE_PER_IDLE`] in use if that is more.
 const IDLE_PAGES_MIN: u32 = 4;
-const PAGES_IN_USE_PER_IDLE: u32 = 32;
+const PAGES_IN_USE_PER_IDLE: u32 = 128;
 
 /// The smallest slot. Smaller entries are rare, and cost more in the table than here.
 const SLOT_BYTES_MIN: usize = 18;
@@ -205,18 +205,12 @@ impl Slab {
         &self.regions[region].memory[offset_bytes..]
     }
 
-    /// The slot of a handle.
+    /// The slot of a handle, which is one of this class.
     #[inline]
-    pub(super) fn slot_mut(&mut self, handle: u32) -> &mut [u8] {
+    pub(super) fn slot_mut(&mut self, handle: u32, class: Class) -> &mut [u8] {
+        debug_assert_eq!(self.page(handle / PAGE_STEPS).class, class);
         let (region, offset_bytes) = place(handle);
-        let bytes = self.class(handle).bytes();
-        &mut self.regions[region].memory[offset_bytes..][..bytes]
-    }
-
-    /// The class of a handle's slot.
-    #[inline]
-    pub(super) fn class(&self, handle: u32) -> Class {
-        self.page(handle / PAGE_STEPS).class
+        &mut self.regions[region].memory[offset_bytes..][..class.bytes()]
     }
 
     /// Takes a slot. Its content is arbitrary.
@@ -305,7 +299,7 @@ impl Slab {
         let mut slot = [0; ENTRY_BYTES_MAX];
         let slot = &mut slot[..class.bytes()];
         slot.copy_from_slice(&self.slot(from)[..class.bytes()]);
-        self.slot_mut(to).copy_from_slice(slot);
+        self.slot_mut(to, class).copy_from_slice(slot);
         to
     }
 
@@ -469,12 +463,22 @@ mod tests {
     /// Fills a slot with a pattern of its handle.
     fn fill(slab: &mut Slab, handle: u32) {
         let pattern = handle.to_le_bytes();
-        slab.slot_mut(handle).iter_mut().zip(pattern.iter().cycle()).for_each(|(byte, pattern)| *byte = *pattern);
+        let class = slab.page(handle / PAGE_STEPS).class;
+        slab.slot_mut(handle, class)
+            .iter_mut()
+            .zip(pattern.iter().cycle())
+            .for_each(|(byte, pattern)| *byte = *pattern);
+    }
+
+    fn free_all(slab: &mut Slab, handles: Vec<u32>) {
+        for handle in handles {
+            slab.free(handle);
+        }
     }
 
     fn assert_filled(slab: &Slab, handle: u32) {
         let pattern = handle.to_le_bytes();
-        let bytes = slab.class(handle).bytes();
+        let bytes = slab.page(handle / PAGE_STEPS).class.bytes();
         let mut slot = slab.slot(handle)[..bytes].iter().zip(pattern.iter().cycle());
         assert!(slot.all(|(byte, pattern)| byte == pattern), "slot {handle} was overwritten");
     }
@@ -490,7 +494,7 @@ mod tests {
             random ^= random << 17;
             random
         };
-        let steps = if cfg!(miri) { 2_000 } else { 200_000 };
+        let steps = if cfg!(miri) { 500 } else { 200_000 };
         for step in 0..steps {
             // Growing at first, then shrinking.
             if live.is_empty() || next() % 8 < if step < steps / 2 { 5 } else { 3 } {
@@ -506,9 +510,7 @@ mod tests {
         for handle in &live {
             assert_filled(&slab, *handle);
         }
-        for handle in live {
-            slab.free(handle);
-        }
+        free_all(&mut slab, live);
         assert_eq!(slab.pages_in_use, 0);
         assert!(slab.idle_pages <= IDLE_PAGES_MIN);
         assert!(slab.classes.iter().all(|class| class.pages == 0 && class.partial == [NO_PAGE; FULLNESSES]));
@@ -517,12 +519,12 @@ mod tests {
     #[test]
     fn emptied_pages_serve_other_sizes() {
         let mut slab = Slab::new();
-        let small: Vec<u32> = (0..10_000).map(|_| slab.allocate(Class::holding(40))).collect();
-        small.into_iter().for_each(|handle| slab.free(handle));
+        let small: Vec<u32> = (0..3_000).map(|_| slab.allocate(Class::holding(40))).collect();
+        free_all(&mut slab, small);
         let regions = slab.regions.len();
-        let large: Vec<u32> = (0..380).map(|_| slab.allocate(Class::holding(1000))).collect();
+        let large: Vec<u32> = (0..120).map(|_| slab.allocate(Class::holding(1000))).collect();
         assert_eq!(slab.regions.len(), regions);
-        large.into_iter().for_each(|handle| slab.free(handle));
+        free_all(&mut slab, large);
     }
 
     #[test]
@@ -531,7 +533,9 @@ mod tests {
         let class = Class::holding(80);
         let slots = class.slots() as usize;
         let mut live: Vec<u32> = (0..20 * slots).map(|_| slab.allocate(class)).collect();
-        live.iter().for_each(|handle| fill(&mut slab, *handle));
+        for handle in &live {
+            fill(&mut slab, *handle);
+        }
         assert!(slab.sparse_page(class).is_none());
         // Three of four go, evenly, so that every page stays in use.
         live.retain(|handle| handle / u32::from(class.steps()) % 4 == 0 || (slab.free(*handle), false).1);
@@ -545,9 +549,11 @@ mod tests {
             }
             slab.drop_page(&page);
         }
-        live.iter().for_each(|handle| assert_filled(&slab, *handle));
+        for handle in &live {
+            assert_filled(&slab, *handle);
+        }
         assert!(slab.pages_in_use <= 7, "{} pages", slab.pages_in_use);
-        live.into_iter().for_each(|handle| slab.free(handle));
+        free_all(&mut slab, live);
         assert_eq!(slab.pages_in_use, 0);
     }
 
@@ -555,15 +561,16 @@ mod tests {
     fn churn_settles_on_few_pages() {
         let mut slab = Slab::new();
         let class = Class::holding(80);
-        let mut live: Vec<u32> = (0..20_000).map(|_| slab.allocate(class)).collect();
+        let count = if cfg!(miri) { 1_000 } else { 20_000_usize };
+        let mut live: Vec<u32> = (0..count).map(|_| slab.allocate(class)).collect();
         // Every other slot goes, which empties no page; then a tenth as many come and go for a while.
         live = live.chunks(2).map(|pair| (slab.free(pair[0]), pair[1]).1).collect();
-        for round in 0..200_000_usize {
+        for round in 0..10 * count {
             let index = round.wrapping_mul(7919) % live.len();
             slab.free(live[index]);
             live[index] = slab.allocate(class);
         }
         let full = live.len() / class.slots() as usize;
-        assert!(slab.pages_in_use as usize <= full * 110 / 100, "{} pages for {full} full ones", slab.pages_in_use);
+        assert!(slab.pages_in_use as usize <= full * 110 / 100 + 1, "{} pages for {full} full ones", slab.pages_in_use);
     }
 }

@@ -14,6 +14,7 @@
 use super::bucket::{BUCKET_SLOTS, Bucket};
 use super::hash::{KeyHash, PLACE_BITS, reverse_place};
 use super::memory::Mapped;
+use super::prefetch::prefetch;
 
 /// Buckets of the first segment, one system page; the second has as many, and each after it twice those of the last.
 const FIRST_SEGMENT_BUCKETS: u32 = 64;
@@ -41,9 +42,10 @@ struct Node {
     next: u32,
 }
 
-/// Where a handle is found. Good until the table changes.
+/// A handle and where it was found. Good until the table changes.
 #[derive(Clone, Copy)]
 pub(super) struct Spot {
+    pub(super) handle: u32,
     bucket: u32,
     /// 0 is the bucket itself.
     node: u32,
@@ -88,9 +90,16 @@ impl Table {
         buckets + self.nodes.bytes()
     }
 
+    /// Loads the bucket of this hash into the cache.
+    pub(super) fn prefetch_bucket(&self, hash: KeyHash) {
+        if let Some(bucket) = self.bucket(bucket_number(hash.place(), self.buckets)) {
+            prefetch(bucket);
+        }
+    }
+
     /// The first handle under this hash that `is` accepts.
     #[inline]
-    pub(super) fn find(&self, hash: KeyHash, mut is: impl FnMut(u32) -> bool) -> Option<(Spot, u32)> {
+    pub(super) fn find(&self, hash: KeyHash, mut is: impl FnMut(u32) -> bool) -> Option<Spot> {
         let number = bucket_number(hash.place(), self.buckets);
         let bucket = self.bucket(number)?;
         let tag = hash.tag();
@@ -98,15 +107,16 @@ impl Table {
             let handle = bucket.handle(slot);
             // The tag is checked again for the rare false candidate, which may be an empty slot.
             if bucket.tag(slot) == tag && is(handle) {
-                return Some((Spot { bucket: number, node: 0, slot }, handle));
+                return Some(Spot { handle, bucket: number, node: 0, slot });
             }
         }
         let mut node_number = bucket.overflow;
         while node_number != 0 {
             let node = self.nodes.get(node_number);
             for slot in 0..NODE_SLOTS {
-                if node.tags[slot] == tag && is(node.handles[slot]) {
-                    return Some((Spot { bucket: number, node: node_number, slot }, node.handles[slot]));
+                let handle = node.handles[slot];
+                if node.tags[slot] == tag && is(handle) {
+                    return Some(Spot { handle, bucket: number, node: node_number, slot });
                 }
             }
             node_number = node.next;
@@ -360,7 +370,7 @@ impl Node {
 
 /// The overflow nodes of a table, numbered from 1, in chunks so that growth copies nothing.
 struct Nodes {
-    chunks: Vec<Box<[Node; CHUNK_NODES]>>,
+    chunks: Vec<Box<[Node]>>,
     free: u32,
     /// Nodes ever in use.
     fresh: u32,
@@ -395,7 +405,7 @@ impl Nodes {
             self.free = self.get(number).next;
         } else {
             if self.fresh as usize == self.chunks.len() * CHUNK_NODES {
-                self.chunks.push(Box::new([Node::EMPTY; CHUNK_NODES]));
+                self.chunks.push(vec![Node::EMPTY; CHUNK_NODES].into_boxed_slice());
             }
             self.fresh += 1;
             number = self.fresh;
@@ -438,13 +448,20 @@ mod tests {
             table.insert(hash(hasher, number), number, |_| {}, |other| hash(hasher, other));
         }
 
+        /// Inserts the numbers below `count`.
+        fn fill(&mut self, count: u32) {
+            for number in 0..count {
+                self.insert(number);
+            }
+        }
+
         fn contains(&self, number: u32) -> bool {
             self.table.find(hash(&self.hasher, number), |handle| handle == number).is_some()
         }
 
         fn remove(&mut self, number: u32) -> bool {
             let found = self.table.find(hash(&self.hasher, number), |handle| handle == number);
-            found.map(|(spot, _)| self.table.remove(spot)).is_some()
+            found.map(|spot| self.table.remove(spot)).is_some()
         }
     }
 
@@ -456,9 +473,7 @@ mod tests {
     fn it_grows_to_many_and_shrinks_to_nothing() {
         let count = if cfg!(miri) { 2_000 } else { 200_000 };
         let mut numbers = Numbers::new(u64::MAX);
-        for number in 0..count {
-            numbers.insert(number);
-        }
+        numbers.fill(count);
         assert!((0..count).all(|number| numbers.contains(number)));
         assert!(!(count..2 * count).any(|number| numbers.contains(number)));
         let bytes_per_key = numbers.table.bytes() as f64 / f64::from(count);
@@ -477,7 +492,7 @@ mod tests {
     #[test]
     fn equal_hashes_only_make_a_long_chain() {
         let mut numbers = Numbers::new(0);
-        (0..500).for_each(|number| numbers.insert(number));
+        numbers.fill(500);
         assert!((0..500).all(|number| numbers.contains(number)));
         assert!(!numbers.contains(500));
         assert!((0..500).step_by(2).all(|number| numbers.remove(number)));
@@ -497,7 +512,7 @@ mod tests {
         let stable = 1_000_u32;
         for (start, end) in [(0, 30_000), (30_000, 0), (5_000, 5_000)] {
             let mut numbers = Numbers::new(u64::MAX);
-            (0..stable + start).for_each(|number| numbers.insert(number));
+            numbers.fill(stable + start);
             let mut others = stable + start;
             let mut met = std::collections::HashSet::new();
             let mut position = Some(0);
@@ -521,7 +536,7 @@ mod tests {
     fn a_walk_of_an_unchanging_table_meets_everything_once() {
         for count in [0, 1, 100, 2_500, 6_000] {
             let mut numbers = Numbers::new(u64::MAX);
-            (0..count).for_each(|number| numbers.insert(number));
+            numbers.fill(count);
             let mut met = Vec::new();
             let (mut position, mut buckets) = (Some(0), 0);
             while let Some(at) = position {
@@ -554,7 +569,7 @@ mod tests {
     #[test]
     fn every_handle_is_drawn_about_as_often() {
         let mut numbers = Numbers::new(u64::MAX);
-        (0..100).for_each(|number| numbers.insert(number));
+        numbers.fill(100);
         let mut drawn = [0_u32; 100];
         let mut random = 1_u64;
         for _ in 0..400_000 {

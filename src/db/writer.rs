@@ -12,6 +12,7 @@
 //! Nothing here starts a thread or waits for anything but the disk: [`log_thread`](super::log_thread) does that.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,9 +22,11 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 pub use super::group::WriteFailure;
 use super::group::{Effect, Group, Op, Outcome};
 use super::pending::{Lookup, Pending};
+use super::rewrite::RewriteReport;
 use super::state::{Garbage, KeyHash, Keyspace, NewValue, Shard, ValueRef};
 use crate::persistence::aof::{Aof, AppendError, DurableMark};
-use crate::persistence::disk::DiskFile;
+use crate::persistence::disk::{Disk, DiskFile};
+use crate::persistence::format::Salt;
 use crate::persistence::{FsyncPolicy, LogOffset};
 
 /// A group larger than this is not committed on an event loop: the copy and the checksum alone would be felt.
@@ -37,6 +40,9 @@ const INLINE_ROUNDS: usize = 2;
 
 /// `everysec`: past this age of the oldest unsynced byte, writes wait for the sync.
 pub const MAX_UNSYNCED_AGE: Duration = Duration::from_secs(2);
+
+/// So long nothing more is logged about failing writes.
+const WRITE_FAILURE_QUIET: Duration = Duration::from_secs(10);
 
 /// Keys hashed and prefetched ahead while a group is published.
 const PUBLISH_WINDOW: usize = 16;
@@ -72,17 +78,38 @@ impl Clock for SystemClock {
 /// Called when groups were resolved and a worker has something waiting; from any thread.
 pub type Wake = Box<dyn Fn() + Send + Sync>;
 
+/// Where the log lies, for who makes a new one.
+pub struct LogPlace {
+    /// Its directory.
+    pub disk: Arc<dyn Disk>,
+    /// Its name there.
+    pub name: PathBuf,
+    /// Gives each new chain its salt.
+    pub salt: Box<dyn Fn() -> Salt + Send + Sync>,
+}
+
 /// The sequencer. One per server, shared by all threads.
 pub struct Writer {
-    keyspace: Arc<Keyspace>,
-    clock: Arc<dyn Clock>,
-    open: Mutex<Open>,
+    pub(super) keyspace: Arc<Keyspace>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) open: Mutex<Open>,
     /// The commit token, with what only its holder uses.
-    log: Mutex<Log>,
+    pub(super) log: Mutex<Log>,
+    /// `None`: nothing is written to disk.
+    pub(super) place: Option<LogPlace>,
+    /// A rewrite is under way.
+    pub(super) rewriting: AtomicBool,
+    /// Keys that it has written.
+    pub(super) rewritten_keys: AtomicU64,
+    pub(super) rewrite_report: Mutex<RewriteReport>,
+    /// Woken when a rewrite is asked for.
+    pub(super) rewrite_signal: Signal,
+    /// Connections that wait for a sync.
+    sync_waiters: AtomicU64,
     /// Set by who wanted the token and did not get it: the holder looks before it goes.
     commit_wanted: AtomicBool,
     policy: PolicyCell,
-    sync: Mutex<SyncState>,
+    pub(super) sync: Mutex<SyncState>,
     /// Woken when there is something to sync, when a sync has ended, and at shutdown.
     pub(super) sync_changed: Condvar,
     /// Woken when the log thread has something to commit.
@@ -98,35 +125,48 @@ impl std::fmt::Debug for Writer {
 }
 
 /// What evaluation needs, under the short lock.
-struct Open {
+pub(super) struct Open {
     group: Group,
     pending: Pending,
     /// An emptied group, to save its allocations.
     spare: Option<Group>,
-    /// Workers with something waiting, a bit each.
+    /// Workers that wait for the open group, or for room in the next, a bit each.
     waiting: WorkerSet,
+    /// Workers that wait for the group under way.
+    waiting_for_sealed: WorkerSet,
     /// Why no write is taken, after a failed sync or undo.
-    poisoned: Option<Arc<str>>,
+    pub(super) poisoned: Option<Arc<str>>,
 }
 
 /// What the holder of the commit token has.
-struct Log {
-    /// `None`: nothing is written to disk.
-    aof: Option<Aof>,
+pub(super) struct Log {
+    /// `None`: nothing is written to disk, or it is closed.
+    pub(super) aof: Option<Aof>,
     garbage: Vec<Garbage>,
 }
 
 /// What the threads that write and sync tell each other.
-struct SyncState {
-    file: Option<Arc<dyn DiskFile>>,
-    durable: Arc<DurableMark>,
+pub(super) struct SyncState {
+    pub(super) file: Option<Arc<dyn DiskFile>>,
+    pub(super) durable: Arc<DurableMark>,
     /// Where the log ends.
-    written: LogOffset,
+    pub(super) written: LogOffset,
+    /// The log's length after the last rewrite, or when it was loaded.
+    pub(super) base_bytes: u64,
     /// When the oldest byte that is not durable was written.
-    oldest_unsynced: Option<Duration>,
+    pub(super) oldest_unsynced: Option<Duration>,
     /// While a sync is running: when the oldest byte was written that it may not cover.
-    oldest_uncovered: Option<Duration>,
+    pub(super) oldest_uncovered: Option<Duration>,
     running: bool,
+    /// A sync of this file has failed: what a later one says proves nothing.
+    pub(super) failed: Option<Arc<str>>,
+    /// A sync is wanted now, whatever the policy.
+    requested: bool,
+    /// Groups written, and synced, since the start: positions that only grow, also across rewrites.
+    pub(super) written_group: u64,
+    pub(super) synced_group: u64,
+    /// Counts the files: a sync of a file that was replaced meanwhile means nothing any more.
+    pub(super) epoch: u64,
 }
 
 /// Figures for `INFO persistence`.
@@ -136,6 +176,10 @@ struct Counters {
     last_sync_micros: AtomicU64,
     write_failures: AtomicU64,
     last_write_failed: AtomicBool,
+    /// The log told that writes fail, and not yet that they work again.
+    failure_told: AtomicBool,
+    /// Until then (monotonic seconds) it does not tell again.
+    failures_quiet_until: AtomicU64,
     pending_bytes: AtomicU64,
     syncs: AtomicU64,
     groups: AtomicU64,
@@ -150,6 +194,8 @@ pub struct WriterStats {
     pub policy: FsyncPolicy,
     /// The log's length.
     pub log_bytes: u64,
+    /// The log's length after the last rewrite, or when it was loaded.
+    pub base_bytes: u64,
     /// What of it is not known to be durable.
     pub unsynced_bytes: u64,
     /// Evaluated and not written yet.
@@ -168,6 +214,8 @@ pub struct WriterStats {
     pub write_failures: u64,
     /// Why no write is taken any more.
     pub poisoned: Option<Arc<str>>,
+    /// How rewrites go.
+    pub rewrite: RewriteReport,
 }
 
 impl Writer {
@@ -177,19 +225,26 @@ impl Writer {
     /// With more than [`WorkerSet::MAX`] workers.
     pub fn new(
         keyspace: Arc<Keyspace>,
-        aof: Option<Aof>,
+        log: Option<(Aof, LogPlace)>,
         policy: FsyncPolicy,
         clock: Arc<dyn Clock>,
         wakes: Vec<Wake>,
     ) -> Self {
         assert!(wakes.len() <= WorkerSet::MAX, "at most {} workers", WorkerSet::MAX);
+        let (aof, place) = log.unzip();
         let sync = SyncState {
             file: aof.as_ref().map(|a| Arc::clone(a.file())),
             durable: aof.as_ref().map(|a| Arc::clone(a.durable())).unwrap_or_default(),
             written: aof.as_ref().map_or(LogOffset(0), Aof::end),
+            base_bytes: aof.as_ref().map_or(0, |a| a.end().0),
             oldest_unsynced: None,
             oldest_uncovered: None,
             running: false,
+            failed: None,
+            requested: false,
+            written_group: 0,
+            synced_group: 0,
+            epoch: 0,
         };
         Self {
             keyspace,
@@ -199,9 +254,16 @@ impl Writer {
                 pending: Pending::default(),
                 spare: Some(Group::default()),
                 waiting: WorkerSet::default(),
+                waiting_for_sealed: WorkerSet::default(),
                 poisoned: None,
             }),
             log: Mutex::new(Log { aof, garbage: Vec::new() }),
+            place,
+            rewriting: AtomicBool::new(false),
+            rewritten_keys: AtomicU64::new(0),
+            rewrite_report: Mutex::default(),
+            rewrite_signal: Signal::default(),
+            sync_waiters: AtomicU64::new(0),
             commit_wanted: AtomicBool::new(false),
             policy: PolicyCell::new(policy),
             sync: Mutex::new(sync),
@@ -220,6 +282,21 @@ impl Writer {
     /// The policy in force.
     pub fn policy(&self) -> FsyncPolicy {
         self.policy.get()
+    }
+
+    /// Changes the policy; it holds from the next group on.
+    pub fn set_policy(&self, policy: FsyncPolicy) {
+        let mut sync = self.sync.lock();
+        self.policy.set(policy);
+        // What was written under the old policy: the new one might leave it unsynced for good.
+        sync.requested = true;
+        drop(sync);
+        self.sync_changed.notify_all();
+    }
+
+    /// Why no write is taken, if so.
+    pub fn poisoned(&self) -> Option<Arc<str>> {
+        self.open.lock().poisoned.clone()
     }
 
     /// The time.
@@ -243,6 +320,13 @@ impl Writer {
             return Err(NotNow::NoRoom);
         }
         Ok(WriteBatch { writer: self, open, worker })
+    }
+
+    // ---- the commit token -------------------------------------------------------------------------------------------
+
+    /// Takes the commit token, for something other than committing the open group.
+    pub(super) fn token(&self) -> Token<'_> {
+        Token { writer: self, log: Some(self.log.lock()) }
     }
 
     // ---- commit ----------------------------------------------------------------------------------------------------
@@ -274,7 +358,10 @@ impl Writer {
         }
         let short = self.open.lock().group.rope.len() <= INLINE_GROUP_BYTES;
         let sync = self.sync.lock();
-        short && !sync.running && sync.written.0.saturating_sub(sync.durable.get().0) <= INLINE_UNSYNCED_BYTES
+        short
+            && !sync.running
+            && !self.rewriting.load(Ordering::Relaxed)
+            && sync.written.0.saturating_sub(sync.durable.get().0) <= INLINE_UNSYNCED_BYTES
     }
 
     /// Commits the open group; `false` if there was none. For the log thread and for shutdown.
@@ -289,11 +376,12 @@ impl Writer {
 
     /// `everysec`: waits while the oldest unsynced byte is too old, so that a slow disk slows writers down and what a
     /// crash can take stays bounded.
-    pub(super) fn wait_for_slow_sync(&self) {
+    pub(super) fn wait_for_slow_sync(&self, stopped: impl Fn() -> bool) {
         let mut sync = self.sync.lock();
         let mut counted = false;
         while self.policy() == FsyncPolicy::Everysec
             && sync.oldest_unsynced.is_some_and(|since| self.clock.monotonic() > since + MAX_UNSYNCED_AGE)
+            && !stopped()
             && self.open.lock().poisoned.is_none()
         {
             if !counted {
@@ -316,7 +404,7 @@ impl Writer {
                 garbage
             }
             Err(failure) => {
-                self.fail(group, failure, by);
+                self.fail(&group, &failure, by);
                 Vec::new()
             }
         }
@@ -330,19 +418,27 @@ impl Writer {
         let next = open.spare.take().unwrap_or_default();
         let group = Arc::new(std::mem::replace(&mut open.group, next));
         open.pending.seal(Arc::clone(&group));
+        open.waiting_for_sealed = std::mem::take(&mut open.waiting);
         Some(group)
     }
 
     fn write_group(&self, log: &mut Log, group: &Group) -> Result<(), Failure> {
         let Some(aof) = &mut log.aof else { return Ok(()) };
         let policy = self.policy();
+        if policy == FsyncPolicy::Always {
+            self.wait_for_running_sync()?;
+        }
+        let published_end = aof.end();
         match aof.append(&group.rope, policy, self.clock.unix_time()) {
-            Ok(()) => self.counters.last_write_failed.store(false, Ordering::Relaxed),
-            Err(e) => {
-                self.counters.write_failures.fetch_add(1, Ordering::Relaxed);
-                if !self.counters.last_write_failed.swap(true, Ordering::Relaxed) {
-                    tracing::error!("the append-only file cannot be written: {e}; writes are refused until it can");
+            Ok(()) => {
+                self.counters.last_write_failed.store(false, Ordering::Relaxed);
+                if self.counters.failure_told.load(Ordering::Relaxed) {
+                    self.counters.failure_told.store(false, Ordering::Relaxed);
+                    tracing::info!("the append-only file can be written again");
                 }
+            }
+            Err(e) => {
+                self.note_write_failure(&e);
                 let reason = Arc::from(e.to_string());
                 return Err(match e {
                     AppendError::Undone(_) => Failure { reason, outcome_known: true, poisons: false },
@@ -353,21 +449,50 @@ impl Writer {
         if policy == FsyncPolicy::Always {
             let began = self.clock.monotonic();
             if let Err(e) = aof.sync() {
+                aof.cut_back(published_end);
                 return Err(Failure { reason: sync_failure(&e), outcome_known: false, poisons: true });
             }
             self.note_sync(began);
-            self.sync.lock().written = aof.end();
-            return Ok(());
         }
         let mut sync = self.sync.lock();
         sync.written = aof.end();
-        if sync.running {
+        sync.written_group += 1;
+        if policy == FsyncPolicy::Always {
+            sync.synced_group = sync.written_group;
+            sync.oldest_unsynced = None;
+            sync.oldest_uncovered = None;
+        } else if sync.running {
             sync.oldest_uncovered.get_or_insert_with(|| self.clock.monotonic());
         } else if sync.oldest_unsynced.is_none() {
             sync.oldest_unsynced = Some(self.clock.monotonic());
             self.sync_changed.notify_all();
         }
         Ok(())
+    }
+
+    /// `always`, after another policy: one sync at a time, since the kernel tells of a failed write-back only once.
+    fn wait_for_running_sync(&self) -> Result<(), Failure> {
+        let mut sync = self.sync.lock();
+        while sync.running {
+            self.sync_changed.wait(&mut sync);
+        }
+        match &sync.failed {
+            Some(reason) => Err(Failure { reason: Arc::clone(reason), outcome_known: true, poisons: true }),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts a failed write. On a full disk small writes may work and large ones not, so it is told now and then.
+    fn note_write_failure(&self, e: &AppendError) {
+        self.counters.write_failures.fetch_add(1, Ordering::Relaxed);
+        self.counters.last_write_failed.store(true, Ordering::Relaxed);
+        let now = self.clock.monotonic().as_secs();
+        let quiet_until = self.counters.failures_quiet_until.load(Ordering::Relaxed);
+        if !self.counters.failure_told.load(Ordering::Relaxed) && now >= quiet_until {
+            self.counters.failure_told.store(true, Ordering::Relaxed);
+            self.counters.failures_quiet_until.store(now + WRITE_FAILURE_QUIET.as_secs(), Ordering::Relaxed);
+            tracing::error!("the append-only file cannot be written: {e}; writes are refused until it can");
+        }
     }
 
     fn publish(&self, group: &Group, mut garbage: Vec<Garbage>) -> Vec<Garbage> {
@@ -422,7 +547,7 @@ impl Writer {
     }
 
     /// Fails the group under way, and what was evaluated on top of it meanwhile.
-    fn fail(&self, group: Arc<Group>, failure: Failure, by: Option<usize>) {
+    fn fail(&self, group: &Group, failure: &Failure, by: Option<usize>) {
         let mut open = self.open.lock();
         let on_top = std::mem::take(&mut open.group);
         open.pending.drop_all();
@@ -435,11 +560,19 @@ impl Writer {
         resolve(&group.outcome, Err(first));
         resolve(&on_top.outcome, Err(refused));
         self.wake_waiting(open, by);
+        if failure.poisons {
+            self.rewrite_signal.raise();
+            self.wake_sync_waiters();
+        }
     }
 
     fn wake_waiting(&self, mut open: MutexGuard<'_, Open>, by: Option<usize>) {
         self.counters.pending_bytes.store(open.group.rope.len() as u64, Ordering::Relaxed);
-        let waiting = std::mem::take(&mut open.waiting);
+        let mut waiting = std::mem::take(&mut open.waiting_for_sealed);
+        if open.group.is_empty() {
+            // It failed with the other: nobody will commit it.
+            waiting.insert_all(std::mem::take(&mut open.waiting));
+        }
         drop(open);
         for worker in waiting.iter().filter(|w| Some(*w) != by) {
             (self.wakes[worker])();
@@ -458,37 +591,98 @@ impl Writer {
     /// # Errors
     /// The sync failed, now or before: no write is acknowledged any more.
     pub fn sync_now(&self) -> Result<(), WriteFailure> {
-        let (file, durable, written) = {
+        // Under `always` whoever commits syncs: see `wait_for_running_sync`.
+        let mut token = None;
+        let (file, durable, written, group, epoch) = {
             let mut sync = self.sync.lock();
+            while self.policy() == FsyncPolicy::Always && token.is_none() {
+                drop(sync);
+                token = Some(self.token());
+                sync = self.sync.lock();
+            }
+            sync.requested = false;
             let Some(file) = sync.file.clone() else { return Ok(()) };
             if sync.oldest_unsynced.is_none() {
                 return Ok(());
             }
             sync.running = true;
-            (file, Arc::clone(&sync.durable), sync.written)
+            (file, Arc::clone(&sync.durable), sync.written, sync.written_group, sync.epoch)
         };
         let began = self.clock.monotonic();
         let result = file.sync_data();
         let mut sync = self.sync.lock();
         sync.running = false;
         let uncovered = sync.oldest_uncovered.take();
+        // A rewrite has put a synced file in this one's place: nothing depends on this one any more.
+        let replaced = sync.epoch != epoch;
+        if replaced || result.is_ok() {
+            sync.oldest_unsynced = uncovered;
+        }
         let result = match result {
             Ok(()) => {
                 durable.raise(written);
-                sync.oldest_unsynced = uncovered;
+                if !replaced {
+                    sync.synced_group = sync.synced_group.max(group);
+                }
                 drop(sync);
                 self.note_sync(began);
                 Ok(())
             }
+            Err(_) if replaced => Ok(()),
             Err(e) => {
-                drop(sync);
                 let reason = sync_failure(&e);
+                sync.failed = Some(Arc::clone(&reason));
+                drop(sync);
+                self.sync_changed.notify_all();
+                drop(token);
                 self.poison(&reason);
                 Err(WriteFailure::Unknown(reason))
             }
         };
         self.sync_changed.notify_all();
+        self.wake_sync_waiters();
         result
+    }
+
+    /// What [`Writer::synced_group`] has to reach for everything that was answered so far to be durable.
+    pub fn written_group(&self) -> u64 {
+        self.sync.lock().written_group
+    }
+
+    /// How many groups are durable, or why none will be any more.
+    ///
+    /// # Errors
+    /// A sync has failed.
+    pub fn synced_group(&self) -> Result<u64, WriteFailure> {
+        if let Some(reason) = self.poisoned() {
+            return Err(WriteFailure::Unknown(reason));
+        }
+        Ok(self.sync.lock().synced_group)
+    }
+
+    /// Asks for a sync soon, where none comes by itself; workers are woken by each until [`Writer::sync_waiter_left`].
+    pub fn sync_waiter_joined(&self) {
+        self.sync_waiters.fetch_add(1, Ordering::SeqCst);
+        if self.policy() == FsyncPolicy::None {
+            self.sync.lock().requested = true;
+            self.sync_changed.notify_all();
+        }
+    }
+
+    /// See [`Writer::sync_waiter_joined`].
+    pub fn sync_waiter_left(&self) {
+        self.sync_waiters.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn wake_sync_waiters(&self) {
+        if self.sync_waiters.load(Ordering::SeqCst) > 0 {
+            self.wakes.iter().for_each(|wake| wake());
+        }
+    }
+
+    /// Whether somebody waits for a sync that the policy would not bring.
+    pub(super) fn sync_requested(&self) -> bool {
+        self.sync.lock().requested
     }
 
     fn note_sync(&self, began: Duration) {
@@ -500,7 +694,7 @@ impl Writer {
     /// Fails what is open and takes no more writes.
     fn poison(&self, reason: &Arc<str>) {
         // With the token: no group is between its write and its publication.
-        let log = self.log.lock();
+        let log = self.token();
         let mut open = self.open.lock();
         poison(&mut open, reason);
         let failed = std::mem::take(&mut open.group);
@@ -508,6 +702,7 @@ impl Writer {
         resolve(&failed.outcome, Err(WriteFailure::Refused(Arc::clone(reason))));
         self.wake_waiting(open, None);
         drop(log);
+        self.rewrite_signal.raise();
     }
 
     /// Waits until something changes for the thread that syncs, at most for `timeout`.
@@ -519,16 +714,21 @@ impl Writer {
     }
 
     /// States a completed sync in the log by an empty batch, if no batch has done it.
-    pub(super) fn state_sync(&self) {
-        let mut log = self.log.lock();
+    pub fn state_sync(&self) {
+        let mut log = self.token();
         if self.open.lock().poisoned.is_some() || self.policy() == FsyncPolicy::None {
             return;
         }
-        if let Some(aof) = log.aof.as_mut().filter(|a| a.sync_to_state())
-            && aof.append(&crate::protocol::rope::Rope::default(), self.policy(), self.clock.unix_time()).is_ok()
-        {
+        let Some(aof) = log.aof.as_mut().filter(|a| a.sync_to_state()) else { return };
+        match aof.append(&crate::protocol::rope::Rope::default(), self.policy(), self.clock.unix_time()) {
             // Not dirty: there is nothing in it that has to be durable.
-            self.sync.lock().written = aof.end();
+            Ok(()) => self.sync.lock().written = aof.end(),
+            // The next sync will be stated too.
+            Err(AppendError::Undone(_)) => {}
+            Err(e @ AppendError::Poisoned { .. }) => {
+                drop(log);
+                self.poison(&Arc::from(e.to_string()));
+            }
         }
     }
 
@@ -538,25 +738,28 @@ impl Writer {
     /// The last bytes may not be durable, or a sync had failed before.
     pub fn close(&self) -> Result<(), WriteFailure> {
         while self.commit_next() {}
-        let mut log = self.log.lock();
+        let mut log = self.token();
         let poisoned = self.open.lock().poisoned.clone();
         let Some(aof) = log.aof.take() else { return Ok(()) };
         if let Some(reason) = poisoned {
             return Err(WriteFailure::Unknown(reason));
         }
-        aof.close(self.policy(), self.clock.unix_time()).map_err(|e| WriteFailure::Unknown(sync_failure(&e)))
+        aof.close(self.policy(), self.clock.unix_time())
+            .map_err(|e| WriteFailure::Unknown(format!("the last write or sync failed: {e}").into()))
     }
 
     /// Figures for `INFO`.
     pub fn stats(&self) -> WriterStats {
         let sync = self.sync.lock();
-        let (written, durable) = (sync.written.0, sync.durable.get().0);
+        let (written, durable, base_bytes) = (sync.written.0, sync.durable.get().0, sync.base_bytes);
         let enabled = sync.file.is_some();
         drop(sync);
         WriterStats {
             enabled,
             policy: self.policy(),
             log_bytes: written,
+            base_bytes,
+            rewrite: self.rewrite_report(),
             unsynced_bytes: written.saturating_sub(durable),
             pending_bytes: self.counters.pending_bytes.load(Ordering::Relaxed),
             delayed_syncs: self.counters.delayed_syncs.load(Ordering::Relaxed),
@@ -566,6 +769,34 @@ impl Writer {
             last_write_failed: self.counters.last_write_failed.load(Ordering::Relaxed),
             write_failures: self.counters.write_failures.load(Ordering::Relaxed),
             poisoned: self.open.lock().poisoned.clone(),
+        }
+    }
+}
+
+/// The commit token. Who wanted it meanwhile to commit, and did not get it, has left that to its holder.
+pub(super) struct Token<'w> {
+    writer: &'w Writer,
+    log: Option<MutexGuard<'w, Log>>,
+}
+
+impl std::ops::Deref for Token<'_> {
+    type Target = Log;
+    fn deref(&self) -> &Log {
+        self.log.as_ref().expect("held until it is dropped")
+    }
+}
+
+impl std::ops::DerefMut for Token<'_> {
+    fn deref_mut(&mut self) -> &mut Log {
+        self.log.as_mut().expect("held until it is dropped")
+    }
+}
+
+impl Drop for Token<'_> {
+    fn drop(&mut self) {
+        drop(self.log.take());
+        if self.writer.commit_wanted.load(Ordering::SeqCst) {
+            self.writer.log_signal.raise();
         }
     }
 }
@@ -594,7 +825,7 @@ fn sync_failure(e: &std::io::Error) -> Arc<str> {
     format!("fsync failed: {e}").into()
 }
 
-fn poison(open: &mut Open, reason: &Arc<str>) {
+pub(super) fn poison(open: &mut Open, reason: &Arc<str>) {
     if open.poisoned.is_none() {
         tracing::error!(
             "the append-only file is not to be trusted any more: {reason}; writes are refused, reads go on"
@@ -682,9 +913,10 @@ impl WriteBatch<'_> {
     /// Ends the batch. The ticket tells when the newest group that it could have seen is committed; `None`: that is
     /// so already.
     pub fn finish(mut self) -> Option<Ticket> {
-        let Open { group, pending, waiting, .. } = &mut *self.open;
+        let Open { group, pending, waiting, waiting_for_sealed, .. } = &mut *self.open;
         self.writer.counters.pending_bytes.store(group.rope.len() as u64, Ordering::Relaxed);
-        let newest = if group.is_empty() { &pending.sealed()?.outcome } else { &group.outcome };
+        let (newest, waiting) =
+            if group.is_empty() { (&pending.sealed()?.outcome, waiting_for_sealed) } else { (&group.outcome, waiting) };
         waiting.insert(self.worker);
         Some(Ticket(Arc::clone(newest)))
     }
@@ -711,6 +943,12 @@ impl WorkerSet {
 
     fn insert(&mut self, worker: usize) {
         self.0[worker / 64] |= 1 << (worker % 64);
+    }
+
+    fn insert_all(&mut self, others: Self) {
+        for (word, other) in self.0.iter_mut().zip(others.0) {
+            *word |= other;
+        }
     }
 
     fn iter(self) -> impl Iterator<Item = usize> {
@@ -769,6 +1007,15 @@ impl Signal {
         let mut raised = self.raised.lock();
         while !*raised {
             self.changed.wait(&mut raised);
+        }
+        *raised = false;
+    }
+
+    /// The same, for at most `timeout`.
+    pub(super) fn wait_for(&self, timeout: Duration) {
+        let mut raised = self.raised.lock();
+        if !*raised {
+            self.changed.wait_for(&mut raised, timeout);
         }
         *raised = false;
     }

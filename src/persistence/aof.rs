@@ -74,6 +74,8 @@ pub struct Aof {
     stated_second: Option<u64>,
     /// Whether space can be reserved; not tried again once it failed.
     reserve_works: bool,
+    /// How often this log was rewritten.
+    rewrites: u64,
     /// The annotations and the commit line of the batch under way.
     trailer: Vec<u8>,
 }
@@ -91,12 +93,19 @@ impl Aof {
     /// Any step failed; at the log's own name there is what was there before, or the new log.
     pub fn create(disk: &dyn Disk, name: &Path, salt: Salt) -> io::Result<Self> {
         let temporary = temporary_name(name);
-        remove_leftover(disk, &temporary)?;
-        let file = disk.create(&temporary)?;
-        let aof = Self::begin_chain(file, LogOffset(0), salt)?;
+        let aof = Self::create_temporary(disk, &temporary, salt)?;
         disk.rename(&temporary, name)?;
         disk.sync_dir()?;
         Ok(aof)
+    }
+
+    /// Makes a log under a temporary name, to be filled, synced and renamed.
+    ///
+    /// # Errors
+    /// The file cannot be made, written or synced.
+    pub fn create_temporary(disk: &dyn Disk, temporary: &Path, salt: Salt) -> io::Result<Self> {
+        remove_leftover(disk, temporary)?;
+        Self::begin_chain(disk.create(temporary)?, LogOffset(0), salt)
     }
 
     /// Goes on with a plain log that ends at `end`: a chain begins there.
@@ -125,6 +134,7 @@ impl Aof {
             stated_no_sync: false,
             stated_second: None,
             reserve_works: true,
+            rewrites: 0,
             trailer: Vec::new(),
         }
     }
@@ -132,6 +142,22 @@ impl Aof {
     /// Where the last batch ends.
     pub fn end(&self) -> LogOffset {
         self.end
+    }
+
+    /// What the next batch's checksum is computed from.
+    pub fn chain(&self) -> Chain {
+        self.chain
+    }
+
+    /// How often the log was rewritten, as its `#REWRITTEN` lines count.
+    pub fn rewrites(&self) -> u64 {
+        self.rewrites
+    }
+
+    /// Goes on counting rewrites from what an earlier run has written.
+    #[must_use]
+    pub fn with_rewrites(self, rewrites: u64) -> Self {
+        Self { rewrites, ..self }
     }
 
     /// The open file, for a thread that syncs it.
@@ -159,9 +185,23 @@ impl Aof {
     /// If the batch is longer than [`MAX_BATCH_BYTES`]; the caller refuses such commands.
     pub fn append(&mut self, records: &Rope, policy: FsyncPolicy, unix_time: Duration) -> Result<(), AppendError> {
         let due = self.annotations_due(policy, unix_time.as_secs());
+        if policy == FsyncPolicy::Always {
+            self.reserve((records.len() + BATCH_OVERHEAD_BYTES) as u64);
+        }
+        self.append_with(records, &due)
+    }
+
+    /// Appends a batch with exactly these annotations.
+    ///
+    /// # Errors
+    /// As [`Aof::append`].
+    ///
+    /// # Panics
+    /// As [`Aof::append`].
+    pub fn append_with(&mut self, records: &Rope, annotations: &[Option<Annotation>]) -> Result<(), AppendError> {
         let mut trailer = std::mem::take(&mut self.trailer);
         trailer.clear();
-        for annotation in due.iter().flatten() {
+        for annotation in annotations.iter().flatten() {
             annotation.write(&mut trailer);
         }
         let len = records.len() + trailer.len();
@@ -169,9 +209,6 @@ impl Aof {
         let crc = self.chain.crc_of(self.end, records.pieces_from(0).chain([&trailer[..]]));
         Annotation::Commit { len: len as u32, crc }.write(&mut trailer);
 
-        if policy == FsyncPolicy::Always {
-            self.reserve((len + COMMIT_LINE_BYTES) as u64);
-        }
         let written = self.write(records, &trailer);
         self.trailer = trailer;
         if let Err(write) = written {
@@ -186,15 +223,18 @@ impl Aof {
         self.chain = self.chain.after(crc);
         self.end = self.end + (len + COMMIT_LINE_BYTES) as u64;
         self.reserved_to = self.reserved_to.max(self.end.0);
-        for annotation in due.into_iter().flatten() {
-            match annotation {
+        for annotation in annotations.iter().flatten() {
+            match *annotation {
                 Annotation::Synced(at) => {
                     self.stated = Some(at);
                     self.stated_no_sync = false;
                 }
                 Annotation::NoSync => self.stated_no_sync = true,
                 Annotation::Timestamp(second) => self.stated_second = Some(second.unsigned_abs()),
-                _ => unreachable!("no other annotation is due by itself"),
+                Annotation::Rewritten(n) => self.rewrites = n,
+                Annotation::Header(_) | Annotation::Commit { .. } | Annotation::Unknown => {
+                    unreachable!("{annotation:?} does not stand in a batch")
+                }
             }
         }
         Ok(())
@@ -222,8 +262,12 @@ impl Aof {
         let len = needed + RESERVE_BYTES - self.reserved_to;
         match self.file.reserve(self.reserved_to, len) {
             Ok(()) => self.reserved_to += len,
-            // The disk is full or cannot do it: the write itself will tell, and nothing depends on this.
-            Err(_) => self.reserve_works = false,
+            // The disk is full or cannot do it: the write itself will tell, and nothing depends on this. What it took
+            // before it failed is given back: Redis does not load a log that ends in zeros.
+            Err(_) => {
+                self.reserve_works = false;
+                drop(self.file.set_len(self.reserved_to));
+            }
         }
     }
 
@@ -253,6 +297,13 @@ impl Aof {
         self.file.sync_data()?;
         self.durable.raise(self.end);
         Ok(())
+    }
+
+    /// After a failed sync: cuts the log back to `end`, as far as that works, so that what was not acknowledged is less
+    /// likely to be found by a restart. The log is not appended to any more.
+    pub fn cut_back(&mut self, end: LogOffset) {
+        // If it fails, the writes in question have an unknown outcome, which is what their clients are told.
+        drop(self.file.set_len(end.0));
     }
 
     /// Closes the log: cuts off reserved space, syncs, states so in an empty batch, and syncs again.

@@ -8,6 +8,7 @@
 //! | [`reader`] | a log's batches, verified, in constant memory |
 //! | [`replay`] | recovery: what is sound, torn or damaged, and the repair of a torn tail |
 //! | [`survey`] | the search for batches that verify behind a flaw |
+//! | [`recover`] | the start of a run: replay, repair, and a log to append to |
 //!
 //! The one reader serves the server's start and the tools, so they cannot disagree about a log.
 
@@ -15,6 +16,7 @@ pub mod aof;
 pub mod disk;
 pub mod format;
 pub mod reader;
+pub mod recover;
 pub mod replay;
 pub mod survey;
 

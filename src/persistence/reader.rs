@@ -161,6 +161,8 @@ pub struct LogReader {
     buffer: Vec<u8>,
     base: LogOffset,
     at_end: bool,
+    /// Nothing from here on is read: it may still be in the making.
+    limit: LogOffset,
     kind: Kind,
     decoder: RequestDecoder,
     /// Where the batch under way begins in `buffer`, and where its next item does.
@@ -196,6 +198,7 @@ impl LogReader {
             buffer: Vec::new(),
             base: LogOffset(0),
             at_end: false,
+            limit: LogOffset(u64::MAX),
             kind: Kind::Unknown,
             decoder: RequestDecoder::for_log(),
             batch_start: 0,
@@ -206,6 +209,18 @@ impl LogReader {
             times: Vec::new(),
             multi: None,
         }
+    }
+
+    /// A reader that goes on at `at`, where a batch of a log of kvred's ended and `chain` was what it is; nothing from
+    /// `limit` on is read.
+    pub fn resume(file: Arc<dyn DiskFile>, chain: Chain, at: LogOffset, limit: LogOffset) -> Self {
+        Self { base: at, limit, kind: Kind::Chained(chain), ..Self::new(file) }
+    }
+
+    /// Reads on, up to a later limit, after the end was reached.
+    pub fn extend(&mut self, limit: LogOffset) {
+        self.limit = limit;
+        self.at_end = false;
     }
 
     /// Goes back to the beginning of the batch under way and forgets what was read of it: after anything but a batch,
@@ -484,7 +499,8 @@ impl LogReader {
         let filled = self.buffer.len();
         // A large value is read in one go, but never is more asked for than the file can have.
         let wanted = (self.next + self.decoder.bytes_wanted()).saturating_sub(filled);
-        let there = self.file.len()?.saturating_sub((self.base + filled as u64).0);
+        let end = self.file.len()?.min(self.limit.0);
+        let there = end.saturating_sub((self.base + filled as u64).0);
         let block = wanted.max(BLOCK_BYTES).min(usize::try_from(there).unwrap_or(usize::MAX));
         self.buffer.resize(filled + block, 0);
         let read = read_full_at(&*self.file, &mut self.buffer[filled..], (self.base + filled as u64).0)?;

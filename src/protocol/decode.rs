@@ -4,7 +4,7 @@
 //! found of it so far it keeps, so a command of a million arguments or of 512 MiB is looked at once, however many
 //! reads bring it. It never recurses: a request is one array of bulk strings, or one inline line.
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 use thiserror::Error;
 
 use super::limits::{MAX_LINE_BYTES, RequestLimits};
@@ -135,12 +135,22 @@ pub struct RequestDecoder {
     resume_at: usize,
     /// The length of the bulk string at `resume_at`, if its header has been read.
     bulk_len: Option<usize>,
+    /// Lines that were unquoted in place, as they were before, with their positions.
+    unquoted: Vec<(usize, Vec<u8>)>,
 }
 
 impl RequestDecoder {
     /// A decoder of what clients send: arrays and inline commands.
     pub fn new(limits: RequestLimits) -> Self {
-        Self { limits, inline: true, partial: Vec::new(), missing: 0, resume_at: 0, bulk_len: None }
+        Self {
+            limits,
+            inline: true,
+            partial: Vec::new(),
+            missing: 0,
+            resume_at: 0,
+            bulk_len: None,
+            unquoted: Vec::new(),
+        }
     }
 
     /// A decoder of a log's records: arrays only.
@@ -161,6 +171,19 @@ impl RequestDecoder {
         self.bulk_len = None;
     }
 
+    /// Forgets how inline commands looked before they were unquoted: they will not be decoded again.
+    pub fn settle(&mut self) {
+        self.unquoted.clear();
+    }
+
+    /// Gives the inline commands from `buffer[from]` on, decoded since [`settle`](Self::settle), their quotes back:
+    /// the caller will decode them again.
+    pub fn restore(&mut self, buffer: &mut [u8], from: usize) {
+        for (start, line) in self.unquoted.drain(..).filter(|(start, _)| *start >= from) {
+            buffer[start..start + line.len()].copy_from_slice(&line);
+        }
+    }
+
     /// How many bytes, from the start of the command under way, are needed at least before decoding can go on; 0
     /// where that is not known. A reader makes room for that much at once.
     pub fn bytes_wanted(&self) -> usize {
@@ -173,10 +196,10 @@ impl RequestDecoder {
     /// for an empty line or an empty array, which clients may send. Returns `None`, with `args` as it was, while the
     /// command is incomplete: the caller then comes again with more, from the same command on.
     ///
-    /// An inline command is unquoted in place, so its bytes in `buffer` change.
+    /// An inline command is unquoted in place, so its bytes in `buffer` change; see [`restore`](Self::restore).
     ///
     /// # Errors
-    /// [`ProtocolError`]; the stream cannot be decoded any further.
+    /// [`ProtocolError`]; the stream cannot be decoded any further. `buffer` is then as it was.
     pub fn decode(
         &mut self,
         buffer: &mut [u8],
@@ -191,7 +214,7 @@ impl RequestDecoder {
                 if !self.inline {
                     return Err(ProtocolError::NotAnArray(first));
                 }
-                return decode_inline(buffer, start, args);
+                return self.decode_inline(buffer, start, args);
             }
             let Some((len, at)) = header(buffer, start, ProtocolError::ArrayLineTooLong, ProtocolError::ArrayLen)?
             else {
@@ -241,6 +264,29 @@ impl RequestDecoder {
 
     /// Decodes up to `count` bulk strings from `at` on: how many are missing, and where it stopped.
     #[inline]
+    fn decode_inline(
+        &mut self,
+        buffer: &mut [u8],
+        start: usize,
+        args: &mut Vec<Span>,
+    ) -> Result<Option<usize>, ProtocolError> {
+        let rest = &buffer[start..];
+        let Some(len) = memchr(b'\n', &rest[..rest.len().min(MAX_LINE_BYTES + 1)]) else {
+            return if rest.len() > MAX_LINE_BYTES { Err(ProtocolError::InlineTooLong) } else { Ok(None) };
+        };
+        let line_end = if rest[..len].ends_with(b"\r") { len - 1 } else { len };
+        let line = &mut buffer[start..start + line_end];
+        let before = memchr2(b'"', b'\'', line).map(|_| line.to_vec());
+        let words = split_words(line, |from, to| args.push(Span::new(start + from, start + to)));
+        if let Some(before) = before {
+            match words {
+                Ok(()) => self.unquoted.push((start, before)),
+                Err(_) => line.copy_from_slice(&before),
+            }
+        }
+        words.map(|()| Some(start + len + 1))
+    }
+
     fn bulks(
         &mut self,
         buffer: &[u8],
@@ -336,18 +382,6 @@ fn header(
 }
 
 /// Decodes one inline command: words between white space, quoted as for `redis-cli`.
-fn decode_inline(buffer: &mut [u8], start: usize, args: &mut Vec<Span>) -> Result<Option<usize>, ProtocolError> {
-    let rest = &buffer[start..];
-    let Some(len) = memchr(b'\n', &rest[..rest.len().min(MAX_LINE_BYTES + 1)]) else {
-        return if rest.len() > MAX_LINE_BYTES { Err(ProtocolError::InlineTooLong) } else { Ok(None) };
-    };
-    let line_end = if rest[..len].ends_with(b"\r") { len - 1 } else { len };
-    split_words(&mut buffer[start..start + line_end], |from, to| {
-        args.push(Span::new(start + from, start + to));
-    })?;
-    Ok(Some(start + len + 1))
-}
-
 /// Splits a line into words and unquotes them, as Redis's `sdssplitargs` does: in `"…"` the escapes `\n \r \t \b \a
 /// \xHH` and `\` before any other byte hold, in `'…'` only `\'`. A word is never longer than its spelling, so it is
 /// unquoted in place; `word(from, to)` is called for each.

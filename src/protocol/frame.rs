@@ -79,7 +79,7 @@ impl FrameDecoder {
     /// [`FrameError`]; the stream cannot be decoded any further.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
         loop {
-            let Some(item) = self.item(buffer)? else {
+            let Some(item) = Self::item(buffer)? else {
                 return Ok(None);
             };
             let mut frame = match item {
@@ -113,7 +113,7 @@ impl FrameDecoder {
     }
 
     /// The next frame or the next aggregate's header.
-    fn item(&self, buffer: &mut BytesMut) -> Result<Option<Item>, FrameError> {
+    fn item(buffer: &mut BytesMut) -> Result<Option<Item>, FrameError> {
         let Some(&kind) = buffer.first() else {
             return Ok(None);
         };

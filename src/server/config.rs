@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
 
@@ -83,7 +84,7 @@ impl Config {
             bail!("--proto-max-bulk-len must lie between 1mb and 1gb");
         }
         let max_query_bytes = bytes(args.client_query_buffer_limit);
-        if !(1 << 20..=u32::MAX as usize / 2).contains(&max_query_bytes) {
+        if !(1 << 20..=MAX_QUERY_BYTES as usize).contains(&max_query_bytes) {
             bail!("--client-query-buffer-limit must lie between 1mb and 2gb");
         }
         let environment = std::env::var_os("KVRED_REQUIREPASS").map(std::ffi::OsString::into_encoded_bytes);
@@ -117,34 +118,119 @@ impl Config {
         self.dir.join(&self.append_filename)
     }
 
-    /// The settings by their Redis names, as `CONFIG GET` shows them, in alphabetical order.
-    pub fn settings(&self, fsync: FsyncPolicy) -> Vec<(&'static str, String)> {
+    /// The settings by their Redis names, as `CONFIG GET` shows them.
+    pub fn settings(&self, live: &Live, fsync: FsyncPolicy) -> Vec<(&'static str, String)> {
         let yes_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
         let addresses: Vec<String> = self.bind.iter().map(ToString::to_string).collect();
-        vec![
+        let mut settings: Vec<_> =
+            LIVE_SETTINGS.iter().map(|s| (s.name, (s.value)(live).load(Ordering::Relaxed).to_string())).collect();
+        settings.extend([
             ("appendfilename", self.append_filename.display().to_string()),
             ("appendfsync", fsync.to_string()),
             ("appendonly", yes_no(self.append_only)),
-            ("auto-aof-rewrite-min-size", self.rewrite_min_bytes.to_string()),
-            ("auto-aof-rewrite-percentage", self.rewrite_percentage.to_string()),
             ("bind", addresses.join(" ")),
-            ("client-query-buffer-limit", self.max_query_bytes.to_string()),
             ("databases", "1".to_owned()),
             ("dir", self.dir.display().to_string()),
             ("io-threads", self.threads.to_string()),
-            ("maxclients", self.max_clients.to_string()),
-            ("maxmemory", self.max_memory_bytes.to_string()),
             ("maxmemory-policy", "noeviction".to_owned()),
             ("port", self.port.to_string()),
             ("protected-mode", yes_no(self.protected_mode)),
-            ("proto-max-bulk-len", self.max_bulk_bytes.to_string()),
             ("save", String::new()),
             ("tcp-keepalive", super::listen::KEEPALIVE.as_secs().to_string()),
-            ("timeout", self.timeout_seconds.to_string()),
             ("unixsocket", self.unix_socket.as_deref().unwrap_or(Path::new("")).display().to_string()),
-        ]
+        ]);
+        settings.sort_unstable();
+        settings
     }
 }
+
+/// The settings that `CONFIG SET` can change, as they are now. (`appendfsync` is the writer's.)
+#[derive(Debug)]
+#[expect(missing_docs, reason = "as the fields of Config of the same names")]
+pub struct Live {
+    pub rewrite_min_bytes: AtomicU64,
+    pub rewrite_percentage: AtomicU64,
+    pub max_query_bytes: AtomicU64,
+    pub max_clients: AtomicU64,
+    pub max_memory_bytes: AtomicU64,
+    pub max_bulk_bytes: AtomicU64,
+    pub timeout_seconds: AtomicU64,
+}
+
+impl Live {
+    /// What the server starts with.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            rewrite_min_bytes: config.rewrite_min_bytes.into(),
+            rewrite_percentage: u64::from(config.rewrite_percentage).into(),
+            max_query_bytes: (config.max_query_bytes as u64).into(),
+            max_clients: (config.max_clients as u64).into(),
+            max_memory_bytes: (config.max_memory_bytes as u64).into(),
+            max_bulk_bytes: (config.max_bulk_bytes as u64).into(),
+            timeout_seconds: config.timeout_seconds.into(),
+        }
+    }
+}
+
+/// A setting that can be changed while the server runs.
+#[derive(Debug)]
+pub struct LiveSetting {
+    /// Redis's name for it.
+    pub name: &'static str,
+    /// Whether it takes units.
+    pub is_size: bool,
+    /// What it can be set to.
+    pub range: std::ops::RangeInclusive<u64>,
+    /// Where it is kept.
+    pub value: fn(&Live) -> &AtomicU64,
+}
+
+impl LiveSetting {
+    /// Finds a setting by its name, in any letter case.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        LIVE_SETTINGS.iter().find(|s| s.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Reads a value for it.
+    ///
+    /// # Errors
+    /// Why it cannot be, in Redis's words.
+    pub fn parse(&self, text: &str) -> Result<u64, String> {
+        let number = if self.is_size {
+            text.parse::<Size>().map_err(|_| "argument must be a memory value".to_owned())?.0
+        } else {
+            text.parse::<u64>().map_err(|_| "argument couldn't be parsed into an integer".to_owned())?
+        };
+        if self.range.contains(&number) {
+            Ok(number)
+        } else {
+            Err(format!("argument must be between {} and {} inclusive", self.range.start(), self.range.end()))
+        }
+    }
+}
+
+const fn live(
+    name: &'static str,
+    is_size: bool,
+    range: std::ops::RangeInclusive<u64>,
+    value: fn(&Live) -> &AtomicU64,
+) -> LiveSetting {
+    LiveSetting { name, is_size, range, value }
+}
+
+/// Every setting that can be changed while the server runs, but for `appendfsync`.
+pub static LIVE_SETTINGS: &[LiveSetting] = &[
+    live("auto-aof-rewrite-min-size", true, 0..=u64::MAX, |l| &l.rewrite_min_bytes),
+    live("auto-aof-rewrite-percentage", false, 0..=u32::MAX as u64, |l| &l.rewrite_percentage),
+    live("client-query-buffer-limit", true, 1 << 20..=MAX_QUERY_BYTES, |l| &l.max_query_bytes),
+    live("maxclients", false, 1..=u32::MAX as u64, |l| &l.max_clients),
+    live("maxmemory", true, 0..=u64::MAX, |l| &l.max_memory_bytes),
+    live("proto-max-bulk-len", true, 1 << 20..=HIGHEST_MAX_BULK_BYTES as u64, |l| &l.max_bulk_bytes),
+    live("timeout", false, 0..=i32::MAX as u64, |l| &l.timeout_seconds),
+];
+
+/// The most that `client-query-buffer-limit` can be: positions in a buffer are 32 bits wide.
+const MAX_QUERY_BYTES: u64 = 2 << 30;
 
 fn bytes(size: Size) -> usize {
     usize::try_from(size.0).unwrap_or(usize::MAX)

@@ -2,8 +2,8 @@
 //!
 //! A **turn** reads what the socket has, runs the complete commands as batches and writes all replies at once. Between
 //! turns a connection may be held up: by a commit that its replies wait for, by a lack of room in the log, or by a
-//! client that does not read. It then runs nothing, but goes on reading, up to a limit: many clients send a whole
-//! pipeline before they read the first reply, and would otherwise wait for each other forever.
+//! client that does not read. It then runs nothing. In the last case it goes on reading, up to a limit: many clients
+//! send a whole pipeline before they read the first reply, and both sides would otherwise wait for each other forever.
 //!
 //! Everything here runs on the connection's own worker, so a `RefCell` guards the state, and is never borrowed across
 //! an `await`.
@@ -46,6 +46,7 @@ pub struct Connection {
 
 /// What a connection is in the middle of.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a reason of its own to wait or to go on")]
 struct State {
     session: Session,
     decoder: RequestDecoder,
@@ -57,10 +58,16 @@ struct State {
     sent: usize,
     /// Replies wait for a commit.
     held: bool,
+    /// `WAITAOF` waits for its reply.
+    waits_for_sync: bool,
     /// The next command waits for room in the log.
     no_room: bool,
+    /// The worker will write the replies at the end of its turn.
+    flush_due: bool,
     /// There may be a whole command in `input`.
     more: bool,
+    /// The socket has something to read, which waits until the connection is not held up any more.
+    read_when_resumed: bool,
     /// The client will send nothing more.
     end_of_input: bool,
     /// Close once all replies are written.
@@ -100,8 +107,11 @@ impl Connection {
             out: Rope::default(),
             sent: 0,
             held: false,
+            waits_for_sync: false,
             no_room: false,
+            flush_due: false,
             more: false,
+            read_when_resumed: false,
             end_of_input: false,
             closing: false,
             closed: false,
@@ -156,6 +166,26 @@ impl Connection {
         state.wake_if_due();
     }
 
+    /// Writes the replies of a turn that has ended.
+    pub fn flush_turn(&self, worker: &Worker) {
+        let mut state = self.state.borrow_mut();
+        state.flush_due = false;
+        self.flush(&mut state, worker);
+        state.wake_if_due();
+    }
+
+    /// Replies to `WAITAOF`, and goes on.
+    pub fn resume_synced(&self, synced: &Result<bool, WriteFailure>, worker: &Worker) {
+        let mut state = self.state.borrow_mut();
+        state.waits_for_sync = false;
+        match synced {
+            Ok(synced) => control::reply_wait_aof(*synced, &mut state.out.buffer),
+            Err(failure) => encode::error(&mut state.out.buffer, failure.to_string()),
+        }
+        self.flush(&mut state, worker);
+        state.wake();
+    }
+
     /// Goes on after room was made in the log.
     pub fn resume_with_room(&self) {
         let mut state = self.state.borrow_mut();
@@ -172,7 +202,7 @@ impl Connection {
         if !held_up && state.more && !worker.stopping() {
             return Poll::Ready(Ready::Run);
         }
-        if !state.held && !state.out.is_empty() {
+        if !state.held && !state.flush_due && !state.out.is_empty() {
             match self.socket.poll_write_ready(cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ready::Write),
                 Poll::Ready(Err(_)) => return Poll::Ready(Ready::Closed),
@@ -182,8 +212,12 @@ impl Connection {
         if !held_up && (state.end_of_input || state.closing) {
             return Poll::Ready(Ready::Closed);
         }
+        // What waits for a commit or for room is sure to go on without the client's doing; what waits for the client to
+        // read its replies may not, if the client first wants to send all of a pipeline.
+        let goes_on_by_itself = state.held || state.flush_due || state.no_room || state.waits_for_sync;
         if !state.end_of_input && !state.closing && !worker.stopping() {
             match self.socket.poll_read_ready(cx) {
+                Poll::Ready(Ok(())) if goes_on_by_itself => state.read_when_resumed = true,
                 Poll::Ready(Ok(())) => return Poll::Ready(Ready::Read),
                 Poll::Ready(Err(_)) => return Poll::Ready(Ready::Closed),
                 Poll::Pending => {}
@@ -264,7 +298,11 @@ impl Connection {
     ) -> usize {
         state.out.buffer = worker.take_buffer(std::mem::take(&mut state.out.buffer));
         let at = self.run_batches(state, worker, batch, input, at);
-        self.flush(state, worker);
+        if !state.out.is_empty() && !state.held && !state.waits_for_sync {
+            // After the others that are ready now: clients and the scheduler then meet many replies at once.
+            state.flush_due = true;
+            worker.flush_later(self);
+        }
         at
     }
 
@@ -289,12 +327,14 @@ impl Connection {
                 at = if all { filled_to } else { ran.consumed };
                 if !all || matches!(stop, Stop::NotResp(_)) && !matches!(ran.replies, Replies::Ready) {
                     state.decoder.restart();
+                    state.decoder.restore(input, at);
                 }
                 match ran.replies {
                     Replies::Ready if all => {}
                     Replies::Ready => continue,
                     Replies::Held(held) => {
                         state.held = true;
+                        state.more = at < input.len();
                         worker.hold(held, self);
                         return at;
                     }
@@ -323,6 +363,11 @@ impl Connection {
                             state.decoder.set_limits(limits(state.session.authenticated, worker));
                         }
                         After::Close => state.closing = true,
+                        After::WaitForSync { group, timeout_ms } => {
+                            state.waits_for_sync = true;
+                            worker.wait_for_sync(self, group, timeout_ms);
+                            return at;
+                        }
                     }
                 }
                 Stop::NotResp(error) => {
@@ -380,7 +425,7 @@ impl Connection {
 impl State {
     /// Whether it runs no commands for the time being.
     fn held_up(&self) -> bool {
-        self.held || self.no_room || !self.out.is_empty()
+        self.held || self.waits_for_sync || self.no_room || !self.out.is_empty()
     }
 
     fn wake(&mut self) {
@@ -391,7 +436,8 @@ impl State {
 
     /// Wakes the connection's task if there is something for it to do but wait for input.
     fn wake_if_due(&mut self) {
-        if self.more || self.closed || self.closing || self.end_of_input || !self.out.is_empty() {
+        let read = std::mem::take(&mut self.read_when_resumed);
+        if read || self.more || self.closed || self.closing || self.end_of_input || !self.out.is_empty() {
             self.wake();
         }
     }
@@ -428,14 +474,14 @@ fn env(session: Session, worker: &Worker) -> Env<'_> {
         worker: worker.number,
         resp: session.resp,
         authenticated: session.authenticated,
-        max_memory_bytes: worker.server.config.max_memory_bytes,
+        max_memory_bytes: worker.server.live.max_memory_bytes.load(Ordering::Relaxed) as usize,
         counters: &*worker.stats,
     }
 }
 
 fn limits(authenticated: bool, worker: &Worker) -> RequestLimits {
     if authenticated {
-        RequestLimits::new(worker.server.config.max_bulk_bytes)
+        RequestLimits::new(worker.server.live.max_bulk_bytes.load(Ordering::Relaxed) as usize)
     } else {
         RequestLimits::before_authentication()
     }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::clients::Client;
+use super::config::LiveSetting;
 use super::connection::Session;
 use super::info;
 use super::worker::Worker;
@@ -14,6 +15,7 @@ use crate::command::introspect;
 use crate::command::spec::CommandSpec;
 use crate::command::table::{COMMANDS, CommandId as Id};
 use crate::db::state::ValueRef;
+use crate::persistence::FsyncPolicy;
 use crate::protocol::decode::Args;
 use crate::protocol::encode::{Resp, array, bulk, error, integer, map, null, simple};
 use crate::protocol::number::parse_i64;
@@ -40,6 +42,13 @@ pub enum After {
     NewLimits,
     /// It sends the reply and closes.
     Close,
+    /// It waits until so many groups are synced, for some time (0: however long), and then replies.
+    WaitForSync {
+        /// The number that the synced groups have to reach.
+        group: u64,
+        /// In milliseconds.
+        timeout_ms: u64,
+    },
 }
 
 /// Runs a command and appends its reply.
@@ -58,6 +67,7 @@ pub fn run(spec: &'static CommandSpec, args: Args<'_>, context: &mut Context<'_>
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each command")]
 fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>) -> Result<After, CommandError> {
     let resp = context.session.resp;
     let server = &*context.worker.server;
@@ -113,6 +123,25 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
         Id::CommandGetKeys => introspect::get_keys(out, &rest(args, 2))?,
 
         Id::ConfigGet => config_get(args, context, out),
+        Id::ConfigSet => {
+            config_set(args, context)?;
+            simple(out, "OK");
+            return Ok(After::NewLimits);
+        }
+        Id::ConfigResetStat => {
+            server.reset_stats();
+            simple(out, "OK");
+        }
+        Id::BgRewriteAof => {
+            if !server.config.append_only {
+                return Err(CommandError::NoLog("BGREWRITEAOF"));
+            }
+            if !server.writer.request_rewrite() {
+                return Err(CommandError::RewriteInProgress);
+            }
+            simple(out, "Background append only file rewriting started");
+        }
+        Id::WaitAof => return wait_aof(args, context, out),
         Id::Info => {
             let sections: Vec<String> = args.from(1).map(|s| String::from_utf8_lossy(s).to_ascii_lowercase()).collect();
             bulk(out, info::render(server, &sections).as_bytes());
@@ -317,7 +346,7 @@ fn client_kill(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Resu
             return Err(CommandError::NoSuchClient);
         }
     } else {
-        if args.len() % 2 != 0 {
+        if !args.len().is_multiple_of(2) {
             return Err(CommandError::Syntax);
         }
         let mut filters = args.from(2);
@@ -369,13 +398,83 @@ fn client_kill(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Resu
 
 fn config_get(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
     let server = &*context.worker.server;
-    let mut settings = server.config.settings(server.writer.policy());
+    let mut settings = server.config.settings(&server.live, server.writer.policy());
     settings.retain(|(name, _)| args.from(2).any(|pattern| glob::matches_ignoring_case(pattern, name.as_bytes())));
     map(out, settings.len(), context.session.resp);
     for (name, value) in settings {
         bulk(out, name.as_bytes());
         bulk(out, value.as_bytes());
     }
+}
+
+/// Changes settings: all of them, or none.
+fn config_set(args: Args<'_>, context: &Context<'_>) -> Result<(), CommandError> {
+    let server = &*context.worker.server;
+    let pairs = rest(args, 2);
+    if !pairs.len().is_multiple_of(2) {
+        return Err(CommandError::WrongArity("config|set"));
+    }
+    let (mut policy, mut changes) = (None, Vec::new());
+    for pair in pairs.chunks_exact(2) {
+        let [name, value] = [pair[0], pair[1]].map(|text| String::from_utf8_lossy(text).into_owned());
+        let refused = |reason: String| CommandError::SettingRefused(name.to_ascii_lowercase(), reason);
+        if name.eq_ignore_ascii_case("appendfsync") {
+            policy = Some(match value.to_ascii_lowercase().as_str() {
+                "always" => FsyncPolicy::Always,
+                "everysec" => FsyncPolicy::Everysec,
+                "no" | "none" => FsyncPolicy::None,
+                _ => return Err(refused("argument(s) must be one of the following: always, everysec, no".to_owned())),
+            });
+        } else if let Some(setting) = LiveSetting::find(&name) {
+            changes.push((setting, setting.parse(&value).map_err(refused)?));
+        } else if server
+            .config
+            .settings(&server.live, server.writer.policy())
+            .iter()
+            .any(|(n, _)| n.eq_ignore_ascii_case(&name))
+        {
+            return Err(refused("can't set immutable config".to_owned()));
+        } else {
+            return Err(CommandError::UnknownSetting(name));
+        }
+    }
+    for (setting, value) in changes {
+        (setting.value)(&server.live).store(value, Ordering::Relaxed);
+    }
+    if let Some(policy) = policy {
+        server.writer.set_policy(policy);
+    }
+    Ok(())
+}
+
+/// `WAITAOF numlocal numreplicas timeout`: waits until what the connection has written is synced. There are no replicas,
+/// and never will be, so none is waited for.
+fn wait_aof(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Result<After, CommandError> {
+    let local = parse_i64(args.at(1)).ok_or(CommandError::NotAnInteger)?;
+    parse_i64(args.at(2)).filter(|n| *n >= 0).ok_or(CommandError::NotAnInteger)?;
+    let timeout_ms = parse_i64(args.at(3)).ok_or(CommandError::TimeoutNotAnInteger)?;
+    if !(0..=1).contains(&local) {
+        return Err(CommandError::OneLocalLog);
+    }
+    let timeout_ms = u64::try_from(timeout_ms).map_err(|_| CommandError::NegativeTimeout)?;
+    if local > 0 && !context.worker.server.config.append_only {
+        return Err(CommandError::NoLog("WAITAOF"));
+    }
+    let writer = &context.worker.server.writer;
+    let group = writer.written_group();
+    let synced = writer.synced_group().map_err(|e| CommandError::SyncFailed(e.to_string()))? >= group;
+    if synced || local == 0 {
+        reply_wait_aof(synced && context.worker.server.config.append_only, out);
+        return Ok(After::GoOn);
+    }
+    Ok(After::WaitForSync { group, timeout_ms })
+}
+
+/// The reply to `WAITAOF`: logs that have synced, here and on replicas.
+pub fn reply_wait_aof(synced: bool, out: &mut Vec<u8>) {
+    array(out, 2);
+    integer(out, i64::from(synced));
+    integer(out, 0);
 }
 
 /// `SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE]`: the log is always written and synced, so all of them mean the same; there

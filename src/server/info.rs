@@ -84,7 +84,7 @@ fn clients(server: &Server, out: &mut String) {
     let most = |of: fn(&super::clients::Client) -> usize| all.iter().map(|c| of(c)).max().unwrap_or(0);
     lines!(out,
         "connected_clients:{}", all.len();
-        "maxclients:{}", server.config.max_clients;
+        "maxclients:{}", server.live.max_clients.load(Ordering::Relaxed);
         "client_recent_max_input_buffer:{}", most(|c| c.query_bytes.load(Ordering::Relaxed));
         "client_recent_max_output_buffer:{}", most(|c| c.reply_bytes.load(Ordering::Relaxed));
         "blocked_clients:0";
@@ -97,6 +97,7 @@ fn clients(server: &Server, out: &mut String) {
 fn memory(server: &Server, out: &mut String) {
     let used = server.writer.keyspace().memory();
     let rss = resident_bytes();
+    let limit = server.live.max_memory_bytes.load(Ordering::Relaxed) as usize;
     let total = used.total_bytes();
     lines!(out,
         "used_memory:{}", total;
@@ -108,8 +109,8 @@ fn memory(server: &Server, out: &mut String) {
         "mem_fragmentation_ratio:{:.2}", rss as f64 / total.max(1) as f64;
         "mem_fragmentation_bytes:{}", rss.saturating_sub(total);
         "total_system_memory:{}", total_memory_bytes();
-        "maxmemory:{}", server.config.max_memory_bytes;
-        "maxmemory_human:{}", human(server.config.max_memory_bytes);
+        "maxmemory:{}", limit;
+        "maxmemory_human:{}", human(limit);
         "maxmemory_policy:noeviction";
         "mem_allocator:mimalloc";
         "mem_aof_buffer:{}", server.writer.stats().pending_bytes;
@@ -118,6 +119,9 @@ fn memory(server: &Server, out: &mut String) {
 
 fn persistence(server: &Server, out: &mut String) {
     let log = server.writer.stats();
+    let rewrite = &log.rewrite;
+    let now = server.writer.clock().monotonic();
+    let seconds = |d: std::time::Duration| d.as_secs().cast_signed();
     let status = |bad: bool| if bad { "err" } else { "ok" };
     lines!(out,
         "loading:0";
@@ -127,14 +131,17 @@ fn persistence(server: &Server, out: &mut String) {
         "rdb_last_save_time:{}", server.started_unix_seconds;
         "rdb_last_bgsave_status:ok";
         "aof_enabled:{}", u8::from(log.enabled);
-        "aof_rewrite_in_progress:0";
-        "aof_rewrite_scheduled:0";
-        "aof_last_rewrite_time_sec:-1";
-        "aof_current_rewrite_time_sec:-1";
-        "aof_last_bgrewrite_status:ok";
+        "aof_rewrite_in_progress:{}", u8::from(rewrite.running_since.is_some());
+        "aof_rewrite_scheduled:{}", u8::from(rewrite.scheduled);
+        "aof_rewrite_keys_written:{}", rewrite.keys;
+        "aof_rewrites:{}", rewrite.finished;
+        "aof_last_rewrite_time_sec:{}", rewrite.last_took.map_or(-1, seconds);
+        "aof_current_rewrite_time_sec:{}", rewrite.running_since.map_or(-1, |since| seconds(now.saturating_sub(since)));
+        "aof_last_bgrewrite_status:{}", status(rewrite.last_error.is_some());
         "aof_last_write_status:{}", status(log.last_write_failed || log.poisoned.is_some());
         "aof_fsync_policy:{}", log.policy;
         "aof_current_size:{}", log.log_bytes;
+        "aof_base_size:{}", log.base_bytes;
         "aof_unsynced_bytes:{}", log.unsynced_bytes;
         "aof_pending_bytes:{}", log.pending_bytes;
         "aof_pending_bio_fsync:0";

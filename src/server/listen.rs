@@ -10,7 +10,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// Redis's `tcp-keepalive` default: half-open connections are noticed after some minutes.
-pub const KEEPALIVE: Duration = Duration::from_secs(300);
+pub const KEEPALIVE: Duration = Duration::from_mins(5);
 
 /// Connections that may wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 1024;

@@ -9,23 +9,26 @@ use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::config::Config;
-use crate::command::replay as records;
+use crate::command::loader::Loader;
 use crate::db::state::Keyspace;
+use crate::db::writer::LogPlace;
 use crate::exit::{Failure, OrExit, Status};
 use crate::persistence::LogOffset;
-use crate::persistence::aof::{Aof, remove_leftover, temporary_name};
+use crate::persistence::aof::{Aof, temporary_name};
 use crate::persistence::disk::{Disk, DiskFile, LogLock, RealDisk, lock_path};
 use crate::persistence::format::Salt;
-use crate::persistence::replay::{Recovery, ReplayError, Verdict, cut_tail, replay, write_again};
+use crate::persistence::recover::{RecoverError, Recovered, recover};
+use crate::persistence::replay::{Recovery, ReplayError, Verdict, replay};
 
 /// How often the progress bar moves.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A log that is ours, and what was in it.
-#[derive(Debug)]
 pub struct Loaded {
     /// To append to.
     pub aof: Aof,
+    /// Where it lies.
+    pub place: LogPlace,
     /// Kept for as long as the log is.
     pub lock: LogLock,
 }
@@ -46,59 +49,81 @@ pub fn load(config: &Config, keyspace: &Keyspace) -> Result<Loaded, Failure> {
             Failure::new(Status::Unavailable, error)
         })?;
     let aof = open(&disk, &config.append_filename, &path, keyspace)?;
-    Ok(Loaded { aof, lock })
+    let place = LogPlace { disk: Arc::new(disk), name: config.append_filename.clone(), salt: Box::new(new_salt) };
+    Ok(Loaded { aof, place, lock })
 }
 
 fn open(disk: &dyn Disk, name: &Path, path: &Path, keyspace: &Keyspace) -> Result<Aof, Failure> {
-    let unavailable = |doing: &str| Status::Unavailable.context_of(format!("{}: {doing}", path.display()));
-    let temporary = temporary_name(name);
-    if remove_leftover(disk, &temporary).map_err(unavailable("cannot remove an unfinished rewrite"))? {
-        tracing::info!("removed {}, which an interrupted rewrite had left", temporary.display());
-    }
-    let file = match disk.open(name, true) {
-        Ok(file) => Some(file),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-        Err(e) => return Err(unavailable("cannot open the log")(e)),
-    };
-    let Some(file) = file else {
-        tracing::info!("no log yet; a new one begins in {}", path.display());
-        return Aof::create(disk, name, new_salt()).map_err(unavailable("cannot make a new log"));
-    };
-    let found = replay_file(&file, path, keyspace)?;
-    match &found.verdict {
-        Verdict::New => return Aof::create(disk, name, new_salt()).map_err(unavailable("cannot make a new log")),
-        Verdict::Damaged { .. } => return Err(damaged(path, &found)),
-        Verdict::Clean if found.file_len > found.end.0 => {
-            file.set_len(found.end.0).map_err(unavailable("cannot cut off reserved space"))?;
+    let began = Instant::now();
+    let mut took = Duration::ZERO;
+    let recovered = recover(disk, name, new_salt, |file| {
+        let found = replay_file(file, keyspace);
+        took = began.elapsed();
+        found
+    });
+    let recovered = recovered.map_err(|e| match e {
+        RecoverError::Io { doing, error } => {
+            Status::Unavailable.context_of(format!("{}: {doing}", path.display()))(error)
         }
-        Verdict::Clean => {}
+        RecoverError::Replay(ReplayError::Io(e)) => {
+            Status::Unavailable.context_of(format!("cannot read {}", path.display()))(e)
+        }
+        RecoverError::Replay(refused @ ReplayError::Refused { .. }) => {
+            let error = anyhow::Error::from(refused).context(format!(
+                "{} cannot be loaded; see `kvred aof check {}`",
+                path.display(),
+                path.display()
+            ));
+            Failure::new(Status::Damaged, error)
+        }
+        RecoverError::Damaged(found) => damaged(path, &found),
+    })?;
+    tell(&recovered, name, path, keyspace, took);
+    Ok(recovered.aof)
+}
+
+/// Says in one paragraph what was found, cut, kept and loaded.
+fn tell(recovered: &Recovered, name: &Path, path: &Path, keyspace: &Keyspace, took: Duration) {
+    if recovered.leftover_removed {
+        tracing::info!("removed {}, which an interrupted rewrite had left", temporary_name(name).display());
+    }
+    let path_shown = path.display();
+    let Some(found) = &recovered.found else {
+        return tracing::info!("no log yet; a new one begins in {path_shown}");
+    };
+    let loaded = || loaded(keyspace, found, took);
+    match &found.verdict {
+        Verdict::New if found.file_len > 0 => {
+            tracing::info!("{path_shown} holds only zero bytes, {} of them; a new log begins in it", found.file_len);
+        }
+        Verdict::New => {}
+        Verdict::Damaged { .. } => unreachable!("a damaged log is refused"),
+        Verdict::Clean if found.file_len > found.end.0 => {
+            let reserved = found.file_len - found.end.0;
+            tracing::info!("{path_shown}: {}; {reserved} bytes of reserved space behind it were cut off", loaded());
+        }
+        Verdict::Clean if found.chain.is_none() => {
+            tracing::info!("{path_shown}: {}; checksums begin at byte {}", loaded(), found.end);
+        }
+        Verdict::Clean => tracing::info!("{path_shown}: {}", loaded()),
         Verdict::Torn(flaw) => {
-            let cut = cut_tail(disk, name, &*file, found.end).map_err(unavailable(
-                "its torn tail cannot be cut off, since what is cut cannot be kept; nothing was changed",
-            ))?;
-            let kept = cut.kept_in.map_or_else(
+            let cut = recovered.cut.as_ref().expect("a torn log is cut");
+            let kept = cut.kept_in.as_ref().map_or_else(
                 || "it was only zeros".to_owned(),
                 |copy| format!("it is kept in {}", path.with_file_name(copy).display()),
             );
             tracing::warn!(
-                "{}: the batch at byte {} was not completely written before the last stop ({flaw}); {} bytes were cut \
-                 off and {kept}",
-                path.display(),
+                "{path_shown}: the batch at byte {} was not completely written before the last stop ({flaw}), the usual \
+                 trace of a crash; {} bytes were cut off and {kept}; {}",
                 found.end,
-                cut.bytes
+                cut.bytes,
+                loaded()
             );
         }
     }
-    // What a client will read has to be durable, even if a sync had failed before the last stop.
-    let from = found.durable.min(found.end);
-    write_again(&*file, from, found.end).map_err(unavailable("cannot make the log durable"))?;
-    match found.chain {
-        Some(chain) => Ok(Aof::continue_chain(file, chain, found.end)),
-        None => Aof::begin_chain(file, found.end, new_salt()).map_err(unavailable("cannot append to the log")),
-    }
 }
 
-fn replay_file(file: &Arc<dyn DiskFile>, path: &Path, keyspace: &Keyspace) -> Result<Recovery, Failure> {
+fn replay_file(file: &Arc<dyn DiskFile>, keyspace: &Keyspace) -> Result<Recovery, ReplayError> {
     let began = Instant::now();
     let bar = progress_bar(file.len().unwrap_or(0));
     let mut last_shown = began;
@@ -108,32 +133,29 @@ fn replay_file(file: &Arc<dyn DiskFile>, path: &Path, keyspace: &Keyspace) -> Re
             bar.set_position(at.0);
         }
     };
-    let result = replay(file, progress, |batch| records::apply(keyspace, batch));
+    let result = std::thread::scope(|scope| {
+        let mut loader = Loader::start(scope, keyspace);
+        let result = replay(file, progress, |batch| loader.take(batch));
+        loader.finish();
+        result
+    });
     bar.finish_and_clear();
-    let found = result.map_err(|e| match e {
-        ReplayError::Io(e) => Status::Unavailable.context_of(format!("cannot read {}", path.display()))(e),
-        refused @ ReplayError::Refused { .. } => {
-            let error = anyhow::Error::from(refused).context(format!(
-                "{} cannot be loaded; see `kvred aof check {}`",
-                path.display(),
-                path.display()
-            ));
-            Failure::new(Status::Damaged, error)
-        }
-    })?;
-    let seconds = began.elapsed().as_secs_f64();
-    if !matches!(found.verdict, Verdict::New | Verdict::Damaged { .. }) {
-        tracing::info!(
-            "loaded {}: {} keys from {} commands in {} {}, {} bytes, in {seconds:.3} s",
-            path.display(),
-            keyspace.len(),
-            found.records,
-            found.batches,
-            if found.chain.is_some() { "checksummed batches" } else { "blocks without checksums" },
-            found.end,
-        );
-    }
-    Ok(found)
+    result
+}
+
+/// What came out of the log, as a clause.
+fn loaded(keyspace: &Keyspace, found: &Recovery, took: Duration) -> String {
+    let blocks = match found.chain {
+        Some(_) => format!("{} checksummed batches", found.batches),
+        None => "a plain log without checksums".to_owned(),
+    };
+    format!(
+        "loaded {} keys from {} commands in {blocks}, {} bytes, in {:.3} s",
+        keyspace.len(),
+        found.records,
+        found.end,
+        took.as_secs_f64()
+    )
 }
 
 fn damaged(path: &Path, found: &Recovery) -> Failure {

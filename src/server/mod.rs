@@ -34,15 +34,16 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 
 use self::clients::Clients;
-use self::config::Config;
+use self::config::{Config, Live};
 use self::listen::{Accepted, Listener};
 use self::stats::Stats;
 use self::worker::{Message, Worker, WorkerHandle};
 use crate::args::ServeArgs;
 use crate::db::log_thread::LogThreads;
 use crate::db::state::Keyspace;
-use crate::db::writer::{SystemClock, Wake, Writer};
+use crate::db::writer::{LogPlace, SystemClock, Wake, Writer};
 use crate::exit::{Failure, OrExit, Status};
+use crate::persistence::aof::Aof;
 
 /// File descriptors that are not clients': the log, sockets, what libraries open.
 const RESERVED_FILES: u64 = 64;
@@ -55,6 +56,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Server {
     /// The settings.
     pub config: Config,
+    /// Those that can change, as they are now.
+    pub live: Live,
     /// The way to write, and the keyspace behind it.
     pub writer: Arc<Writer>,
     /// Who is connected.
@@ -85,7 +88,40 @@ impl Server {
         self.now_seconds.store(self.started.elapsed().as_secs(), Ordering::Relaxed);
         let commands = self.stats.totals().commands;
         let before = self.commands_at_tick.swap(commands, Ordering::Relaxed);
-        self.ops_per_sec.store(commands - before, Ordering::Relaxed);
+        self.ops_per_sec.store(commands.saturating_sub(before), Ordering::Relaxed);
+        self.rewrite_if_grown();
+    }
+
+    /// Starts a rewrite when the log has grown enough since the last.
+    fn rewrite_if_grown(&self) {
+        let percentage = self.live.rewrite_percentage.load(Ordering::Relaxed);
+        let log = self.writer.stats();
+        let least = self.live.rewrite_min_bytes.load(Ordering::Relaxed);
+        let may_start = log.rewrite.may_start_by_itself(self.writer.clock().monotonic());
+        if percentage == 0 || log.log_bytes < least || log.poisoned.is_some() || !may_start {
+            return;
+        }
+        let grown = log.log_bytes.saturating_sub(log.base_bytes);
+        if u128::from(grown) * 100 >= u128::from(percentage) * u128::from(log.base_bytes.max(1))
+            && self.writer.request_rewrite()
+        {
+            tracing::info!(
+                "the append-only file has grown from {} to {} bytes: rewriting it",
+                log.base_bytes,
+                log.log_bytes
+            );
+        }
+    }
+
+    /// Sets what is counted back to zero.
+    pub fn reset_stats(&self) {
+        self.stats.connections.store(0, Ordering::Relaxed);
+        self.stats.rejected.store(0, Ordering::Relaxed);
+        self.commands_at_tick.store(0, Ordering::Relaxed);
+        for worker in &self.workers {
+            // Each worker's counters are its own to change.
+            drop(worker.messages.send(Message::ResetStats));
+        }
     }
 
     /// Has a worker look for killed connections at once.
@@ -102,30 +138,29 @@ impl Server {
 pub fn serve(args: &ServeArgs) -> Result<Status, Failure> {
     logging::init(args.log_level, args.log_format);
     abort_on_panic();
-    let config = Config::resolve(args).map_err(|e| Failure::new(Status::Usage, e))?;
+    let config = Config::resolve(args).map_err(|e| {
+        let status = if e.is::<std::io::Error>() { Status::Unavailable } else { Status::Usage };
+        Failure::new(status, e)
+    })?;
     raise_file_limit(config.max_clients);
     let keyspace = Arc::new(Keyspace::new(std::array::from_fn(|_| random_u64())));
     let loaded = if config.append_only { Some(load::load(&config, &keyspace)?) } else { None };
-    let (aof, lock) = loaded.map(|l| (l.aof, l.lock)).unzip();
+    let (log, lock) = loaded.map(|l| ((l.aof, l.place), l.lock)).unzip();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .or_exit(Status::Unavailable, || "cannot start the event loop".to_owned())?;
-    let result = runtime.block_on(run(config, keyspace, aof));
+    let result = runtime.block_on(run(config, keyspace, log));
     drop(lock);
     result
 }
 
-async fn run(
-    mut config: Config,
-    keyspace: Arc<Keyspace>,
-    aof: Option<crate::persistence::aof::Aof>,
-) -> Result<Status, Failure> {
+async fn run(mut config: Config, keyspace: Arc<Keyspace>, log: Option<(Aof, LogPlace)>) -> Result<Status, Failure> {
     let mut stop = StopSignals::new().or_exit(Status::Unavailable, || "cannot wait for signals".to_owned())?;
     let listeners = open_listeners(&mut config)?;
     let notifies: Vec<Arc<Notify>> = (0..config.threads).map(|_| Arc::default()).collect();
     let wakes = notifies.iter().cloned().map(|n| Box::new(move || n.notify_one()) as Wake).collect();
-    let writer = Arc::new(Writer::new(keyspace, aof, config.fsync, Arc::new(SystemClock::default()), wakes));
+    let writer = Arc::new(Writer::new(keyspace, log, config.fsync, Arc::new(SystemClock::default()), wakes));
     let log_threads =
         LogThreads::start(&writer).or_exit(Status::Unavailable, || "cannot start the log's threads".to_owned())?;
 
@@ -136,12 +171,13 @@ async fn run(
         })
         .unzip();
     let server = Arc::new(Server {
+        live: Live::new(&config),
         stats: Stats::new(config.threads),
         writer,
         clients: Clients::default(),
         started: Instant::now(),
         started_unix_seconds: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
-        run_id: (0..3).map(|_| format!("{:016x}", random_u64())).collect::<String>()[..40].to_owned(),
+        run_id: format!("{:016x}{:016x}{:08x}", random_u64(), random_u64(), random_u64() as u32),
         now_seconds: AtomicU64::new(0),
         ops_per_sec: AtomicU64::new(0),
         commands_at_tick: AtomicU64::new(0),
@@ -223,13 +259,13 @@ fn announce(server: &Server) {
 /// Accepts from all listeners at once, for ever.
 async fn accept_from_all(listeners: &[Listener], server: &Arc<Server>) {
     let mut loops: Vec<_> = listeners.iter().map(|listener| Box::pin(accept_from(listener, server))).collect();
-    std::future::poll_fn(|cx| {
+    std::future::poll_fn::<(), _>(|cx| {
         for accepting in &mut loops {
             assert!(accepting.as_mut().poll(cx).is_pending(), "accepting never ends by itself");
         }
         std::task::Poll::Pending
     })
-    .await
+    .await;
 }
 
 async fn accept_from(listener: &Listener, server: &Arc<Server>) {
@@ -255,7 +291,7 @@ async fn accept_from(listener: &Listener, server: &Arc<Server>) {
 fn hand_over(accepted: Accepted, server: &Server) {
     server.stats.connections.fetch_add(1, Ordering::Relaxed);
     let connected: usize = server.workers.iter().map(|w| w.connections.load(Ordering::Relaxed)).sum();
-    if connected >= server.config.max_clients {
+    if connected as u64 >= server.live.max_clients.load(Ordering::Relaxed) {
         server.stats.rejected.fetch_add(1, Ordering::Relaxed);
         return accepted.refuse(b"-ERR max number of clients reached\r\n");
     }

@@ -19,6 +19,10 @@ impl Counter {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
     }
 
+    fn set_zero(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
     /// What it has come to.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -54,6 +58,19 @@ impl Default for WorkerStats {
             output_bytes: Counter::default(),
             errors: Mutex::default(),
         }
+    }
+}
+
+impl WorkerStats {
+    /// Sets all of them to zero; only the worker itself may.
+    pub fn reset(&self) {
+        for counter in self.calls.iter().chain(&self.failed) {
+            counter.set_zero();
+        }
+        for counter in [&self.hits, &self.misses, &self.input_bytes, &self.output_bytes] {
+            counter.set_zero();
+        }
+        self.errors.lock().clear();
     }
 }
 

@@ -1,7 +1,7 @@
 //! A worker: one thread with a runtime of its own, and the connections that it serves for their whole life.
 //!
-//! Its committer is a task that the first connection with a write wakes: it runs after the other connections that are
-//! ready in the same turn, so one commit serves them all.
+//! The end of a turn is a task that the first connection with replies wakes: it runs after the other connections that
+//! are ready in the same turn, commits for all of them at once, and writes all replies.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -42,6 +42,8 @@ pub enum Message {
     Serve(Accepted),
     /// Look for killed connections now.
     Sweep,
+    /// Set the counters to zero.
+    ResetStats,
     /// Finish what is under way and end.
     Stop,
 }
@@ -67,13 +69,19 @@ pub struct Worker {
     /// Buffers that every turn uses.
     pub scratch: RefCell<Scratch>,
     notify: Arc<Notify>,
+    /// Told whenever a sync may have ended.
+    sync_news: Notify,
     connections: RefCell<BTreeMap<u64, Rc<Connection>>>,
     connection_count: Arc<AtomicUsize>,
     /// Connections whose replies wait for a commit, in the order of the groups.
     held: RefCell<VecDeque<(Held, Rc<Connection>)>>,
     /// Connections that wait for room in the log.
     no_room: RefCell<Vec<Rc<Connection>>>,
+    /// Connections with replies to write at the end of the turn.
+    to_flush: RefCell<Vec<Rc<Connection>>>,
     commit_due: Cell<bool>,
+    /// The task that ends the turn has been woken.
+    turn_ends: Cell<bool>,
     spare_buffers: RefCell<Vec<Vec<u8>>>,
     stopping: Cell<bool>,
 }
@@ -100,13 +108,19 @@ impl Worker {
             number,
             stats: server.stats.worker(number),
             server,
-            scratch: RefCell::new(Scratch { input: vec![0; SCRATCH_BYTES], batch: Default::default() }),
+            scratch: RefCell::new(Scratch {
+                input: vec![0; SCRATCH_BYTES],
+                batch: crate::command::batch::Batch::default(),
+            }),
             notify,
+            sync_news: Notify::new(),
             connections: RefCell::default(),
             connection_count,
             held: RefCell::default(),
             no_room: RefCell::default(),
+            to_flush: RefCell::default(),
             commit_due: Cell::new(false),
+            turn_ends: Cell::new(false),
             spare_buffers: RefCell::default(),
             stopping: Cell::new(false),
         });
@@ -116,6 +130,7 @@ impl Worker {
             match message {
                 Message::Serve(accepted) => worker.serve(accepted),
                 Message::Sweep => worker.sweep(),
+                Message::ResetStats => worker.stats.reset(),
                 Message::Stop => break,
             }
         }
@@ -162,8 +177,46 @@ impl Worker {
         self.request_commit();
     }
 
+    /// Lets a connection wait until so many groups are synced, or the time is over.
+    pub fn wait_for_sync(self: &Rc<Self>, connection: &Rc<Connection>, group: u64, timeout_ms: u64) {
+        let (worker, connection) = (Rc::clone(self), Rc::clone(connection));
+        drop(tokio::task::spawn_local(async move {
+            let writer = &worker.server.writer;
+            writer.sync_waiter_joined();
+            let synced = async {
+                loop {
+                    let news = worker.sync_news.notified();
+                    match writer.synced_group() {
+                        Ok(synced) if synced < group && !worker.stopping() => news.await,
+                        Ok(synced) => return Ok(synced >= group),
+                        Err(failure) => return Err(failure),
+                    }
+                }
+            };
+            let result = if timeout_ms == 0 {
+                synced.await
+            } else {
+                tokio::time::timeout(Duration::from_millis(timeout_ms), synced).await.unwrap_or(Ok(false))
+            };
+            writer.sync_waiter_left();
+            connection.resume_synced(&result, &worker);
+        }));
+    }
+
     fn request_commit(&self) {
-        if !self.commit_due.replace(true) {
+        self.commit_due.set(true);
+        self.end_turn_soon();
+    }
+
+    /// Writes a connection's replies when the other connections that are ready now have run too.
+    pub fn flush_later(&self, connection: &Rc<Connection>) {
+        self.to_flush.borrow_mut().push(Rc::clone(connection));
+        self.end_turn_soon();
+    }
+
+    /// Wakes the task that ends the turn; it runs behind those that are ready already.
+    fn end_turn_soon(&self) {
+        if !self.turn_ends.replace(true) {
             self.notify.notify_one();
         }
     }
@@ -171,11 +224,23 @@ impl Worker {
     async fn commit(self: Rc<Self>) {
         loop {
             self.notify.notified().await;
+            self.turn_ends.set(false);
+            self.flush_turn();
             if self.commit_due.take() {
                 self.server.writer.commit_from_worker(self.number);
             }
             self.resume_resolved();
+            self.sync_news.notify_waiters();
         }
+    }
+
+    fn flush_turn(&self) {
+        let mut flushed = self.to_flush.take();
+        for connection in flushed.drain(..) {
+            connection.flush_turn(self);
+        }
+        // Nothing was added meanwhile; the list keeps its allocation.
+        self.to_flush.replace(flushed);
     }
 
     fn resume_resolved(&self) {
@@ -237,7 +302,7 @@ impl Worker {
 
     /// Whether a connection with so much unexecuted input has to go, and for which reason.
     pub fn over_limit(&self, query_bytes: usize) -> Option<String> {
-        let limit = self.server.config.max_query_bytes;
+        let limit = self.server.live.max_query_bytes.load(Ordering::Relaxed) as usize;
         if query_bytes > limit {
             return Some(format!("--client-query-buffer-limit is {limit}"));
         }
@@ -256,7 +321,7 @@ impl Worker {
             if self.number == 0 {
                 self.server.tick();
             }
-            if self.server.config.timeout_seconds > 0 {
+            if self.server.live.timeout_seconds.load(Ordering::Relaxed) > 0 {
                 self.sweep();
             }
         }
@@ -264,7 +329,7 @@ impl Worker {
 
     /// Closes connections that were killed, or were idle for too long.
     fn sweep(&self) {
-        let (now, timeout) = (self.now_seconds(), self.server.config.timeout_seconds);
+        let (now, timeout) = (self.now_seconds(), self.server.live.timeout_seconds.load(Ordering::Relaxed));
         let connections: Vec<Rc<Connection>> = self.connections.borrow().values().cloned().collect();
         for connection in connections {
             let client = &connection.client;
@@ -281,6 +346,7 @@ impl Worker {
     /// Runs nothing more; waits until what is under way is answered and the replies are read, for a while.
     async fn drain(self: &Rc<Self>) {
         self.stopping.set(true);
+        self.sync_news.notify_waiters();
         let connections: Vec<Rc<Connection>> = self.connections.borrow().values().cloned().collect();
         for connection in connections {
             connection.close_when_answered(self);

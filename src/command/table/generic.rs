@@ -81,3 +81,14 @@ static OBJECT_HELP: CommandSpec = CommandSpec::new(Id::ObjectHelp, "object|help"
     .flags(&[Flag::Loading, Flag::Stale])
     .also_in(&[Category::Keyspace])
     .docs("6.2.0", "O(1)", "Prints the subcommands and what they do.", &[]);
+
+pub(super) static WAITAOF: CommandSpec = CommandSpec::new(Id::WaitAof, "waitaof", 4, Group::Generic)
+    .flags(&[Flag::Blocking])
+    .also_in(&[Category::Connection])
+    .tips(&["request_policy:all_shards", "response_policy:agg_min"])
+    .docs(
+        "7.2.0",
+        "O(1)",
+        "Blocks until the connection's earlier writes are synced to the log on disk.",
+        &[Arg::integer("numlocal"), Arg::integer("numreplicas"), Arg::integer("timeout")],
+    );

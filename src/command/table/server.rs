@@ -5,11 +5,12 @@ use crate::command::spec::{Arg, Category, CommandSpec, Flag, Group};
 
 const ADMIN: &[Flag] = &[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale];
 
+const ON_ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 const ON_ALL_SHARDS: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
 
 pub(super) static CONFIG: CommandSpec = CommandSpec::new(Id::Config, "config", -2, Group::Server)
     .docs("2.0.0", "Depends on subcommand.", "A container for commands about the configuration.", &[])
-    .subcommands(&[&CONFIG_GET, &CONFIG_HELP]);
+    .subcommands(&[&CONFIG_GET, &CONFIG_SET, &CONFIG_RESETSTAT, &CONFIG_HELP]);
 
 static CONFIG_GET: CommandSpec = CommandSpec::new(Id::ConfigGet, "config|get", -3, Group::Server).flags(ADMIN).docs(
     "2.0.0",
@@ -81,3 +82,20 @@ pub(super) static SHUTDOWN: CommandSpec = CommandSpec::new(Id::Shutdown, "shutdo
             Arg::word("abort", "ABORT").since("7.0.0").optional(),
         ],
     );
+
+static CONFIG_SET: CommandSpec =
+    CommandSpec::new(Id::ConfigSet, "config|set", -4, Group::Server).flags(ADMIN).tips(ON_ALL_NODES).docs(
+        "2.0.0",
+        "O(N) where N is the number of settings",
+        "Changes settings of the running server.",
+        &[Arg::block("data", &[Arg::string("parameter"), Arg::string("value")]).multiple()],
+    );
+
+static CONFIG_RESETSTAT: CommandSpec = CommandSpec::new(Id::ConfigResetStat, "config|resetstat", 2, Group::Server)
+    .flags(ADMIN)
+    .tips(ON_ALL_NODES)
+    .docs("2.0.0", "O(1)", "Resets the counters that INFO reports.", &[]);
+
+pub(super) static BGREWRITEAOF: CommandSpec = CommandSpec::new(Id::BgRewriteAof, "bgrewriteaof", 1, Group::Server)
+    .flags(&[Flag::Admin, Flag::NoScript, Flag::NoAsyncLoading])
+    .docs("1.0.0", "O(1)", "Starts to rewrite the log in the background.", &[]);

@@ -1,0 +1,216 @@
+//! The flags of `kvred cli`. Where `redis-cli` has a flag for the same thing, the name is its.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, ValueEnum};
+
+const CLI_EXAMPLES: &str = "\
+Examples:
+  kvred cli                                     an interactive session with 127.0.0.1:6380; type `help` there
+  kvred cli set greeting 'hello world'
+  kvred cli -x set picture < picture.png        the last argument from the standard input, byte for byte
+  kvred cli --no-newline get picture > copy.png
+  kvred cli < script.txt                        a command a line; stops at the first error and names its line
+  kvred cli --pipe < many-commands.txt          mass insertion, of RESP or of command lines
+  kvred cli -r 5 -i 1 dbsize
+  kvred cli --scan --pattern 'user:*'
+
+Quoting in scripts and sessions: \"...\" knows \\n \\r \\t \\a \\b \\xHH, '...' knows \\' only.
+
+Exit status: 0 fine; 1 the server answered an error; 2 wrong usage; 3 the server cannot be reached or the connection was
+lost (then the outcome of the command is unknown, and it is not sent again), or a file cannot be read; 130 interrupted.";
+
+/// `kvred cli`
+#[derive(Debug, Clone, Args)]
+#[command(disable_help_flag = true, after_long_help = CLI_EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "they are flags")]
+pub struct CliArgs {
+    /// The server's host
+    #[arg(short = 'h', long, env = "KVRED_HOST", value_name = "HOST", default_value = "127.0.0.1")]
+    pub host: String,
+
+    /// The server's port
+    #[arg(short, long, env = "KVRED_PORT", value_name = "PORT", default_value_t = 6380)]
+    pub port: u16,
+
+    /// The server's unix socket; comes before -u, -h and -p
+    #[arg(short, long, value_name = "SOCKET")]
+    pub socket: Option<PathBuf>,
+
+    /// redis://[[user:]password@]host[:port][/db] (port 6379 unless given) or unix://[[user:]password@]/path[?db=N];
+    /// comes before -h and -p
+    #[arg(short, long, env = "KVRED_URI", hide_env_values = true, value_name = "URI")]
+    pub uri: Option<String>,
+
+    /// Log in as this user
+    #[arg(long, env = "KVRED_USER", value_name = "NAME")]
+    pub user: Option<String>,
+
+    /// Password; others can see it in the process list, so prefer --askpass, --password-file or KVRED_PASSWORD
+    #[arg(short = 'a', long = "pass", value_name = "PASSWORD", conflicts_with_all = ["askpass", "password_file"])]
+    pub pass: Option<String>,
+
+    /// Ask for the password at the terminal
+    #[arg(long, conflicts_with = "password_file")]
+    pub askpass: bool,
+
+    /// Take the password from the first line of this file [else: KVRED_PASSWORD, REDISCLI_AUTH]
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+
+    /// Select this database
+    #[arg(short = 'n', long = "db", value_name = "N")]
+    pub db: Option<u32>,
+
+    /// Ask for RESP2 with HELLO
+    #[arg(short = '2', conflicts_with = "resp3")]
+    pub resp2: bool,
+
+    /// Ask for RESP3 with HELLO
+    #[arg(short = '3')]
+    pub resp3: bool,
+
+    /// Give up connecting after so many seconds
+    #[arg(
+        short = 't',
+        long,
+        env = "KVRED_CONNECT_TIMEOUT",
+        value_name = "SECS",
+        default_value = "5",
+        value_parser = seconds
+    )]
+    pub connect_timeout: f64,
+
+    /// Run the command so many times; for --stat, --latency: print so many lines [-1: without end]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
+    pub repeat: Option<i64>,
+
+    /// Wait so many seconds between repetitions, lines of --stat, cycles of --scan; --latency measures for so long
+    #[arg(short, long, value_name = "SECS", value_parser = seconds)]
+    pub interval: Option<f64>,
+
+    /// Take the last argument from the standard input, byte for byte
+    #[arg(short = 'x')]
+    pub stdin_argument: bool,
+
+    /// Arguments are quoted as in scripts: "\x00" is a NUL byte
+    #[arg(long)]
+    pub quoted_input: bool,
+
+    /// How replies are printed
+    #[arg(long, env = "KVRED_OUTPUT", value_name = "FORMAT", default_value = "auto")]
+    pub output: OutputFormat,
+
+    /// The same as --output raw
+    #[arg(long, hide = true, group = "format")]
+    pub raw: bool,
+
+    /// The same as --output pretty
+    #[arg(long, hide = true, group = "format")]
+    pub no_raw: bool,
+
+    /// The same as --output csv
+    #[arg(long, hide = true, group = "format")]
+    pub csv: bool,
+
+    /// The same as --output json
+    #[arg(long, hide = true, group = "format")]
+    pub json: bool,
+
+    /// Print no newline behind a reply: a value comes out exactly as it was stored
+    #[arg(long)]
+    pub no_newline: bool,
+
+    /// When to use colour
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorWhen,
+
+    /// In a script: go on after an error, and exit 1 at the end
+    #[arg(long)]
+    pub keep_going: bool,
+
+    /// Send RESP or command lines from the standard input as fast as they go, and count replies and errors
+    #[arg(long, group = "mode")]
+    pub pipe: bool,
+
+    /// With --pipe: give up when no reply comes for so many seconds after all was sent; 0: never
+    #[arg(long, value_name = "SECS", default_value = "30", value_parser = seconds)]
+    pub pipe_timeout: f64,
+
+    /// Print a line of the server's figures each second
+    #[arg(long, group = "mode")]
+    pub stat: bool,
+
+    /// Measure the time of a PING, until Ctrl-C; for one second where the output is no terminal
+    #[arg(long, group = "mode")]
+    pub latency: bool,
+
+    /// Print all keys
+    #[arg(long, group = "mode")]
+    pub scan: bool,
+
+    /// Find the biggest keys of each type
+    #[arg(long, group = "mode")]
+    pub bigkeys: bool,
+
+    /// With --scan and --bigkeys: only keys that match, for instance 'user:*'
+    #[arg(long, value_name = "GLOB")]
+    pub pattern: Option<OsString>,
+
+    /// With --scan and --bigkeys: how many keys to ask for at a time
+    #[arg(long, value_name = "N")]
+    pub count: Option<u32>,
+
+    /// Exit codes always tell of errors; taken for the sake of habit
+    #[arg(short = 'e', hide = true)]
+    pub exit_error: bool,
+
+    /// Do not warn about -a
+    #[arg(long, hide = true)]
+    pub no_auth_warning: bool,
+
+    /// Print help
+    #[arg(long, action = ArgAction::HelpLong)]
+    pub help: Option<bool>,
+
+    /// The command and its arguments
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
+    pub command: Vec<OsString>,
+}
+
+/// `--output`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// pretty on a terminal, raw elsewhere
+    Auto,
+    /// Typed and quoted, as redis-cli prints at a terminal
+    Pretty,
+    /// The bytes of the value and a newline; errors go to stderr
+    Raw,
+    /// A line for each reply: strings in quotes (RFC 4180), a null is NULL
+    Csv,
+    /// A line of JSON for each reply; strings that are not UTF-8 as {"base64": "..."}
+    Json,
+}
+
+/// `--color`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorWhen {
+    /// On a terminal, unless NO_COLOR is set or TERM is dumb
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// A duration in seconds, with fractions, that a timer can take.
+fn seconds(text: &str) -> Result<f64, String> {
+    /// A hundred years: enough for anybody, and far from any overflow.
+    const MOST: f64 = 100.0 * 365.0 * 86_400.0;
+    match text.parse::<f64>() {
+        Ok(n) if (0.0..=MOST).contains(&n) => Ok(n),
+        _ => Err("give seconds, for instance 0.5".to_owned()),
+    }
+}

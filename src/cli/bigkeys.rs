@@ -1,0 +1,187 @@
+//! `--bigkeys`: the biggest key of each type, and how many of each there are.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::keys::{Walk, refused};
+use super::output::{Format, Printer, json as json_format, printer, quote_if_needed};
+use super::progress;
+use super::session::{CallError, Session};
+use super::stop::Stop;
+use crate::args::CliArgs;
+use crate::client::ClientError;
+use crate::exit::Status;
+use crate::protocol::encode;
+use crate::protocol::frame::Frame;
+
+/// `-i` waits once in so many cycles, as in `redis-cli`.
+const CYCLES_A_WAIT: u64 = 100;
+
+/// What is known of a type.
+#[derive(Debug, Default)]
+struct Tally {
+    keys: u64,
+    size: u64,
+    biggest: Option<(Bytes, u64)>,
+}
+
+/// How the sizes of a type are found, and what they count.
+fn measure(kind: &str, has_strlen: bool) -> (&'static [&'static str], &'static str) {
+    match kind {
+        "string" if has_strlen => (&["STRLEN"], "bytes"),
+        // Exact sizes would mean to fetch every value.
+        "string" => (&["MEMORY", "USAGE"], "bytes of memory"),
+        "list" => (&["LLEN"], "items"),
+        "set" => (&["SCARD"], "members"),
+        "hash" => (&["HLEN"], "fields"),
+        "zset" => (&["ZCARD"], "members"),
+        "stream" => (&["XLEN"], "entries"),
+        _ => (&[], "keys"),
+    }
+}
+
+/// Walks all keys.
+pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer) -> Result<Status, Stop> {
+    let has_strlen = match session.call(&["COMMAND", "INFO", "strlen"]).await?.reply {
+        Frame::Array(items) => !matches!(items.first(), Some(Frame::Null) | None),
+        _ => true,
+    };
+    let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
+    let mut walk = Walk::new(args);
+    let bar = progress::count("keys looked at");
+    let mut cycles = 0_u64;
+    while let Some(keys) = walk.next(session).await? {
+        let count = keys.len() as u64;
+        look_at(session, keys, has_strlen, &mut tallies).await?;
+        bar.inc(count);
+        cycles += 1;
+        if let Some(wait) = args.interval.filter(|_| cycles.is_multiple_of(CYCLES_A_WAIT)) {
+            tokio::time::sleep(Duration::from_secs_f64(wait)).await;
+        }
+    }
+    bar.finish_and_clear();
+    let out = match printer.format {
+        Format::Json => as_json(&tallies, has_strlen),
+        Format::Csv => as_csv(&tallies, has_strlen),
+        Format::Pretty | Format::Raw => as_text(&tallies, has_strlen)?,
+    };
+    printer::write(&out)?;
+    Ok(Status::Fine)
+}
+
+/// Asks for the types and then the sizes of keys, each in one pipeline.
+async fn look_at(
+    session: &mut Session,
+    keys: Vec<Bytes>,
+    has_strlen: bool,
+    tallies: &mut BTreeMap<String, Tally>,
+) -> Result<(), Stop> {
+    let types = pipeline(session, keys.iter().map(|key| vec![&b"TYPE"[..], key])).await?;
+    let mut named = Vec::new();
+    for (key, reply) in keys.into_iter().zip(types) {
+        match reply {
+            // Gone since the SCAN.
+            Frame::Simple(kind) if &kind[..] == b"none" => {}
+            Frame::Simple(kind) => named.push((key, String::from_utf8_lossy(&kind).into_owned())),
+            Frame::Error(text) => return Err(refused("TYPE", &text)),
+            _ => {}
+        }
+    }
+    let measured: Vec<&(Bytes, String)> =
+        named.iter().filter(|(_, kind)| !measure(kind, has_strlen).0.is_empty()).collect();
+    let commands = measured.iter().map(|(key, kind)| {
+        let mut command: Vec<&[u8]> = measure(kind, has_strlen).0.iter().map(|word| word.as_bytes()).collect();
+        command.push(key);
+        command
+    });
+    let mut sizes = pipeline(session, commands).await?.into_iter();
+    for (key, kind) in &named {
+        let size = if measure(kind, has_strlen).0.is_empty() { Some(Frame::Integer(0)) } else { sizes.next() };
+        let Some(Frame::Integer(size)) = size else {
+            // Gone, or of another type, by now.
+            continue;
+        };
+        let size = u64::try_from(size).unwrap_or(0);
+        let tally = tallies.entry(kind.clone()).or_default();
+        tally.keys += 1;
+        tally.size += size;
+        if tally.biggest.as_ref().is_none_or(|(_, most)| size > *most) {
+            tally.biggest = Some((key.clone(), size));
+        }
+    }
+    Ok(())
+}
+
+async fn pipeline<'a>(
+    session: &mut Session,
+    commands: impl Iterator<Item = Vec<&'a [u8]>>,
+) -> Result<Vec<Frame>, Stop> {
+    let mut out = Vec::new();
+    let mut count = 0;
+    for command in commands {
+        encode::request(&mut out, &command);
+        count += 1;
+    }
+    let mut replies = Vec::with_capacity(count);
+    if count > 0 {
+        session.send_encoded(&out).await?;
+    }
+    while replies.len() < count {
+        match session.next().await {
+            Ok(Frame::Push(_)) => {}
+            Ok(reply) => replies.push(reply),
+            Err(CallError::Unknown(ClientError::Closed)) => {
+                return Err(CallError::NotSent(ClientError::Closed.into()).into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(replies)
+}
+
+fn as_text(tallies: &BTreeMap<String, Tally>, has_strlen: bool) -> Result<Vec<u8>, Stop> {
+    let mut out = Vec::new();
+    let total: u64 = tallies.values().map(|tally| tally.keys).sum();
+    writeln!(out, "{total} keys")?;
+    for (kind, tally) in tallies {
+        let (_, unit) = measure(kind, has_strlen);
+        let average = tally.size as f64 / (tally.keys as f64).max(1.0);
+        writeln!(out, "{kind}: {} keys, {} {unit}, {average:.2} on average", tally.keys, tally.size)?;
+        if let Some((key, size)) = &tally.biggest {
+            writeln!(out, "  biggest: {} with {size} {unit}", quote_if_needed(key))?;
+        }
+    }
+    Ok(out)
+}
+
+fn as_csv(tallies: &BTreeMap<String, Tally>, has_strlen: bool) -> Vec<u8> {
+    let mut out = b"type,keys,size,unit,biggest_size,biggest_key\n".to_vec();
+    for (kind, tally) in tallies {
+        let (key, size) = tally.biggest.clone().unwrap_or_default();
+        let row = format!("{kind},{},{},{},{size},", tally.keys, tally.size, measure(kind, has_strlen).1);
+        out.extend_from_slice(row.as_bytes());
+        super::output::csv::render(&mut out, &Frame::Bulk(key));
+        out.push(b'\n');
+    }
+    out
+}
+
+fn as_json(tallies: &BTreeMap<String, Tally>, has_strlen: bool) -> Vec<u8> {
+    let types: Vec<Value> = tallies
+        .iter()
+        .map(|(kind, tally)| {
+            let biggest =
+                tally.biggest.as_ref().map(|(key, size)| json!({"key": json_format::string(key), "size": size}));
+            let unit = measure(kind, has_strlen).1;
+            json!({"type": kind, "keys": tally.keys, "size": tally.size, "unit": unit, "biggest": biggest})
+        })
+        .collect();
+    let mut out = Vec::new();
+    json_format::write(&mut out, &Value::Array(types));
+    out.push(b'\n');
+    out
+}

@@ -1,0 +1,194 @@
+//! `--latency`: how long a PING takes, over and over, and how that is spread.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use hdrhistogram::Histogram;
+use serde_json::json;
+
+use super::output::{Format, Printer, json as json_format, printer};
+use super::session::Session;
+use super::stop::Stop;
+use super::terminal::is_dumb;
+use crate::args::CliArgs;
+use crate::exit::{Failure, Status};
+use crate::protocol::frame::Frame;
+
+/// Between samples, as in `redis-cli`: 100 a second.
+const BETWEEN_SAMPLES: Duration = Duration::from_millis(10);
+
+/// How often the line on the terminal is drawn anew.
+const REDRAW: Duration = Duration::from_millis(100);
+
+/// The width of the longest bar of the histogram.
+const BAR_WIDTH: u64 = 40;
+
+/// Measures until Ctrl-C on a terminal, else for the interval (a second unless `-i` says otherwise); with `-r`, so
+/// many intervals.
+pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer) -> Result<Status, Stop> {
+    let live = io::stdout().is_terminal() && printer.format == Format::Pretty;
+    let until = match (args.interval, live && args.repeat.is_none()) {
+        (None, true) => None,
+        (interval, _) => Some(Duration::from_secs_f64(interval.unwrap_or(1.0))),
+    };
+    let rounds =
+        args.repeat.and_then(|n| u64::try_from(n).ok()).unwrap_or(if args.repeat.is_some() { u64::MAX } else { 1 });
+    for _ in 0..rounds {
+        let mut histogram = new_histogram()?;
+        let interrupted = tokio::select! {
+            result = measure(session, &mut histogram, until, live) => { result?; false }
+            result = tokio::signal::ctrl_c() => { result?; true }
+        };
+        if live {
+            printer::write(if is_dumb() { b"\n" } else { b"\r\x1b[K" })?;
+        }
+        printer::write(&render(&histogram, printer.format))?;
+        if interrupted {
+            return Ok(Status::Interrupted);
+        }
+    }
+    Ok(Status::Fine)
+}
+
+async fn measure(
+    session: &mut Session,
+    histogram: &mut Histogram<u64>,
+    until: Option<Duration>,
+    live: bool,
+) -> Result<(), Stop> {
+    let started = Instant::now();
+    let mut drawn = started;
+    while until.is_none_or(|until| started.elapsed() < until) {
+        let before = Instant::now();
+        let answer = session.call(&["PING"]).await?;
+        let took = before.elapsed();
+        if let Frame::Error(text) = answer.reply {
+            let error = anyhow!("PING failed: {}", String::from_utf8_lossy(&text));
+            return Err(Failure::new(Status::Negative, error).into());
+        }
+        histogram.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1));
+        if live && drawn.elapsed() >= REDRAW && !is_dumb() {
+            drawn = Instant::now();
+            printer::write(format!("\r\x1b[K{}", summary(histogram)).as_bytes())?;
+        }
+        tokio::time::sleep(BETWEEN_SAMPLES).await;
+    }
+    Ok(())
+}
+
+/// From a microsecond to a minute, to two digits.
+fn new_histogram() -> Result<Histogram<u64>, Failure> {
+    Histogram::new_with_bounds(1, 60_000_000, 2).map_err(|e| Failure::new(Status::Unavailable, anyhow!("{e}")))
+}
+
+fn summary(h: &Histogram<u64>) -> String {
+    let ms = |us: u64| us as f64 / 1000.0;
+    if h.is_empty() {
+        return "no samples yet".to_owned();
+    }
+    format!(
+        "min: {:.2}, max: {:.2}, avg: {:.2}, p50: {:.2}, p99: {:.2} ms ({} samples)",
+        ms(h.min()),
+        ms(h.max()),
+        h.mean() / 1000.0,
+        ms(h.value_at_quantile(0.5)),
+        ms(h.value_at_quantile(0.99)),
+        h.len()
+    )
+}
+
+fn render(h: &Histogram<u64>, format: Format) -> Vec<u8> {
+    let mut out = Vec::new();
+    let quantile = |q| h.value_at_quantile(q);
+    match format {
+        Format::Json => {
+            let value = json!({
+                "samples": h.len(), "min_us": if h.is_empty() { 0 } else { h.min() }, "max_us": h.max(),
+                "mean_us": h.mean(), "p50_us": quantile(0.5), "p95_us": quantile(0.95), "p99_us": quantile(0.99),
+                "histogram": buckets(h).iter().map(|&(to, count)| json!({"to_us": to, "count": count})).collect::<Vec<_>>(),
+            });
+            json_format::write(&mut out, &value);
+            out.push(b'\n');
+        }
+        Format::Csv => {
+            let row = format!(
+                "samples,min_us,max_us,mean_us,p50_us,p95_us,p99_us\n{},{},{},{:.1},{},{},{}\n",
+                h.len(),
+                if h.is_empty() { 0 } else { h.min() },
+                h.max(),
+                h.mean(),
+                quantile(0.5),
+                quantile(0.95),
+                quantile(0.99)
+            );
+            out.extend_from_slice(row.as_bytes());
+        }
+        Format::Pretty | Format::Raw => {
+            writeln!(out, "{}", summary(h)).expect("a vector takes all bytes");
+            chart(&mut out, h);
+        }
+    }
+    out
+}
+
+/// The counts between powers of two: the upper bound in microseconds, and how many samples are at or below it.
+fn buckets(h: &Histogram<u64>) -> Vec<(u64, u64)> {
+    if h.is_empty() {
+        return Vec::new();
+    }
+    let first = h.min().next_power_of_two();
+    let mut from = 0;
+    let mut out = Vec::new();
+    let mut to = first;
+    loop {
+        out.push((to, h.count_between(from, to)));
+        if to >= h.max() {
+            return out;
+        }
+        from = to + 1;
+        to *= 2;
+    }
+}
+
+fn chart(out: &mut Vec<u8>, h: &Histogram<u64>) {
+    let buckets = buckets(h);
+    let most = buckets.iter().map(|&(_, count)| count).max().unwrap_or(0).max(1);
+    for (to, count) in buckets {
+        // What is there at all can be seen.
+        let width = (count * BAR_WIDTH).div_ceil(most) as usize;
+        let bar = "#".repeat(width);
+        let line = format!("<= {:>9} {count:>8} {bar}", microseconds(to));
+        writeln!(out, "{}", line.trim_end()).expect("a vector takes all bytes");
+    }
+}
+
+fn microseconds(us: u64) -> String {
+    if us < 1000 { format!("{us} us") } else { format!("{:.2} ms", us as f64 / 1000.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sample_stands_in_one_bar() {
+        let mut h = new_histogram().unwrap();
+        for us in [30, 40, 50, 60, 70, 130, 5000] {
+            h.record(us).unwrap();
+        }
+        let buckets = buckets(&h);
+        assert_eq!(buckets[0], (32, 1));
+        assert_eq!(buckets.iter().map(|&(_, n)| n).sum::<u64>(), h.len());
+        let text = String::from_utf8(render(&h, Format::Raw)).unwrap();
+        assert!(text.contains("(7 samples)") && text.contains("<=     32 us"), "{text}");
+    }
+
+    #[test]
+    fn no_sample_is_no_crash() {
+        let h = new_histogram().unwrap();
+        for format in Format::ALL {
+            assert!(!render(&h, format).is_empty());
+        }
+    }
+}

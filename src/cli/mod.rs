@@ -1,0 +1,95 @@
+//! `kvred cli`: one command, a script, a mass insertion, or an interactive session with any Redis-compatible server.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`target`] | the server and the login that the flags and the environment mean |
+//! | [`session`] | a connection that knows what a command did to it, and never sends one twice |
+//! | [`oneshot`], [`script`], [`pipe`] | commands from the arguments, from lines, in bulk |
+//! | [`stat`], [`latency`], [`keys`], [`bigkeys`] | the modes that watch a server or walk its keys |
+//! | [`repl`] | the interactive session |
+//! | [`output`], [`terminal`], [`words`] | replies as text, colours, quoting |
+//!
+//! Data goes to stdout, everything else to stderr. The exit code tells the truth in every mode.
+
+mod bigkeys;
+mod keys;
+mod latency;
+mod oneshot;
+mod output;
+mod pipe;
+mod progress;
+mod repl;
+mod script;
+mod session;
+mod stat;
+mod stop;
+mod target;
+mod terminal;
+mod words;
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use anyhow::anyhow;
+
+use self::output::Printer;
+use self::session::Session;
+use self::stop::Stop;
+use crate::args::CliArgs;
+use crate::exit::{Failure, OrExit, Status};
+
+/// Runs `kvred cli`.
+///
+/// # Errors
+/// Wrong usage, a server that cannot be reached, a connection that was lost.
+pub fn run(args: &CliArgs) -> Result<Status, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .or_exit(Status::Unavailable, || "cannot start the event loop".to_owned())?;
+    match dispatch(args, &runtime) {
+        Ok(status) => Ok(status),
+        Err(Stop::ClosedPipe) => Ok(Status::Fine),
+        Err(Stop::Failure(failure)) => Err(failure),
+    }
+}
+
+fn dispatch(args: &CliArgs, runtime: &tokio::runtime::Runtime) -> Result<Status, Stop> {
+    let has_mode = args.pipe || args.stat || args.latency || args.scan || args.bigkeys;
+    if has_mode && !args.command.is_empty() {
+        return Err(usage("--pipe, --stat, --latency, --scan and --bigkeys take no command"));
+    }
+    if args.stdin_argument && args.command.is_empty() {
+        return Err(usage("-x needs a command whose last argument comes from the standard input"));
+    }
+    let limit = Duration::from_secs_f64(args.connect_timeout);
+    let mut session = Session::new(target::target(args)?, limit);
+    let printer = Printer::new(args);
+    let script = args.command.is_empty() && !has_mode;
+    if script && io::stdin().is_terminal() {
+        return repl::run(runtime, session, printer, args.color);
+    }
+    runtime.block_on(async {
+        if args.stat {
+            return stat::run(&mut session, args, &printer).await;
+        }
+        session.connect().await?;
+        if args.pipe {
+            pipe::run(session, args, &printer).await
+        } else if args.latency {
+            latency::run(&mut session, args, &printer).await
+        } else if args.scan {
+            keys::run(&mut session, args, &printer).await
+        } else if args.bigkeys {
+            bigkeys::run(&mut session, args, &printer).await
+        } else if script {
+            script::run(&mut session, args, &printer).await
+        } else {
+            oneshot::run(&mut session, args, &printer).await
+        }
+    })
+}
+
+fn usage(what: &'static str) -> Stop {
+    Stop::Failure(Failure::new(Status::Usage, anyhow!(what)))
+}

@@ -1,0 +1,305 @@
+//! Running commands: repeat counts, questions, interruption, lost connections, timing.
+
+use std::time::{Duration, Instant};
+
+use rustyline::history::MemHistory;
+use rustyline::{Config, Editor};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::catalog::Catalog;
+use super::local::Timing;
+use super::{Repl, pager};
+use crate::cli::session::{Answer, CallError, Session, is_plain_text, is_stream};
+use crate::cli::stop::{Stop, explain};
+use crate::cli::terminal::Style;
+use crate::client::Backoff;
+use crate::protocol::frame::Frame;
+
+/// A reply that took this long has its time shown, as in `redis-cli`.
+const SLOW: Duration = Duration::from_millis(500);
+
+/// Attempts to open a lost connection again: about six seconds in all.
+const ATTEMPTS: usize = 6;
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// What became of something that can be interrupted.
+enum Waited<T> {
+    Done(T),
+    Interrupted,
+}
+
+/// Waits, until Ctrl-C.
+async fn interruptible<T>(work: impl Future<Output = T>) -> Waited<T> {
+    // Registered anew each time: an interrupt from before does not count.
+    let Ok(mut interrupt) = signal(SignalKind::interrupt()) else {
+        return Waited::Done(work.await);
+    };
+    tokio::select! {
+        result = work => Waited::Done(result),
+        _ = interrupt.recv() => Waited::Interrupted,
+    }
+}
+
+impl Repl<'_> {
+    /// Runs a line, with its repeat count. Returns whether what was pasted behind it may run too.
+    pub(super) fn run_line(&mut self, mut command: Vec<Vec<u8>>) -> Result<bool, Stop> {
+        let mut times = 1;
+        if command.len() > 1 && command[0].iter().all(u8::is_ascii_digit) {
+            let count = command.remove(0);
+            let Some(n) = std::str::from_utf8(&count).ok().and_then(|n| n.parse::<u64>().ok()) else {
+                eprintln!("(the repeat count is too large; nothing was sent)");
+                return Ok(false);
+            };
+            times = n;
+        }
+        if !self.agreed(&command) {
+            eprintln!("(nothing was sent)");
+            return Ok(false);
+        }
+        for _ in 0..times {
+            if !self.run_command(&command)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Asks before everything is deleted.
+    fn agreed(&self, command: &[Vec<u8>]) -> bool {
+        let name = command[0].to_ascii_uppercase();
+        if !self.settings.confirm || !matches!(&name[..], b"FLUSHALL" | b"FLUSHDB") {
+            return true;
+        }
+        let target = &self.session.target;
+        let name = String::from_utf8_lossy(&name);
+        let question = format!("{name} deletes every key of {}, database {}. Go on? [y/N] ", target.address, target.db);
+        // An editor of its own: no history, no completion, and Ctrl-C means no.
+        let answer = Editor::<(), MemHistory>::with_history(Config::default(), MemHistory::new())
+            .and_then(|mut editor| editor.readline(&question));
+        answer.is_ok_and(|answer| matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+
+    /// Runs one command. Returns whether it came to a reply.
+    fn run_command(&mut self, command: &[Vec<u8>]) -> Result<bool, Stop> {
+        // Between the prompt and Enter the server may have gone.
+        let in_transaction = self.session.in_transaction;
+        self.reopen_if_lost();
+        if in_transaction && !self.session.in_transaction {
+            eprintln!("(the open transaction is gone with its connection; this command was not sent)");
+            return Ok(false);
+        }
+        if is_stream(command) {
+            return self.stream(command);
+        }
+        let started = Instant::now();
+        let answer = match self.runtime.block_on(interruptible(self.session.call(command))) {
+            Waited::Done(answer) => answer,
+            Waited::Interrupted => {
+                self.session.drop_connection();
+                eprintln!(
+                    "(no longer waiting; whether the command is carried out is unknown, and it is not sent again)"
+                );
+                self.reopen(false);
+                return Ok(false);
+            }
+        };
+        match answer {
+            Ok(answer) => {
+                self.show(command, &answer, started.elapsed())?;
+                self.after(command, &answer.reply);
+                Ok(true)
+            }
+            Err(error) => {
+                self.failed(&error);
+                Ok(false)
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &CallError) {
+        match error {
+            CallError::NotSent(error) => eprintln!("({}; the command was not sent)", explain(error)),
+            CallError::Unknown(_) => {
+                eprintln!("({error})");
+                self.reopen(false);
+            }
+            CallError::ShutDown => {
+                self.session.drop_connection();
+                eprintln!("({error})");
+            }
+            CallError::Refused(_) => eprintln!("({error})"),
+        }
+    }
+
+    fn show(&mut self, command: &[Vec<u8>], answer: &Answer, took: Duration) -> Result<(), Stop> {
+        let mut out = Vec::new();
+        for push in &answer.pushes {
+            self.settings.printer.render(&mut out, push, false);
+        }
+        self.settings.printer.render(&mut out, &answer.reply, is_plain_text(command));
+        if !out.ends_with(b"\n") {
+            out.push(b'\n');
+        }
+        let slow = match self.settings.timing {
+            Timing::Auto => took >= SLOW,
+            Timing::Always => true,
+            Timing::Off => false,
+        };
+        if slow {
+            let precise = if took >= SLOW {
+                format!("({:.2}s)", took.as_secs_f64())
+            } else {
+                format!("({:.3}ms)", took.as_secs_f64() * 1e3)
+            };
+            out.extend_from_slice(self.settings.printer.paint.text(Style::Hint, &precise).as_bytes());
+            out.push(b'\n');
+        }
+        Ok(pager::show(&out, self.settings.pager)?)
+    }
+
+    /// Learns what completion offers later.
+    fn after(&mut self, command: &[Vec<u8>], reply: &Frame) {
+        let name = command[0].to_ascii_uppercase();
+        let allowed_more = matches!(&name[..], b"AUTH" | b"HELLO") && !matches!(reply, Frame::Error(_));
+        if allowed_more && self.editor.helper().is_some_and(|helper| !helper.catalog.complete) {
+            drop(self.load_catalog());
+        }
+        let Some(helper) = self.editor.helper_mut() else {
+            return;
+        };
+        let keys: Vec<Vec<u8>> = helper.keys_of(command).into_iter().map(<[u8]>::to_vec).collect();
+        if !matches!(reply, Frame::Error(_)) {
+            for key in &keys {
+                helper.remember(key);
+            }
+        }
+        let listed = match (&name[..], reply) {
+            (b"KEYS", Frame::Array(keys)) => keys,
+            (b"SCAN", Frame::Array(parts)) => match parts.get(1) {
+                Some(Frame::Array(keys)) => keys,
+                _ => return,
+            },
+            (b"RANDOMKEY", key) => std::slice::from_ref(key),
+            _ => return,
+        };
+        for key in listed {
+            if let Frame::Bulk(key) = key {
+                helper.remember(key);
+            }
+        }
+    }
+
+    /// Shows what comes until Ctrl-C; then the connection, which belongs to the stream, is given up.
+    fn stream(&mut self, command: &[Vec<u8>]) -> Result<bool, Stop> {
+        eprintln!("(what comes is shown as it comes; Ctrl-C ends it)");
+        let printer = self.settings.printer;
+        let session = &mut self.session;
+        let work = async {
+            session.send(command).await?;
+            loop {
+                let frame = session.next().await?;
+                let refused = matches!(frame, Frame::Error(_));
+                if let Err(error) = printer.print(&frame, false) {
+                    return Ok(Err(Stop::from(error)));
+                }
+                if refused {
+                    return Ok::<_, CallError>(Ok(()));
+                }
+            }
+        };
+        match self.runtime.block_on(interruptible(work)) {
+            Waited::Done(Ok(result)) => return result.map(|()| true),
+            Waited::Done(Err(error)) => self.failed(&error),
+            Waited::Interrupted => {
+                self.session.drop_connection();
+                self.reopen(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Says that the connection was lost, if it was, and opens another.
+    pub(super) fn reopen_if_lost(&mut self) {
+        if self.session.is_lost() {
+            self.session.drop_connection();
+            eprintln!("(the connection to {} was lost)", self.session.target.address);
+            self.reopen(false);
+        }
+    }
+
+    /// Tries to connect, with longer and longer waits, until Ctrl-C.
+    fn reopen(&mut self, quietly: bool) {
+        let result = self.runtime.block_on(interruptible(attempts(&mut self.session)));
+        match result {
+            Waited::Done(Ok(())) if quietly => {}
+            Waited::Done(Ok(())) => eprintln!("(connected again)"),
+            Waited::Done(Err(why)) => eprintln!("({why}; the next command tries again)"),
+            Waited::Interrupted => eprintln!("(not connected; the next command tries again)"),
+        }
+    }
+
+    /// Asks the server for its commands; returns what it says it is.
+    pub(super) fn load_catalog(&mut self) -> String {
+        let session = &mut self.session;
+        let loaded = self.runtime.block_on(interruptible(load(session)));
+        let Waited::Done((catalog, server)) = loaded else {
+            self.session.drop_connection();
+            return String::new();
+        };
+        if let Some(helper) = self.editor.helper_mut() {
+            helper.catalog = catalog;
+        }
+        server
+    }
+}
+
+async fn attempts(session: &mut Session) -> Result<(), String> {
+    let mut waits = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+    let mut attempt = 1;
+    loop {
+        let error = match session.connect().await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let refused = matches!(error, crate::client::SetupError::Refused { .. });
+        if attempt == ATTEMPTS || refused {
+            return Err(explain(&error));
+        }
+        if attempt == 1 {
+            eprintln!("({}; trying again, Ctrl-C stops)", explain(&error));
+        }
+        attempt += 1;
+        tokio::time::sleep(waits.next().unwrap_or(LONGEST_WAIT)).await;
+    }
+}
+
+/// The server's commands, and its name and version as part of a sentence. A failure is no reason not to go on.
+async fn load(session: &mut Session) -> (Catalog, String) {
+    let mut catalog = Catalog::own();
+    match session.call(&["COMMAND", "DOCS"]).await.map(|answer| answer.reply) {
+        Ok(Frame::Error(text)) if text.starts_with(b"NOAUTH") => {
+            return (catalog, ", which wants a password (AUTH [user] password)".to_owned());
+        }
+        Ok(reply) => match Catalog::from_docs(&reply) {
+            Some(docs) => catalog = docs,
+            None => {
+                if let Ok(answer) = session.call(&["COMMAND"]).await {
+                    catalog.add_names(&answer.reply);
+                }
+            }
+        },
+        Err(_) => return (catalog, String::new()),
+    }
+    let info = session.call(&["INFO", "server"]).await.map(|answer| answer.reply);
+    let Ok(Frame::Bulk(info) | Frame::Verbatim(_, info)) = info else {
+        return (catalog, String::new());
+    };
+    let info = String::from_utf8_lossy(&info).into_owned();
+    let version = |name: &str| {
+        let field = format!("{name}_version:");
+        info.lines().find_map(|line| Some(format!(" ({name} {})", line.strip_prefix(&field)?.trim())))
+    };
+    let server = ["kvred", "valkey", "redis"].into_iter().find_map(version);
+    (catalog, server.unwrap_or_default())
+}

@@ -1,0 +1,231 @@
+//! The interactive session.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`catalog`], [`call`] | what commands there are, and how far a call has come |
+//! | [`helper`] | completion, hints, colours and open quotes, while one types |
+//! | [`execute`] | running commands: interruption, lost connections, timing |
+//! | [`local`], [`help`] | the session's own words |
+//! | [`history`], [`secrets`] | what is remembered, and what must not be |
+//! | [`pager`] | long replies |
+//!
+//! Invariant: no command is sent twice, and none after the connection that it was meant for has gone with an open
+//! transaction.
+
+mod call;
+mod catalog;
+mod execute;
+mod help;
+mod helper;
+mod history;
+mod local;
+mod pager;
+mod secrets;
+
+use std::collections::BTreeSet;
+use std::io;
+
+use rustyline::config::{BellStyle, Config};
+use rustyline::error::ReadlineError;
+use rustyline::history::FileHistory;
+use rustyline::{ColorMode, CompletionType, Editor};
+use tokio::runtime::Runtime;
+
+use self::catalog::Catalog;
+use self::helper::ReplHelper;
+use self::history::History;
+use self::local::Settings;
+use super::output::Printer;
+use super::session::Session;
+use super::stop::{Stop, explain};
+use super::terminal::{Paint, Style, is_dumb};
+use super::words;
+use crate::args::ColorWhen;
+use crate::client::{Address, Target};
+use crate::exit::{Failure, Status};
+
+/// A session at a terminal.
+struct Repl<'a> {
+    runtime: &'a Runtime,
+    session: Session,
+    settings: Settings,
+    editor: Editor<ReplHelper, FileHistory>,
+    history: History,
+}
+
+/// Whether the session goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Line,
+    Leave,
+}
+
+/// Runs a session until it is left.
+pub(crate) fn run(runtime: &Runtime, mut session: Session, printer: Printer, color: ColorWhen) -> Result<Status, Stop> {
+    runtime.block_on(session.connect())?;
+    // From here on an interrupt is for the command under way; it never ends the process.
+    let _interrupts =
+        runtime.block_on(async { tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()) })?;
+    let paint = Paint::for_stdout(color);
+    let mut editor = editor(paint, color).map_err(terminal_failed)?;
+    let history = History::load(&mut editor);
+    let settings = Settings::new(Printer { paint, ..printer });
+    let mut repl = Repl { runtime, session, settings, editor, history };
+    repl.welcome()?;
+    loop {
+        repl.reopen_if_lost();
+        match repl.editor.readline(&repl.prompt()) {
+            Ok(input) => {
+                if repl.input(&input)? == Next::Leave {
+                    return Ok(Status::Fine);
+                }
+            }
+            Err(ReadlineError::Interrupted) => {}
+            Err(ReadlineError::Eof) => return Ok(Status::Fine),
+            Err(error) => return Err(terminal_failed(error)),
+        }
+    }
+}
+
+fn editor(paint: Paint, color: ColorWhen) -> rustyline::Result<Editor<ReplHelper, FileHistory>> {
+    let mode = match (paint.0, color) {
+        (false, _) => ColorMode::Disabled,
+        (true, ColorWhen::Always) => ColorMode::Forced,
+        (true, _) => ColorMode::Enabled,
+    };
+    let config = Config::builder()
+        .max_history_size(history::MAX_LINES)?
+        .history_ignore_dups(true)?
+        .history_ignore_space(true)
+        .completion_type(CompletionType::List)
+        .bell_style(BellStyle::None)
+        .color_mode(mode)
+        .build();
+    let mut editor = Editor::with_config(config)?;
+    editor.set_helper(Some(ReplHelper { catalog: Catalog::own(), keys: BTreeSet::new(), paint, hints: !is_dumb() }));
+    Ok(editor)
+}
+
+fn terminal_failed(error: ReadlineError) -> Stop {
+    match error {
+        ReadlineError::Io(error) => error.into(),
+        other => Failure::new(Status::Unavailable, anyhow::anyhow!("the terminal failed: {other}")).into(),
+    }
+}
+
+impl Repl<'_> {
+    fn welcome(&mut self) -> io::Result<()> {
+        let server = self.load_catalog();
+        let line = format!(
+            "kvred cli {}, connected to {}{server}; `help` says more\n",
+            env!("CARGO_PKG_VERSION"),
+            self.session.target.address
+        );
+        super::output::printer::write(self.settings.printer.paint.text(Style::Hint, &line).as_bytes())
+    }
+
+    /// The raw prompt, and the same in colour.
+    fn prompt(&self) -> (String, String) {
+        let target = &self.session.target;
+        let user = target.login.as_ref().and_then(|login| login.user.as_ref());
+        let mut name = user.map(|user| format!("{user}@")).unwrap_or_default();
+        name.push_str(&target.address.to_string());
+        if target.db != 0 {
+            name = format!("{name}[{}]", target.db);
+        }
+        let (state, style) = match (self.session.is_connected(), self.session.in_transaction) {
+            (false, _) => (" (not connected)", Style::Error),
+            (true, in_transaction) => (if in_transaction { "(TX)" } else { "" }, Style::Number),
+        };
+        let paint = self.settings.printer.paint;
+        let state_in_colour = if state.is_empty() { String::new() } else { paint.text(style, state) };
+        (format!("{name}{state}> "), format!("{}{state_in_colour}> ", paint.text(Style::Strong, &name)))
+    }
+
+    /// Runs what was typed, or pasted: one command or several.
+    fn input(&mut self, input: &str) -> Result<Next, Stop> {
+        self.history.add(&mut self.editor, input);
+        for command in words::commands(input) {
+            let words = match words::split(command.as_bytes()) {
+                Ok(words) if words.is_empty() => continue,
+                Ok(words) => words,
+                Err(_) => {
+                    eprintln!("(a closing quote must be followed by a space; nothing was sent)");
+                    return Ok(Next::Line);
+                }
+            };
+            match self.local(&words)? {
+                Some(Next::Leave) => return Ok(Next::Leave),
+                Some(Next::Line) => {}
+                None if self.run_line(words)? => {}
+                // What was pasted behind a command that was stopped, or never sent, is not sent either.
+                None => return Ok(Next::Line),
+            }
+        }
+        Ok(Next::Line)
+    }
+
+    /// Runs one of the session's own commands, if it is one.
+    fn local(&mut self, words: &[Vec<u8>]) -> Result<Option<Next>, Stop> {
+        let name = words[0].to_ascii_lowercase();
+        match (name.as_slice(), &words[1..]) {
+            (b"quit" | b"exit", []) => return Ok(Some(Next::Leave)),
+            (b"clear", []) => self.editor.clear_screen().map_err(terminal_failed)?,
+            (b"help" | b"?", rest) => {
+                let catalog = self.editor.helper().map(|helper| &helper.catalog);
+                let text = catalog.map(|catalog| help::text(rest, catalog, &self.settings)).unwrap_or_default();
+                pager::show(text.as_bytes(), self.settings.pager)?;
+            }
+            (b":set", rest) => self.set(rest)?,
+            (b"connect", rest) => self.connect(rest),
+            (other, _) if other.starts_with(b":") => {
+                eprintln!("(there is no {}; `help` lists what there is)", String::from_utf8_lossy(&words[0]));
+            }
+            _ => return Ok(None),
+        }
+        Ok(Some(Next::Line))
+    }
+
+    fn set(&mut self, words: &[Vec<u8>]) -> io::Result<()> {
+        let words: Vec<_> = words.iter().map(|word| String::from_utf8_lossy(word)).collect();
+        match words.as_slice() {
+            [] => super::output::printer::write(self.settings.list().as_bytes())?,
+            [name, value] => {
+                if let Err(why) = self.settings.set(name, value) {
+                    eprintln!("({why})");
+                }
+            }
+            _ => eprintln!("(:set NAME VALUE, or :set alone to see all)"),
+        }
+        if let Some(helper) = self.editor.helper_mut() {
+            helper.paint = self.settings.printer.paint;
+            helper.hints = self.settings.hints && !is_dumb();
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, words: &[Vec<u8>]) {
+        let words: Vec<_> = words.iter().map(|word| String::from_utf8_lossy(word)).collect();
+        let target = match words.as_slice() {
+            [uri] if uri.contains("://") => Target::from_uri(uri).map_err(|e| e.to_string()),
+            [path] if path.starts_with('/') => Ok(Target::new(Address::Unix(path.as_ref().into()))),
+            [host, port] => match port.parse() {
+                Ok(port) => Ok(Target::new(Address::Tcp { host: host.to_string(), port })),
+                Err(_) => Err(format!("'{port}' is no port")),
+            },
+            _ => Err("connect HOST PORT, connect /path/to/socket, or connect redis://...".to_owned()),
+        };
+        match target {
+            Ok(target) => {
+                // The login stays behind: another server must not be told this one's password.
+                self.session.drop_connection();
+                self.session.target = target;
+                match self.runtime.block_on(self.session.connect()) {
+                    Ok(()) => drop(self.load_catalog()),
+                    Err(error) => eprintln!("({})", explain(&error)),
+                }
+            }
+            Err(why) => eprintln!("({why})"),
+        }
+    }
+}

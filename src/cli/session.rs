@@ -1,0 +1,222 @@
+//! A session with a server: a connection, and what the commands so far did to it.
+//!
+//! Invariant: a command is sent at most once. When the connection fails after that, its outcome is unknown, and the
+//! error says so; only the user can decide to send it again.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::client::{ClientError, Connection, Login, SetupError, Target};
+use crate::protocol::frame::Frame;
+
+/// A session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// The server, and the state that a new connection is brought to.
+    pub(crate) target: Target,
+    limit: Duration,
+    connection: Option<Connection>,
+    /// Whether a `MULTI` is open.
+    pub(crate) in_transaction: bool,
+}
+
+/// Why a command has no reply.
+#[derive(Debug, Error)]
+pub(crate) enum CallError {
+    /// There is no connection, and nothing was sent.
+    #[error(transparent)]
+    NotSent(#[from] SetupError),
+    /// The connection failed while the command was under way.
+    #[error("{0}; the outcome of the command is unknown, and it is not sent again")]
+    Unknown(ClientError),
+    /// The server went away, as it was told to.
+    #[error("the server has shut down")]
+    ShutDown,
+    /// A command that this client cannot wait for.
+    #[error("{0}")]
+    Refused(&'static str),
+}
+
+/// What came back: frames that belong to no request, and the reply.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// RESP3's pushes that came before the reply.
+    pub(crate) pushes: Vec<Frame>,
+    /// The reply.
+    pub(crate) reply: Frame,
+}
+
+impl Session {
+    /// A session that is yet to connect.
+    pub(crate) fn new(target: Target, limit: Duration) -> Self {
+        Self { target, limit, connection: None, in_transaction: false }
+    }
+
+    /// Connects, unless there is a connection that works as far as is known.
+    ///
+    /// # Errors
+    /// There is none now.
+    pub(crate) async fn connect(&mut self) -> Result<(), SetupError> {
+        if self.is_lost() {
+            self.drop_connection();
+        }
+        if self.connection.is_none() {
+            self.connection = Some(self.target.connect(self.limit).await?);
+        }
+        Ok(())
+    }
+
+    /// Whether there is a connection.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// Whether there was a connection, and the server has closed it.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.connection.as_ref().is_some_and(Connection::is_closed)
+    }
+
+    /// Gives the connection up; the next command opens another.
+    pub(crate) fn drop_connection(&mut self) {
+        self.connection = None;
+        self.in_transaction = false;
+    }
+
+    /// Hands the connection out, for what sends on its own.
+    pub(crate) fn take_connection(&mut self) -> Option<Connection> {
+        self.connection.take()
+    }
+
+    /// Sends one command and waits for its reply.
+    ///
+    /// # Errors
+    /// [`CallError`], which tells whether the command can have been carried out.
+    pub(crate) async fn call<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Result<Answer, CallError> {
+        let name = args.first().map(|a| a.as_ref().to_ascii_uppercase()).unwrap_or_default();
+        if name == b"CLIENT" && turns_replies_off(args) {
+            return Err(CallError::Refused("CLIENT REPLY OFF and SKIP cannot be used here: every reply is waited for"));
+        }
+        self.send(args).await?;
+        let mut pushes = Vec::new();
+        let reply = loop {
+            match self.next().await {
+                Ok(Frame::Push(items)) => pushes.push(Frame::Push(items)),
+                Ok(reply) => break reply,
+                Err(CallError::Unknown(ClientError::Closed)) if name == b"SHUTDOWN" => return Err(CallError::ShutDown),
+                Err(error) => return Err(error),
+            }
+        };
+        self.learn(&name, args, &reply);
+        Ok(Answer { pushes, reply })
+    }
+
+    /// Sends one command, whose replies come through [`Session::next`].
+    ///
+    /// # Errors
+    /// [`CallError`]
+    pub(crate) async fn send<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Result<(), CallError> {
+        self.connect().await?;
+        let Some(connection) = &mut self.connection else {
+            return Err(CallError::NotSent(ClientError::Closed.into()));
+        };
+        // From here on the server may have the command. The connection is whole again only once the reply is there.
+        let result = connection.sender.request(args).await;
+        result.map_err(|error| self.lose(error))
+    }
+
+    /// Sends encoded commands, whose replies come through [`Session::next`].
+    ///
+    /// # Errors
+    /// [`CallError`]
+    pub(crate) async fn send_encoded(&mut self, bytes: &[u8]) -> Result<(), CallError> {
+        self.connect().await?;
+        let Some(connection) = &mut self.connection else {
+            return Err(CallError::NotSent(ClientError::Closed.into()));
+        };
+        let result = connection.sender.send(bytes).await;
+        result.map_err(|error| self.lose(error))
+    }
+
+    /// Waits for the next frame.
+    ///
+    /// # Errors
+    /// [`CallError::Unknown`]
+    pub(crate) async fn next(&mut self) -> Result<Frame, CallError> {
+        let Some(connection) = &mut self.connection else {
+            return Err(CallError::Unknown(ClientError::Closed));
+        };
+        let result = connection.receiver.next().await;
+        result.map_err(|error| self.lose(error))
+    }
+
+    fn lose(&mut self, error: ClientError) -> CallError {
+        self.drop_connection();
+        CallError::Unknown(error)
+    }
+
+    /// Notes what the next connection has to be told: a command must not run in another database, or as another user,
+    /// than the session says.
+    fn learn<A: AsRef<[u8]>>(&mut self, name: &[u8], args: &[A], reply: &Frame) {
+        let ok = matches!(reply, Frame::Simple(text) if &text[..] == b"OK");
+        match name {
+            b"MULTI" if ok => self.in_transaction = true,
+            // Whatever the answer is, but for a malformed call, no transaction is open behind it.
+            b"EXEC" | b"DISCARD" if args.len() == 1 => self.in_transaction = false,
+            b"SELECT" if ok => {
+                let db = args.get(1).and_then(|db| std::str::from_utf8(db.as_ref()).ok()?.parse().ok());
+                self.target.db = db.unwrap_or(self.target.db);
+            }
+            b"AUTH" if ok => self.target.login = login(&args[1..]),
+            b"HELLO" if !matches!(reply, Frame::Error(_)) => self.learn_hello(args),
+            b"RESET" if matches!(reply, Frame::Simple(_)) => {
+                self.target.db = 0;
+                self.target.hello = None;
+                self.target.login = None;
+                self.in_transaction = false;
+            }
+            _ => {}
+        }
+    }
+
+    fn learn_hello<A: AsRef<[u8]>>(&mut self, args: &[A]) {
+        if let Some(version) = args.get(1) {
+            self.target.hello = std::str::from_utf8(version.as_ref()).ok().and_then(|v| v.parse().ok());
+        }
+        if let Some(at) = args.iter().position(|a| a.as_ref().eq_ignore_ascii_case(b"AUTH"))
+            && let Some(words) = args.get(at + 1..at + 3)
+        {
+            self.target.login = login(words);
+        }
+    }
+}
+
+fn login<A: AsRef<[u8]>>(words: &[A]) -> Option<Login> {
+    let (password, user) = words.split_last()?;
+    let user = user.last().map(|user| String::from_utf8_lossy(user.as_ref()).into_owned());
+    Some(Login { user, password: password.as_ref().to_vec() })
+}
+
+fn turns_replies_off<A: AsRef<[u8]>>(args: &[A]) -> bool {
+    let word = |i: usize| args.get(i).map(|a| a.as_ref().to_ascii_uppercase()).unwrap_or_default();
+    word(1) == b"REPLY" && matches!(&word(2)[..], b"OFF" | b"SKIP")
+}
+
+/// Whether frames keep coming after this command until the user has had enough.
+pub(crate) fn is_stream<A: AsRef<[u8]>>(args: &[A]) -> bool {
+    let name = args.first().map(|a| a.as_ref().to_ascii_uppercase()).unwrap_or_default();
+    matches!(&name[..], b"MONITOR" | b"SUBSCRIBE" | b"PSUBSCRIBE" | b"SSUBSCRIBE")
+}
+
+/// Whether the reply is a text for people, with lines of its own, that pretty output does not quote.
+pub(crate) fn is_plain_text<A: AsRef<[u8]>>(args: &[A]) -> bool {
+    let word = |i: usize| args.get(i).map(|a| a.as_ref().to_ascii_uppercase()).unwrap_or_default();
+    match &word(0)[..] {
+        b"INFO" | b"LOLWUT" => true,
+        b"CLIENT" => matches!(&word(1)[..], b"LIST" | b"INFO"),
+        b"CLUSTER" => matches!(&word(1)[..], b"NODES" | b"INFO"),
+        b"MEMORY" => matches!(&word(1)[..], b"DOCTOR" | b"MALLOC-STATS"),
+        b"LATENCY" => matches!(&word(1)[..], b"DOCTOR" | b"GRAPH"),
+        _ => false,
+    }
+}

@@ -1,0 +1,175 @@
+//! `--stat`: a line of the server's figures each second, until Ctrl-C.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::output::{Format, Printer, json as json_format, printer};
+use super::session::{CallError, Session};
+use super::stop::Stop;
+use crate::args::CliArgs;
+use crate::exit::Status;
+use crate::protocol::frame::Frame;
+
+/// The header comes again after so many lines, as in `redis-cli`.
+const LINES_UNDER_A_HEADER: u64 = 20;
+
+/// The figures of one line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Figures {
+    keys: u64,
+    memory_bytes: u64,
+    clients: u64,
+    blocked: u64,
+    requests: u64,
+    connections: u64,
+}
+
+/// Prints lines until Ctrl-C, or as many as `-r` says. A server that goes away is waited for.
+pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer) -> Result<Status, Stop> {
+    session.connect().await?;
+    let wait = Duration::from_secs_f64(args.interval.unwrap_or(1.0));
+    let lines = args.repeat.and_then(|n| u64::try_from(n).ok()).unwrap_or(u64::MAX);
+    let mut last: Option<u64> = None;
+    let mut so_far = 0;
+    while so_far < lines {
+        let line = tokio::select! {
+            line = sample(session, &mut last, so_far, printer.format) => line,
+            result = tokio::signal::ctrl_c() => return result.map(|()| Status::Interrupted).map_err(Stop::from),
+        };
+        match line {
+            Ok(line) => {
+                printer::write(line.as_bytes())?;
+                so_far += 1;
+            }
+            // Watching a server is watching it come and go.
+            Err(CallError::NotSent(error)) => eprintln!("kvred: {}", super::stop::explain(&error)),
+            Err(CallError::Unknown(error)) => eprintln!("kvred: {error}; connecting again"),
+            Err(error) => return Err(error.into()),
+        }
+        if so_far < lines {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                result = tokio::signal::ctrl_c() => return result.map(|()| Status::Interrupted).map_err(Stop::from),
+            }
+        }
+    }
+    Ok(Status::Fine)
+}
+
+async fn sample(
+    session: &mut Session,
+    last: &mut Option<u64>,
+    so_far: u64,
+    format: Format,
+) -> Result<String, CallError> {
+    let text = match session.call(&["INFO"]).await?.reply {
+        Frame::Bulk(text) | Frame::Verbatim(_, text) => String::from_utf8_lossy(&text).into_owned(),
+        Frame::Error(text) => {
+            let reply = String::from_utf8_lossy(&text).into_owned();
+            return Err(CallError::NotSent(crate::client::SetupError::Refused { step: "INFO", reply }));
+        }
+        _ => String::new(),
+    };
+    let figures = figures(&text);
+    let since = last.map_or(0, |last| figures.requests.saturating_sub(last));
+    *last = Some(figures.requests);
+    Ok(line(&figures, since, so_far.is_multiple_of(LINES_UNDER_A_HEADER), format))
+}
+
+/// Reads `INFO`.
+fn figures(info: &str) -> Figures {
+    let fields: HashMap<&str, &str> = info.lines().filter_map(|line| line.trim().split_once(':')).collect();
+    let number = |name: &str| fields.get(name).and_then(|v| v.parse().ok()).unwrap_or(0);
+    let keys = fields
+        .iter()
+        .filter(|(name, _)| name.strip_prefix("db").is_some_and(|n| n.parse::<u32>().is_ok()))
+        .filter_map(|(_, value)| value.split(',').find_map(|part| part.strip_prefix("keys="))?.parse::<u64>().ok())
+        .sum();
+    Figures {
+        keys,
+        memory_bytes: number("used_memory"),
+        clients: number("connected_clients"),
+        blocked: number("blocked_clients"),
+        requests: number("total_commands_processed"),
+        connections: number("total_connections_received"),
+    }
+}
+
+fn line(f: &Figures, since: u64, header: bool, format: Format) -> String {
+    match format {
+        Format::Json => {
+            let mut out = Vec::new();
+            let value = json!({
+                "keys": f.keys, "memory_bytes": f.memory_bytes, "clients": f.clients, "blocked": f.blocked,
+                "requests": f.requests, "requests_since_last": since, "connections": f.connections,
+            });
+            json_format::write(&mut out, &value);
+            String::from_utf8(out).expect("JSON is text") + "\n"
+        }
+        Format::Csv => {
+            let header = if header {
+                "keys,memory_bytes,clients,blocked,requests,requests_since_last,connections\n"
+            } else {
+                ""
+            };
+            let Figures { keys, memory_bytes, clients, blocked, requests, connections } = f;
+            format!("{header}{keys},{memory_bytes},{clients},{blocked},{requests},{since},{connections}\n")
+        }
+        Format::Pretty | Format::Raw => {
+            let header = if header {
+                "------- data ------ --------------------- load --------------------\n\
+                 keys       mem      clients blocked requests            connections\n"
+            } else {
+                ""
+            };
+            let requests = format!("{} (+{since})", f.requests);
+            let memory = human(f.memory_bytes);
+            let line =
+                format!("{:<11}{memory:<9}{:<8}{:<8}{requests:<20}{}", f.keys, f.clients, f.blocked, f.connections);
+            format!("{header}{}\n", line.trim_end())
+        }
+    }
+}
+
+/// Bytes in the largest unit that leaves at least one, as `redis-cli` prints them.
+pub(crate) fn human(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    let mut units = ["B", "K", "M", "G", "T"].into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    for larger in units {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = larger;
+    }
+    if unit == "B" { format!("{bytes}B") } else { format!("{value:.2}{unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn info_becomes_a_line() {
+        let info = "# Clients\r\nconnected_clients:2\r\nused_memory:1572864\r\ntotal_commands_processed:30\r\n\
+                    total_connections_received:4\r\ndb0:keys=5,expires=0\r\ndb11:keys=2,expires=0\r\ndbx:keys=9\r\n";
+        let figures = figures(info);
+        assert_eq!((figures.keys, figures.clients, figures.requests), (7, 2, 30));
+        assert_eq!(
+            line(&figures, 3, false, Format::Raw),
+            "7          1.50M    2       0       30 (+3)             4\n"
+        );
+        assert_eq!(line(&figures, 3, false, Format::Csv), "7,1572864,2,0,30,3,4\n");
+        assert!(line(&figures, 3, true, Format::Raw).contains("clients blocked requests"));
+    }
+
+    #[test]
+    fn memory_is_given_in_the_unit_that_fits() {
+        for (bytes, want) in [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (1 << 30, "1.00G")] {
+            assert_eq!(human(bytes), want);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Which server the flags and the environment mean, and who logs in.
+
+use std::env;
+use std::os::unix::ffi::OsStringExt;
+
+use anyhow::{Context, anyhow};
+
+use crate::args::CliArgs;
+use crate::client::{Address, Login, Target};
+use crate::exit::{Failure, OrExit, Status};
+
+/// Puts the target together: the socket comes before the URI, and that before host and port.
+pub(crate) fn target(args: &CliArgs) -> Result<Target, Failure> {
+    let mut target = match (&args.socket, &args.uri) {
+        (Some(path), _) => Target::new(Address::Unix(path.clone())),
+        (None, Some(uri)) => Target::from_uri(uri).or_exit(Status::Usage, || "-u".to_owned())?,
+        (None, None) => Target::new(Address::Tcp { host: args.host.clone(), port: args.port }),
+    };
+    if let Some(db) = args.db {
+        target.db = db;
+    }
+    target.hello = match (args.resp2, args.resp3) {
+        (_, true) => Some(3),
+        (true, _) => Some(2),
+        _ => None,
+    };
+    if let Some(password) = given(args)? {
+        let user = args.user.clone().or_else(|| target.login.take().and_then(|login| login.user));
+        target.login = Some(Login { user, password });
+    } else if let Some(login) = &mut target.login {
+        login.user = args.user.clone().or_else(|| login.user.take());
+    } else if let Some(password) = from_environment() {
+        target.login = Some(Login { user: args.user.clone(), password });
+    } else if args.user.is_some() {
+        let error = anyhow!("--user needs a password: --askpass, --password-file or KVRED_PASSWORD");
+        return Err(Failure::new(Status::Usage, error));
+    }
+    Ok(target)
+}
+
+/// The password that a flag gives.
+fn given(args: &CliArgs) -> Result<Option<Vec<u8>>, Failure> {
+    if args.askpass {
+        let password = rpassword::prompt_password("Password: ")
+            .or_exit(Status::Unavailable, || "cannot ask for the password: there is no terminal".to_owned())?;
+        return Ok(Some(password.into_bytes()));
+    }
+    if let Some(path) = &args.password_file {
+        let bytes = std::fs::read(path)
+            .with_context(|| path.display().to_string())
+            .or_exit(Status::Unavailable, || "cannot read the password".to_owned())?;
+        let line = bytes.split(|&c| c == b'\n').next().unwrap_or_default();
+        return Ok(Some(line.strip_suffix(b"\r").unwrap_or(line).to_vec()));
+    }
+    if let Some(password) = &args.pass {
+        if !args.no_auth_warning {
+            eprintln!("warning: other users can see a password given with -a; use --askpass or KVRED_PASSWORD");
+        }
+        return Ok(Some(password.clone().into_bytes()));
+    }
+    Ok(None)
+}
+
+fn from_environment() -> Option<Vec<u8>> {
+    ["KVRED_PASSWORD", "REDISCLI_AUTH"]
+        .into_iter()
+        .filter_map(env::var_os)
+        .map(OsStringExt::into_vec)
+        .find(|password| !password.is_empty())
+}

@@ -1,0 +1,83 @@
+//! What the terminal can show, and the colours.
+
+use std::io::IsTerminal;
+
+use crate::args::ColorWhen;
+
+/// What a piece of text is; each has its colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    Status,
+    Error,
+    Number,
+    String,
+    Null,
+    Index,
+    Command,
+    Option,
+    Hint,
+    Strong,
+}
+
+impl Style {
+    /// The escape sequence that starts it: the 16 colours that every terminal has, as its user set them.
+    fn start(self) -> &'static str {
+        match self {
+            Self::Status => "\x1b[32m",
+            Self::Error => "\x1b[31m",
+            Self::Number => "\x1b[36m",
+            Self::String => "\x1b[33m",
+            Self::Null | Self::Index | Self::Hint => "\x1b[90m",
+            Self::Command => "\x1b[1;32m",
+            Self::Option => "\x1b[35m",
+            Self::Strong => "\x1b[1m",
+        }
+    }
+}
+
+/// Whether to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Paint(pub(crate) bool);
+
+impl Paint {
+    /// Decides for what goes to stdout.
+    pub(crate) fn for_stdout(when: ColorWhen) -> Self {
+        Self::decide(when, std::io::stdout().is_terminal())
+    }
+
+    fn decide(when: ColorWhen, is_terminal: bool) -> Self {
+        Self(match when {
+            ColorWhen::Always => true,
+            ColorWhen::Never => false,
+            ColorWhen::Auto => is_terminal && !is_dumb() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+        })
+    }
+
+    /// Appends what `write` appends, in colour.
+    pub(crate) fn with(self, out: &mut Vec<u8>, style: Style, write: impl FnOnce(&mut Vec<u8>)) {
+        if !self.0 {
+            return write(out);
+        }
+        out.extend_from_slice(style.start().as_bytes());
+        write(out);
+        out.extend_from_slice(b"\x1b[0m");
+    }
+
+    /// Text in colour.
+    pub(crate) fn text(self, style: Style, text: &str) -> String {
+        if self.0 { format!("{}{text}\x1b[0m", style.start()) } else { text.to_owned() }
+    }
+}
+
+/// Whether the terminal understands no escape sequences.
+pub(crate) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty())
+}
+
+/// The terminal's size in columns and rows; 80 by 24 where that is not known.
+pub(crate) fn size() -> (usize, usize) {
+    match rustix::termios::tcgetwinsize(std::io::stdout()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
+        _ => (80, 24),
+    }
+}

@@ -1,0 +1,196 @@
+//! One connection to a server: connecting within a time limit, sending requests, taking replies in order.
+//!
+//! Requests may be sent ahead of their replies (a pipeline); the two halves can be used by two tasks. A connection
+//! that failed once stays failed: there is no telling which replies are still to come.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use socket2::SockRef;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream, tcp, unix};
+use tokio::time::timeout;
+
+use super::address::Address;
+use crate::protocol::encode;
+use crate::protocol::frame::{Frame, FrameDecoder, FrameError};
+
+/// How much room there is at least for what one read brings.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Why there is no connection, or no longer one.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// Nobody listens there, or it cannot be got at.
+    #[error("cannot connect to {address}: {source}")]
+    Unreachable {
+        /// What was tried.
+        address: Address,
+        /// The reason.
+        source: io::Error,
+    },
+    /// Nobody answered in time.
+    #[error("cannot connect to {address}: no answer within {} s", limit.as_secs_f64())]
+    TimedOut {
+        /// What was tried.
+        address: Address,
+        /// For how long.
+        limit: Duration,
+    },
+    /// The server closed the connection.
+    #[error("the server closed the connection")]
+    Closed,
+    /// The connection failed.
+    #[error("the connection failed: {0}")]
+    Io(#[from] io::Error),
+    /// The server does not speak RESP.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Where requests go.
+    pub sender: Sender,
+    /// Where replies come from.
+    pub receiver: Receiver,
+}
+
+/// The half that requests go to.
+#[derive(Debug)]
+pub struct Sender(WriteHalf);
+
+/// The half that replies come from.
+#[derive(Debug)]
+pub struct Receiver {
+    half: ReadHalf,
+    input: BytesMut,
+    decoder: FrameDecoder,
+}
+
+#[derive(Debug)]
+enum WriteHalf {
+    Tcp(tcp::OwnedWriteHalf),
+    Unix(unix::OwnedWriteHalf),
+}
+
+#[derive(Debug)]
+enum ReadHalf {
+    Tcp(tcp::OwnedReadHalf),
+    Unix(unix::OwnedReadHalf),
+}
+
+impl Connection {
+    /// Connects, looking the name up if it is one, within `limit` in all.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`] or [`ClientError::TimedOut`].
+    pub async fn open(address: &Address, limit: Duration) -> Result<Self, ClientError> {
+        match timeout(limit, Self::connect(address)).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(source)) => Err(ClientError::Unreachable { address: address.clone(), source }),
+            Err(_) => Err(ClientError::TimedOut { address: address.clone(), limit }),
+        }
+    }
+
+    async fn connect(address: &Address) -> io::Result<Self> {
+        let (read, write) = match address {
+            Address::Tcp { host, port } => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                // A request goes out when it is written, not when the last one has been acknowledged.
+                stream.set_nodelay(true)?;
+                let (read, write) = stream.into_split();
+                (ReadHalf::Tcp(read), WriteHalf::Tcp(write))
+            }
+            Address::Unix(path) => {
+                let (read, write) = UnixStream::connect(path).await?.into_split();
+                (ReadHalf::Unix(read), WriteHalf::Unix(write))
+            }
+        };
+        let receiver = Receiver { half: read, input: BytesMut::new(), decoder: FrameDecoder::default() };
+        Ok(Self { sender: Sender(write), receiver })
+    }
+
+    /// Sends one request and waits for the frame that comes next.
+    ///
+    /// # Errors
+    /// The connection failed; whether the request was carried out is then not known.
+    pub async fn request<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Result<Frame, ClientError> {
+        self.sender.request(args).await?;
+        self.receiver.next().await
+    }
+
+    /// Says whether the server has closed the connection, as far as this side has heard: a request sent now would be
+    /// lost. Does not wait.
+    pub fn is_closed(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let peeked = match &self.receiver.half {
+            ReadHalf::Tcp(half) => SockRef::from(half.as_ref()).peek(&mut byte),
+            ReadHalf::Unix(half) => SockRef::from(half.as_ref()).peek(&mut byte),
+        };
+        match peeked {
+            Ok(read) => read == 0,
+            Err(e) => !matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
+        }
+    }
+}
+
+impl Sender {
+    /// Sends one request.
+    ///
+    /// # Errors
+    /// The connection failed; the server may have got all, a part or nothing.
+    pub async fn request<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Result<(), ClientError> {
+        let mut out = Vec::with_capacity(16 + args.iter().map(|a| a.as_ref().len() + 16).sum::<usize>());
+        encode::request(&mut out, args);
+        self.send(&out).await
+    }
+
+    /// Sends encoded requests, any number of them.
+    ///
+    /// # Errors
+    /// The connection failed; the server may have got all, a part or nothing.
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
+        match &mut self.0 {
+            WriteHalf::Tcp(half) => half.write_all(bytes).await?,
+            WriteHalf::Unix(half) => half.write_all(bytes).await?,
+        }
+        Ok(())
+    }
+}
+
+impl Receiver {
+    /// Waits for the next frame: the oldest outstanding reply, or in RESP3 a push.
+    ///
+    /// Cancel-safe: what has arrived is kept.
+    ///
+    /// # Errors
+    /// The connection failed or was closed.
+    pub async fn next(&mut self) -> Result<Frame, ClientError> {
+        loop {
+            if let Some(frame) = self.ready()? {
+                return Ok(frame);
+            }
+            self.input.reserve(READ_BYTES);
+            let read = match &mut self.half {
+                ReadHalf::Tcp(half) => half.read_buf(&mut self.input).await?,
+                ReadHalf::Unix(half) => half.read_buf(&mut self.input).await?,
+            };
+            if read == 0 {
+                return Err(ClientError::Closed);
+            }
+        }
+    }
+
+    /// The next frame, if it is here already.
+    ///
+    /// # Errors
+    /// It is not RESP.
+    pub fn ready(&mut self) -> Result<Option<Frame>, ClientError> {
+        Ok(self.decoder.decode(&mut self.input)?)
+    }
+}

@@ -1,0 +1,20 @@
+//! One connection to a server, for `kvred cli` and `kvred bench`.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`address`] | where a server is and who asks: addresses, logins, `redis://` and `unix://` URIs |
+//! | [`connection`] | connecting within a time limit, sending requests, taking replies in order |
+//! | [`setup`] | `HELLO`, `AUTH` and `SELECT`, before anything else is sent |
+//! | [`backoff`] | how long to wait before the next attempt |
+//!
+//! Nothing here sends a request twice: who lost a connection is told so, and decides.
+
+pub mod address;
+pub mod backoff;
+pub mod connection;
+pub mod setup;
+
+pub use self::address::{Address, Login, Target};
+pub use self::backoff::Backoff;
+pub use self::connection::{ClientError, Connection, Receiver, Sender};
+pub use self::setup::SetupError;

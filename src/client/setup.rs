@@ -1,0 +1,66 @@
+//! What a new connection is told before anything else: `HELLO`, `AUTH` and `SELECT`.
+//!
+//! A step that fails ends the set-up: a command must never run as another user or in another database than it was
+//! meant for.
+
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::time::timeout;
+
+use super::address::Target;
+use super::connection::{ClientError, Connection};
+use crate::protocol::frame::Frame;
+
+/// Why a connection cannot be used.
+#[derive(Debug, Error)]
+pub enum SetupError {
+    /// There is none.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The server refused a step.
+    #[error("{step} failed: {reply}")]
+    Refused {
+        /// The command, without its arguments, which may be secret.
+        step: &'static str,
+        /// The server's error.
+        reply: String,
+    },
+}
+
+impl Target {
+    /// Connects and sets the connection up, within `limit` for each of the two.
+    ///
+    /// # Errors
+    /// [`SetupError`]; nothing but the set-up has been sent.
+    pub async fn connect(&self, limit: Duration) -> Result<Connection, SetupError> {
+        let mut connection = Connection::open(&self.address, limit).await?;
+        match timeout(limit, self.set_up(&mut connection)).await {
+            Ok(result) => result.map(|()| connection),
+            Err(_) => Err(ClientError::TimedOut { address: self.address.clone(), limit }.into()),
+        }
+    }
+
+    async fn set_up(&self, connection: &mut Connection) -> Result<(), SetupError> {
+        if let Some(login) = &self.login {
+            let mut auth: Vec<&[u8]> = vec![b"AUTH"];
+            auth.extend(login.user.as_deref().map(str::as_bytes));
+            auth.push(&login.password);
+            step(connection, "AUTH", &auth).await?;
+        }
+        if let Some(version) = self.hello {
+            step(connection, "HELLO", &["HELLO", &version.to_string()]).await?;
+        }
+        if self.db != 0 {
+            step(connection, "SELECT", &["SELECT", &self.db.to_string()]).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn step<A: AsRef<[u8]>>(connection: &mut Connection, step: &'static str, args: &[A]) -> Result<(), SetupError> {
+    match connection.request(args).await? {
+        Frame::Error(reply) => Err(SetupError::Refused { step, reply: String::from_utf8_lossy(&reply).into_owned() }),
+        _ => Ok(()),
+    }
+}

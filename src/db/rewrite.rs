@@ -1,0 +1,419 @@
+//! The rewrite: a new log with the state as it is, in place of one with its history; while the server works, without a
+//! fork, without a second copy of the data, and without a second log.
+//!
+//! 1. Under the commit token, note the *cut*: the end of the last published group.
+//! 2. Walk the keyspace in small steps and write each key to a temporary file.
+//! 3. Copy what the live log gained since the cut, batch by batch, verified; again and again until little is left.
+//! 4. Under the commit token: copy the rest, sync, rename over the log, sync the directory, go on in the new file.
+//!
+//! Records behind the cut may stand in the walked part already, with newer values: they are absolute, and replaying them
+//! over it gives the right state. Until the rename the old log is the log, and any failure only drops the temporary
+//! file. After a failed sync the same way heals the log: nothing is taken from the old file then, the state in memory
+//! is all there is.
+//!
+//! The work is cut into steps, so that whoever drives it can pause in between, and a test can do anything there.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::state::{SHARDS, ValueRef, WalkPosition};
+use super::writer::{Log, LogPlace, Writer, poison};
+use crate::persistence::LogOffset;
+use crate::persistence::aof::{Aof, AppendError, temporary_name};
+use crate::persistence::format::Annotation;
+use crate::persistence::reader::{Event, LogReader};
+use crate::protocol::encode;
+use crate::protocol::rope::Rope;
+
+/// Most keys met under one lock: a reader of the same shard waits no longer than copying them takes.
+const STEP_KEYS: usize = 64;
+
+/// A shard is left after so many bytes of keys and values.
+const STEP_BYTES: usize = 64 << 10;
+
+/// The sizes of a rewrite's pieces; smaller ones only in tests, so that a small log takes many steps.
+#[derive(Debug, Clone, Copy)]
+pub struct Pieces {
+    /// How much is gathered for one batch of the new log.
+    pub batch_bytes: usize,
+    /// The new log is synced whenever it has grown by so much, so that the last sync, with the writers waiting, is
+    /// short.
+    pub sync_every_bytes: u64,
+    /// With less than this left to copy, the writers are made to wait for the end.
+    pub last_piece_bytes: u64,
+}
+
+impl Default for Pieces {
+    fn default() -> Self {
+        Self { batch_bytes: 256 << 10, sync_every_bytes: 16 << 20, last_piece_bytes: 256 << 10 }
+    }
+}
+
+/// Why a rewrite came to nothing; the log is as it was.
+#[derive(Debug, Error)]
+pub enum RewriteError {
+    /// There is no log.
+    #[error("nothing is written to disk (--appendonly no)")]
+    NoLog,
+    /// The server is stopping, or the log is closed.
+    #[error("the server is stopping")]
+    Closed,
+    /// A file operation failed.
+    #[error("{doing}: {error}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The system's reason.
+        error: io::Error,
+    },
+    /// The live log could not be read back.
+    #[error("the log cannot be read back at byte {at}: {reason}")]
+    LiveLog {
+        /// Where.
+        at: LogOffset,
+        /// Why.
+        reason: String,
+    },
+    /// A sync of the live log failed meanwhile, so what was copied from it proves nothing.
+    #[error("a sync of the log failed meanwhile")]
+    Poisoned,
+}
+
+/// A rewrite under way.
+pub struct Rewrite {
+    pieces: Pieces,
+    new: Aof,
+    /// Reads the live log from the cut on; `None` when healing.
+    live: Option<LogReader>,
+    copied_to: LogOffset,
+    phase: Phase,
+    rope: Rope,
+    synced_at: LogOffset,
+    /// Keys written so far.
+    pub keys: u64,
+    /// What the pass before left to copy; if passes do not shrink, the writers win.
+    left: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    Walk { shard: usize, position: WalkPosition },
+    Copy,
+}
+
+/// What a step of a rewrite has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// There is more to do.
+    More {
+        /// Whether the driver may pause: not when the writers are faster than the copy.
+        may_pause: bool,
+    },
+    /// The new log is the log.
+    Done,
+}
+
+impl Writer {
+    /// Begins a rewrite; after a failed sync, the one that heals.
+    ///
+    /// # Errors
+    /// [`RewriteError`]
+    pub fn begin_rewrite(&self) -> Result<Rewrite, RewriteError> {
+        self.begin_rewrite_in(Pieces::default())
+    }
+
+    /// Begins a rewrite in pieces of other sizes.
+    ///
+    /// # Errors
+    /// [`RewriteError`]
+    pub fn begin_rewrite_in(&self, pieces: Pieces) -> Result<Rewrite, RewriteError> {
+        let place = self.place.as_ref().ok_or(RewriteError::NoLog)?;
+        let (live, cut, rewrites) = {
+            let log = self.token();
+            let aof = log.aof.as_ref().ok_or(RewriteError::Closed)?;
+            let healing = self.poisoned().is_some();
+            let reader = LogReader::resume(Arc::clone(aof.file()), aof.chain(), aof.end(), aof.end());
+            ((!healing).then_some(reader), aof.end(), aof.rewrites())
+        };
+        let new = Aof::create_temporary(&*place.disk, &temporary_name(&place.name), (place.salt)())
+            .inspect_err(|_| self.drop_rewrite())
+            .map_err(failed("cannot make the new log"))?
+            .with_rewrites(rewrites);
+        self.rewriting.store(true, Ordering::SeqCst);
+        Ok(Rewrite {
+            pieces,
+            synced_at: new.end(),
+            new,
+            live,
+            copied_to: cut,
+            phase: Phase::Walk { shard: 0, position: WalkPosition::default() },
+            rope: Rope::default(),
+            keys: 0,
+            left: u64::MAX,
+        })
+    }
+
+    /// Asks for a rewrite; the thread that does them begins soon. `false`: one is under way, or there is no log.
+    pub fn request_rewrite(&self) -> bool {
+        let mut report = self.rewrite_report.lock();
+        if report.running_since.is_some() || report.scheduled || self.place.is_none() {
+            return false;
+        }
+        report.scheduled = true;
+        drop(report);
+        self.rewrite_signal.raise();
+        true
+    }
+
+    /// Whether a rewrite was asked for.
+    pub(super) fn take_rewrite_request(&self) -> bool {
+        std::mem::take(&mut self.rewrite_report.lock().scheduled)
+    }
+
+    /// Notes how a rewrite goes.
+    pub(super) fn report_rewrite(&self, note: impl FnOnce(&mut RewriteReport)) {
+        note(&mut self.rewrite_report.lock());
+    }
+
+    /// How rewrites go.
+    pub(super) fn rewrite_report(&self) -> RewriteReport {
+        let mut report = self.rewrite_report.lock().clone();
+        report.keys = self.rewritten_keys.load(Ordering::Relaxed);
+        report
+    }
+
+    /// Does a bounded piece of a rewrite.
+    ///
+    /// # Errors
+    /// [`RewriteError`]: the rewrite is over, and [`Writer::drop_rewrite`] cleans up.
+    pub fn step_rewrite(&self, rewrite: &mut Rewrite) -> Result<Step, RewriteError> {
+        if rewrite.live.is_some() && self.poisoned().is_some() {
+            return Err(RewriteError::Poisoned);
+        }
+        match rewrite.phase {
+            Phase::Walk { shard, position } => {
+                rewrite.phase = self.walk(rewrite, shard, position)?;
+                Ok(Step::More { may_pause: true })
+            }
+            Phase::Copy => self.copy_or_finish(rewrite),
+        }
+    }
+
+    /// Drops an unfinished rewrite.
+    pub fn drop_rewrite(&self) {
+        self.rewriting.store(false, Ordering::SeqCst);
+        if let Some(place) = &self.place {
+            // What stays behind is removed at the next rewrite or start.
+            drop(place.disk.remove(&temporary_name(&place.name)));
+        }
+    }
+
+    /// Writes one batch of keys to the new log.
+    fn walk(&self, rewrite: &mut Rewrite, shard: usize, position: WalkPosition) -> Result<Phase, RewriteError> {
+        let (mut shard, mut position) = (shard, position);
+        rewrite.rope.clear();
+        while rewrite.rope.len() < rewrite.pieces.batch_bytes && shard < SHARDS {
+            let (rope, keys) = (&mut rewrite.rope, &mut rewrite.keys);
+            let locked = self.keyspace.lock(shard);
+            let at_end = locked.walk(&mut position, STEP_KEYS, STEP_BYTES, |key, value| {
+                append_set(rope, key, value);
+                *keys += 1;
+            });
+            drop(locked);
+            if at_end {
+                shard += 1;
+                position = WalkPosition::default();
+            }
+        }
+        self.rewritten_keys.store(rewrite.keys, Ordering::Relaxed);
+        rewrite.append(&[None])?;
+        if shard < SHARDS {
+            return Ok(Phase::Walk { shard, position });
+        }
+        rewrite.sync()?;
+        Ok(Phase::Copy)
+    }
+
+    fn copy_or_finish(&self, rewrite: &mut Rewrite) -> Result<Step, RewriteError> {
+        let published = self.sync.lock().written;
+        let left = published.0.saturating_sub(rewrite.copied_to.0);
+        // What no pass makes smaller is left to the end, with the writers waiting.
+        if rewrite.live.is_some() && left > rewrite.pieces.last_piece_bytes && left < rewrite.left {
+            let may_pause = left < rewrite.left / 2;
+            rewrite.left = left;
+            rewrite.copy(published)?;
+            rewrite.sync()?;
+            return Ok(Step::More { may_pause });
+        }
+        self.finish(rewrite)?;
+        Ok(Step::Done)
+    }
+
+    /// Puts the new log in the place of the old one, with the writers waiting.
+    fn finish(&self, rewrite: &mut Rewrite) -> Result<(), RewriteError> {
+        let place = self.place.as_ref().ok_or(RewriteError::NoLog)?;
+        let mut log = self.token();
+        let live_end = log.aof.as_ref().ok_or(RewriteError::Closed)?.end();
+        if rewrite.live.is_some() {
+            if self.poisoned().is_some() {
+                return Err(RewriteError::Poisoned);
+            }
+            rewrite.copy(live_end)?;
+        }
+        let own_start = rewrite.new.end();
+        rewrite.new.sync().map_err(failed("cannot sync the new log"))?;
+        let closing = [
+            Some(Annotation::Synced(own_start)),
+            Some(Annotation::Timestamp(self.clock.unix_time().as_secs().cast_signed())),
+            Some(Annotation::Rewritten(rewrite.new.rewrites() + 1)),
+        ];
+        rewrite.rope.clear();
+        rewrite.append(&closing)?;
+        rewrite.new.sync().map_err(failed("cannot sync the new log"))?;
+        place.disk.rename(&temporary_name(&place.name), &place.name).map_err(failed("cannot rename the new log"))?;
+        self.go_on_in(rewrite, place, &mut log);
+        Ok(())
+    }
+
+    /// From the rename on there is no way back.
+    fn go_on_in(&self, rewrite: &mut Rewrite, place: &LogPlace, log: &mut Log) {
+        let durable_name = place.disk.sync_dir();
+        let file = Arc::clone(rewrite.new.file());
+        let end = rewrite.new.end();
+        let chain = rewrite.new.chain();
+        let rewrites = rewrite.new.rewrites();
+        let new = Aof::continue_chain(Arc::clone(&file), chain, end).with_rewrites(rewrites);
+        let durable = Arc::clone(new.durable());
+        log.aof = Some(new);
+        {
+            let mut sync = self.sync.lock();
+            sync.file = Some(file);
+            sync.durable = durable;
+            sync.written = end;
+            sync.base_bytes = end.0;
+            sync.oldest_unsynced = None;
+            sync.oldest_uncovered = None;
+            sync.synced_group = sync.written_group;
+            sync.failed = None;
+            sync.epoch += 1;
+        }
+        self.rewriting.store(false, Ordering::SeqCst);
+        let mut open = self.open.lock();
+        match durable_name {
+            Ok(()) => {
+                if open.poisoned.take().is_some() {
+                    tracing::warn!(
+                        "the append-only file is healed: all data was written to a new one; writes are taken again"
+                    );
+                }
+            }
+            Err(e) => {
+                // The name may still be the old file's after a power cut, so nothing may be acknowledged.
+                let reason: Arc<str> = format!("fsync of the directory failed after a rewrite: {e}").into();
+                poison(&mut open, &reason);
+            }
+        }
+        drop(open);
+        self.sync_changed.notify_all();
+        self.wake_sync_waiters();
+    }
+}
+
+impl Rewrite {
+    /// How far the new log has come, in bytes.
+    pub fn new_bytes(&self) -> u64 {
+        self.new.end().0
+    }
+
+    fn append(&mut self, annotations: &[Option<Annotation>]) -> Result<(), RewriteError> {
+        if self.rope.is_empty() && annotations.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        self.new.append_with(&self.rope, annotations).map_err(|e| match e {
+            AppendError::Undone(error) | AppendError::Poisoned { write: error, .. } => {
+                RewriteError::Io { doing: "cannot write the new log", error }
+            }
+        })?;
+        if self.new.end() - self.synced_at >= self.pieces.sync_every_bytes {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), RewriteError> {
+        self.synced_at = self.new.end();
+        self.new.sync().map_err(failed("cannot sync the new log"))
+    }
+
+    /// Copies the live log's batches up to `limit`, the records of each as one batch.
+    fn copy(&mut self, limit: LogOffset) -> Result<(), RewriteError> {
+        let Some(mut live) = self.live.take() else { return Ok(()) };
+        live.extend(limit);
+        loop {
+            match live.next().map_err(failed("cannot read the log back"))? {
+                Event::Batch(batch) => {
+                    self.copied_to = batch.end;
+                    self.rope.clear();
+                    let mut written = None;
+                    for (_, args) in batch.records() {
+                        encode::array(&mut self.rope.buffer, args.len());
+                        args.from(0).for_each(|arg| encode::bulk(&mut self.rope.buffer, arg));
+                    }
+                    for annotation in batch.annotations {
+                        if let Annotation::Timestamp(_) = annotation {
+                            written = Some(*annotation);
+                        }
+                    }
+                    self.append(&[written])?;
+                }
+                Event::End => break,
+                Event::Zeros(at) => {
+                    return Err(RewriteError::LiveLog { at, reason: "zeros where a batch should be".to_owned() });
+                }
+                Event::Flawed { at, flaw, .. } => {
+                    return Err(RewriteError::LiveLog { at, reason: flaw.to_string() });
+                }
+            }
+        }
+        self.live = Some(live);
+        Ok(())
+    }
+}
+
+fn append_set(rope: &mut Rope, key: &[u8], value: ValueRef<'_>) {
+    rope.buffer.extend_from_slice(b"*3\r\n$3\r\nSET\r\n");
+    encode::bulk(&mut rope.buffer, key);
+    match value {
+        ValueRef::Inline(bytes) => encode::bulk(&mut rope.buffer, bytes),
+        ValueRef::Shared(bytes) => encode::bulk_shared(rope, bytes),
+    }
+}
+
+fn failed(doing: &'static str) -> impl FnOnce(io::Error) -> RewriteError {
+    move |error| RewriteError::Io { doing, error }
+}
+
+/// How a rewrite that has ended went, for `INFO`.
+#[derive(Debug, Clone, Default)]
+pub struct RewriteReport {
+    /// One was started by hand or by itself and has not begun yet.
+    pub scheduled: bool,
+    /// One is under way since then, by the writer's monotonic clock.
+    pub running_since: Option<Duration>,
+    /// Keys that it has written.
+    pub keys: u64,
+    /// How long the last took.
+    pub last_took: Option<Duration>,
+    /// Why the last came to nothing.
+    pub last_error: Option<String>,
+    /// How many were finished.
+    pub finished: u64,
+    /// How many in a row came to nothing.
+    pub failed_in_a_row: u32,
+    /// When the last ended, by the writer's monotonic clock.
+    pub ended: Option<Duration>,
+}

@@ -1,0 +1,100 @@
+//! From what the last run left to a log to append to: the whole start of a log, on any disk.
+//!
+//! What is served afterwards is durable: the log's name, the bytes that a failed sync may have left in the kernel
+//! only, and the header of a chain that begins. A crash at any step leaves what the next start repairs in the same way.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::aof::{Aof, remove_leftover, temporary_name};
+use super::disk::{Disk, DiskFile};
+use super::format::Salt;
+use super::replay::{Cut, Recovery, ReplayError, Verdict, cut_tail, write_again};
+
+/// A log to append to, and what was done to get there.
+#[derive(Debug)]
+pub struct Recovered {
+    /// To append to.
+    pub aof: Aof,
+    /// What was found; `None` if there was no log.
+    pub found: Option<Recovery>,
+    /// What was cut off a torn log.
+    pub cut: Option<Cut>,
+    /// Whether an unfinished rewrite was removed.
+    pub leftover_removed: bool,
+}
+
+/// Why a log cannot be gone on with.
+#[derive(Debug, Error)]
+pub enum RecoverError {
+    /// A file operation failed.
+    #[error("{doing}: {error}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The system's reason.
+        error: io::Error,
+    },
+    /// The log could not be read to its end.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// Bytes that ought to be there have changed; nothing was touched.
+    #[error("the log is damaged")]
+    Damaged(Recovery),
+}
+
+/// Opens the log `name`, or makes it. `load` replays it; a torn tail is cut off and kept, and all that is left is made
+/// durable. `salt` gives a chain that begins its salt.
+///
+/// # Errors
+/// [`RecoverError`]
+pub fn recover(
+    disk: &dyn Disk,
+    name: &Path,
+    salt: impl FnOnce() -> Salt,
+    load: impl FnOnce(&Arc<dyn DiskFile>) -> Result<Recovery, ReplayError>,
+) -> Result<Recovered, RecoverError> {
+    let leftover_removed =
+        remove_leftover(disk, &temporary_name(name)).map_err(failed("cannot remove an unfinished rewrite"))?;
+    let file = match disk.open(name, true) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let aof = Aof::create(disk, name, salt()).map_err(failed("cannot make a new log"))?;
+            return Ok(Recovered { aof, found: None, cut: None, leftover_removed });
+        }
+        Err(error) => return Err(RecoverError::Io { doing: "cannot open the log", error }),
+    };
+    let found = load(&file)?;
+    let mut cut = None;
+    match &found.verdict {
+        Verdict::New => {
+            let aof = Aof::create(disk, name, salt()).map_err(failed("cannot make a new log"))?;
+            return Ok(Recovered { aof, found: Some(found), cut: None, leftover_removed });
+        }
+        Verdict::Damaged { .. } => return Err(RecoverError::Damaged(found)),
+        Verdict::Clean if found.file_len > found.end.0 => {
+            file.set_len(found.end.0).map_err(failed("cannot cut off reserved space"))?;
+        }
+        Verdict::Clean => {}
+        Verdict::Torn(_) => {
+            cut = Some(cut_tail(disk, name, &*file, found.end).map_err(failed(
+                "its torn tail cannot be cut off, since what is cut cannot be kept; nothing was changed",
+            ))?);
+        }
+    }
+    // What a client will read has to be durable, even if a sync had failed before the last stop.
+    let from = found.durable.min(found.end);
+    write_again(&*file, from, found.end).map_err(failed("cannot make the log durable"))?;
+    let aof = match found.chain {
+        Some(chain) => Aof::continue_chain(file, chain, found.end).with_rewrites(found.rewrites),
+        None => Aof::begin_chain(file, found.end, salt()).map_err(failed("cannot append to the log"))?,
+    };
+    Ok(Recovered { aof, found: Some(found), cut, leftover_removed })
+}
+
+fn failed(doing: &'static str) -> impl FnOnce(io::Error) -> RecoverError {
+    move |error| RecoverError::Io { doing, error }
+}

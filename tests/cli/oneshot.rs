@@ -1,0 +1,110 @@
+//! One command from the arguments.
+
+use crate::server::{Server, run};
+
+#[test]
+fn a_reply_goes_to_stdout_and_an_error_to_stderr_with_exit_1() {
+    let server = Server::start(&[]);
+    assert_eq!(server.ok(&["set", "k", "a b"]), "OK\n");
+    assert_eq!(server.ok(&["get", "k"]), "a b\n");
+    assert_eq!(server.ok(&["set", "k", "-1"]), "OK\n", "a value may begin with a dash");
+    let ran = server.run(&["get"], "");
+    assert_eq!((ran.code, &ran.out[..]), (Some(1), ""));
+    assert_eq!(ran.err, "ERR wrong number of arguments for 'get' command\n");
+    let ran = server.run(&["--output", "pretty", "get"], "");
+    assert_eq!((ran.code, &ran.err[..]), (Some(1), ""));
+    assert_eq!(ran.out, "(error) ERR wrong number of arguments for 'get' command\n");
+}
+
+#[test]
+fn values_of_any_bytes_come_back_exactly() {
+    let server = Server::start(&[]);
+    let mut value: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    value.extend_from_slice(b"\n\n");
+    for value in [&value[..], b"", b"\n", b"no newline", b"\r\n\x00"] {
+        assert_eq!(server.run(&["-x", "set", "k"], value).out, "OK\n");
+        assert_eq!(server.run(&["--no-newline", "get", "k"], "").bytes, value);
+    }
+}
+
+#[test]
+fn a_value_of_64_mib_comes_back_exactly() {
+    let server = Server::start(&[]);
+    let mut state = 1_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state
+    };
+    let value: Vec<u8> = (0..16 << 20).flat_map(|_| next().to_le_bytes()).collect();
+    assert_eq!(server.run(&["-x", "set", "k"], &value).out, "OK\n");
+    assert!(server.run(&["--no-newline", "get", "k"], "").bytes == value);
+}
+
+#[test]
+fn commands_repeat() {
+    let server = Server::start(&[]);
+    assert_eq!(server.ok(&["-r", "3", "ping"]), "PONG\nPONG\nPONG\n");
+    let started = std::time::Instant::now();
+    server.ok(&["-r", "3", "-i", "0.1", "ping"]);
+    assert!(started.elapsed().as_millis() >= 200);
+    assert_eq!(server.run(&["-r", "2", "nonsense"], "").code, Some(1));
+}
+
+#[test]
+fn arguments_may_be_quoted() {
+    let server = Server::start(&[]);
+    server.ok(&["--quoted-input", "set", "k", r#""a\x00b""#]);
+    assert_eq!(server.run(&["--no-newline", "get", "k"], "").bytes, b"a\0b");
+    let ran = server.run(&["--quoted-input", "set", "k", "\"open"], "");
+    assert_eq!(ran.code, Some(2));
+}
+
+#[test]
+fn wrong_usage_exits_2() {
+    let server = Server::start(&[]);
+    for args in [
+        &["--nonsense"][..],
+        &["-x"],
+        &["--scan", "get", "k"],
+        &["--scan", "--stat"],
+        &["--user", "ann", "ping"],
+        &["-u", "http://h", "ping"],
+        &["-i", "x", "ping"],
+    ] {
+        let ran = server.run(args, "");
+        assert_eq!((ran.code, &ran.out[..]), (Some(2), ""), "{args:?}");
+        assert!(!ran.err.is_empty());
+    }
+    let help = server.run(&["--help"], "");
+    assert_eq!(help.code, Some(0));
+    assert!(help.out.contains("--no-newline") && help.out.contains("KVRED_PASSWORD"));
+}
+
+#[test]
+fn uris_and_sockets_are_other_ways_to_the_same_server() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let socket = dir.path().join("s").to_str().unwrap().to_owned();
+    let server = Server::start(&["--unixsocket", &socket]);
+    server.ok(&["set", "k", "v"]);
+    let tcp = format!("redis://127.0.0.1:{}/0", server.port);
+    let unix = format!("unix://{socket}");
+    for args in [["-u", &tcp], ["-u", &unix], ["-s", &socket]] {
+        let mut command = crate::server::cli(&args);
+        command.args(["get", "k"]);
+        assert_eq!(run(command, "").out, "v\n", "{args:?}");
+    }
+}
+
+#[test]
+fn resp3_is_asked_for_and_shown() {
+    let server = Server::start(&[]);
+    assert_eq!(server.ok(&["-3", "--json", "get", "nothing"]), "null\n");
+    assert!(server.ok(&["-3", "--json", "hello"]).contains("\"proto\":3"));
+}
+
+#[test]
+fn shutdown_is_no_error() {
+    let mut server = Server::start(&[]);
+    server.ok(&["shutdown"]);
+    server.kill();
+}

@@ -1,0 +1,50 @@
+//! The formats, through the binary.
+
+use std::process::Stdio;
+
+use crate::server::Server;
+
+#[test]
+fn null_and_empty_differ_where_the_format_can_tell() {
+    let server = Server::start(&[]);
+    server.ok(&["set", "empty", ""]);
+    for (format, empty, null) in [
+        ("pretty", "\"\"\n", "(nil)\n"),
+        ("csv", "\"\"\n", "NULL\n"),
+        ("json", "\"\"\n", "null\n"),
+        ("raw", "\n", "\n"),
+    ] {
+        assert_eq!(server.ok(&["--output", format, "get", "empty"]), empty);
+        assert_eq!(server.ok(&["--output", format, "get", "nothing"]), null);
+    }
+}
+
+#[test]
+fn auto_is_raw_in_a_pipe_and_colour_only_when_asked_for() {
+    let server = Server::start(&[]);
+    assert_eq!(server.ok(&["exists", "nothing"]), "0\n");
+    assert_eq!(server.ok(&["--output", "pretty", "exists", "x"]), "(integer) 0\n");
+    assert_eq!(
+        server.ok(&["--output", "pretty", "--color", "always", "exists", "x"]),
+        "\u{1b}[36m(integer) 0\u{1b}[0m\n"
+    );
+}
+
+#[test]
+fn bytes_that_are_no_text_are_base64_in_json() {
+    let server = Server::start(&[]);
+    server.run(&["-x", "set", "k"], b"\xff\x00");
+    assert_eq!(server.ok(&["--json", "get", "k"]), "{\"base64\":\"/wA=\"}\n");
+    assert_eq!(server.ok(&["--output", "pretty", "get", "k"]), "\"\\xff\\x00\"\n");
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let server = Server::start(&[]);
+    server.run(&["-x", "set", "k"], vec![b'x'; 1 << 20]);
+    let mut child =
+        server.cli(&["-r", "50", "get", "k"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]));
+}

@@ -1,0 +1,62 @@
+//! The same against Redis and Valkey, and what they have that kvred has not.
+
+use crate::modes::all_modes;
+use crate::server::Server;
+
+fn peers() -> impl Iterator<Item = Server> {
+    ["redis-server", "valkey-server"].into_iter().filter_map(Server::peer)
+}
+
+#[test]
+fn scripts_and_modes_work_against_redis_and_valkey() {
+    for server in peers() {
+        all_modes(&server);
+        let ran = server.run(&[], "set a 1\nnope\nset a 2\n");
+        assert_eq!((ran.code, &ran.out[..]), (Some(1), "OK\n"));
+        assert!(ran.err.starts_with("kvred: line 2: ERR unknown command 'nope'"), "{}", ran.err);
+        let value: Vec<u8> = (0..=255).cycle().take(1 << 20).collect();
+        server.run(&["-x", "set", "k"], &value);
+        assert!(server.run(&["--no-newline", "get", "k"], "").bytes == value);
+    }
+}
+
+#[test]
+fn other_types_are_shown_plainly() {
+    for server in peers() {
+        let script = "rpush l a b\nhset h f 1 g 2\nzadd z 1.5 m\nsadd s x\nlrange l 0 -1\nzrange z 0 -1 withscores\ngeoadd g 1 2 p\n";
+        assert_eq!(server.run(&[], script).code, Some(0));
+        assert_eq!(server.ok(&["--output", "pretty", "lrange", "l", "0", "-1"]), "1) \"a\"\n2) \"b\"\n");
+        assert_eq!(server.ok(&["-3", "--output", "pretty", "hgetall", "h"]), "1# \"f\" => \"1\"\n2# \"g\" => \"2\"\n");
+        assert_eq!(server.ok(&["-3", "--json", "hgetall", "h"]), "{\"f\":\"1\",\"g\":\"2\"}\n");
+        assert_eq!(server.ok(&["-3", "--json", "zrange", "z", "0", "-1", "withscores"]), "[[\"m\",1.5]]\n");
+        assert_eq!(server.ok(&["-3", "--output", "pretty", "smembers", "s"]), "1~ \"x\"\n");
+        assert!(server.ok(&["--bigkeys"]).contains("list: 1 keys, 2 items"));
+    }
+}
+
+#[test]
+fn an_error_inside_exec_is_an_error() {
+    for server in peers() {
+        let ran = server.run(&["--json"], "set s x\nmulti\nincr s\nset t 1\nexec\n");
+        assert_eq!(ran.code, Some(1));
+        assert!(
+            ran.out.ends_with("[{\"error\":\"ERR value is not an integer or out of range\"},\"OK\"]\n"),
+            "{}",
+            ran.out
+        );
+        assert!(ran.err.starts_with("kvred: line 5: "), "{}", ran.err);
+    }
+}
+
+#[test]
+fn another_database_is_selected_before_any_command() {
+    for server in peers() {
+        server.ok(&["-n", "3", "set", "k", "in 3"]);
+        assert_eq!(server.ok(&["get", "k"]), "\n");
+        let uri = format!("redis://127.0.0.1:{}/3", server.port);
+        assert_eq!(server.ok(&["-u", &uri, "get", "k"]), "in 3\n");
+        let ran = server.run(&["-n", "99", "set", "k", "v"], "");
+        assert_eq!((ran.code, &ran.out[..]), (Some(1), ""));
+        assert!(ran.err.contains("SELECT failed"), "{}", ran.err);
+    }
+}

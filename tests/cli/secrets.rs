@@ -1,0 +1,50 @@
+//! Passwords: where they come from, and that nothing is sent without them.
+
+use crate::server::{Server, write};
+
+fn with_password() -> Server {
+    let dir = tempfile::TempDir::new().unwrap();
+    let file = write(&dir.path().join("pw"), "s3cret\n");
+    Server::start(&["--requirepass-file", &file])
+}
+
+#[test]
+fn a_password_comes_from_a_file_the_environment_a_flag_or_the_uri() {
+    let server = with_password();
+    let file = write(&server.file("client-pw"), "s3cret\r\n");
+    assert_eq!(server.ok(&["--password-file", &file, "ping"]), "PONG\n");
+    for name in ["KVRED_PASSWORD", "REDISCLI_AUTH"] {
+        let mut command = server.cli(&["ping"]);
+        command.env(name, "s3cret");
+        assert_eq!(crate::server::run(command, "").out, "PONG\n");
+    }
+    assert_eq!(server.ok(&["-a", "s3cret", "--no-auth-warning", "ping"]), "PONG\n");
+    assert!(server.run(&["-a", "s3cret", "ping"], "").err.starts_with("warning: "));
+    assert_eq!(server.ok(&["-u", &format!("redis://:s3cret@127.0.0.1:{}", server.port), "ping"]), "PONG\n");
+    assert_eq!(server.ok(&["--user", "default", "-a", "s3cret", "--no-auth-warning", "ping"]), "PONG\n");
+}
+
+#[test]
+fn a_wrong_password_stops_before_any_command() {
+    let server = with_password();
+    for args in [&["set", "k", "v"][..], &["--pipe"], &["--scan"], &["--stat"], &[]] {
+        let mut command = server.cli(args);
+        command.env("KVRED_PASSWORD", "wrong");
+        let ran = crate::server::run(command, "set k v\n");
+        assert_eq!((ran.code, &ran.out[..]), (Some(1), ""), "{args:?}");
+        assert!(ran.err.starts_with("kvred: AUTH failed: WRONGPASS"), "{}", ran.err);
+        assert!(!ran.err.contains("wrong "), "{}", ran.err);
+    }
+    let file = write(&server.file("client-pw"), "s3cret");
+    assert_eq!(server.ok(&["--password-file", &file, "exists", "k"]), "0\n");
+    let ran = server.run(&["--password-file", "/nonexistent", "ping"], "");
+    assert_eq!(ran.code, Some(3));
+}
+
+#[test]
+fn no_password_is_told() {
+    let server = with_password();
+    let ran = server.run(&["ping"], "");
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.starts_with("NOAUTH"), "{}", ran.err);
+}

@@ -1,0 +1,79 @@
+//! Servers that are down, stuck, or go away.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use crate::server::{Server, cli, free_port, run};
+
+#[test]
+fn a_server_that_is_down_gives_one_helpful_line_and_3() {
+    let port = free_port().to_string();
+    for args in [&["ping"][..], &[], &["--pipe"], &["--scan"], &["--stat"], &["--latency"], &["--bigkeys"]] {
+        let mut command = cli(&["-p", &port]);
+        command.args(args);
+        let ran = run(command, "ping\n");
+        assert_eq!((ran.code, &ran.out[..]), (Some(3), ""), "{args:?}");
+        assert_eq!(
+            ran.err,
+            format!(
+                "kvred: cannot connect to 127.0.0.1:{port}: connection refused; start a server with \"kvred serve --port {port}\"\n"
+            )
+        );
+    }
+    let ran = run(cli(&["-s", "/nonexistent/s", "ping"]), "");
+    assert_eq!(ran.code, Some(3));
+    assert!(ran.err.contains("kvred serve --unixsocket /nonexistent/s"), "{}", ran.err);
+}
+
+#[test]
+fn a_server_that_does_not_answer_the_set_up_is_given_up_in_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let started = Instant::now();
+    let ran = run(cli(&["-p", &port, "-t", "0.3", "-a", "x", "--no-auth-warning", "ping"]), "");
+    assert_eq!(ran.code, Some(3));
+    assert!(ran.err.contains("no answer within 0.3 s"), "{}", ran.err);
+    assert!(started.elapsed() < Duration::from_secs(3));
+}
+
+#[test]
+fn a_command_whose_reply_never_came_is_of_unknown_outcome_and_sent_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut got = [0; 100];
+        let len = stream.read(&mut got).unwrap();
+        drop(stream);
+        // Nobody comes back to send it again.
+        listener.set_nonblocking(true).unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(listener.accept().is_err());
+        String::from_utf8_lossy(&got[..len]).into_owned()
+    });
+    let ran = run(cli(&["-p", &port, "set", "k", "v"]), "");
+    assert_eq!(ran.code, Some(3));
+    assert!(ran.err.contains("outcome of the command is unknown"), "{}", ran.err);
+    assert!(server.join().unwrap().contains("set"));
+}
+
+#[test]
+fn what_does_not_speak_resp_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+    });
+    let ran = run(cli(&["-p", &port, "ping"]), "");
+    assert_eq!(ran.code, Some(3));
+    assert!(ran.err.contains("not RESP"), "{}", ran.err);
+}
+
+#[test]
+fn a_script_names_the_line_where_the_server_went_away() {
+    let server = Server::start(&[]);
+    let ran = server.run(&[], "ping\nshutdown\nping\n");
+    assert_eq!((ran.code, &ran.out[..]), (Some(3), "PONG\n"));
+}

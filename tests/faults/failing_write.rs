@@ -1,0 +1,58 @@
+//! A write that the kernel refuses changes nothing; when even its undoing fails, the log is given up and healed.
+
+use crate::helpers::{Launch, Reply, wait_until};
+use crate::rig::{Tracer, Whom, error, info};
+
+#[test]
+fn a_refused_write_changes_nothing_under_every_policy() {
+    for policy in ["always", "everysec", "none"] {
+        for (errno, said) in [("ENOSPC", "No space left on device"), ("EIO", "Input/output error"), ("EDQUOT", "quota")]
+        {
+            let server = Launch::new().args(&["--fsync", policy]).start();
+            let mut client = server.connect();
+            client.set("k", "old");
+            let before = info(&mut client, "aof_current_size");
+            let inject = format!("inject=pwrite64,pwritev:error={errno}");
+            let Some(tracer) = Tracer::attach(&server, Whom::All, &[&inject]) else { return };
+            let refused = error(client.ask_words("SET k new"));
+            assert!(refused.starts_with("MISCONF ") && refused.contains(said), "{refused}");
+            assert_eq!(client.ask_words("GET k"), Reply::bulk("old"));
+            assert!(error(client.ask_words("DEL k")).starts_with("MISCONF "));
+            assert_eq!(client.ask_words("DEL not-there"), Reply::Integer(0), "nothing to write, nothing to refuse");
+            assert_eq!(client.ask_words("EXISTS k"), Reply::Integer(1));
+            for _ in 0..50 {
+                error(client.ask_words("SET k newer"));
+            }
+            tracer.detach();
+            assert_eq!(info(&mut client, "aof_current_size"), before);
+            assert_eq!(server.stderr().matches("cannot be written").count(), 1, "{}", server.stderr());
+            client.set("l", "after");
+            assert_eq!(info(&mut client, "aof_last_write_status"), "ok");
+            let server = server.crash_and_restart();
+            let mut client = server.connect();
+            assert_eq!(client.ask_words("GET k"), Reply::bulk("old"));
+            assert_eq!(client.ask_words("GET l"), Reply::bulk("after"));
+            assert_eq!(server.launch().cuts(), []);
+        }
+    }
+}
+
+#[test]
+fn a_write_that_cannot_be_undone_is_told_as_unknown_and_healed() {
+    let server = Launch::new().start();
+    let mut client = server.connect();
+    client.set("k", "old");
+    let inject = ["inject=pwrite64,pwritev:error=EIO:when=1", "inject=ftruncate:error=EIO:when=1"];
+    let Some(tracer) = Tracer::attach(&server, Whom::All, &inject) else { return };
+    let refused = error(client.ask_words("SET k new"));
+    assert!(refused.contains("outcome of this write is unknown"), "{refused}");
+    assert_eq!(client.ask_words("GET k"), Reply::bulk("old"));
+    // The first write of each other thread fails too, so the first healing does; the next works.
+    wait_until("writes are taken again", || client.ask_words("SET l after") == Reply::ok());
+    tracer.detach();
+    server.wait_for_stderr("is healed");
+    let server = server.crash_and_restart();
+    let mut client = server.connect();
+    assert_eq!(client.ask_words("GET k"), Reply::bulk("old"));
+    assert_eq!(client.ask_words("GET l"), Reply::bulk("after"));
+}

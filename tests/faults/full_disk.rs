@@ -1,0 +1,173 @@
+//! A full disk refuses writes and nothing else, and they work again by themselves.
+
+use crate::helpers::{Client, Launch, Reply, wait_until};
+use crate::rig::{Tracer, Volume, Whom, assert_no_orphan, error, info, rewrite};
+
+const POLICIES: [&str; 3] = ["always", "everysec", "none"];
+
+/// Larger than what is left free, and than a page: the kernel writes a part of it before it finds no more room.
+const LARGE: usize = 300 << 10;
+
+fn on(volume: impl Fn(&Launch) -> Option<Volume>, policy: &str) {
+    let launch = Launch::new().args(&["--fsync", policy]);
+    let Some(volume) = volume(&launch) else { return };
+    let server = launch.start();
+    let mut client = server.connect();
+    client.set("old", "1");
+    client.set("gone", "x");
+    client.send("DEL gone\r\n").expect(":1\r\n");
+    let filler = volume.fill_but(64 << 10);
+
+    // A short write, undone: its beginning found room.
+    let large = "L".repeat(LARGE);
+    let refused = error(client.ask(&["SET", "old", &large]));
+    assert!(refused.starts_with("MISCONF ") && refused.contains("No space left on device"), "{refused}");
+    assert_unchanged(&mut client);
+    assert_eq!(info(&mut client, "aof_last_write_status"), "err");
+    assert_eq!(info(&mut client, "aof_poisoned"), "no", "a failed write that was undone poisons nothing");
+
+    // In one pipeline with what is evaluated on top of it.
+    let mut other = server.connect();
+    other.send(crate::helpers::command(&["SET", "new", &large]));
+    other.send("EXISTS new\r\nDEL new old\r\nGET old\r\nPING\r\n");
+    assert!(error(other.reply()).starts_with("MISCONF "));
+    let on_top: Vec<Reply> = (0..3).map(|_| other.reply()).collect();
+    assert_eq!(on_top[0], Reply::Integer(0), "{on_top:?}");
+    assert!(matches!(&on_top[1], Reply::Error(text) if text.starts_with("MISCONF ")), "{on_top:?}");
+    assert_eq!(on_top[2], Reply::bulk("1"), "{on_top:?}");
+    other.expect("+PONG\r\n");
+    assert_unchanged(&mut client);
+
+    // To the last byte: small writes go on for as long as they fit, and then they are refused too.
+    let mut small = 0;
+    wait_until("the disk is full", || {
+        let reply = client.ask(&["SET", &format!("small{small}"), &"s".repeat(1000)]);
+        small += usize::from(reply == Reply::ok());
+        matches!(reply, Reply::Error(text) if text.starts_with("MISCONF "))
+    });
+    let first_refused = format!("small{small}");
+    assert_eq!(client.get(&first_refused), None);
+    assert_unchanged(&mut client);
+    let complaints = server.stderr().matches("the append-only file cannot be written").count();
+    assert!(complaints <= 2, "told {complaints} times: {}", server.stderr());
+
+    // A crash now: the log has what was acknowledged and nothing else.
+    let server = server.crash_and_restart();
+    let mut client = server.connect();
+    assert_unchanged(&mut client);
+    assert_eq!(client.ask_words("DBSIZE"), Reply::Integer(small as i64 + 1));
+    assert_eq!(launch.cuts(), [], "an undone write leaves nothing to cut");
+
+    // Still full; then there is room, and nobody has to do anything.
+    assert!(error(client.ask(&["SET", "old", &large])).starts_with("MISCONF "));
+    std::fs::remove_file(filler).unwrap();
+    client.set("old", &large);
+    assert_eq!(info(&mut client, "aof_last_write_status"), "ok");
+    server.terminate().expect(0, &["can be written again"]);
+    let server = launch.start();
+    let mut client = server.connect();
+    assert_eq!(client.get("old"), Some(large.into_bytes()));
+    drop((server, volume));
+}
+
+fn assert_unchanged(client: &mut Client) {
+    assert_eq!(client.get("old").as_deref(), Some(&b"1"[..]));
+    assert_eq!(client.ask_words("EXISTS old new gone"), Reply::Integer(1));
+}
+
+#[test]
+fn a_full_tmpfs_refuses_writes_and_takes_them_again() {
+    for policy in POLICIES {
+        on(|launch| Volume::tmpfs(launch, 8 << 10), policy);
+    }
+}
+
+#[test]
+fn a_full_ext4_refuses_writes_and_takes_them_again() {
+    for policy in POLICIES {
+        on(|launch| Volume::ext4(launch, 12 << 10), policy);
+    }
+}
+
+#[test]
+fn a_short_write_is_undone_with_a_truncation() {
+    let launch = Launch::new();
+    let Some(volume) = Volume::tmpfs(&launch, 4 << 10) else { return };
+    let server = launch.start();
+    let mut client = server.connect();
+    client.set("old", "1");
+    volume.fill_but(64 << 10);
+    let before = server.log();
+    let Some(tracer) = Tracer::attach(&server, Whom::All, &["trace=pwrite64,pwritev,ftruncate"]) else { return };
+    error(client.ask(&["SET", "old", &"L".repeat(LARGE)]));
+    let calls = tracer.detach();
+    let short = calls.lines().filter(|l| l.contains("pwrite") && !l.contains("= -1")).any(|l| {
+        let written = l.rsplit("= ").next().and_then(|n| n.trim().parse::<usize>().ok());
+        written.is_some_and(|n| n > 0 && n < LARGE)
+    });
+    assert!(short, "there was no short write: {calls}");
+    assert!(calls.contains("ENOSPC"), "{calls}");
+    let truncated = calls.lines().any(|l| l.contains("ftruncate(") && l.contains(&format!(", {})", before.len())));
+    assert!(truncated, "not cut back to {}: {calls}", before.len());
+    assert_eq!(server.log(), before);
+    drop((server, volume));
+}
+
+#[test]
+fn a_rewrite_that_fills_the_disk_is_dropped_and_told() {
+    let launch = Launch::new();
+    // Percentage 1: it would also start by itself each second, if a failed one did not make it wait.
+    let launch = launch.args(&["--auto-aof-rewrite-percentage", "0", "--auto-aof-rewrite-min-size", "1"]);
+    let Some(volume) = Volume::tmpfs(&launch, 4 << 10) else { return };
+    let server = launch.start();
+    let mut client = server.connect();
+    for i in 0..20 {
+        client.set(format!("k{i}"), vec![b'v'; 50 << 10]);
+    }
+    volume.fill_but(512 << 10);
+    let before = server.log();
+    rewrite(&mut client);
+    assert_eq!(info(&mut client, "aof_last_bgrewrite_status"), "err");
+    assert_no_orphan(launch.dir());
+    assert_eq!(server.log(), before);
+    assert!(volume.free_bytes() >= 512 << 10, "its space is free again");
+    server.wait_for_stderr("came to nothing: cannot write the new log: No space left on device");
+    client.set("k0", "still written");
+
+    // Not even the header has room.
+    volume.fill_but(0);
+    rewrite(&mut client);
+    assert_eq!(info(&mut client, "aof_last_bgrewrite_status"), "err");
+    assert_no_orphan(launch.dir());
+    server.wait_for_stderr("cannot make the new log: No space left on device");
+
+    // One that nobody asked for is not tried again each second: it would take the little space that is left.
+    client.send("CONFIG SET auto-aof-rewrite-percentage 1\r\n").expect("+OK\r\n");
+    std::thread::sleep(std::time::Duration::from_millis(2500));
+    assert_eq!(server.stderr().matches("came to nothing").count(), 2, "{}", server.stderr());
+
+    std::fs::remove_file(launch.dir().join("filler")).unwrap();
+    rewrite(&mut client);
+    assert_eq!(info(&mut client, "aof_last_bgrewrite_status"), "ok");
+    let server = server.crash_and_restart();
+    let mut client = server.connect();
+    assert_eq!(client.ask_words("DBSIZE"), Reply::Integer(20));
+    assert_eq!(client.get("k0").as_deref(), Some(&b"still written"[..]));
+    drop((server, volume));
+}
+
+#[test]
+fn space_reserved_on_a_nearly_full_disk_does_not_stay_in_the_log() {
+    let launch = Launch::new().args(&["--fsync", "always"]);
+    let Some(volume) = Volume::ext4(&launch, 12 << 10) else { return };
+    let server = launch.start();
+    volume.fill_but(1 << 20);
+    let mut client = server.connect();
+    // Reserving 4 MiB fails, after it has taken what there was.
+    client.set("k", "v");
+    client.set("l", vec![b'v'; 200 << 10]);
+    server.terminate().expect(0, &[]);
+    let log = launch.log();
+    assert!(log.ends_with(b"\r\n"), "zeros are left behind the log, which Redis does not load");
+    drop(volume);
+}

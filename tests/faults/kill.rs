@@ -1,0 +1,233 @@
+//! `kill -9` at any moment, and at every system call of a rewrite: what was acknowledged is there, no orphan stays.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::helpers::{Launch, Random, Reply, rounds, wait_until};
+use crate::ledger::{Go, Ledger};
+use crate::rig::{Tracer, Whom, assert_no_orphan, info};
+
+/// Several writers until the server is killed, again and again over the same files.
+fn kill_loop(policy: &str, with_rewrites: bool) {
+    let seed = Random::seed();
+    let launch = Launch::new().args(&["--fsync", policy, "--auto-aof-rewrite-min-size", "64kb"]);
+    let mut ledgers = vec![Ledger::default(); 3];
+    let mut random = Random::new(seed);
+    for round in 0..rounds(6) {
+        let server = launch.start();
+        assert_no_orphan(launch.dir());
+        let mut check = server.connect();
+        for ledger in &mut ledgers {
+            ledger.check(&mut check, &format!("{policy}, seed {seed}, round {round}"));
+        }
+        let kill_after = 50 + random.below(1500) as u64;
+        let acknowledged = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for (number, ledger) in ledgers.iter_mut().enumerate() {
+                let mut client = server.connect();
+                let mut random = Random::new(seed ^ (round << 8) ^ number as u64);
+                let acknowledged = &acknowledged;
+                scope.spawn(move || {
+                    let before = ledger.acknowledged;
+                    let mut told = before;
+                    ledger.write(&mut client, &number.to_string(), &mut random, |ledger| {
+                        acknowledged.fetch_add(ledger.acknowledged - told, Ordering::SeqCst);
+                        told = ledger.acknowledged;
+                        Go::On
+                    });
+                });
+            }
+            if with_rewrites {
+                let mut client = server.connect();
+                scope.spawn(move || while client.try_send("BGREWRITEAOF\r\n").is_ok() && client.try_reply().is_ok() {});
+            }
+            wait_until("enough was written", || acknowledged.load(Ordering::SeqCst) >= kill_after);
+            server.kill9();
+        });
+    }
+    let server = launch.start();
+    assert_no_orphan(launch.dir());
+    for ledger in &mut ledgers {
+        ledger.check(&mut server.connect(), &format!("{policy}, seed {seed}, at the end"));
+        assert!(ledger.acknowledged > 0 && ledger.refused == 0);
+    }
+}
+
+#[test]
+fn a_kill_loses_nothing_acknowledged_under_always() {
+    kill_loop("always", false);
+}
+
+#[test]
+fn a_kill_loses_nothing_acknowledged_under_everysec() {
+    kill_loop("everysec", false);
+}
+
+#[test]
+fn a_kill_loses_nothing_acknowledged_under_none() {
+    kill_loop("none", false);
+}
+
+#[test]
+fn a_kill_during_rewrites_loses_nothing_acknowledged() {
+    for policy in ["always", "everysec", "none"] {
+        kill_loop(policy, true);
+    }
+}
+
+/// Every system call by which a rewrite changes anything, or could.
+const REWRITE_CALLS: &[&str] = &[
+    "openat",
+    "pwrite64",
+    "pwritev",
+    "fdatasync",
+    "fsync",
+    "rename",
+    "unlink",
+    "ftruncate",
+    "close",
+    "pread64",
+    "fallocate",
+];
+
+#[test]
+fn a_kill_at_any_system_call_of_a_rewrite_leaves_the_old_log_or_the_new() {
+    let seed = Random::seed();
+    let launch = Launch::new().args(&["--auto-aof-rewrite-percentage", "0"]);
+    let mut ledger = Ledger::default();
+    let mut random = Random::new(seed);
+    let (mut kills, mut new_logs) = (0, 0);
+    for call in REWRITE_CALLS {
+        for nth in 1.. {
+            let server = launch.start();
+            assert_no_orphan(launch.dir());
+            let what = format!("killed at {call} {nth} of a rewrite, seed {seed}");
+            ledger.check(&mut server.connect(), &what);
+            let mut client = server.connect();
+            if nth == 1 {
+                // History and state enough for several batches of the new log.
+                for i in 0..12 {
+                    client.set(format!("large{i}"), vec![b'a'; 100 << 10]);
+                }
+            }
+            let state = client.ask_words("DBSIZE");
+            let inject = format!("inject={call}:signal=SIGKILL:when={nth}");
+            let Some(tracer) = Tracer::attach(&server, Whom::Thread("kvred-rewrite"), &[&inject]) else { return };
+            let mut writer = server.connect();
+            let finished = std::thread::scope(|scope| {
+                // While others write.
+                let ledger = &mut ledger;
+                let writing = scope.spawn(|| {
+                    let mut left = 4000;
+                    ledger.write(&mut writer, "w", &mut random, |_| {
+                        left -= 1;
+                        if left > 0 { Go::On } else { Go::Stop }
+                    });
+                });
+                client.send("BGREWRITEAOF\r\n");
+                let mut finished = false;
+                while !finished {
+                    finished = match client.try_send("INFO persistence\r\n").and_then(|()| client.try_reply()) {
+                        Ok(Reply::Bulk(text)) => String::from_utf8_lossy(&text).contains("aof_rewrites:1"),
+                        Ok(_) => false,
+                        Err(_) => break,
+                    };
+                }
+                if finished {
+                    // No n-th call: this kind is done.
+                    server.signal(rustix::process::Signal::KILL);
+                }
+                writing.join().unwrap();
+                finished
+            });
+            drop(tracer);
+            server.kill9();
+            if launch.log().windows(12).any(|w| w == b"\n#REWRITTEN:") {
+                new_logs += 1;
+            }
+            let server = launch.start();
+            let mut client = server.connect();
+            ledger.check(&mut client, &what);
+            assert_eq!(client.ask_words("EXISTS large0 large11"), Reply::Integer(2), "{what}, {state:?}");
+            server.kill9();
+            if finished {
+                break;
+            }
+            kills += 1;
+        }
+    }
+    assert!(kills >= 12, "only {kills} kills");
+    assert!(new_logs > 0);
+}
+
+/// The same for the first start, which makes the log.
+#[test]
+fn a_kill_while_the_log_is_made_is_no_obstacle_to_the_next_start() {
+    let strace = std::process::Command::new("strace").arg("-V").output();
+    if strace.is_err() {
+        return crate::helpers::skip("strace is not installed");
+    }
+    let mut kills = 0;
+    for call in ["openat", "pwrite64", "fdatasync", "rename", "fsync"] {
+        for nth in 1..40 {
+            let launch = Launch::new();
+            let output = std::process::Command::new("timeout")
+                .args(["-s", "KILL", "3", "strace", "-f", "-o", "/dev/null", "-P"])
+                .arg(launch.dir().join("temp-rewrite-kvred.aof"))
+                .arg("-P")
+                .arg(launch.log_path())
+                .arg("-P")
+                .arg(launch.dir())
+                .args(["-e", &format!("inject={call}:signal=SIGKILL:when={nth}")])
+                .arg(env!("CARGO_BIN_EXE_kvred"))
+                .args(["serve", "--port", "0", "--dir"])
+                .arg(launch.dir())
+                .stderr(std::process::Stdio::piped())
+                .stdin(std::process::Stdio::null())
+                .spawn();
+            let mut child = output.unwrap();
+            // It is killed at the call, or is ready and there was no such call.
+            let mut ready = false;
+            let mut lines = std::io::BufReader::new(child.stderr.take().unwrap());
+            let mut line = String::new();
+            while std::io::BufRead::read_line(&mut lines, &mut line).unwrap_or(0) > 0 {
+                if line.contains("ready to accept") {
+                    ready = true;
+                    let pid: i32 =
+                        line.split("pid=").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+                    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+                    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+                }
+                line.clear();
+            }
+            child.wait().unwrap();
+            let server = launch.start();
+            assert_no_orphan(launch.dir());
+            let mut client = server.connect();
+            client.set("k", "v");
+            let server = server.crash_and_restart();
+            assert_eq!(server.connect().ask_words("GET k"), Reply::bulk("v"), "{call} {nth}");
+            if ready {
+                break;
+            }
+            kills += 1;
+        }
+    }
+    assert!(kills >= 5, "only {kills} kills");
+}
+
+#[test]
+fn a_stop_during_a_rewrite_leaves_no_orphan() {
+    let launch = Launch::new();
+    let server = launch.start();
+    let mut client = server.connect();
+    for i in 0..200 {
+        client.set(format!("k{i}"), vec![b'v'; 50 << 10]);
+    }
+    client.send("BGREWRITEAOF\r\n").expect("+Background append only file rewriting started\r\n");
+    wait_until("it is under way", || {
+        info(&mut client, "aof_rewrite_in_progress") == "1" || info(&mut client, "aof_rewrites") == "1"
+    });
+    server.terminate().expect(0, &[]);
+    assert_no_orphan(launch.dir());
+    assert_eq!(launch.start().connect().ask_words("DBSIZE"), Reply::Integer(200));
+}

@@ -1,0 +1,129 @@
+//! `WAITAOF`, `CONFIG SET appendfsync`, `LASTSAVE` and `SHUTDOWN`.
+
+use crate::helpers::{Launch, Reply, wait_until};
+use crate::rig::{Tracer, Whom, error, info, info_number};
+
+fn waited(local: i64) -> Reply {
+    Reply::Array(vec![Reply::Integer(local), Reply::Integer(0)])
+}
+
+#[test]
+fn waitaof_waits_for_the_sync_that_covers_what_the_connection_wrote() {
+    for policy in ["always", "everysec", "none"] {
+        let server = Launch::new().args(&["--fsync", policy]).start();
+        let mut client = server.connect();
+        assert_eq!(client.ask_words("WAITAOF 1 0 0"), waited(1), "{policy}: nothing to wait for");
+        client.set("k", "v");
+        let syncs = info_number(&mut client, "aof_fsyncs");
+        assert_eq!(client.ask_words("WAITAOF 1 0 0"), waited(1), "{policy}");
+        assert!(policy == "always" || info_number(&mut client, "aof_fsyncs") > syncs, "{policy}: without a sync");
+        // In a pipeline, earlier replies first; later commands after it.
+        client.send("SET k w\r\nWAITAOF 1 0 0\r\nGET k\r\n").expect("+OK\r\n*2\r\n:1\r\n:0\r\n$1\r\nw\r\n");
+        assert!(error(client.ask_words("WAITAOF 2 0 0")).starts_with("ERR"));
+        assert!(error(client.ask_words("WAITAOF 1 0 -1")).starts_with("ERR"));
+    }
+    let server = Launch::new().args(&["--appendonly", "no"]).start();
+    let mut client = server.connect();
+    assert!(error(client.ask_words("WAITAOF 1 0 0")).starts_with("ERR"));
+    assert_eq!(client.ask_words("WAITAOF 0 0 0"), waited(0));
+}
+
+#[test]
+fn waitaof_gives_up_at_its_timeout_and_asks_nothing_with_numlocal_0() {
+    let server = Launch::new().start();
+    let mut client = server.connect();
+    client.set("k", "0");
+    wait_until("a first sync", || info_number(&mut client, "aof_fsyncs") > 0);
+    let inject = ["inject=fdatasync:delay_enter=3000000"];
+    let Some(_tracer) = Tracer::attach(&server, Whom::Thread("kvred-sync"), &inject) else { return };
+    client.set("k", "1");
+    let syncs = info_number(&mut client, "aof_fsyncs");
+    assert_eq!(client.ask_words("WAITAOF 1 0 100"), waited(0));
+    assert_eq!(client.ask_words("WAITAOF 0 0 0"), waited(0));
+    assert_eq!(info_number(&mut client, "aof_fsyncs"), syncs, "the sync came first");
+    assert_eq!(client.ask_words("WAITAOF 1 0 0"), waited(1));
+    assert!(info_number(&mut client, "aof_fsyncs") > syncs);
+}
+
+#[test]
+fn a_waitaof_under_way_gets_an_error_when_the_sync_fails() {
+    for policy in ["everysec", "none"] {
+        let server = Launch::new().args(&["--fsync", policy]).start();
+        let mut client = server.connect();
+        let Some(_tracer) = Tracer::attach(&server, Whom::All, &["inject=fdatasync:error=EIO"]) else { return };
+        client.set("k", "v");
+        let refused = error(client.ask_words("WAITAOF 1 0 0"));
+        assert!(refused.contains("fsync failed"), "{policy}: {refused}");
+    }
+}
+
+#[test]
+fn the_policy_changes_at_run_time_and_nothing_acknowledged_is_lost() {
+    let launch = Launch::new().args(&["--fsync", "none"]);
+    let mut server = launch.start();
+    let mut expected = 0;
+    for policies in [["always", "everysec"], ["none", "always"], ["everysec", "none"]] {
+        let mut client = server.connect();
+        for policy in policies {
+            client.send(format!("CONFIG SET appendfsync {policy}\r\n")).expect("+OK\r\n");
+            assert_eq!(info(&mut client, "aof_fsync_policy"), policy);
+            for _ in 0..50 {
+                client.set(format!("k{expected}"), "v");
+                expected += 1;
+            }
+        }
+        server = server.crash_and_restart();
+        assert_eq!(server.connect().ask_words("DBSIZE"), Reply::Integer(expected));
+        assert_eq!(launch.cuts(), []);
+    }
+    let mut client = server.connect();
+    let refused = error(client.ask_words("CONFIG SET appendfsync sometimes"));
+    assert!(refused.contains("always, everysec, no"), "{refused}");
+}
+
+/// What the old policy has left unsynced is synced by the change, without another write.
+#[test]
+fn a_change_of_the_policy_leaves_nothing_unsynced_behind() {
+    for (from, to) in [("none", "always"), ("none", "everysec"), ("everysec", "always"), ("everysec", "none")] {
+        let server = Launch::new().args(&["--fsync", from]).start();
+        let mut client = server.connect();
+        client.set("k", "v");
+        client.send(format!("CONFIG SET appendfsync {to}\r\n")).expect("+OK\r\n");
+        assert_eq!(client.ask_words("WAITAOF 1 0 0"), waited(1), "{from} to {to}");
+        assert_eq!(client.ask_words("SET k w"), Reply::ok());
+    }
+}
+
+/// A sync begun under `everysec` fails when `always` is in force already: the error must not pass by the next write.
+#[test]
+fn a_change_to_always_waits_for_the_sync_under_way() {
+    let server = Launch::new().start();
+    let mut client = server.connect();
+    client.set("k", "0");
+    wait_until("a first sync", || info_number(&mut client, "aof_fsyncs") > 0);
+    let inject = ["inject=fdatasync:error=EIO:delay_enter=1500000:when=1"];
+    let Some(_tracer) = Tracer::attach(&server, Whom::Thread("kvred-sync"), &inject) else { return };
+    client.set("k", "1");
+    crate::rig::wait_until_held(&server, "kvred-sync");
+    client.send("CONFIG SET appendfsync always\r\n").expect("+OK\r\n");
+    let refused = error(client.ask_words("SET k 2"));
+    assert!(refused.starts_with("MISCONF ") && refused.contains("fsync failed"), "{refused}");
+    wait_until("it heals", || client.ask_words("SET k 3") == Reply::ok());
+}
+
+#[test]
+fn lastsave_and_shutdown_mean_what_they_say() {
+    let launch = Launch::new();
+    for how in ["SHUTDOWN", "SHUTDOWN NOSAVE", "SHUTDOWN SAVE", "SHUTDOWN NOW", "SHUTDOWN FORCE"] {
+        let server = launch.start();
+        let mut client = server.connect();
+        let Reply::Integer(saved) = client.ask_words("LASTSAVE") else { panic!("LASTSAVE is a time") };
+        assert!(saved > 1_500_000_000);
+        assert!(error(client.ask_words("SHUTDOWN ABORT")).starts_with("ERR"));
+        assert!(error(client.ask_words("SHUTDOWN MAYBE")).starts_with("ERR"));
+        client.set(how, "done");
+        client.send(format!("{how}\r\n")).expect_closed();
+        server.exit().expect(0, &["stopped"]);
+    }
+    assert_eq!(launch.start().connect().ask_words("DBSIZE"), Reply::Integer(5));
+}

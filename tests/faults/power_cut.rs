@@ -1,0 +1,155 @@
+//! A power cut: only what has reached the disk is there. The disk is a file behind a loop device; a copy of it while the
+//! server is stopped, mounted elsewhere (which replays the journal), is what the machine would find.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::process::Signal;
+
+use crate::helpers::{Launch, Random, Reply, Server, rounds, wait_until};
+use crate::ledger::{Go, Ledger};
+use crate::rig::{Volume, assert_no_orphan, info_number};
+
+const SIZE_KIB: u32 = 48 << 10;
+
+/// Stops the server where it stands, copies its disk, and lets nobody hear of it any more.
+fn cut_power(server: Server, volume: &Volume, elsewhere: &Launch) -> Option<Volume> {
+    server.signal(Signal::STOP);
+    let after = volume.power_cut(elsewhere);
+    server.kill9();
+    after
+}
+
+/// Runs writers under `always`, cuts the power at a random moment, and checks: how many writes were acknowledged.
+fn cut(launch: &Launch, with_rewrites: bool, what: &str, random: &mut Random) -> Option<u64> {
+    let volume = Volume::ext4(launch, SIZE_KIB)?;
+    let server = launch.start();
+    let mut ledgers = vec![Ledger::default(); 2];
+    let enough = 100 + random.below(400) as u64;
+    let seeds: Vec<u64> = (0..2).map(|_| random.next()).collect();
+    let elsewhere = Launch::new();
+    let acknowledged = AtomicU64::new(0);
+    let after = std::thread::scope(|scope| {
+        for (number, ledger) in ledgers.iter_mut().enumerate() {
+            let mut client = server.connect();
+            let mut random = Random::new(seeds[number]);
+            let acknowledged = &acknowledged;
+            scope.spawn(move || {
+                let mut told = 0;
+                ledger.write(&mut client, &number.to_string(), &mut random, |ledger| {
+                    acknowledged.fetch_add(ledger.acknowledged - told, Ordering::SeqCst);
+                    told = ledger.acknowledged;
+                    Go::On
+                });
+            });
+        }
+        if with_rewrites {
+            let mut client = server.connect();
+            scope.spawn(move || while client.try_send("BGREWRITEAOF\r\n").is_ok() && client.try_reply().is_ok() {});
+        }
+        wait_until("enough was written", || acknowledged.load(Ordering::SeqCst) >= enough);
+        cut_power(server, &volume, &elsewhere)
+    })?;
+    let server = elsewhere.start();
+    assert_no_orphan(elsewhere.dir());
+    for ledger in &mut ledgers {
+        ledger.check(&mut server.connect(), what);
+    }
+    drop((server, after, volume));
+    Some(acknowledged.into_inner())
+}
+
+#[test]
+fn a_power_cut_takes_nothing_that_always_acknowledged() {
+    let seed = Random::seed();
+    let mut random = Random::new(seed);
+    for round in 0..rounds(4) {
+        let launch = Launch::new().args(&["--fsync", "always", "--auto-aof-rewrite-percentage", "0"]);
+        let with_rewrites = round % 2 == 1;
+        let what = format!("seed {seed}, round {round}");
+        let Some(acknowledged) = cut(&launch, with_rewrites, &what, &mut random) else { return };
+        assert!(acknowledged > 0);
+    }
+}
+
+#[test]
+fn a_power_cut_takes_nothing_that_an_everysec_sync_has_covered() {
+    let launch = Launch::new();
+    let Some(volume) = Volume::ext4(&launch, SIZE_KIB) else { return };
+    let server = launch.start();
+    let mut client = server.connect();
+    let (mut covered, mut number) = (0, 0);
+    let mut syncs = info_number(&mut client, "aof_fsyncs");
+    let mut before_last_sync = 0;
+    // A sync that ended after another ended began after what had been answered by then.
+    for _ in 0..3 {
+        wait_until("a sync", || {
+            number += 1;
+            client.set("counter", number.to_string());
+            client.set(format!("k{number}"), "v");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            let now = info_number(&mut client, "aof_fsyncs");
+            let synced = now > syncs;
+            if synced {
+                syncs = now;
+                (covered, before_last_sync) = (before_last_sync, number);
+            }
+            synced
+        });
+    }
+    let elsewhere = Launch::new();
+    let Some(after) = cut_power(server, &volume, &elsewhere) else { return };
+    let server = elsewhere.start();
+    let mut client = server.connect();
+    let found: u64 = client.get("counter").map_or(0, |v| String::from_utf8(v).unwrap().parse().unwrap());
+    assert!(covered > 0 && found >= covered, "{found} is there, {covered} was covered");
+    assert!(found <= number);
+    // A prefix of the one order, never a hole.
+    for i in 1..=number {
+        let there = client.ask_words(&format!("EXISTS k{i}")) == Reply::Integer(1);
+        assert!(there || i >= found, "k{i} is missing, and {found} is there");
+        assert!(!there || i <= found, "k{i} is there, and the counter says {found}");
+    }
+    drop((client, server, after, volume));
+}
+
+#[test]
+fn a_power_cut_after_waitaof_takes_nothing_under_none() {
+    let launch = Launch::new().args(&["--fsync", "none"]);
+    let Some(volume) = Volume::ext4(&launch, SIZE_KIB) else { return };
+    let server = launch.start();
+    let mut client = server.connect();
+    for i in 0..500 {
+        client.set(format!("k{i}"), vec![b'v'; 500]);
+    }
+    assert_eq!(client.ask_words("WAITAOF 1 0 0"), Reply::Array(vec![Reply::Integer(1), Reply::Integer(0)]));
+    client.set("after", "x");
+    let elsewhere = Launch::new();
+    let Some(after) = cut_power(server, &volume, &elsewhere) else { return };
+    let server = elsewhere.start();
+    let mut client = server.connect();
+    for i in 0..500 {
+        assert_eq!(client.get(format!("k{i}")), Some(vec![b'v'; 500]), "k{i}");
+    }
+    drop((client, server, after, volume));
+}
+
+/// What the sync of the directory is for: the new name, too, survives.
+#[test]
+fn a_power_cut_right_after_a_rewrite_finds_one_whole_log() {
+    let launch = Launch::new().args(&["--fsync", "always", "--auto-aof-rewrite-percentage", "0"]);
+    let Some(volume) = Volume::ext4(&launch, SIZE_KIB) else { return };
+    let server = launch.start();
+    let mut client = server.connect();
+    for i in 0..300 {
+        client.set("k", i.to_string());
+    }
+    crate::rig::rewrite(&mut client);
+    client.set("after", "x");
+    let elsewhere = Launch::new();
+    let Some(after) = cut_power(server, &volume, &elsewhere) else { return };
+    let server = elsewhere.start();
+    let mut client = server.connect();
+    assert_eq!(client.ask_words("GET k"), Reply::bulk("299"));
+    assert_eq!(client.ask_words("GET after"), Reply::bulk("x"));
+    drop((client, server, after, volume));
+}

@@ -1,0 +1,236 @@
+//! Volumes that can be filled or copied, and `strace` on a running server.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::helpers::{Client, Launch, Reply, Server, skip, wait_until};
+
+/// A file system mounted where a [`Launch`] has its directory; unmounted when this is dropped.
+pub struct Volume {
+    /// Kept so that its directory outlives the mount.
+    launch: Launch,
+    image: Option<TempDir>,
+}
+
+/// Runs a tool; `None` after having said why it cannot be.
+fn tool(program: &str, args: &[&str]) -> Option<Output> {
+    match Command::new(program).args(args).stdin(Stdio::null()).output() {
+        Ok(output) if output.status.success() => Some(output),
+        Ok(output) => {
+            skip(&format!("{program} {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim()));
+            None
+        }
+        Err(e) => {
+            skip(&format!("{program}: {e}"));
+            None
+        }
+    }
+}
+
+impl Volume {
+    /// A `tmpfs` of so many KiB.
+    pub fn tmpfs(launch: &Launch, size_kib: u32) -> Option<Self> {
+        let dir = launch.dir().to_str()?;
+        tool("mount", &["-t", "tmpfs", "-o", &format!("size={size_kib}k"), "tmpfs", dir])?;
+        Some(Self { launch: launch.clone(), image: None })
+    }
+
+    /// An `ext4` in a file of so many KiB.
+    pub fn ext4(launch: &Launch, size_kib: u32) -> Option<Self> {
+        let image = tempfile::Builder::new().prefix("kvred-image-").tempdir().unwrap();
+        let path = image.path().join("disk.img");
+        std::fs::File::create(&path).unwrap().set_len(u64::from(size_kib) << 10).unwrap();
+        tool("mkfs.ext4", &["-q", "-F", "-m", "0", path.to_str()?])?;
+        Self::mount_image(launch, image)
+    }
+
+    /// Its journal is committed when somebody syncs, not by itself, so that a stopped server's disk stands still.
+    fn mount_image(launch: &Launch, image: TempDir) -> Option<Self> {
+        let path = image.path().join("disk.img");
+        tool("mount", &["-o", "loop,data=ordered,commit=600", path.to_str()?, launch.dir().to_str()?])?;
+        Some(Self { launch: launch.clone(), image: Some(image) })
+    }
+
+    /// What has reached the disk, as it is now, mounted for another launch: what a power cut would leave. The volume's
+    /// journal is replayed by mounting the copy.
+    pub fn power_cut(&self, elsewhere: &Launch) -> Option<Self> {
+        let image = tempfile::Builder::new().prefix("kvred-image-").tempdir().unwrap();
+        let from = self.image.as_ref().expect("a volume in a file").path().join("disk.img");
+        // The loop device writes to the file only what the file system has sent to its disk.
+        std::fs::copy(from, image.path().join("disk.img")).unwrap();
+        Self::mount_image(elsewhere, image)
+    }
+
+    pub fn free_bytes(&self) -> u64 {
+        let stat = rustix::fs::statvfs(self.launch.dir()).unwrap();
+        stat.f_bavail * stat.f_frsize
+    }
+
+    /// Fills it up with a file, but for so many bytes.
+    pub fn fill_but(&self, bytes: u64) -> PathBuf {
+        let path = self.launch.dir().join("filler");
+        let file = std::fs::File::options().append(true).create(true).open(&path).unwrap();
+        for step in [1 << 20, 64 << 10, 4 << 10, 1 << 10] {
+            let block = vec![1; step as usize];
+            while self.free_bytes() >= bytes + step && std::io::Write::write_all(&mut &file, &block).is_ok() {
+                // Space is counted when it is allocated, on ext4 when it is written back.
+                rustix::fs::fdatasync(&file).unwrap();
+            }
+        }
+        path
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        let unmounted = |args: &[&str]| {
+            let status = Command::new("umount").args(args).arg(self.launch.dir()).stderr(Stdio::null()).status();
+            status.is_ok_and(|s| s.success())
+        };
+        // A server that was killed a moment ago may still hold it.
+        if !unmounted(&[]) && !unmounted(&["-l"]) {
+            skip(&format!("{} could not be unmounted", self.launch.dir().display()));
+        }
+    }
+}
+
+/// The server's process id.
+pub fn pid(server: &Server) -> u32 {
+    let said = server.stderr();
+    let pid = said.rsplit("pid=").next().and_then(|rest| rest.split_whitespace().next());
+    pid.and_then(|p| p.parse().ok()).expect("the ready line names the pid")
+}
+
+/// The id of one of its threads.
+pub fn thread(server: &Server, name: &str) -> u32 {
+    let tasks = PathBuf::from(format!("/proc/{}/task", pid(server)));
+    for task in std::fs::read_dir(&tasks).unwrap() {
+        let task = task.unwrap();
+        if std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name) {
+            return task.file_name().to_string_lossy().parse().unwrap();
+        }
+    }
+    panic!("no thread {name}");
+}
+
+/// Waits until a traced thread is held up by `delay_enter`: it stands still, stopped by its tracer.
+pub fn wait_until_held(server: &Server, name: &str) {
+    let stat = PathBuf::from(format!("/proc/{}/task/{}/stat", pid(server), thread(server, name)));
+    let mut seen = 0;
+    wait_until("the thread is held", || {
+        let text = std::fs::read_to_string(&stat).unwrap();
+        let stopped = text.rsplit(") ").next().is_some_and(|rest| rest.starts_with('t'));
+        seen = if stopped { seen + 1 } else { 0 };
+        seen >= 10
+    });
+}
+
+/// `strace` attached to a server. Ends, and lets the server go on untouched, when this is dropped.
+pub struct Tracer {
+    child: Child,
+    out: TempDir,
+}
+
+/// What a tracer watches.
+pub enum Whom<'n> {
+    All,
+    /// One thread of the server, by name.
+    Thread(&'n str),
+}
+
+impl Tracer {
+    /// Attaches, with `-e` options; `None` after having said why it cannot be.
+    pub fn attach(server: &Server, whom: Whom<'_>, options: &[&str]) -> Option<Self> {
+        let out = tempfile::Builder::new().prefix("kvred-strace-").tempdir().unwrap();
+        let mut command = Command::new("strace");
+        match whom {
+            Whom::All => command.args(["-f", "-p", &pid(server).to_string()]),
+            Whom::Thread(name) => command.args(["-p", &thread(server, name).to_string()]),
+        };
+        for option in options {
+            command.args(["-e", option]);
+        }
+        command.arg("-o").arg(out.path().join("log")).args(["-s", "256"]);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let mut child = match child {
+            Ok(child) => child,
+            Err(e) => {
+                skip(&format!("strace: {e}"));
+                return None;
+            }
+        };
+        let mut lines = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        if !line.contains("attached") {
+            child.wait().unwrap();
+            skip(&format!("strace cannot attach: {}", line.trim()));
+            return None;
+        }
+        // Else it is ended by SIGPIPE when it has more to say.
+        std::thread::spawn(move || lines.lines().map_while(Result::ok).for_each(drop));
+        Some(Self { child, out })
+    }
+
+    /// What it has written so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.out.path().join("log")).unwrap_or_default()
+    }
+
+    /// Lets the server go; what was written.
+    pub fn detach(mut self) -> String {
+        self.end();
+        self.log()
+    }
+
+    fn end(&mut self) {
+        if self.child.try_wait().unwrap().is_none() {
+            let pid = Pid::from_raw(self.child.id().cast_signed()).unwrap();
+            kill_process(pid, Signal::INT).unwrap();
+        }
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// One field of `INFO`.
+pub fn info(client: &mut Client, field: &str) -> String {
+    let text = String::from_utf8(client.ask_words("INFO everything").into_bytes()).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("INFO has no {field}")).to_owned()
+}
+
+pub fn info_number(client: &mut Client, field: &str) -> u64 {
+    info(client, field).parse().unwrap()
+}
+
+/// The text of an error reply.
+pub fn error(reply: Reply) -> String {
+    match reply {
+        Reply::Error(text) => text,
+        other => panic!("not an error: {other:?}"),
+    }
+}
+
+/// Asserts that no rewrite's temporary file is in the directory.
+pub fn assert_no_orphan(dir: &Path) {
+    let orphan = dir.join("temp-rewrite-kvred.aof");
+    assert!(!orphan.exists(), "{} is left behind", orphan.display());
+}
+
+/// Asks for a rewrite and waits for its end, good or bad.
+pub fn rewrite(client: &mut Client) {
+    client.send("BGREWRITEAOF\r\n").expect("+Background append only file rewriting started\r\n");
+    wait_until("the rewrite ends", || {
+        info(client, "aof_rewrite_in_progress") == "0" && info(client, "aof_rewrite_scheduled") == "0"
+    });
+}

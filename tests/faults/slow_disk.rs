@@ -1,0 +1,193 @@
+//! While a sync takes seconds, reads go on; writes wait only as far as their policy has to.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::helpers::{Launch, Reply, command, wait_until};
+use crate::rig::{Tracer, Whom, info, info_number, rewrite, wait_until_held};
+
+#[test]
+fn under_always_a_get_answers_with_the_old_value_while_the_sync_is_under_way() {
+    let server = Launch::new().args(&["--fsync", "always"]).start();
+    let mut reader = server.connect();
+    let mut writer = server.connect();
+    writer.set("k", "old");
+    let inject = ["inject=fdatasync:delay_enter=1000000"];
+    let Some(_tracer) = Tracer::attach(&server, Whom::Thread("kvred-log"), &inject) else { return };
+    let answered = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        writer.send("SET k new\r\n");
+        wait_until_held(&server, "kvred-log");
+        let written = server.log().windows(3).any(|w| w == b"new");
+        scope.spawn(|| {
+            writer.expect("+OK\r\n");
+            answered.store(true, Ordering::SeqCst);
+        });
+        let mut before = 0;
+        for _ in 0..20 {
+            let value = reader.get("k").unwrap();
+            let exists = reader.ask_words("EXISTS k");
+            if !answered.load(Ordering::SeqCst) {
+                assert_eq!(value, b"old", "a read saw what was not synced");
+                assert_eq!(exists, Reply::Integer(1));
+                before += 1;
+            }
+        }
+        assert!(written, "the write was under way");
+        assert!(before > 0, "no GET was answered before the SET");
+    });
+    assert_eq!(reader.ask_words("GET k"), Reply::bulk("new"));
+}
+
+#[test]
+fn under_always_fdatasync_returns_before_the_reply_is_written() {
+    let server = Launch::new().args(&["--fsync", "always"]).start();
+    let mut client = server.connect();
+    client.set("warm", "up");
+    let trace = ["trace=pwrite64,pwritev,fdatasync,write,writev,sendto,sendmsg"];
+    let Some(tracer) = Tracer::attach(&server, Whom::All, &trace) else { return };
+    for i in 0..20 {
+        client.set("k", format!("value-{i}"));
+    }
+    let calls = tracer.detach();
+    // Alone, one after the other: write of the batch, sync, reply; the sync's line says where it returned.
+    let (mut synced, mut replies, mut written) = (0, 0, 0);
+    for line in calls.lines() {
+        if line.contains("pwrite") && line.contains("value-") {
+            written += 1;
+        } else if line.contains("fdatasync") && line.ends_with("= 0") {
+            synced += 1;
+            assert_eq!(synced, written, "a sync without its write: {calls}");
+        } else if line.contains("+OK") {
+            replies += 1;
+            assert_eq!(replies, synced, "a reply before its sync: {calls}");
+        }
+    }
+    assert_eq!((written, synced, replies), (20, 20, 20), "{calls}");
+}
+
+#[test]
+fn under_everysec_sets_answer_while_a_sync_is_under_way() {
+    let server = Launch::new().start();
+    let mut client = server.connect();
+    client.set("k", "0");
+    wait_until("a first sync", || info_number(&mut client, "aof_fsyncs") > 0);
+    let inject = ["inject=fdatasync:delay_enter=1500000"];
+    let Some(tracer) = Tracer::attach(&server, Whom::Thread("kvred-sync"), &inject) else { return };
+    client.set("k", "1");
+    wait_until_held(&server, "kvred-sync");
+    let before = info_number(&mut client, "aof_fsyncs");
+    let mut answered = 0;
+    for i in 0..100 {
+        client.set("k", format!("{i}"));
+        assert_eq!(client.ask_words("GET k"), Reply::bulk(&i.to_string()));
+        answered += 1;
+    }
+    assert_eq!(info_number(&mut client, "aof_fsyncs"), before, "{answered} SETs took longer than the sync");
+    let log = server.log();
+    assert!(log.windows(2).any(|w| w == b"99"), "they were written before they were answered");
+    drop(tracer);
+}
+
+#[test]
+fn under_everysec_a_sync_of_seconds_holds_writes_and_not_reads() {
+    let server = Launch::new().start();
+    let mut client = server.connect();
+    client.set("k", "0");
+    wait_until("a first sync", || info_number(&mut client, "aof_fsyncs") > 0);
+    let inject = ["inject=fdatasync:delay_enter=5000000"];
+    let Some(tracer) = Tracer::attach(&server, Whom::Thread("kvred-sync"), &inject) else { return };
+    let mut writer = server.connect();
+    let sent = AtomicU64::new(0);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::SeqCst) {
+                let n = sent.fetch_add(1, Ordering::SeqCst);
+                writer.set("k", format!("{n}"));
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        });
+        wait_until("writes wait", || info_number(&mut client, "aof_delayed_fsync") > 0);
+        let (held, syncs) = (sent.load(Ordering::SeqCst), info_number(&mut client, "aof_fsyncs"));
+        for _ in 0..200 {
+            client.get("k").unwrap();
+        }
+        let after = sent.load(Ordering::SeqCst);
+        if info_number(&mut client, "aof_fsyncs") == syncs {
+            assert!(after <= held + 1, "writes went on: {held} then {after}");
+        }
+        wait_until("they go on", || sent.load(Ordering::SeqCst) > held + 10);
+        assert!(info_number(&mut client, "aof_fsyncs") > syncs, "without a sync");
+        assert!(info_number(&mut client, "aof_last_fsync_usec") > 4_000_000);
+        stop.store(true, Ordering::SeqCst);
+    });
+    drop(tracer);
+}
+
+#[test]
+fn a_flood_against_a_stalled_sync_is_bounded_and_served_later() {
+    /// A group takes no more from here on, see `GROUP_FULL_BYTES`; one turn of a connection may still be added.
+    const BOUND: u64 = 48 << 20;
+    const VALUE: usize = 64 << 10;
+    const EACH: usize = 600;
+    let server = Launch::new().args(&["--fsync", "always"]).start();
+    let mut watch = server.connect();
+    watch.set("k", "v");
+    let inject = ["inject=fdatasync:delay_enter=4000000:when=1..2"];
+    let Some(_tracer) = Tracer::attach(&server, Whom::Thread("kvred-log"), &inject) else { return };
+    let done = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let (mut output, input) = server.connect().split();
+            scope.spawn(move || {
+                for i in 0..EACH {
+                    let value = vec![b'v'; VALUE];
+                    output.write_all(&command(&[b"SET", format!("{writer}:{i}").as_bytes(), &value])).unwrap();
+                }
+            });
+            let done = &done;
+            scope.spawn(move || {
+                use std::io::Read;
+                let mut replies = vec![0; EACH * 5];
+                let mut input = input;
+                input.read_exact(&mut replies).unwrap();
+                assert!(replies.chunks(5).all(|r| r == b"+OK\r\n"));
+                done.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+        let mut most = 0;
+        wait_until("all are served", || {
+            most = most.max(info_number(&mut watch, "aof_pending_bytes"));
+            assert_eq!(watch.ask_words("GET k"), Reply::bulk("v"));
+            done.load(Ordering::SeqCst) == 4
+        });
+        assert!(most > 0, "nothing was pending");
+        assert!(most <= BOUND, "{most} bytes were pending");
+    });
+    assert_eq!(watch.ask_words("DBSIZE"), Reply::Integer(4 * EACH as i64 + 1));
+}
+
+/// The sync of the old file is still under way when the new one takes its place: what is written meanwhile must not be
+/// taken for synced, nor forgotten.
+#[test]
+fn a_rewrite_during_a_slow_sync_forgets_no_write() {
+    let server = Launch::new().start();
+    let mut client = server.connect();
+    client.set("k", "0");
+    wait_until("a first sync", || info_number(&mut client, "aof_fsyncs") > 0);
+    let inject = ["inject=fdatasync:delay_enter=2000000:when=1"];
+    let Some(tracer) = Tracer::attach(&server, Whom::Thread("kvred-sync"), &inject) else { return };
+    client.set("k", "1");
+    wait_until_held(&server, "kvred-sync");
+    let syncs = info_number(&mut client, "aof_fsyncs");
+    rewrite(&mut client);
+    assert_eq!(info(&mut client, "aof_last_bgrewrite_status"), "ok");
+    client.set("k", "2");
+    if info_number(&mut client, "aof_fsyncs") != syncs {
+        return crate::helpers::skip("the rewrite took longer than the delayed sync");
+    }
+    // With no other write after it.
+    assert_eq!(client.ask_words("WAITAOF 1 0 0"), Reply::Array(vec![Reply::Integer(1), Reply::Integer(0)]));
+    assert_eq!(info(&mut client, "aof_poisoned"), "no");
+    drop(tracer);
+}

@@ -1,0 +1,111 @@
+//! Each start tells in one paragraph what it found, what it cut, where that is kept, what it loaded, and how long it took.
+
+use crate::helpers::{Launch, command};
+use crate::rig::error;
+
+/// A log of three keys, as a server leaves it.
+fn sound() -> Vec<u8> {
+    let launch = Launch::new();
+    let server = launch.start();
+    let mut client = server.connect();
+    for key in ["a", "b", "c"] {
+        client.set(key, "value");
+    }
+    server.kill9();
+    launch.log()
+}
+
+/// The lines of a start, but for the one that says it is ready.
+fn paragraph(launch: &Launch) -> String {
+    let server = launch.start();
+    let said = server.stderr();
+    let lines: Vec<&str> = said.lines().filter(|l| !l.contains("ready to accept")).collect();
+    assert_eq!(lines.len(), 1, "{said}");
+    lines[0].to_owned()
+}
+
+fn assert_says(line: &str, words: &[&str]) {
+    for word in words {
+        assert!(line.contains(word), "\"{word}\" is not in: {line}");
+    }
+}
+
+#[test]
+fn a_new_log() {
+    assert_says(&paragraph(&Launch::new()), &["INFO", "no log yet; a new one begins in"]);
+    assert_says(&paragraph(&Launch::on_log([0; 5000])), &["INFO", "kvred.aof", "5000", "zero bytes"]);
+}
+
+#[test]
+fn a_clean_log() {
+    let line = paragraph(&Launch::on_log(sound()));
+    assert_says(&line, &["INFO", "kvred.aof", "loaded 3 keys from 3 commands in", "checksummed batches", " s"]);
+}
+
+#[test]
+fn a_clean_log_with_reserved_space() {
+    let mut log = sound();
+    log.extend([0; 4096]);
+    let line = paragraph(&Launch::on_log(log));
+    assert_says(&line, &["INFO", "loaded 3 keys", "4096 bytes of reserved space behind it were cut off"]);
+}
+
+#[test]
+fn a_torn_log() {
+    let log = sound();
+    let launch = Launch::on_log(&log[..log.len() - 10]);
+    let line = paragraph(&launch);
+    let cuts = launch.cuts();
+    assert_eq!(cuts.len(), 1, "{cuts:?}");
+    let (kept, bytes) = &cuts[0];
+    assert_says(&line, &["WARN", "kvred.aof", kept, "loaded 2 keys from 2 commands"]);
+    assert_says(&line, &[&format!("{} bytes were cut off", bytes.len()), "trace of a crash", " s"]);
+    // Told once: the next start finds a clean log.
+    assert_says(&paragraph(&launch), &["INFO", "loaded 2 keys"]);
+}
+
+#[test]
+fn a_plain_log_of_redis() {
+    let plain = [command(&["SELECT", "0"]), command(&["SET", "k", "v"])].concat();
+    let launch = Launch::on_log(&plain);
+    let line = paragraph(&launch);
+    assert_says(&line, &["INFO", "loaded 1 keys", "plain log without checksums"]);
+    assert_says(&line, &[&format!("checksums begin at byte {}", plain.len())]);
+}
+
+#[test]
+fn an_interrupted_rewrite() {
+    let launch = Launch::on_log(sound());
+    std::fs::write(launch.dir().join("temp-rewrite-kvred.aof"), "half").unwrap();
+    let server = launch.start();
+    assert_says(&server.stderr(), &["removed temp-rewrite-kvred.aof, which an interrupted rewrite had left", "3 keys"]);
+}
+
+#[test]
+fn a_damaged_log() {
+    // A later batch states that these bytes were durable.
+    let launch = Launch::on_log(sound());
+    let server = launch.start();
+    let mut client = server.connect();
+    client.set("d", "1");
+    client.ask_words("WAITAOF 1 0 0");
+    client.set("e", "1");
+    client.ask_words("WAITAOF 1 0 0");
+    client.set("f", "1");
+    server.terminate().expect(0, &[]);
+    let mut log = launch.log();
+    let at = log.windows(5).position(|w| w == b"value").unwrap();
+    log[at] ^= 1;
+    std::fs::write(launch.log_path(), &log).unwrap();
+    let exit = launch.refused();
+    exit.expect(4, &["kvred.aof is damaged", "record 1", "Nothing was changed", "kvred aof check"]);
+    assert_eq!(launch.log(), log, "nothing was changed");
+}
+
+#[test]
+fn a_second_server_is_refused_and_names_the_file() {
+    let server = Launch::new().start();
+    server.launch().refused().expect(3, &["kvred.aof is in use by another kvred"]);
+    let mut client = server.connect();
+    assert!(error(client.ask_words("SET k")).starts_with("ERR"));
+}

@@ -1,0 +1,42 @@
+//! What the black-box tests are written with: a real server, raw clients, and an independent reading of logs.
+//!
+//! Nothing here uses the crate's own protocol or log code, so that a mistake there cannot hide behind itself.
+
+pub mod client;
+pub mod log;
+pub mod peer;
+pub mod random;
+pub mod server;
+
+use std::time::{Duration, Instant};
+
+pub use client::{Client, Reply, command, commands};
+pub use random::Random;
+pub use server::{Launch, Server};
+
+/// How long anything may take before a test gives up. Never what a test measures: only a machine that hangs gets here.
+pub const DEADLINE: Duration = Duration::from_mins(2);
+
+/// Polls until `condition` holds.
+///
+/// # Panics
+/// At the deadline, with `what`.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < DEADLINE, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// How many rounds of a repeated test to run: `KVRED_TEST_ROUNDS`, or so many.
+pub fn rounds(usual: u64) -> u64 {
+    std::env::var("KVRED_TEST_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
+}
+
+/// Says in the test's output why it was not run.
+pub fn skip(why: &str) {
+    use std::io::Write;
+    // Past the capture of the test harness, so that a passing run shows it.
+    drop(writeln!(std::io::stderr().lock(), "skipped: {why}"));
+}

@@ -1,0 +1,84 @@
+//! The real Redis and Valkey, where `.ci/install-test-tools` has installed them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::{Client, skip, wait_until};
+
+/// A running `redis-server` or `valkey-server`. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Peer {
+    child: Child,
+    port: u16,
+}
+
+/// The binary of that name, or `None` after having said that it is missing.
+pub fn binary(name: &str) -> Option<PathBuf> {
+    let dir = std::env::var_os("KVRED_PEERS").map(PathBuf::from).or_else(|| {
+        let home = std::env::var_os("HOME")?;
+        Some(PathBuf::from(home).join(".cache/kvred-peers"))
+    });
+    let found = dir.map(|d| d.join("bin").join(name)).filter(|path| path.is_file());
+    if found.is_none() {
+        skip(&format!("{name} is not installed; run .ci/install-test-tools"));
+    }
+    found
+}
+
+/// Servers to compare with, by name.
+pub const SERVERS: [&str; 2] = ["redis-server", "valkey-server"];
+
+impl Peer {
+    /// Starts one in `dir`, with a log; `None` if it is not installed.
+    pub fn start(name: &str, dir: &Path) -> Option<Self> {
+        let binary = binary(name)?;
+        // Peers cannot say which free port they took, so one is looked for here; it may be gone a moment later.
+        for _ in 0..10 {
+            let port = std::net::TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
+            let output = std::fs::File::create(dir.join("peer.out")).expect("a file can be made");
+            let child = Command::new(&binary)
+                .args(["--appendonly", "yes", "--save", "", "--bind", "127.0.0.1", "--port", &port.to_string()])
+                .arg("--dir")
+                .arg(dir)
+                .stdin(Stdio::null())
+                .stdout(output)
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("the peer can be run");
+            let mut peer = Self { child, port };
+            let mut ended = false;
+            wait_until("the peer answers PING", || {
+                ended = peer.child.try_wait().expect("a child can be asked").is_some();
+                ended
+                    || Client::try_connect(port).is_ok_and(|mut c| {
+                        c.try_send("PING\r\n").is_ok()
+                            && c.try_reply().is_ok_and(|r| r == super::Reply::Simple("PONG".into()))
+                    })
+            });
+            if !ended {
+                return Some(peer);
+            }
+            let said = std::fs::read_to_string(dir.join("peer.out")).unwrap_or_default();
+            assert!(said.contains("Address already in use"), "{name} does not start: {said}");
+        }
+        None
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::connect(self.port)
+    }
+
+    /// Stops it cleanly.
+    pub fn shut_down(mut self) {
+        self.connect().send("SHUTDOWN NOSAVE\r\n").expect_closed();
+        self.child.wait().expect("a child can be waited for");
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

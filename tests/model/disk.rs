@@ -1,0 +1,719 @@
+//! A simulated disk: what is written and what is durable are kept apart, for file contents (by page) and for names.
+//!
+//! - A write goes to the *live* contents. A page becomes durable when its file is synced, or at any moment by itself.
+//! - A sync may fail. As on Linux its pages are then clean all the same: some have reached the disk and some never
+//!   will, however often a later sync succeeds, unless they are written again.
+//! - Names become durable with the directory's sync. A power cut keeps a beginning of what was not synced, or any
+//!   subset of it.
+//! - At a power cut each unsynced page is as it was or as it is, or torn: one up to some byte, the other behind it. The
+//!   file's length is any that it had since the last sync.
+//! - Any operation can fail, write less than asked for, or *stall*: the hook is called in the middle of it, and may do
+//!   anything, also with this disk.
+//! - At a chosen operation the machine stops; that operation may have been done in part, and all later ones fail.
+//!
+//! Everything follows from the seed.
+
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kvred::persistence::disk::{Disk, DiskFile};
+use parking_lot::{Mutex, MutexGuard};
+use rustix::io::Errno;
+
+use crate::rng::Rng;
+
+pub const PAGE_BYTES: usize = 4096;
+
+/// Reserving extends a file by so much at most. More would only make each recovery read more zeros.
+const RESERVED_BYTES_MAX: u64 = 20 << 10;
+
+/// What can be done to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    Open,
+    Create,
+    Rename,
+    Remove,
+    SyncDir,
+    Read,
+    Write,
+    SetLen,
+    Sync,
+    Reserve,
+}
+
+/// How often operations go wrong, in a thousand.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Faults {
+    pub write: usize,
+    /// `ENOSPC` instead of `EIO`.
+    pub full: bool,
+    pub short_write: usize,
+    pub set_len: usize,
+    pub sync: usize,
+    pub sync_dir: usize,
+    /// Create, rename, remove.
+    pub names: usize,
+    pub read: usize,
+    pub reserve: usize,
+    pub stall: usize,
+}
+
+/// How the machine stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crash {
+    /// The process is killed: the kernel keeps all that was written.
+    Kill,
+    /// The process is killed, and what a failed sync has marked clean may be dropped from the kernel's memory.
+    KillAndEvict,
+    /// The power fails.
+    PowerCut,
+    /// The power fails on a disk that writes pages in the order in which they lie in the file.
+    PowerCutInOrder,
+}
+
+#[derive(Clone, Default)]
+struct Inode {
+    live: Vec<u8>,
+    /// What the disk has, at least as long as `disk_len`.
+    disk: Vec<u8>,
+    disk_len: u64,
+    /// Pages that the next sync writes, each with the number of its last change.
+    dirty: BTreeMap<usize, u64>,
+    /// Lengths since the last sync, each with the number of the change.
+    lengths: Vec<(u64, u64)>,
+    /// Syncs that succeeded, and that failed: those left pages clean that the disk never got.
+    synced: u64,
+    failed: u64,
+}
+
+impl Inode {
+    /// The disk gets this version of a page.
+    fn write_back(&mut self, page: usize, content: &[u8]) {
+        let start = page * PAGE_BYTES;
+        let end = start + content.len();
+        if self.disk.len() < end {
+            self.disk.resize(end, 0);
+        }
+        self.disk[start..end].copy_from_slice(content);
+        let page_end = self.disk.len().min(start + PAGE_BYTES);
+        self.disk[end..page_end].fill(0);
+    }
+
+    fn live_page(&self, page: usize) -> &[u8] {
+        let start = (page * PAGE_BYTES).min(self.live.len());
+        &self.live[start..self.live.len().min(start + PAGE_BYTES)]
+    }
+
+    fn touch(&mut self, from: u64, to: u64, now: u64) {
+        for page in (from as usize / PAGE_BYTES)..(to as usize).div_ceil(PAGE_BYTES) {
+            self.dirty.insert(page, now);
+        }
+    }
+
+    fn resize(&mut self, len: u64, now: u64) {
+        let old = self.live.len() as u64;
+        if old == len {
+            return;
+        }
+        self.live.resize(len as usize, 0);
+        self.lengths.push((len, now));
+        // The page that holds the end changes: what lies behind it becomes zeros.
+        let end = old.min(len);
+        if !(end as usize).is_multiple_of(PAGE_BYTES) {
+            self.touch(end, end + 1, now);
+        }
+        if len < old {
+            self.dirty.retain(|&page, _| page * PAGE_BYTES < len as usize);
+        } else {
+            self.touch(end, len, now);
+        }
+    }
+
+    fn after_power_cut(&self, in_order: bool, rng: &mut Rng) -> Self {
+        let mut disk = self.disk.clone();
+        let mut after = self.clone();
+        let pages = self.dirty.len();
+        let kept_in_order = rng.below(pages + 1);
+        for (i, &page) in self.dirty.keys().enumerate() {
+            let live = self.live_page(page).to_vec();
+            let fate = if in_order { usize::from(i >= kept_in_order) } else { rng.below(5) };
+            match fate {
+                0 | 2 => after.write_back(page, &live),
+                1 | 3 => {}
+                _ => {
+                    let mut torn = vec![0; PAGE_BYTES];
+                    let start = page * PAGE_BYTES;
+                    disk.resize(disk.len().max(start + PAGE_BYTES), 0);
+                    torn.copy_from_slice(&disk[start..start + PAGE_BYTES]);
+                    let at = if live.is_empty() { 0 } else { rng.below(live.len() + 1) };
+                    if rng.chance(500) {
+                        torn[..at].copy_from_slice(&live[..at]);
+                    } else {
+                        torn[at..].fill(0);
+                        torn[at..live.len()].copy_from_slice(&live[at..]);
+                    }
+                    after.write_back(page, &torn);
+                }
+            }
+        }
+        let mut lengths: Vec<u64> = vec![self.disk_len];
+        lengths.extend(self.lengths.iter().map(|(len, _)| *len));
+        let newest = lengths[lengths.len() - 1];
+        let len = if in_order {
+            let first_lost = self.dirty.keys().nth(kept_in_order).map_or(u64::MAX, |page| (page * PAGE_BYTES) as u64);
+            newest.min(first_lost).max(self.disk_len.min(newest))
+        } else if rng.chance(600) {
+            newest
+        } else {
+            lengths[rng.below(lengths.len())]
+        };
+        after.disk.resize(len as usize, 0);
+        Self { live: after.disk.clone(), disk: after.disk, disk_len: len, ..Self::default() }
+    }
+
+    fn evicted(mut self, rng: &mut Rng) -> Self {
+        if self.failed > 0 {
+            for page in 0..self.live.len().div_ceil(PAGE_BYTES) {
+                if !self.dirty.contains_key(&page) && rng.chance(500) {
+                    let start = page * PAGE_BYTES;
+                    let end = self.live.len().min(start + PAGE_BYTES);
+                    let there = end.min(self.disk.len()).max(start);
+                    self.live[start..end].fill(0);
+                    if there > start {
+                        self.live[start..there].copy_from_slice(&self.disk[start..there]);
+                    }
+                }
+            }
+        }
+        self
+    }
+}
+
+type NameChange = Vec<(PathBuf, Option<u64>)>;
+
+#[derive(Clone)]
+struct State {
+    rng: Rng,
+    faults: Faults,
+    crash_in: Option<u64>,
+    crashed: bool,
+    /// Counts operations, and with them changes.
+    now: u64,
+    inodes: BTreeMap<u64, Inode>,
+    names: BTreeMap<PathBuf, u64>,
+    durable_names: BTreeMap<PathBuf, u64>,
+    unsynced_names: Vec<NameChange>,
+    next_inode: u64,
+    trace: Option<Vec<String>>,
+    faults_injected: u64,
+}
+
+/// Called in the middle of an operation.
+pub type Hook = Arc<dyn Fn(Op) + Send + Sync>;
+
+/// The disk of one run; the next run's is made from it.
+#[derive(Clone)]
+pub struct SimDisk {
+    state: Arc<Mutex<State>>,
+    hook: Arc<Mutex<Option<Hook>>>,
+}
+
+/// What is to become of an operation.
+enum Fate {
+    Done,
+    Fails(io::Error),
+    /// The machine stops in the middle of it.
+    Stops,
+}
+
+impl SimDisk {
+    pub fn new(rng: Rng, traced: bool) -> Self {
+        Self::with(State {
+            rng,
+            faults: Faults::default(),
+            crash_in: None,
+            crashed: false,
+            now: 0,
+            inodes: BTreeMap::new(),
+            names: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            unsynced_names: Vec::new(),
+            next_inode: 0,
+            trace: traced.then(Vec::new),
+            faults_injected: 0,
+        })
+    }
+
+    fn with(state: State) -> Self {
+        Self { state: Arc::new(Mutex::new(state)), hook: Arc::default() }
+    }
+
+    pub fn set_hook(&self, hook: Option<Hook>) {
+        *self.hook.lock() = hook;
+    }
+
+    pub fn set_faults(&self, faults: Faults) {
+        self.state.lock().faults = faults;
+    }
+
+    /// Stops the machine within the n-th operation from now.
+    pub fn crash_in(&self, operations: Option<u64>) {
+        self.state.lock().crash_in = operations;
+    }
+
+    pub fn crashed(&self) -> bool {
+        self.state.lock().crashed
+    }
+
+    /// How many operations have failed so far, of themselves.
+    pub fn faults_injected(&self) -> u64 {
+        self.state.lock().faults_injected
+    }
+
+    /// What the next run finds. This disk does nothing any more.
+    pub fn reboot(&self, crash: Crash) -> Self {
+        let mut before = self.state.lock();
+        before.crashed = true;
+        let mut rng = before.rng.fork();
+        let mut state = before.clone();
+        drop(before);
+        state.note(|| format!("---- {crash:?}"));
+        let power_cut = matches!(crash, Crash::PowerCut | Crash::PowerCutInOrder);
+        if power_cut {
+            let in_order = crash == Crash::PowerCutInOrder || rng.chance(200);
+            let any_subset = !in_order && rng.chance(300);
+            let unsynced = std::mem::take(&mut state.unsynced_names);
+            let kept = rng.below(unsynced.len() + 1);
+            for (i, change) in unsynced.into_iter().enumerate() {
+                if if any_subset { rng.chance(500) } else { i < kept } {
+                    apply_names(&mut state.durable_names, change);
+                }
+            }
+            state.names = state.durable_names.clone();
+            state.inodes = state.inodes.iter().map(|(n, i)| (*n, i.after_power_cut(in_order, &mut rng))).collect();
+        } else if crash == Crash::KillAndEvict {
+            state.inodes = state.inodes.into_iter().map(|(n, i)| (n, i.evicted(&mut rng))).collect();
+        }
+        state.inodes.retain(|n, _| {
+            state.names.values().any(|v| v == n)
+                || state.durable_names.values().any(|v| v == n)
+                || state.unsynced_names.iter().flatten().any(|(_, v)| *v == Some(*n))
+        });
+        state.crashed = false;
+        state.crash_in = None;
+        state.faults = Faults::default();
+        Self::with(state)
+    }
+
+    /// A file's live contents.
+    pub fn contents(&self, name: &Path) -> Option<Vec<u8>> {
+        let state = self.state.lock();
+        state.names.get(name).map(|inode| state.inodes[inode].live.clone())
+    }
+
+    pub fn names(&self) -> Vec<PathBuf> {
+        self.state.lock().names.keys().cloned().collect()
+    }
+
+    /// Puts a durable file there.
+    pub fn install(&self, name: &Path, contents: &[u8]) {
+        let mut state = self.state.lock();
+        let inode = state.add_inode();
+        let disk_len = contents.len() as u64;
+        state
+            .inodes
+            .insert(inode, Inode { live: contents.to_vec(), disk: contents.to_vec(), disk_len, ..Inode::default() });
+        state.names.insert(name.to_owned(), inode);
+        state.durable_names.insert(name.to_owned(), inode);
+    }
+
+    /// What was done, if it is traced.
+    pub fn take_trace(&self) -> Vec<String> {
+        self.state.lock().trace.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub fn note(&self, what: impl FnOnce() -> String) {
+        self.state.lock().note(what);
+    }
+
+    /// Begins an operation: it may stall, and it is decided what becomes of it.
+    fn begin(&self, op: Op, detail: impl FnOnce() -> String) -> io::Result<(MutexGuard<'_, State>, Fate)> {
+        let mut state = self.state.lock();
+        if state.crashed {
+            return Err(stopped());
+        }
+        let stall = state.faults.stall;
+        if op != Op::Sync && state.rng.chance(stall) {
+            drop(state);
+            self.stall(op);
+            state = self.state.lock();
+            if state.crashed {
+                return Err(stopped());
+            }
+        }
+        let fate = state.fate(op);
+        state.note(|| {
+            let outcome = match &fate {
+                Fate::Done => String::new(),
+                Fate::Fails(e) => format!(" FAILS {e}"),
+                Fate::Stops => " STOPS".to_owned(),
+            };
+            format!("{op:?} {}{outcome}", detail())
+        });
+        if matches!(fate, Fate::Fails(_)) {
+            state.faults_injected += 1;
+        }
+        if state.rng.chance(100) {
+            state.write_something_back();
+        }
+        Ok((state, fate))
+    }
+
+    fn stall(&self, op: Op) {
+        let hook = self.hook.lock().clone();
+        if let Some(hook) = hook {
+            hook(op);
+        }
+    }
+
+    fn names_op(
+        &self,
+        op: Op,
+        detail: impl FnOnce() -> String,
+        change: impl FnOnce(&State) -> io::Result<NameChange>,
+    ) -> io::Result<()> {
+        let (mut state, fate) = self.begin(op, detail)?;
+        let change = change(&state)?;
+        match fate {
+            Fate::Fails(e) => Err(e),
+            Fate::Done => {
+                state.change_names(change);
+                Ok(())
+            }
+            Fate::Stops => {
+                if state.rng.chance(500) {
+                    state.change_names(change);
+                }
+                Err(stopped())
+            }
+        }
+    }
+
+    fn file(&self, inode: u64) -> Arc<dyn DiskFile> {
+        Arc::new(SimFile { disk: self.clone(), inode })
+    }
+}
+
+impl State {
+    fn note(&mut self, what: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(what());
+        }
+    }
+
+    fn add_inode(&mut self) -> u64 {
+        self.next_inode += 1;
+        self.inodes.insert(self.next_inode, Inode::default());
+        self.next_inode
+    }
+
+    fn change_names(&mut self, change: NameChange) {
+        apply_names(&mut self.names, change.clone());
+        self.unsynced_names.push(change);
+    }
+
+    fn fate(&mut self, op: Op) -> Fate {
+        self.now += 1;
+        if let Some(left) = &mut self.crash_in {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.crashed = true;
+                return Fate::Stops;
+            }
+        }
+        let faults = self.faults;
+        let (chance, full) = match op {
+            Op::Write => (faults.write, faults.full),
+            Op::Reserve => (faults.reserve, faults.full),
+            Op::Create => (faults.names, faults.full),
+            Op::SetLen => (faults.set_len, false),
+            Op::Sync => (faults.sync, false),
+            Op::SyncDir => (faults.sync_dir, false),
+            Op::Rename | Op::Remove => (faults.names, false),
+            Op::Read => (faults.read, false),
+            Op::Open => (0, false),
+        };
+        if self.rng.chance(chance) {
+            return Fate::Fails(if full { Errno::NOSPC.into() } else { Errno::IO.into() });
+        }
+        Fate::Done
+    }
+
+    fn inode(&mut self, inode: u64) -> &mut Inode {
+        self.inodes.get_mut(&inode).expect("a file that is open is there")
+    }
+
+    /// The kernel writes a page when it likes to.
+    fn write_something_back(&mut self) {
+        let dirty: Vec<(u64, usize)> =
+            self.inodes.iter().flat_map(|(n, i)| i.dirty.keys().map(move |page| (*n, *page))).collect();
+        if dirty.is_empty() {
+            return;
+        }
+        let (inode, page) = dirty[self.rng.below(dirty.len())];
+        let inode = self.inode(inode);
+        let content = inode.live_page(page).to_vec();
+        inode.write_back(page, &content);
+        inode.dirty.remove(&page);
+    }
+}
+
+fn apply_names(names: &mut BTreeMap<PathBuf, u64>, change: NameChange) {
+    for (name, inode) in change {
+        match inode {
+            Some(inode) => names.insert(name, inode),
+            None => names.remove(&name),
+        };
+    }
+}
+
+fn stopped() -> io::Error {
+    io::Error::other("the machine has stopped")
+}
+
+impl Disk for SimDisk {
+    fn open(&self, name: &Path, _writable: bool) -> io::Result<Arc<dyn DiskFile>> {
+        let (state, fate) = self.begin(Op::Open, || name.display().to_string())?;
+        match fate {
+            Fate::Done => {
+                let inode = *state.names.get(name).ok_or(Errno::NOENT)?;
+                drop(state);
+                Ok(self.file(inode))
+            }
+            Fate::Fails(e) => Err(e),
+            Fate::Stops => Err(stopped()),
+        }
+    }
+
+    fn create(&self, name: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let (mut state, fate) = self.begin(Op::Create, || name.display().to_string())?;
+        if state.names.contains_key(name) {
+            return Err(Errno::EXIST.into());
+        }
+        if let Fate::Fails(e) = fate {
+            return Err(e);
+        }
+        let stops = matches!(fate, Fate::Stops);
+        let inode = state.add_inode();
+        if !stops || state.rng.chance(500) {
+            state.change_names(vec![(name.to_owned(), Some(inode))]);
+        }
+        drop(state);
+        if stops { Err(stopped()) } else { Ok(self.file(inode)) }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.names_op(
+            Op::Rename,
+            || format!("{} -> {}", from.display(), to.display()),
+            |state| {
+                let inode = *state.names.get(from).ok_or(Errno::NOENT)?;
+                Ok(vec![(from.to_owned(), None), (to.to_owned(), Some(inode))])
+            },
+        )
+    }
+
+    fn remove(&self, name: &Path) -> io::Result<()> {
+        self.names_op(
+            Op::Remove,
+            || name.display().to_string(),
+            |state| {
+                state.names.get(name).ok_or(Errno::NOENT)?;
+                Ok(vec![(name.to_owned(), None)])
+            },
+        )
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        let (mut state, fate) = self.begin(Op::SyncDir, String::new)?;
+        let done = match fate {
+            Fate::Done => usize::MAX,
+            Fate::Fails(_) | Fate::Stops => {
+                let unsynced = state.unsynced_names.len();
+                state.rng.below(unsynced + 1)
+            }
+        };
+        let all = state.unsynced_names.len();
+        let synced: Vec<NameChange> = state.unsynced_names.drain(..done.min(all)).collect();
+        for change in synced {
+            apply_names(&mut state.durable_names, change);
+        }
+        match fate {
+            Fate::Done => Ok(()),
+            Fate::Fails(e) => Err(e),
+            Fate::Stops => Err(stopped()),
+        }
+    }
+}
+
+struct SimFile {
+    disk: SimDisk,
+    inode: u64,
+}
+
+impl DiskFile for SimFile {
+    fn len(&self) -> io::Result<u64> {
+        let mut state = self.disk.state.lock();
+        if state.crashed {
+            return Err(stopped());
+        }
+        Ok(state.inode(self.inode).live.len() as u64)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let (mut state, fate) =
+            self.disk.begin(Op::Read, || format!("#{} {} at {offset}", self.inode, buffer.len()))?;
+        match fate {
+            Fate::Done => {}
+            Fate::Fails(e) => return Err(e),
+            Fate::Stops => return Err(stopped()),
+        }
+        let live = &state.inode(self.inode).live;
+        let from = live.len().min(offset as usize);
+        let read = buffer.len().min(live.len() - from);
+        buffer[..read].copy_from_slice(&live[from..from + read]);
+        Ok(read)
+    }
+
+    fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+        let (mut state, fate) =
+            self.disk.begin(Op::Write, || format!("#{} {} at {offset}", self.inode, bytes.len()))?;
+        let short = state.faults.short_write;
+        let written = match &fate {
+            Fate::Done if bytes.len() > 1 && state.rng.chance(short) => 1 + state.rng.below(bytes.len() - 1),
+            Fate::Done => bytes.len(),
+            // An error says that nothing was written; a machine that stops may have written anything.
+            Fate::Fails(_) => 0,
+            Fate::Stops => state.rng.below(bytes.len() + 1),
+        };
+        if written > 0 {
+            let now = state.now;
+            let inode = state.inode(self.inode);
+            let end = offset + written as u64;
+            if inode.live.len() < end as usize {
+                inode.resize(end, now);
+            }
+            inode.live[offset as usize..end as usize].copy_from_slice(&bytes[..written]);
+            inode.touch(offset, end, now);
+        }
+        match fate {
+            Fate::Done => Ok(written),
+            Fate::Fails(e) => Err(e),
+            Fate::Stops => Err(stopped()),
+        }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let (mut state, fate) = self.disk.begin(Op::SetLen, || format!("#{} {len}", self.inode))?;
+        let now = state.now;
+        let done = match &fate {
+            Fate::Done => true,
+            Fate::Fails(_) => false,
+            Fate::Stops => state.rng.chance(500),
+        };
+        if done {
+            state.inode(self.inode).resize(len, now);
+        }
+        match fate {
+            Fate::Done => Ok(()),
+            Fate::Fails(e) => Err(e),
+            Fate::Stops => Err(stopped()),
+        }
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        // What is written from here on is not covered.
+        let (began, before, pages, stalls) = {
+            let mut state = self.disk.state.lock();
+            if state.crashed {
+                return Err(stopped());
+            }
+            let stall = state.faults.stall * 4;
+            let stalls = state.rng.chance(stall);
+            let now = state.now;
+            let inode = state.inode(self.inode);
+            let pages: Vec<(usize, Vec<u8>)> =
+                inode.dirty.keys().map(|&page| (page, inode.live_page(page).to_vec())).collect();
+            (now, (inode.synced, inode.failed, inode.live.len() as u64), pages, stalls)
+        };
+        if stalls {
+            self.disk.stall(Op::Sync);
+        }
+        let (synced, failed, len) = before;
+        let (mut state, fate) = self.disk.begin(Op::Sync, || format!("#{} to {len}", self.inode))?;
+        let mut rng = state.rng.fork();
+        let inode = state.inode(self.inode);
+        // Another sync of the same open file has failed meanwhile: the kernel reports that only once, and to that one.
+        let whole = matches!(fate, Fate::Done) && inode.failed == failed;
+        let alone = inode.synced == synced;
+        for (page, content) in pages {
+            let Some(&changed) = inode.dirty.get(&page) else { continue };
+            if whole || rng.chance(500) {
+                if alone {
+                    inode.write_back(page, &content);
+                } else {
+                    let newer = inode.live_page(page).to_vec();
+                    inode.write_back(page, &newer);
+                }
+            }
+            // Clean, whatever became of it; a machine that stops has no use for it any more.
+            if !matches!(fate, Fate::Stops) && changed <= began {
+                inode.dirty.remove(&page);
+            }
+        }
+        match fate {
+            Fate::Done => {
+                if whole && alone {
+                    inode.disk_len = len;
+                    inode.lengths.retain(|(_, changed)| *changed > began);
+                    if inode.lengths.is_empty() {
+                        inode.disk.truncate(len as usize);
+                    }
+                }
+                if whole {
+                    inode.synced += 1;
+                }
+                Ok(())
+            }
+            Fate::Fails(e) => {
+                inode.failed += 1;
+                Err(e)
+            }
+            Fate::Stops => Err(stopped()),
+        }
+    }
+
+    fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
+        let (mut state, fate) = self.disk.begin(Op::Reserve, || format!("#{} {len} at {offset}", self.inode))?;
+        let now = state.now;
+        let len = len.min(RESERVED_BYTES_MAX);
+        let reserved = match &fate {
+            Fate::Done => len,
+            // As ext4 does, which notes what it has found before it finds no more.
+            Fate::Fails(_) | Fate::Stops => state.rng.below(len as usize + 1) as u64,
+        };
+        let inode = state.inode(self.inode);
+        if inode.live.len() < (offset + reserved) as usize {
+            inode.resize(offset + reserved, now);
+        }
+        match fate {
+            Fate::Done => Ok(()),
+            Fate::Fails(e) => Err(e),
+            Fate::Stops => Err(stopped()),
+        }
+    }
+}

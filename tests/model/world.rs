@@ -1,0 +1,964 @@
+//! One seed's run: the writer on a simulated disk, and beside it a plain model that says what has to be true.
+//!
+//! The model knows the one order of groups that were published. What a crash may leave is one of the states along that
+//! order, from the *floor* on: after a killed process the newest, after a power cut the one that the last completed
+//! sync covered; and behind the newest, the group whose outcome is unknown. Nothing else is ever right.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use kvred::command::replay as records;
+use kvred::db::rewrite::{Pieces, Rewrite, RewriteError, Step};
+use kvred::db::state::{Keyspace, ValueRef};
+use kvred::db::writer::{Clock, LogPlace, NotNow, Ticket, Wake, WriteFailure, Writer};
+use kvred::persistence::FsyncPolicy;
+use kvred::persistence::aof::temporary_name;
+use kvred::persistence::disk::Disk;
+use kvred::persistence::format::Salt;
+use kvred::persistence::recover::{RecoverError, Recovered, recover};
+use kvred::persistence::replay::{Verdict, replay};
+use parking_lot::Mutex;
+
+use crate::disk::{Crash, Faults, Op, SimDisk};
+use crate::rng::Rng;
+
+const LOG: &str = "kvred.aof";
+const WORKERS: usize = 3;
+const KEYS: usize = 24;
+
+type Value = Arc<[u8]>;
+type State = BTreeMap<usize, Value>;
+
+/// How often the things happened that the test is about.
+#[derive(Debug, Default, Clone)]
+pub struct Tally {
+    groups: u64,
+    refused: u64,
+    unknown: u64,
+    failed_on_top: u64,
+    rewrites: u64,
+    healed: u64,
+    failed_rewrites: u64,
+    kills: u64,
+    evictions: u64,
+    power_cuts: u64,
+    crashed_recoveries: u64,
+    failed_recoveries: u64,
+    torn: u64,
+    groups_lost: u64,
+    unknown_kept: u64,
+    damaged_without_syncs: u64,
+    clean_stops: u64,
+    plain_logs: u64,
+    stalls: u64,
+}
+
+impl Tally {
+    fn figures(&mut self) -> [(&'static str, &mut u64); 19] {
+        [
+            ("groups", &mut self.groups),
+            ("refused", &mut self.refused),
+            ("unknown", &mut self.unknown),
+            ("failed_on_top", &mut self.failed_on_top),
+            ("rewrites", &mut self.rewrites),
+            ("healed", &mut self.healed),
+            ("failed_rewrites", &mut self.failed_rewrites),
+            ("kills", &mut self.kills),
+            ("evictions", &mut self.evictions),
+            ("power_cuts", &mut self.power_cuts),
+            ("crashed_recoveries", &mut self.crashed_recoveries),
+            ("failed_recoveries", &mut self.failed_recoveries),
+            ("torn", &mut self.torn),
+            ("groups_lost", &mut self.groups_lost),
+            ("unknown_kept", &mut self.unknown_kept),
+            ("damaged_without_syncs", &mut self.damaged_without_syncs),
+            ("clean_stops", &mut self.clean_stops),
+            ("plain_logs", &mut self.plain_logs),
+            ("stalls", &mut self.stalls),
+        ]
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        let mut other = other.clone();
+        for ((_, ours), (_, theirs)) in self.figures().into_iter().zip(other.figures()) {
+            *ours += *theirs;
+        }
+    }
+
+    /// A test in which something never happens shows nothing about it.
+    pub fn assert_that_it_happened(mut self) {
+        for (name, count) in self.figures() {
+            assert!(*count > 0, "{name} never happened");
+        }
+    }
+}
+
+/// Commands evaluated into one group, and who waits for it.
+#[derive(Default)]
+struct Group {
+    ops: usize,
+    tickets: Vec<(usize, Ticket)>,
+    /// The state behind it, once it is sealed.
+    after: State,
+}
+
+/// What call of the writer is under way while the disk stalls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    None,
+    Commit,
+    Sync,
+    RewriteStep,
+    Close,
+}
+
+struct Model {
+    rng: Rng,
+    tally: Tally,
+    /// The state after each published group; the first is what recovery found.
+    order: Vec<State>,
+    /// Whether each was written under `none`, where a hole in what a crash leaves is damage.
+    without_sync: Vec<bool>,
+    /// The first state that a power cut may leave.
+    floor: usize,
+    /// The state after the group whose outcome is not known.
+    unknown: Option<State>,
+    unknown_without_sync: bool,
+    /// What a write batch sees.
+    view: State,
+    sealed: Option<Group>,
+    open: Group,
+    poisoned: bool,
+    /// A sync has failed, so that the kernel may drop what it has.
+    sync_failed: bool,
+    call: Call,
+    next_value: u64,
+    /// While it recovers: the first state that the crashes so far may have left.
+    left_from: usize,
+}
+
+impl Model {
+    /// Whether a hole may stand in what was written without syncs.
+    fn damage_may_show(&self) -> bool {
+        self.left_from < self.order.len() - 1 && self.without_sync[self.left_from + 1..].contains(&true)
+            || self.unknown.is_some() && self.unknown_without_sync
+    }
+
+    fn published(&self) -> &State {
+        self.order.last().expect("there is always one")
+    }
+}
+
+#[derive(Default)]
+struct SimClock(AtomicU64);
+
+impl Clock for SimClock {
+    fn unix_time(&self) -> Duration {
+        Duration::from_secs(1_700_000_000) + self.monotonic()
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// What runs: replaced as a whole by a crash.
+struct Running {
+    disk: SimDisk,
+    writer: Arc<Writer>,
+    rewrite: Mutex<Option<Rewrite>>,
+}
+
+pub struct World {
+    model: Mutex<Model>,
+    running: Mutex<Option<Arc<Running>>>,
+    clock: Arc<SimClock>,
+    wakes: Arc<[AtomicU64; WORKERS]>,
+    salts: Arc<AtomicU64>,
+    hash_seed: u64,
+}
+
+fn key_name(key: usize) -> Vec<u8> {
+    match key % 8 {
+        0 => vec![b'k'; 40 + key],
+        1 => format!("#C:{key:08x}:00000000").into_bytes(),
+        _ => format!("key:{key}").into_bytes(),
+    }
+}
+
+fn all_policies(rng: &mut Rng) -> FsyncPolicy {
+    [FsyncPolicy::Always, FsyncPolicy::Everysec, FsyncPolicy::None][rng.below(3)]
+}
+
+impl World {
+    /// Runs one seed.
+    pub fn run(seed: u64, traced: bool) -> Tally {
+        let mut rng = Rng::new(seed);
+        let disk = SimDisk::new(rng.fork(), traced);
+        let mut base = State::new();
+        let mut next_value = 0;
+        let mut plain_logs = 0;
+        if rng.chance(250) {
+            let log = plain_log(&mut rng, &mut base, &mut next_value);
+            disk.install(Path::new(LOG), &log);
+            plain_logs = 1;
+        }
+        let world = Arc::new(Self {
+            hash_seed: rng.next(),
+            model: Mutex::new(Model {
+                tally: Tally { plain_logs, ..Tally::default() },
+                view: base.clone(),
+                order: vec![base],
+                without_sync: vec![false],
+                floor: 0,
+                unknown: None,
+                unknown_without_sync: false,
+                sealed: None,
+                open: Group::default(),
+                poisoned: false,
+                sync_failed: false,
+                call: Call::None,
+                next_value,
+                left_from: 0,
+                rng: rng.fork(),
+            }),
+            running: Mutex::new(None),
+            clock: Arc::default(),
+            wakes: Arc::default(),
+            salts: Arc::new(AtomicU64::new(seed << 20)),
+        });
+        let tracer = disk.clone();
+        let world_in = Arc::clone(&world);
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let policy = all_policies(&mut rng);
+            world_in.start(disk, policy);
+            let steps = 30 + rng.below(90);
+            for _ in 0..steps {
+                world_in.step(&mut rng);
+            }
+            let crash = world_in.draw_crash(&mut rng);
+            world_in.crash(crash);
+            world_in.check_published();
+        }));
+        if traced {
+            let newest = world.running.lock().as_ref().map(|running| running.disk.take_trace());
+            for line in newest.unwrap_or_else(|| tracer.take_trace()) {
+                println!("{line}");
+            }
+        }
+        if let Some(running) = world.running.lock().take() {
+            running.disk.set_hook(None);
+        }
+        match result {
+            Ok(()) => world.model.lock().tally.clone(),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    fn running(&self) -> Arc<Running> {
+        Arc::clone(self.running.lock().as_ref().expect("it runs but during a recovery"))
+    }
+
+    fn note(&self, what: impl FnOnce() -> String) {
+        self.running().disk.note(what);
+    }
+
+    // ---- what happens ----------------------------------------------------------------------------------------------
+
+    fn step(self: &Arc<Self>, rng: &mut Rng) {
+        self.clock.0.fetch_add(rng.below(400) as u64, Ordering::Relaxed);
+        let running = self.running();
+        match rng.below(100) {
+            0..38 => self.evaluate(),
+            38..60 => self.commit(),
+            60..64 => self.commit_from_worker(rng.below(WORKERS)),
+            64..71 => self.sync(),
+            71..73 => self.state_sync(),
+            73..85 => self.rewrite(rng),
+            85..87 => self.set_policy(rng),
+            87..91 => running.disk.set_faults(draw_faults(rng)),
+            91..93 => running.disk.crash_in(Some(1 + rng.below(30) as u64)),
+            93..95 => {
+                let crash = self.draw_crash(rng);
+                self.crash(crash);
+            }
+            95 => {
+                if rng.chance(500) {
+                    self.stop_cleanly(rng);
+                }
+            }
+            _ => self.check_published(),
+        }
+        if self.running().disk.crashed() {
+            let crash = self.draw_crash(rng);
+            self.crash(crash);
+        }
+    }
+
+    fn draw_crash(&self, rng: &mut Rng) -> Crash {
+        let sync_failed = self.model.lock().sync_failed;
+        match rng.below(10) {
+            0..3 => Crash::Kill,
+            3 if sync_failed => Crash::KillAndEvict,
+            _ => Crash::PowerCut,
+        }
+    }
+
+    /// In the middle of a disk operation: what other threads may do meanwhile.
+    fn stalled(self: &Arc<Self>, op: Op) {
+        let (mut rng, call) = {
+            let mut model = self.model.lock();
+            model.tally.stalls += 1;
+            (model.rng.fork(), model.call)
+        };
+        self.note(|| format!("  stall in {op:?} of {call:?}"));
+        self.check_published();
+        for _ in 0..rng.below(4) {
+            match (call, rng.below(6)) {
+                (Call::Commit | Call::Sync | Call::RewriteStep, 0..3) => self.evaluate(),
+                (Call::Sync, 3) => self.commit(),
+                (Call::Sync, 4) => self.rewrite(&mut rng),
+                (Call::Sync, 5) => self.set_policy(&mut rng),
+                _ => self.check_published(),
+            }
+        }
+        self.model.lock().call = call;
+    }
+
+    fn set_policy(&self, rng: &mut Rng) {
+        let policy = all_policies(rng);
+        self.note(|| format!("== policy {policy}"));
+        self.running().writer.set_policy(policy);
+    }
+
+    /// One connection's batch of commands.
+    fn evaluate(&self) {
+        let running = self.running();
+        let writer = &running.writer;
+        let mut model = self.model.lock();
+        let model = &mut *model;
+        let worker = model.rng.below(WORKERS);
+        let mut batch = match writer.begin(worker) {
+            Ok(batch) => batch,
+            Err(NotNow::Failed(failure)) => {
+                assert!(model.poisoned, "refused without a reason: {failure}");
+                assert!(matches!(failure, WriteFailure::Refused(_)), "nothing of it was written: {failure:?}");
+                return;
+            }
+            Err(NotNow::NoRoom) => panic!("the group is small"),
+        };
+        assert!(!model.poisoned, "after a failed sync no write is taken");
+        let keyspace = writer.keyspace();
+        let commands = 1 + model.rng.below(4);
+        for _ in 0..commands {
+            let key = model.rng.below(KEYS);
+            let name = key_name(key);
+            let hash = keyspace.hash(&name);
+            match model.rng.below(100) {
+                0..45 => {
+                    let value = new_value(&mut model.rng, &mut model.next_value, &running.disk);
+                    batch.set(hash, &name, &value);
+                    model.view.insert(key, value);
+                    model.open.ops += 1;
+                }
+                45..60 => {
+                    let exists = batch.exists(hash, &name);
+                    assert_eq!(exists, model.view.contains_key(&key), "SET NX of {key}");
+                    if !exists {
+                        let value = new_value(&mut model.rng, &mut model.next_value, &running.disk);
+                        batch.set(hash, &name, &value);
+                        model.view.insert(key, value);
+                        model.open.ops += 1;
+                    }
+                }
+                60..80 => {
+                    let keys: Vec<usize> = (0..=model.rng.below(4)).map(|_| model.rng.below(KEYS)).collect();
+                    let names: Vec<Vec<u8>> = keys.iter().map(|key| key_name(*key)).collect();
+                    let deleted = batch.delete(names.iter().map(|name| (keyspace.hash(name), &name[..])));
+                    let expected = keys.iter().filter(|key| model.view.remove(key).is_some()).count();
+                    assert_eq!(deleted, expected, "DEL {keys:?}");
+                    model.open.ops += usize::from(deleted > 0);
+                }
+                80..82 => {
+                    batch.delete_all();
+                    let published = model.order.last().expect("there is always one");
+                    let something = model.open.ops > 0 || model.sealed.is_some() || !published.is_empty();
+                    model.open.ops += usize::from(something);
+                    model.view.clear();
+                }
+                82..92 => batch.get(hash, &name, |value| {
+                    assert_eq!(value.map(ValueRef::as_slice), model.view.get(&key).map(|v| &v[..]), "GET {key}");
+                }),
+                _ => assert_eq!(batch.exists(hash, &name), model.view.contains_key(&key), "EXISTS {key}"),
+            }
+        }
+        let ticket = batch.finish();
+        let group = if model.open.ops > 0 { Some(&mut model.open) } else { model.sealed.as_mut() };
+        assert_eq!(ticket.is_some(), group.is_some(), "a batch waits for the newest group that it could have seen");
+        if let (Some(ticket), Some(group)) = (ticket, group) {
+            assert!(ticket.outcome().is_none(), "it is not decided yet");
+            group.tickets.push((worker, ticket));
+        }
+    }
+
+    /// The open group goes its way; returns what the workers had been woken before, and the policy.
+    fn seal(&self, call: Call) -> (Vec<u64>, FsyncPolicy) {
+        let running = self.running();
+        let mut model = self.model.lock();
+        model.call = call;
+        if model.open.ops > 0 {
+            assert!(model.sealed.is_none(), "one group is under way at a time");
+            let after = model.view.clone();
+            model.sealed = Some(Group { after, ..std::mem::take(&mut model.open) });
+        }
+        (self.wakes.iter().map(|wakes| wakes.load(Ordering::SeqCst)).collect(), running.writer.policy())
+    }
+
+    fn commit(&self) {
+        let (woken, policy) = self.seal(Call::Commit);
+        self.note(|| format!("== commit under {policy}"));
+        self.running().writer.commit_next();
+        self.settle(&woken, policy, None);
+    }
+
+    fn commit_from_worker(&self, worker: usize) {
+        let (woken, policy) = self.seal(Call::Commit);
+        self.note(|| format!("== commit from worker {worker} under {policy}"));
+        self.running().writer.commit_from_worker(worker);
+        let left_to_the_log_thread = {
+            let mut model = self.model.lock();
+            let left = model.sealed.as_ref().is_some_and(|group| group.tickets[0].1.outcome().is_none());
+            if left {
+                model.open = model.sealed.take().expect("as was just seen");
+                model.call = Call::None;
+            }
+            left
+        };
+        if !left_to_the_log_thread {
+            self.settle(&woken, policy, Some(worker));
+        }
+    }
+
+    /// Takes the outcome of the sealed group over into the model.
+    fn settle(&self, woken: &[u64], policy: FsyncPolicy, by: Option<usize>) {
+        let running = self.running();
+        let poisoned = running.writer.poisoned().is_some();
+        let mut model = self.model.lock();
+        let model = &mut *model;
+        model.call = Call::None;
+        let Some(sealed) = model.sealed.take() else {
+            assert_eq!(poisoned, model.poisoned, "nothing was committed");
+            return;
+        };
+        let outcome = sealed.tickets[0].1.outcome().expect("the group was committed").clone();
+        for (worker, ticket) in &sealed.tickets {
+            assert_eq!(ticket.outcome(), Some(&outcome), "a group stands or falls as one");
+            let told = self.wakes[*worker].load(Ordering::SeqCst) > woken[*worker] || by == Some(*worker);
+            assert!(told, "worker {worker} waits and was not woken");
+        }
+        match &outcome {
+            Ok(()) => {
+                assert!(!model.poisoned && !poisoned, "acknowledged after a failed sync");
+                for (_, ticket) in &model.open.tickets {
+                    assert!(ticket.outcome().is_none(), "a later group is not decided yet");
+                }
+                model.order.push(sealed.after);
+                model.without_sync.push(policy == FsyncPolicy::None);
+                model.tally.groups += 1;
+                if policy == FsyncPolicy::Always {
+                    model.floor = model.order.len() - 1;
+                }
+            }
+            Err(failure) => {
+                let certain = matches!(failure, WriteFailure::Refused(_));
+                assert!(!certain || running.disk.faults_injected() > 0, "refused without a fault: {failure}");
+                assert_eq!(poisoned, !certain, "what is unknown has to be healed");
+                for (_, ticket) in &model.open.tickets {
+                    assert!(
+                        matches!(ticket.outcome(), Some(Err(WriteFailure::Refused(_)))),
+                        "what was evaluated on top of a failed group fails: {:?}",
+                        ticket.outcome()
+                    );
+                    model.tally.failed_on_top += 1;
+                }
+                if certain {
+                    model.tally.refused += 1;
+                } else {
+                    model.tally.unknown += 1;
+                    model.poisoned = true;
+                    model.sync_failed = true;
+                    model.unknown = Some(sealed.after);
+                    model.unknown_without_sync = policy == FsyncPolicy::None;
+                }
+                model.open = Group::default();
+                model.view = model.published().clone();
+            }
+        }
+    }
+
+    /// What was open when the log was poisoned is refused.
+    fn open_group_is_refused(model: &mut Model) {
+        for (_, ticket) in std::mem::take(&mut model.open).tickets {
+            assert!(
+                matches!(ticket.outcome(), Some(Err(WriteFailure::Refused(_)))),
+                "evaluated before the log was poisoned, and {:?}",
+                ticket.outcome()
+            );
+        }
+        model.view = model.published().clone();
+    }
+
+    fn sync(&self) {
+        self.note(|| "== sync".to_owned());
+        let (covered, poisoned_before) = {
+            let mut model = self.model.lock();
+            model.call = Call::Sync;
+            (model.order.len() - 1, model.poisoned)
+        };
+        let running = self.running();
+        let result = running.writer.sync_now();
+        let poisoned = running.writer.poisoned().is_some();
+        let mut model = self.model.lock();
+        let model = &mut *model;
+        model.call = Call::None;
+        if poisoned {
+            assert!(result.is_err(), "a sync that succeeds after a failed one proves nothing");
+            if !model.poisoned {
+                assert!(running.disk.faults_injected() > 0 || running.disk.crashed(), "{result:?}");
+                model.poisoned = true;
+                model.sync_failed = true;
+                Self::open_group_is_refused(model);
+            }
+        } else {
+            assert!(!model.poisoned && !poisoned_before, "a sync heals nothing");
+            assert_eq!(result, Ok(()));
+            model.floor = model.floor.max(covered);
+        }
+    }
+
+    fn state_sync(&self) {
+        self.note(|| "== state the sync".to_owned());
+        self.model.lock().call = Call::Close;
+        let running = self.running();
+        running.writer.state_sync();
+        let poisoned = running.writer.poisoned().is_some();
+        let mut model = self.model.lock();
+        model.call = Call::None;
+        if poisoned && !model.poisoned {
+            assert!(running.disk.faults_injected() > 0 || running.disk.crashed(), "poisoned without a fault");
+            model.poisoned = true;
+            model.sync_failed = true;
+            Self::open_group_is_refused(&mut model);
+        }
+    }
+
+    /// Some steps of a rewrite, or its beginning, or its end before its time.
+    fn rewrite(&self, rng: &mut Rng) {
+        let running = self.running();
+        let mut rewrite = running.rewrite.lock();
+        let outcome = match rewrite.as_mut() {
+            None => {
+                self.note(|| "== begin a rewrite".to_owned());
+                self.model.lock().call = Call::RewriteStep;
+                let small = Pieces {
+                    batch_bytes: 1 + rng.below(400),
+                    sync_every_bytes: 1 + rng.below(4000) as u64,
+                    last_piece_bytes: rng.below(200) as u64,
+                };
+                let pieces = if rng.chance(600) { small } else { Pieces::default() };
+                running.writer.begin_rewrite_in(pieces).map(|begun| {
+                    *rewrite = Some(begun);
+                    false
+                })
+            }
+            Some(_) if rng.chance(30) => {
+                self.note(|| "== drop the rewrite".to_owned());
+                *rewrite = None;
+                self.model.lock().call = Call::RewriteStep;
+                running.writer.drop_rewrite();
+                Ok(false)
+            }
+            Some(under_way) => {
+                self.note(|| "== step the rewrite".to_owned());
+                self.model.lock().call = Call::RewriteStep;
+                let mut steps = 1 + rng.below(12);
+                loop {
+                    match running.writer.step_rewrite(under_way) {
+                        Ok(Step::Done) => break Ok(true),
+                        Ok(Step::More { .. }) if steps == 0 => break Ok(false),
+                        Ok(Step::More { .. }) => steps -= 1,
+                        Err(e) => break Err(e),
+                    }
+                }
+            }
+        };
+        if outcome.is_err() && rewrite.is_some() {
+            running.writer.drop_rewrite();
+        }
+        if !matches!(outcome, Ok(false)) {
+            *rewrite = None;
+        }
+        let poisoned = running.writer.poisoned().is_some();
+        let disk_failed = running.disk.faults_injected() > 0 || running.disk.crashed();
+        let mut model = self.model.lock();
+        let model = &mut *model;
+        model.call = Call::None;
+        match outcome {
+            Ok(false) => assert_eq!(poisoned, model.poisoned),
+            Ok(true) if poisoned => {
+                // The directory's sync failed behind the rename: either file may be found, and both are sound.
+                assert!(disk_failed);
+                if !model.poisoned {
+                    model.poisoned = true;
+                    Self::open_group_is_refused(model);
+                }
+            }
+            Ok(true) => {
+                model.tally.rewrites += 1;
+                model.tally.healed += u64::from(model.poisoned);
+                model.poisoned = false;
+                model.sync_failed = false;
+                model.unknown = None;
+                model.floor = model.order.len() - 1;
+                for (_, ticket) in &model.open.tickets {
+                    assert!(ticket.outcome().is_none(), "the rewrite decides nothing");
+                }
+            }
+            Err(e) => {
+                assert_eq!(poisoned, model.poisoned, "until the rename the old log is the log");
+                assert!(!matches!(e, RewriteError::LiveLog { .. }), "{e}");
+                assert!(disk_failed || model.poisoned, "{e}");
+                model.tally.failed_rewrites += 1;
+            }
+        }
+    }
+
+    /// What readers see is the published state, whatever goes on.
+    fn check_published(&self) {
+        let running = self.running();
+        let model = self.model.lock();
+        if let Some(sealed) = &model.sealed {
+            for (_, ticket) in &sealed.tickets {
+                assert!(ticket.outcome().is_none(), "decided before the disk was done");
+            }
+        }
+        assert_eq!(&collect(running.writer.keyspace()), model.published(), "the published state");
+    }
+
+    fn stop_cleanly(self: &Arc<Self>, rng: &mut Rng) {
+        self.commit();
+        let running = self.running();
+        if running.rewrite.lock().take().is_some() {
+            running.writer.drop_rewrite();
+        }
+        self.note(|| "== stop".to_owned());
+        self.model.lock().call = Call::Close;
+        let result = running.writer.close();
+        {
+            let mut model = self.model.lock();
+            let model = &mut *model;
+            model.call = Call::None;
+            match result {
+                Ok(()) => {
+                    assert!(!model.poisoned, "a failed sync is never forgotten");
+                    model.floor = model.order.len() - 1;
+                    model.unknown = None;
+                    model.sync_failed = false;
+                    model.tally.clean_stops += 1;
+                    let contents = running.disk.contents(Path::new(LOG)).expect("the log");
+                    assert!(contents.ends_with(b"\r\n"), "no reserved space is left behind");
+                }
+                Err(e) => {
+                    let disk_failed = running.disk.faults_injected() > 0 || running.disk.crashed();
+                    assert!(disk_failed || model.poisoned, "{e}");
+                    model.sync_failed = true;
+                }
+            }
+        }
+        let crash = self.draw_crash(rng);
+        self.crash(crash);
+    }
+
+    // ---- crash and recovery ----------------------------------------------------------------------------------------
+
+    /// Stops the machine and starts again.
+    fn crash(self: &Arc<Self>, crash: Crash) {
+        let (policy, before) = {
+            let running = self.running.lock().take().expect("it runs");
+            running.disk.set_hook(None);
+            (running.writer.policy(), running.disk.clone())
+        };
+        let policy = {
+            let mut model = self.model.lock();
+            model.left_from = model.order.len() - 1;
+            // Who was not answered will never be.
+            model.open = Group::default();
+            assert!(model.sealed.is_none());
+            if model.rng.chance(300) { all_policies(&mut model.rng) } else { policy }
+        };
+        let disk = self.stop_machine(&before, crash);
+        self.start_after(Some(before), disk, policy);
+    }
+
+    /// The machine stops: from here on less may be left.
+    fn stop_machine(&self, before: &SimDisk, crash: Crash) -> SimDisk {
+        let mut model = self.model.lock();
+        let newest = model.order.len() - 1;
+        match crash {
+            Crash::Kill => {
+                model.tally.kills += 1;
+                model.left_from = model.left_from.min(newest);
+            }
+            Crash::KillAndEvict => {
+                model.tally.evictions += 1;
+                model.left_from = model.left_from.min(model.floor);
+            }
+            Crash::PowerCut | Crash::PowerCutInOrder => {
+                model.tally.power_cuts += 1;
+                model.left_from = model.left_from.min(model.floor);
+            }
+        }
+        before.reboot(crash)
+    }
+
+    fn start(self: &Arc<Self>, disk: SimDisk, policy: FsyncPolicy) {
+        self.model.lock().left_from = 0;
+        self.start_after(None, disk, policy);
+    }
+
+    /// Recovers, as often as it takes, and goes on with what is left.
+    fn start_after(self: &Arc<Self>, before: Option<SimDisk>, disk: SimDisk, policy: FsyncPolicy) {
+        let (mut before, mut disk) = (before, disk);
+        let (recovered, keyspace) = loop {
+            let mut rng = self.model.lock().rng.fork();
+            if rng.chance(250) {
+                disk.crash_in(Some(1 + rng.below(30) as u64));
+            } else if rng.chance(150) {
+                disk.set_faults(Faults { stall: 0, ..draw_faults(&mut rng) });
+            }
+            let keyspace = Keyspace::new([self.hash_seed; 4]);
+            let faults_before = disk.faults_injected();
+            disk.note(|| "== recover".to_owned());
+            let names_before = disk.names();
+            let result = recover(
+                &disk,
+                Path::new(LOG),
+                || Salt(self.salts.fetch_add(1, Ordering::Relaxed)),
+                |file| replay(file, |_| {}, |batch| records::apply(&keyspace, batch)),
+            );
+            let failed = disk.faults_injected() > faults_before;
+            disk.set_faults(Faults::default());
+            disk.crash_in(None);
+            match result {
+                Ok(recovered) => {
+                    assert!(!disk.crashed(), "nothing is served by a machine that has stopped");
+                    break (recovered, keyspace);
+                }
+                Err(RecoverError::Damaged(found)) => {
+                    let mut model = self.model.lock();
+                    assert!(model.damage_may_show(), "a crash is taken for damage: {found:?}");
+                    let without_leftover = |names: Vec<PathBuf>| -> Vec<PathBuf> {
+                        names.into_iter().filter(|n| *n != temporary_name(Path::new(LOG))).collect()
+                    };
+                    assert_eq!(without_leftover(disk.names()), without_leftover(names_before), "nothing is touched");
+                    model.tally.damaged_without_syncs += 1;
+                    // Under `none` a hole in what the kernel wrote cannot be told from damage: this seed goes on as if
+                    // the pages had been written in their order.
+                    drop(model);
+                    let again = before.as_ref().expect("a log that was only installed is sound");
+                    disk = self.stop_machine(again, Crash::PowerCutInOrder);
+                }
+                Err(e) => {
+                    let crashed = disk.crashed();
+                    assert!(crashed || failed, "{e}");
+                    let crash = {
+                        let mut model = self.model.lock();
+                        model.tally.crashed_recoveries += u64::from(crashed);
+                        model.tally.failed_recoveries += u64::from(!crashed);
+                        if rng.chance(if crashed { 700 } else { 300 }) { Crash::PowerCut } else { Crash::Kill }
+                    };
+                    let next = self.stop_machine(&disk, crash);
+                    before = Some(disk);
+                    disk = next;
+                }
+            }
+        };
+        self.check_recovered(&recovered, &keyspace);
+        self.go_on(disk, recovered, keyspace, policy);
+    }
+
+    /// What was recovered is one of the states that could be.
+    fn check_recovered(&self, recovered: &Recovered, keyspace: &Keyspace) {
+        let state = collect(keyspace);
+        let mut model = self.model.lock();
+        let model = &mut *model;
+        let newest = model.order.len() - 1;
+        let kept = (model.left_from..=newest).rev().find(|&i| model.order[i] == state);
+        if let Some(kept) = kept {
+            model.tally.groups_lost += (newest - kept) as u64;
+        } else if model.unknown.as_ref() == Some(&state) {
+            model.tally.unknown_kept += 1;
+        } else {
+            let earlier = model.order.iter().position(|s| *s == state);
+            let describe = |s: &State| {
+                s.iter()
+                    .map(|(k, v)| format!("{k}={}", String::from_utf8_lossy(&v[..v.len().min(8)])))
+                    .collect::<Vec<_>>()
+            };
+            panic!(
+                "recovered none of the states {}..={newest} (unknown: {}), but {}: {:?}; the newest is {:?}",
+                model.left_from,
+                model.unknown.is_some(),
+                earlier.map_or("one that never was".to_owned(), |i| format!("state {i}")),
+                describe(&state),
+                describe(&model.order[newest]),
+            );
+        }
+        if let Some(found) = &recovered.found {
+            model.tally.torn += u64::from(matches!(found.verdict, Verdict::Torn(_)));
+        }
+        // All of it is durable from here on.
+        model.order = vec![state.clone()];
+        model.without_sync = vec![false];
+        model.view = state;
+        model.floor = 0;
+        model.left_from = 0;
+        model.unknown = None;
+        model.poisoned = false;
+        model.sync_failed = false;
+    }
+
+    fn go_on(self: &Arc<Self>, disk: SimDisk, recovered: Recovered, keyspace: Keyspace, policy: FsyncPolicy) {
+        let salts = Arc::clone(&self.salts);
+        let place = LogPlace {
+            disk: Arc::new(disk.clone()) as Arc<dyn Disk>,
+            name: PathBuf::from(LOG),
+            salt: Box::new(move || Salt(salts.fetch_add(1, Ordering::Relaxed))),
+        };
+        let wakes = (0..WORKERS)
+            .map(|worker| {
+                let wakes = Arc::clone(&self.wakes);
+                Box::new(move || {
+                    wakes[worker].fetch_add(1, Ordering::SeqCst);
+                }) as Wake
+            })
+            .collect();
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let writer = Writer::new(Arc::new(keyspace), Some((recovered.aof, place)), policy, clock, wakes);
+        let world = Arc::downgrade(self);
+        disk.set_hook(Some(Arc::new(move |op| {
+            if let Some(world) = world.upgrade() {
+                world.stalled(op);
+            }
+        })));
+        disk.note(|| format!("== go on under {policy}"));
+        let faults = draw_faults(&mut self.model.lock().rng);
+        disk.set_faults(faults);
+        *self.running.lock() = Some(Arc::new(Running { disk, writer: Arc::new(writer), rewrite: Mutex::new(None) }));
+    }
+}
+
+fn collect(keyspace: &Keyspace) -> State {
+    let mut state = State::new();
+    for key in 0..KEYS {
+        let name = key_name(key);
+        if let Some(value) = keyspace.get(keyspace.hash(&name), &name, |value| Value::from(value.as_slice())) {
+            state.insert(key, value);
+        }
+    }
+    assert_eq!(keyspace.len(), state.len(), "no key that was never written");
+    state
+}
+
+/// Most of the time a sound disk that stalls now and then, else one with one kind of trouble or all of them.
+fn draw_faults(rng: &mut Rng) -> Faults {
+    let sound =
+        Faults { stall: 80, short_write: 60, reserve: if rng.chance(500) { 1000 } else { 0 }, ..Faults::default() };
+    match rng.below(12) {
+        0 => Faults { write: 700, full: true, short_write: 500, names: 300, reserve: 900, ..sound },
+        1 => Faults { write: 300, short_write: 500, ..sound },
+        2 => Faults { write: 300, set_len: 500, short_write: 500, ..sound },
+        3 => Faults { sync: 300, ..sound },
+        4 => Faults { sync: 300, set_len: 500, ..sound },
+        5 => Faults { sync_dir: 500, names: 200, ..sound },
+        6 => Faults { read: 100, ..sound },
+        7 => Faults {
+            write: 100,
+            sync: 100,
+            sync_dir: 100,
+            names: 100,
+            set_len: 100,
+            short_write: 300,
+            read: 50,
+            ..sound
+        },
+        _ => sound,
+    }
+}
+
+/// A value that was never there before, and now and then looks like a piece of a log.
+fn new_value(rng: &mut Rng, next: &mut u64, disk: &SimDisk) -> Value {
+    *next += 1;
+    let mut value = format!("v{next}:").into_bytes();
+    match rng.below(40) {
+        0..30 => value.resize(value.len() + rng.below(60), b'.'),
+        30..34 => value.resize(value.len() + rng.below(6000), b'-'),
+        34 => value.resize(value.len() + 16_000 + rng.below(2000), b'='),
+        35 => value.extend_from_slice(b"\r\n#SYNCED:00000000ffffffff\r\n#NOSYNC\r\n#C:00000010:deadbeef\r\n"),
+        36 => value.extend_from_slice(b"\r\n*1\r\n$8\r\nFLUSHALL\r\n"),
+        _ => {
+            let log = disk.contents(Path::new(LOG)).unwrap_or_default();
+            let from = rng.below(log.len() + 1);
+            value.extend_from_slice(&log[from..log.len().min(from + 300)]);
+        }
+    }
+    value.into()
+}
+
+/// A log as Redis writes it, now and then with an incomplete last command, or such that what follows crosses a sector.
+fn plain_log(rng: &mut Rng, state: &mut State, next: &mut u64) -> Vec<u8> {
+    let mut log = Vec::new();
+    let put = |log: &mut Vec<u8>, args: &[&[u8]]| {
+        log.extend_from_slice(format!("*{}\r\n", args.len()).as_bytes());
+        for arg in args {
+            log.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+            log.extend_from_slice(arg);
+            log.extend_from_slice(b"\r\n");
+        }
+    };
+    for _ in 0..1 + rng.below(20) {
+        let key = rng.below(KEYS);
+        if rng.chance(200) {
+            put(&mut log, &[b"DEL", &key_name(key)]);
+            state.remove(&key);
+        } else {
+            *next += 1;
+            let mut value = format!("p{next}:").into_bytes();
+            value.resize(value.len() + rng.below(400), b'p');
+            put(&mut log, &[b"SET", &key_name(key), &value]);
+            state.insert(key, value.into());
+        }
+    }
+    if rng.chance(500) {
+        // The header of the chain that begins behind it lies across a page's border.
+        let to = (log.len() + 100).next_multiple_of(4096) - 1 - rng.below(34);
+        let overhead = b"*3\r\n$3\r\nSET\r\n$5\r\nkey:1\r\n$1000\r\n\r\n".len();
+        let len = to - log.len() - overhead;
+        if len >= 1000 {
+            *next += 1;
+            let mut value = format!("p{next}:").into_bytes();
+            value.resize(len, b'q');
+            put(&mut log, &[b"SET", b"key:1", &value]);
+            state.insert(1, value.into());
+        }
+    }
+    if rng.chance(200) {
+        let whole = log.len();
+        put(&mut log, &[b"SET", b"key:2", b"torn"]);
+        log.truncate(whole + 1 + rng.below(log.len() - whole - 1));
+    }
+    log
+}

@@ -1,0 +1,433 @@
+//! The commands: replies byte for byte, whatever the keys and values, and however the requests arrive.
+
+use std::io::{Read, Write};
+
+use crate::helpers::{Client, Launch, Reply, Server, command, commands};
+
+/// Requests that are sent in order over one connection, each with its exact reply.
+const CONVERSATION: &[(&str, &str)] = &[
+    ("PING", "+PONG\r\n"),
+    ("PING hello", "$5\r\nhello\r\n"),
+    ("PING a b", "-ERR wrong number of arguments for 'ping' command\r\n"),
+    ("pInG", "+PONG\r\n"),
+    ("ECHO hey", "$3\r\nhey\r\n"),
+    ("ECHO", "-ERR wrong number of arguments for 'echo' command\r\n"),
+    ("GET missing", "$-1\r\n"),
+    ("SET k v", "+OK\r\n"),
+    ("GET k", "$1\r\nv\r\n"),
+    ("get k", "$1\r\nv\r\n"),
+    ("GET", "-ERR wrong number of arguments for 'get' command\r\n"),
+    ("GET a b", "-ERR wrong number of arguments for 'get' command\r\n"),
+    ("SET k", "-ERR wrong number of arguments for 'set' command\r\n"),
+    ("SET", "-ERR wrong number of arguments for 'set' command\r\n"),
+    ("SET k v nonsense", "-ERR syntax error\r\n"),
+    ("SET k v NX XX", "-ERR syntax error\r\n"),
+    ("EXISTS k", ":1\r\n"),
+    ("EXISTS k k missing k", ":3\r\n"),
+    ("EXISTS", "-ERR wrong number of arguments for 'exists' command\r\n"),
+    ("TYPE k", "+string\r\n"),
+    ("TYPE missing", "+none\r\n"),
+    ("SET k other NX", "$-1\r\n"),
+    ("SET fresh 1 nx", "+OK\r\n"),
+    ("SET missing 1 XX", "$-1\r\n"),
+    ("SET k w xx", "+OK\r\n"),
+    ("SET k x GET", "$1\r\nw\r\n"),
+    ("SET new y GET", "$-1\r\n"),
+    ("SET k z NX GET", "$1\r\nx\r\n"),
+    ("SET k z XX GET", "$1\r\nx\r\n"),
+    ("SET missing z XX GET", "$-1\r\n"),
+    ("EXISTS missing", ":0\r\n"),
+    ("GET k", "$1\r\nz\r\n"),
+    ("DBSIZE", ":3\r\n"),
+    ("DEL k k missing", ":1\r\n"),
+    ("DEL k", ":0\r\n"),
+    ("DEL", "-ERR wrong number of arguments for 'del' command\r\n"),
+    ("EXISTS k", ":0\r\n"),
+    ("SELECT 0", "+OK\r\n"),
+    ("SELECT nope", "-ERR value is not an integer or out of range\r\n"),
+    ("foo bar", "-ERR unknown command 'foo', with args beginning with: 'bar' \r\n"),
+    ("foo", "-ERR unknown command 'foo', with args beginning with: \r\n"),
+    ("CLIENT SETNAME me", "+OK\r\n"),
+    ("CLIENT GETNAME", "$2\r\nme\r\n"),
+    ("CLIENT SETINFO LIB-NAME lib", "+OK\r\n"),
+    ("CLIENT NO-EVICT ON", "+OK\r\n"),
+    ("CLIENT NOPE", "-ERR unknown subcommand 'NOPE'. Try CLIENT HELP.\r\n"),
+    ("CLIENT", "-ERR wrong number of arguments for 'client' command\r\n"),
+    ("CONFIG GET maxclients", "*2\r\n$10\r\nmaxclients\r\n$5\r\n10000\r\n"),
+    ("CONFIG GET nothing-of-this-name", "*0\r\n"),
+    (
+        "CONFIG GET appendfsync appendonly",
+        "*4\r\n$11\r\nappendfsync\r\n$8\r\neverysec\r\n$10\r\nappendonly\r\n$3\r\nyes\r\n",
+    ),
+    ("KEYS fre*", "*1\r\n$5\r\nfresh\r\n"),
+    ("KEYS nothing", "*0\r\n"),
+    ("DEL new", ":1\r\n"),
+    ("SCAN 0", "*2\r\n$1\r\n0\r\n*1\r\n$5\r\nfresh\r\n"),
+    ("SCAN 0 MATCH f* COUNT 100 TYPE string", "*2\r\n$1\r\n0\r\n*1\r\n$5\r\nfresh\r\n"),
+    ("SCAN nope", "-ERR invalid cursor\r\n"),
+    ("SCAN 0 COUNT 0", "-ERR syntax error\r\n"),
+    ("RANDOMKEY", "$5\r\nfresh\r\n"),
+    ("FLUSHDB", "+OK\r\n"),
+    ("RANDOMKEY", "$-1\r\n"),
+    ("FLUSHALL NOPE", "-ERR syntax error\r\n"),
+    ("FLUSHALL ASYNC", "+OK\r\n"),
+    ("DBSIZE", ":0\r\n"),
+    ("HELLO 4", "-NOPROTO unsupported protocol version\r\n"),
+    ("HELLO x", "-ERR Protocol version is not an integer or out of range\r\n"),
+    (
+        "AUTH x",
+        "-ERR AUTH <password> called without any password configured for the default user. Are you sure your \
+      configuration is correct?\r\n",
+    ),
+    ("RESET", "+RESET\r\n"),
+    ("CLIENT GETNAME", "$-1\r\n"),
+    ("QUIT", "+OK\r\n"),
+];
+
+#[test]
+fn replies_are_exact() {
+    let server = Server::start();
+    let mut client = server.connect();
+    for (request, reply) in CONVERSATION {
+        let got = client.send(commands(request)).raw_reply();
+        assert_eq!(got.escape_ascii().to_string(), reply.as_bytes().escape_ascii().to_string(), "{request}");
+    }
+    client.expect_closed();
+}
+
+/// The pipeline is one write, and has one reply for each request, in order.
+#[test]
+fn a_pipeline_is_answered_in_order() {
+    let server = Server::start();
+    let requests: Vec<u8> = CONVERSATION.iter().flat_map(|(request, _)| commands(request)).collect();
+    let replies: String = CONVERSATION.iter().map(|(_, reply)| *reply).collect();
+    server.connect().send(requests).expect(replies).expect_closed();
+}
+
+#[test]
+fn a_request_may_arrive_byte_by_byte() {
+    let server = Server::start();
+    let mut client = server.connect();
+    for byte in commands("SET key value, GET key, EXISTS key key") {
+        client.send([byte]);
+    }
+    client.expect("+OK\r\n$5\r\nvalue\r\n:2\r\n");
+}
+
+#[test]
+fn a_pipeline_reads_its_own_writes() {
+    for fsync in ["always", "everysec", "none"] {
+        let server = Server::start_with(&["--fsync", fsync]);
+        server
+            .connect()
+            .send(commands("GET a, SET a 1, GET a, DEL a, GET a, EXISTS a a, SET a 2 NX, SET a 3 NX, SET b 1 GET"))
+            .expect("$-1\r\n+OK\r\n$1\r\n1\r\n:1\r\n$-1\r\n:0\r\n+OK\r\n$-1\r\n$-1\r\n")
+            .send(commands(
+                "SET a 4 GET, EXISTS a b, FLUSHALL, EXISTS a b, GET a, DEL a, SET a 5 XX, SET a 6, GET a, TYPE a",
+            ))
+            .expect("$1\r\n2\r\n:2\r\n+OK\r\n:0\r\n$-1\r\n:0\r\n$-1\r\n+OK\r\n$1\r\n6\r\n+string\r\n")
+            .send(commands("SET a 7, DBSIZE, KEYS *, DEL a, DBSIZE, nonsense x, PING"))
+            .expect("+OK\r\n:1\r\n*1\r\n$1\r\na\r\n:1\r\n:0\r\n")
+            .expect("-ERR unknown command 'nonsense', with args beginning with: 'x' \r\n+PONG\r\n");
+    }
+}
+
+#[test]
+fn writes_are_seen_by_other_connections_once_they_are_answered() {
+    let server = Server::start();
+    let (mut one, mut other) = (server.connect(), server.connect());
+    for i in 0..200 {
+        let value = i.to_string();
+        one.set("k", &value);
+        assert_eq!(other.get("k"), Some(value.into_bytes()));
+    }
+}
+
+#[test]
+fn keys_and_values_are_bytes() {
+    let all: Vec<u8> = (0..=255).collect();
+    let server = Server::start();
+    let mut client = server.connect();
+    client.set("", "");
+    client.set(&all, &all);
+    client.set("\r\n", "*1\r\n$4\r\nQUIT\r\n");
+    client.set("empty", "");
+    for byte in 0..=255_u8 {
+        client.set([byte], [byte, 0, byte]);
+    }
+    let server = server.crash_and_restart();
+    let mut client = server.connect();
+    assert_eq!(client.get(""), Some(Vec::new()));
+    assert_eq!(client.get(&all), Some(all.clone()));
+    assert_eq!(client.get("\r\n"), Some(b"*1\r\n$4\r\nQUIT\r\n".to_vec()));
+    assert_eq!(client.get("empty"), Some(Vec::new()));
+    for byte in 0..=255_u8 {
+        assert_eq!(client.get([byte]), Some(vec![byte, 0, byte]));
+    }
+    assert_eq!(client.ask_words("DBSIZE"), Reply::Integer(260));
+}
+
+#[test]
+fn values_of_64_mib_are_stored_and_recovered() {
+    let server = Server::start_with(&["--fsync", "none"]);
+    let value: Vec<u8> = (0..64 << 20).map(|i: u32| (i ^ (i >> 11)) as u8).collect();
+    let mut client = server.connect();
+    client.set("large", &value);
+    client.set(&value[..1 << 20], "a large key");
+    assert!(client.get("large").unwrap() == value);
+    let server = server.crash_and_restart();
+    let mut client = server.connect();
+    assert!(client.get("large").unwrap() == value);
+    assert_eq!(client.get(&value[..1 << 20]), Some(b"a large key".to_vec()));
+}
+
+#[test]
+fn inline_commands_work() {
+    let server = Server::start();
+    server
+        .connect()
+        .send("PING\r\nping\n\r\n\nSET k \"a b\\x41\\n\"\r\nGET k\r\n  GET   'k'  \r\nEXISTS k k\r\n")
+        .expect("+PONG\r\n+PONG\r\n+OK\r\n$5\r\na bA\n\r\n$5\r\na bA\n\r\n:2\r\n")
+        .send("SET k \"unbalanced\r\n")
+        .expect("-ERR Protocol error: unbalanced quotes in request\r\n")
+        .expect_closed();
+}
+
+/// An inline command that a turn decodes and leaves for the next one means the same then.
+#[test]
+fn quoted_inline_commands_mean_the_same_wherever_a_turn_ends() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.send("PING\r\nCLIENT SETNAME \"a\"\r\nCLIENT GETNAME\r\n").expect("+PONG\r\n+OK\r\n$1\r\na\r\n");
+    client.set("large", vec![b'x'; 200 << 10]);
+    // The replies to three large values end a turn in the middle of a batch.
+    client.send("GET large\r\nSET k \"a b\"\r\n".repeat(20) + "GET k\r\n" + &"ECHO ' \\' '\r\n".repeat(300));
+    for _ in 0..20 {
+        assert_eq!(client.reply().into_bytes().len(), 200 << 10);
+        client.expect("+OK\r\n");
+    }
+    client.expect("$3\r\na b\r\n").expect("$3\r\n ' \r\n".repeat(300));
+}
+
+#[test]
+fn expiry_is_refused_and_nothing_is_stored() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.set("there", "old");
+    for option in ["EX 10", "px 10", "EXAT 99999999999", "PXAT 99999999999999", "KEEPTTL", "NX EX 10", "EX 10 GET"] {
+        for key in ["k", "there"] {
+            match client.ask_words(&format!("SET {key} v {option}")) {
+                Reply::Error(text) => assert!(text.starts_with("ERR ") && text.contains("expire"), "{text}"),
+                other => panic!("SET k v {option}: {other:?}"),
+            }
+        }
+    }
+    assert_eq!(client.get("k"), None);
+    assert_eq!(client.get("there"), Some(b"old".to_vec()));
+    assert_eq!(client.ask_words("DBSIZE"), Reply::Integer(1));
+}
+
+#[test]
+fn what_is_not_offered_says_so() {
+    let server = Server::start();
+    let mut client = server.connect();
+    for request in [
+        "EXPIRE k 1",
+        "MULTI",
+        "REPLICAOF a 1",
+        "SUBSCRIBE c",
+        "EVAL x 0",
+        "CLUSTER INFO",
+        "SELECT 1",
+        "LPUSH l a",
+        "HSET h f v",
+        "SETEX k 1 v",
+    ] {
+        match client.ask_words(request) {
+            Reply::Error(text) => assert!(text.starts_with("ERR ") && !text.contains("unknown command"), "{text}"),
+            other => panic!("{request}: {other:?}"),
+        }
+    }
+    assert_eq!(client.ask_words("DBSIZE"), Reply::Integer(0));
+}
+
+#[test]
+fn hello_3_gives_a_map_and_its_null() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.send(commands("HELLO 3"));
+    let raw = client.raw_reply();
+    assert!(raw.starts_with(b"%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n"), "{}", raw.escape_ascii());
+    client
+        .send(commands("GET missing, SET k v GET, CONFIG GET timeout"))
+        .expect("_\r\n_\r\n%1\r\n$7\r\ntimeout\r\n$1\r\n0\r\n");
+    let hello = client.ask_words("HELLO 2 SETNAME n").into_array();
+    assert_eq!(hello.len(), 14);
+    client.send(commands("GET missing, CLIENT GETNAME")).expect("$-1\r\n$1\r\nn\r\n");
+}
+
+#[test]
+fn info_and_command_tell_about_the_server() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.set("k", "v");
+    let info = String::from_utf8(client.ask_words("INFO").into_bytes()).unwrap();
+    for field in
+        ["redis_version:7.", "# Persistence", "aof_enabled:1", "db0:keys=1", "connected_clients:1", "process_id:"]
+    {
+        assert!(info.contains(field), "no {field} in {info}");
+    }
+    let one = String::from_utf8(client.ask_words("INFO keyspace").into_bytes()).unwrap();
+    assert!(one.contains("db0:keys=1") && !one.contains("# Server"), "{one}");
+    let Reply::Integer(count) = client.ask_words("COMMAND COUNT") else { panic!("no count") };
+    assert_eq!(i64::try_from(client.ask_words("COMMAND").into_array().len()), Ok(count));
+    client.send(commands("COMMAND GETKEYS SET k v")).expect("*1\r\n$1\r\nk\r\n");
+    assert_eq!(client.ask_words("COMMAND INFO get nope").into_array()[1], Reply::Null);
+    let list = String::from_utf8(client.ask_words("CLIENT LIST").into_bytes()).unwrap();
+    assert!(list.starts_with("id=") && list.contains("cmd=client|list"), "{list}");
+    assert_eq!(client.ask_words("CLIENT ID"), Reply::Integer(1));
+}
+
+#[test]
+fn a_killed_client_is_closed_and_others_are_not() {
+    let server = Server::start();
+    let (mut one, mut other) = (server.connect(), server.connect());
+    let Reply::Integer(id) = one.ask_words("CLIENT ID") else { panic!("no id") };
+    assert_eq!(other.ask_words(&format!("CLIENT KILL ID {id}")), Reply::Integer(1));
+    one.expect_closed();
+    other.send("PING\r\n").expect("+PONG\r\n");
+}
+
+#[test]
+fn scan_meets_every_key_while_others_come_and_go() {
+    let server = Server::start_with(&["--fsync", "none"]);
+    let mut client = server.connect();
+    let set: Vec<u8> = (0..5000).flat_map(|i| command(&["SET", &format!("stays:{i}"), "v"])).collect();
+    client.send(set).expect("+OK\r\n".repeat(5000));
+    let mut seen = std::collections::BTreeSet::new();
+    let (mut cursor, mut round) = ("0".to_owned(), 0);
+    loop {
+        let mut reply = client.ask(&["SCAN", &cursor, "COUNT", "100", "MATCH", "stays:*"]).into_array();
+        for key in reply.pop().unwrap().into_array() {
+            seen.insert(key.into_bytes());
+        }
+        cursor = String::from_utf8(reply.pop().unwrap().into_bytes()).unwrap();
+        if cursor == "0" {
+            break;
+        }
+        round += 1;
+        let churn: Vec<u8> = (0..100)
+            .flat_map(|i| {
+                [command(&["SET", &format!("t:{round}:{i}"), "v"]), command(&["DEL", &format!("t:{}:{i}", round - 1)])]
+            })
+            .flatten()
+            .collect();
+        client.send(churn);
+        (0..200).for_each(|_| drop(client.reply()));
+    }
+    assert_eq!(seen.len(), 5000);
+}
+
+/// Clients that send everything before they read anything, several at once, and one that is served meanwhile.
+#[test]
+fn a_million_gets_sent_before_the_first_reply_is_read_are_answered() {
+    const CLIENTS: usize = 3;
+    let per_client = if cfg!(debug_assertions) { 400_000 } else { 1_000_000 };
+    let server = Server::start_with(&["--fsync", "none"]);
+    server.connect().set("key", "0123456789");
+    let mut senders = Vec::new();
+    for i in 0..CLIENTS {
+        // The first one sends the full million.
+        let count = if i == 0 { 1_000_000 } else { per_client };
+        let (mut output, input) = server.connect().split();
+        senders.push(std::thread::spawn(move || {
+            let block = command(&["GET", "key"]).repeat(1000);
+            for _ in 0..count / 1000 {
+                output.write_all(&block).unwrap();
+            }
+            (count, input, output)
+        }));
+    }
+    let mut neighbour = server.connect();
+    for _ in 0..100 {
+        neighbour.send("PING\r\n").expect("+PONG\r\n");
+    }
+    // No reply is read until all have sent all.
+    let sent: Vec<_> = senders.into_iter().map(|sender| sender.join().unwrap()).collect();
+    for (count, mut input, mut output) in sent {
+        let mut block = vec![0; b"$10\r\n0123456789\r\n".len() * 1000];
+        let expected = b"$10\r\n0123456789\r\n".repeat(1000);
+        for _ in 0..count / 1000 {
+            input.read_exact(&mut block).unwrap();
+            assert!(block == expected);
+        }
+        output.write_all(b"PING\r\n").unwrap();
+        let mut pong = [0; 7];
+        input.read_exact(&mut pong).unwrap();
+        assert_eq!(&pong, b"+PONG\r\n", "more replies than requests");
+    }
+}
+
+/// A reader that does not read large values holds up nobody, and costs the server a bounded amount.
+#[test]
+fn replies_that_are_not_read_do_not_pile_up() {
+    let server = Server::start_with(&["--fsync", "none"]);
+    let mut writer = server.connect();
+    writer.set("large", vec![b'x'; 1 << 20]);
+    let before = server.resident_bytes();
+    let mut lazy: Vec<Client> = (0..4).map(|_| server.connect()).collect();
+    for client in &mut lazy {
+        client.send(command(&["GET", "large"]).repeat(500));
+    }
+    for i in 0..200 {
+        writer.set("other", i.to_string());
+    }
+    let grown = server.resident_bytes().saturating_sub(before);
+    assert!(grown < 100 << 20, "2 GB of replies that nobody reads took {grown} bytes");
+    for client in &mut lazy {
+        for _ in 0..500 {
+            assert_eq!(client.reply().into_bytes().len(), 1 << 20);
+        }
+    }
+}
+
+#[test]
+fn a_client_with_too_much_unexecuted_input_is_closed() {
+    let server = Server::start_with(&["--client-query-buffer-limit", "1mb"]);
+    let mut client = server.connect();
+    client.set("large", vec![b'x'; 512 << 10]);
+    let mut lazy = server.connect();
+    // Its replies are not read, so its input is not executed.
+    let gets = command(&["GET", "large"]).repeat(1000);
+    let closed = (0..2000).any(|_| lazy.try_send(&gets).is_err());
+    assert!(closed, "the server took 50 MB of input that it could not execute");
+    server.wait_for_stderr("closing a client with");
+    client.send("PING\r\n").expect("+PONG\r\n");
+}
+
+#[test]
+fn without_a_log_nothing_is_written() {
+    let server = Server::start_with(&["--appendonly", "no"]);
+    server.connect().set("k", "v");
+    let launch = server.launch().clone();
+    assert_eq!(server.terminate().code, Some(0));
+    assert_eq!(std::fs::read_dir(launch.dir()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_unix_socket_serves_too_and_is_removed() {
+    let launch = Launch::new();
+    let path = launch.dir().join("kvred.sock");
+    let server = launch.args(&["--unixsocket", path.to_str().unwrap()]).start();
+    let mut client = Client::connect_unix(&path);
+    client.set("k", "v");
+    assert_eq!(server.connect().get("k"), Some(b"v".to_vec()));
+    let launch = server.launch().clone();
+    server.kill9();
+    assert!(path.exists());
+    // A left socket file is in nobody's way.
+    let server = launch.start();
+    assert_eq!(Client::connect_unix(&path).get("k"), Some(b"v".to_vec()));
+    assert_eq!(server.terminate().code, Some(0));
+    assert!(!path.exists());
+}

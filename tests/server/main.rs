@@ -1,0 +1,19 @@
+//! Black-box tests of `kvred serve`: the real binary, over sockets and files. One test binary, so that it links once.
+//!
+//! No test asserts a duration; what has to happen is waited for, with a deadline that only a hanging server reaches.
+//! `KVRED_TEST_ROUNDS` raises the number of rounds of the random tests, `KVRED_TEST_SEED` repeats a run.
+
+#![allow(unreachable_pub, reason = "helpers are shared by test binaries as they are")]
+#![allow(clippy::unwrap_used, reason = "what fails here fails its test")]
+#![allow(dead_code, reason = "no test binary uses every helper")]
+
+#[path = "../helpers/mod.rs"]
+mod helpers;
+
+mod clients;
+mod contract;
+mod durability;
+mod malformed;
+mod peers;
+mod recovery;
+mod startup;

@@ -1,0 +1,236 @@
+//! Input that is no request: an error to that client, the others are served, and memory stays bounded.
+
+use crate::helpers::{Client, Random, Reply, Server, command, wait_until};
+
+const MIB: u64 = 1 << 20;
+
+/// What is sent, and the exact reply before the connection is closed.
+const MALFORMED: &[(&str, &str)] = &[
+    ("*x\r\n", "invalid multibulk length"),
+    ("*99999999999999999999\r\n", "invalid multibulk length"),
+    ("*2147483648\r\n", "invalid multibulk length"),
+    ("*1\r\n:5\r\n", "expected '$', got ':'"),
+    ("*1\r\nPING\r\n", "expected '$', got 'P'"),
+    ("*2\r\n$4\r\nECHO\r\n*1\r\n$1\r\na\r\n", "expected '$', got '*'"),
+    ("*1\r\n*1\r\n*1\r\n*1\r\n", "expected '$', got '*'"),
+    ("*1\r\n$x\r\n", "invalid bulk length"),
+    ("*1\r\n$-1\r\n", "invalid bulk length"),
+    ("*1\r\n$\r\n", "invalid bulk length"),
+    ("*1\r\n$536870913\r\n", "invalid bulk length"),
+    ("*1\r\n$9223372036854775808\r\n", "invalid bulk length"),
+    ("*1\r\n$+4\r\nPING\r\n", "invalid bulk length"),
+    ("*1\r\n$04\r\nPING\r\n", "invalid bulk length"),
+    ("*1\r\n$3\r\nPING\r\n", "expected CRLF"),
+    ("SET k 'open\r\n", "unbalanced quotes in request"),
+    ("SET k \"a\"b\r\n", "unbalanced quotes in request"),
+];
+
+#[test]
+fn a_protocol_error_closes_that_connection_only() {
+    let server = Server::start();
+    let mut bystander = server.connect();
+    for (sent, text) in MALFORMED {
+        server.connect().send(sent).expect(format!("-ERR Protocol error: {text}\r\n")).expect_closed();
+        bystander.send("PING\r\n").expect("+PONG\r\n");
+    }
+}
+
+#[test]
+fn what_came_before_the_error_is_done_and_answered() {
+    let server = Server::start();
+    for (i, (sent, text)) in MALFORMED.iter().enumerate() {
+        let key = format!("k{i}");
+        let mut bytes = command(&["SET", &key, "v"]);
+        bytes.extend(command(&["GET", &key]));
+        bytes.extend_from_slice(sent.as_bytes());
+        server
+            .connect()
+            .send(bytes)
+            .expect(format!("+OK\r\n$1\r\nv\r\n-ERR Protocol error: {text}\r\n"))
+            .expect_closed();
+        assert_eq!(server.connect().get(&key), Some(b"v".to_vec()));
+    }
+}
+
+#[test]
+fn lines_without_an_end_are_errors() {
+    let server = Server::start();
+    let long = "a".repeat(70_000);
+    for (start, text) in
+        [("", "too big inline request"), ("*", "too big mbulk count string"), ("*1\r\n$", "too big bulk count string")]
+    {
+        let mut client = server.connect();
+        // The server may close before it has read all of it.
+        drop(client.try_send(format!("{start}{long}")));
+        let reply = client.rest();
+        let expected = format!("-ERR Protocol error: {text}\r\n");
+        assert!(reply.is_empty() || reply == expected.as_bytes(), "{start}: {}", reply.escape_ascii());
+        // What is just past the limit arrives in one piece, so nothing is left that could reset the connection.
+        let line = format!("{start}{}", &long[..=64 * 1024]);
+        let mut client = server.connect();
+        client.send(line);
+        let reply = client.rest();
+        assert!(reply.is_empty() || reply == expected.as_bytes(), "{start}: {}", reply.escape_ascii());
+    }
+    server.connect().send("PING\r\n").expect("+PONG\r\n");
+}
+
+#[test]
+fn half_a_command_and_a_goodbye_do_nothing() {
+    let server = Server::start();
+    let whole = command(&["SET", "half", "value"]);
+    for len in 1..whole.len() {
+        server.connect().send(&whole[..len]);
+    }
+    let mut client = server.connect();
+    assert_eq!(client.get("half"), None);
+    wait_until("the others are gone", || {
+        String::from_utf8(client.ask_words("INFO clients").into_bytes()).unwrap().contains("connected_clients:1\r\n")
+    });
+    assert_eq!(client.ask_words("DBSIZE"), Reply::Integer(0));
+}
+
+/// What is announced is not what is allocated.
+#[test]
+fn announced_lengths_cost_no_memory() {
+    let server = Server::start();
+    let before = server.resident_bytes();
+    let announcements: [&[u8]; 4] = [
+        b"*1\r\n$536870912\r\n",
+        b"*2147483647\r\n",
+        b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\nsome of it",
+        b"*1000000\r\n$536870000\r\nabc",
+    ];
+    let mut clients: Vec<Client> = (0..50).map(|_| server.connect()).collect();
+    for (i, client) in clients.iter_mut().enumerate() {
+        client.send(announcements[i % announcements.len()]);
+    }
+    let mut client = server.connect();
+    // An answer on each worker, after it has read what was announced.
+    for _ in 0..100 {
+        client.send("PING\r\n").expect("+PONG\r\n");
+        server.connect().send("PING\r\n").expect("+PONG\r\n");
+    }
+    let grown = server.resident_bytes().saturating_sub(before);
+    assert!(grown < 256 * MIB, "50 announcements of 512 MiB and more took {grown} bytes");
+}
+
+/// Many arguments that never become a command are input like any other, held to the limit of one client's input.
+#[test]
+fn a_command_of_countless_arguments_is_held_to_the_query_limit() {
+    let server = Server::start_with(&["--client-query-buffer-limit", "4mb"]);
+    let before = server.resident_bytes();
+    let mut client = server.connect();
+    client.send("*2147483647\r\n");
+    let arguments = b"$1\r\na\r\n".repeat(10_000);
+    let closed = (0..1000).any(|_| client.try_send(&arguments).is_err());
+    assert!(closed, "70 MB of one command were taken");
+    let grown = server.resident_bytes().saturating_sub(before);
+    assert!(grown < 64 * MIB, "4 MB of input took {grown} bytes");
+    server.connect().send("PING\r\n").expect("+PONG\r\n");
+}
+
+#[test]
+fn noise_harms_nobody() {
+    let seed = Random::seed();
+    println!("KVRED_TEST_SEED={seed}");
+    let mut random = Random::new(seed);
+    let server = Server::start();
+    let mut bystander = server.connect();
+    bystander.set("k", "v");
+    for round in 0..300 {
+        let len = 1 + random.below(2000);
+        let mut noise = random.bytes(len);
+        if round % 3 == 1 {
+            // Noise that looks like requests.
+            for byte in &mut noise {
+                *byte = b"*$0123456789\r\n-+:\"' aGETPING"[usize::from(*byte) % 28];
+            }
+        } else if round % 3 == 2 {
+            // A request with one byte changed.
+            noise = command(&[&b"GET"[..], b"k", b"some more", &noise[..noise.len().min(30)]]).repeat(3);
+            let at = random.below(noise.len());
+            noise[at] = random.next() as u8;
+        }
+        let mut client = server.connect();
+        client.send(&noise);
+        // Half of them wait for what the server says to an end of input.
+        if round % 2 == 0 {
+            drop(client.try_send("\r\nQUIT\r\n"));
+        }
+        drop(client);
+        assert_eq!(bystander.get("k"), Some(b"v".to_vec()));
+    }
+    assert_eq!(bystander.ask_words("DBSIZE"), Reply::Integer(1));
+    assert!(!server.stderr().contains("panicked"), "{}", server.stderr());
+}
+
+#[test]
+fn strangers_are_held_to_small_requests() {
+    let server = crate::helpers::Launch::new().env("KVRED_REQUIREPASS", "secret").start();
+    for (sent, text) in
+        [("*11\r\n", "unauthenticated multibulk length"), ("*2\r\n$16385\r\n", "unauthenticated bulk length")]
+    {
+        server.connect().send(sent).expect(format!("-ERR Protocol error: {text}\r\n")).expect_closed();
+    }
+    let mut client = server.connect();
+    client.send("GET k\r\nSET k v\r\nPING\r\nnonsense\r\n").expect("-NOAUTH Authentication required.\r\n".repeat(3));
+    client.raw_reply();
+    client.send("AUTH wrong\r\n").expect("-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    client.send("AUTH secret\r\nGET k\r\n").expect("+OK\r\n$-1\r\n");
+    let many: Vec<String> = std::iter::once("DEL".to_owned()).chain((0..1000).map(|i| i.to_string())).collect();
+    assert_eq!(client.ask(&many), Reply::Integer(0));
+    client.set("k", vec![b'x'; 100_000]);
+    // After RESET it is a stranger again.
+    client.send("RESET\r\nGET k\r\n").expect("+RESET\r\n-NOAUTH Authentication required.\r\n");
+    client.send("*11\r\n").expect("-ERR Protocol error: unauthenticated multibulk length\r\n").expect_closed();
+    let hello = server.connect().ask_words("HELLO 3 AUTH default secret").into_array();
+    assert_eq!(hello[0], Reply::bulk("server"));
+}
+
+#[test]
+fn one_client_too_many_is_told_so() {
+    let server = Server::start_with(&["--maxclients", "3"]);
+    let mut clients: Vec<Client> = (0..3).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send("PING\r\n").expect("+PONG\r\n");
+    }
+    server.connect().expect("-ERR max number of clients reached\r\n").expect_closed();
+    for client in &mut clients {
+        client.send("PING\r\n").expect("+PONG\r\n");
+    }
+    // One that goes makes room.
+    clients.pop();
+    wait_until("there is room", || {
+        let mut client = server.connect();
+        client.try_send("PING\r\n").is_ok() && client.try_reply().is_ok_and(|r| r == Reply::Simple("PONG".into()))
+    });
+}
+
+#[test]
+fn idle_connections_are_closed_and_busy_ones_are_not() {
+    let server = Server::start_with(&["--timeout", "2"]);
+    let (mut idle, mut busy) = (server.connect(), server.connect());
+    let closed = std::thread::spawn(move || idle.expect_closed());
+    wait_until("the idle connection is closed", || {
+        busy.send("PING\r\n").expect("+PONG\r\n");
+        closed.is_finished()
+    });
+    closed.join().unwrap();
+    busy.send("PING\r\n").expect("+PONG\r\n");
+}
+
+/// The machine's own address is no loopback address, so a connection to it is one from "another machine".
+#[test]
+fn protected_mode_refuses_strangers() {
+    let probe =
+        std::net::UdpSocket::bind("0.0.0.0:0").and_then(|s| s.connect("192.0.2.1:9").and_then(|()| s.local_addr()));
+    let Some(address) = probe.ok().map(|a| a.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified()) else {
+        return crate::helpers::skip("this machine has no address but the loopback's");
+    };
+    let server = Server::start_with(&["--bind", &address.to_string()]);
+    let mut stranger = std::net::TcpStream::connect((address, server.port())).unwrap();
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut stranger, &mut said).unwrap();
+    assert!(said.starts_with("-DENIED "), "{said}");
+}

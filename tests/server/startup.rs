@@ -1,0 +1,181 @@
+//! Flags, variables, exit codes, locks and signals.
+
+use rustix::process::Signal;
+
+use crate::helpers::{Client, Launch, Reply, Server, command, wait_until};
+
+fn run(args: &[&str]) -> (Option<i32>, String, String) {
+    let output = Launch::binary().args(args).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn wrong_usage_exits_2() {
+    for args in [
+        &[][..],
+        &["serve", "--fsync", "nope"],
+        &["serve", "--port", "99999"],
+        &["serve", "--threads", "0"],
+        &["serve", "--maxmemory", "1tb"],
+        &["serve", "--appendonly", "maybe"],
+        &["serve", "--appendfilename", "a/b"],
+        &["serve", "--no-such-flag"],
+        &["nonsense"],
+    ] {
+        let (code, stdout, stderr) = run(args);
+        assert_eq!(code, Some(2), "{args:?}: {stderr}");
+        assert!(stdout.is_empty() && !stderr.is_empty(), "{args:?}: errors and unasked help go to stderr");
+    }
+}
+
+#[test]
+fn help_and_version_are_output() {
+    for args in [&["--help"][..], &["--version"], &["serve", "--help"]] {
+        let (code, stdout, stderr) = run(args);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
+        assert!(stdout.contains("kvred"), "{stdout}");
+    }
+}
+
+/// Each flag's variable, a value for it, and where `CONFIG GET` shows it.
+const VARIABLES: &[(&str, &str, &str, &str)] = &[
+    ("KVRED_BIND", "127.0.0.1,127.0.0.2", "bind", "127.0.0.1 127.0.0.2"),
+    ("KVRED_APPENDONLY", "no", "appendonly", "no"),
+    ("KVRED_APPENDFILENAME", "other.aof", "appendfilename", "other.aof"),
+    ("KVRED_FSYNC", "always", "appendfsync", "always"),
+    ("KVRED_FSYNC", "no", "appendfsync", "no"),
+    ("KVRED_FSYNC", "none", "appendfsync", "no"),
+    ("KVRED_AUTO_AOF_REWRITE_PERCENTAGE", "50", "auto-aof-rewrite-percentage", "50"),
+    ("KVRED_AUTO_AOF_REWRITE_MIN_SIZE", "1mb", "auto-aof-rewrite-min-size", "1048576"),
+    ("KVRED_THREADS", "3", "io-threads", "3"),
+    ("KVRED_MAXCLIENTS", "77", "maxclients", "77"),
+    ("KVRED_MAXMEMORY", "1gb", "maxmemory", "1073741824"),
+    ("KVRED_PROTO_MAX_BULK_LEN", "1mb", "proto-max-bulk-len", "1048576"),
+    ("KVRED_CLIENT_QUERY_BUFFER_LIMIT", "2mb", "client-query-buffer-limit", "2097152"),
+    ("KVRED_TIMEOUT", "300", "timeout", "300"),
+    ("KVRED_PROTECTED_MODE", "no", "protected-mode", "no"),
+];
+
+#[test]
+fn every_flag_has_its_variable() {
+    for (variable, value, name, shown) in VARIABLES {
+        let server = Launch::new().env(variable, value).start();
+        let got = server.connect().ask(&["CONFIG", "GET", name]);
+        assert_eq!(got, Reply::Array(vec![Reply::bulk(name), Reply::bulk(shown)]), "{variable}={value}");
+    }
+    let (_, help, _) = run(&["serve", "--help"]);
+    let named = VARIABLES.iter().map(|row| row.0);
+    let others =
+        ["KVRED_PORT", "KVRED_UNIXSOCKET", "KVRED_DIR", "KVRED_LOG_LEVEL", "KVRED_LOG_FORMAT", "KVRED_REQUIREPASS"];
+    for variable in named.chain(others) {
+        assert!(help.contains(variable), "--help does not name {variable}");
+    }
+}
+
+#[test]
+fn variables_of_places_and_logging_work() {
+    let launch = Launch::new();
+    let (dir, socket) = (launch.dir().join("made/for/it"), launch.dir().join("s"));
+    let _server = launch
+        .env("KVRED_DIR", dir.to_str().unwrap())
+        .env("KVRED_UNIXSOCKET", socket.to_str().unwrap())
+        .env("KVRED_LOG_LEVEL", "debug")
+        .env("KVRED_PORT", "0")
+        .start();
+    Client::connect_unix(&socket).set("k", "v");
+    assert!(dir.join("kvred.aof").is_file());
+    let exit = Launch::new().env("KVRED_LOG_FORMAT", "json").args(&["--bind", "192.0.2.1"]).refused();
+    exit.expect(3, &["192.0.2.1"]);
+    assert!(exit.stderr.lines().next().unwrap().starts_with('{'), "{}", exit.stderr);
+}
+
+#[test]
+fn a_flag_wins_over_its_variable() {
+    let server = Launch::new().env("KVRED_FSYNC", "none").args(&["--fsync", "always"]).start();
+    let got = server.connect().ask_words("CONFIG GET appendfsync");
+    assert_eq!(got, Reply::Array(vec![Reply::bulk("appendfsync"), Reply::bulk("always")]));
+}
+
+#[test]
+fn the_password_may_come_from_a_file() {
+    let launch = Launch::new();
+    let file = launch.dir().join("password");
+    std::fs::write(&file, "secret\n").unwrap();
+    let server = launch.args(&["--requirepass-file", file.to_str().unwrap()]).start();
+    server.connect().send("AUTH secret\r\nPING\r\n").expect("+OK\r\n+PONG\r\n");
+    Launch::new().args(&["--requirepass-file", "/no/such/file"]).refused().expect(3, &["/no/such/file"]);
+}
+
+#[test]
+fn a_second_server_on_the_log_exits_3_and_names_it() {
+    let server = Server::start();
+    server.connect().set("k", "v");
+    let log = server.launch().log_path();
+    server.launch().refused().expect(3, &[log.to_str().unwrap(), "in use"]);
+    assert_eq!(server.connect().get("k"), Some(b"v".to_vec()));
+}
+
+#[test]
+fn a_taken_port_exits_3_and_leaves_no_trace() {
+    let server = Server::start();
+    let launch = Launch::new().args(&["--port", &server.port().to_string()]);
+    launch.refused().expect(3, &[&server.port().to_string()]);
+}
+
+#[test]
+fn places_that_cannot_be_used_exit_3() {
+    let launch = Launch::new();
+    let file = launch.dir().join("file");
+    std::fs::write(&file, "not a directory").unwrap();
+    let below = file.join("below");
+    for dir in [file.as_path(), &below, "/proc/nothing".as_ref()] {
+        let dir = dir.to_str().unwrap();
+        Launch::new().args(&["--dir", dir]).refused().expect(3, &[dir]);
+    }
+    std::fs::create_dir(launch.log_path()).unwrap();
+    launch.refused().expect(3, &[launch.log_path().to_str().unwrap()]);
+    assert_eq!(std::fs::read(&file).unwrap(), b"not a directory");
+}
+
+#[test]
+fn both_signals_stop_it_cleanly() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let server = Server::start();
+        let mut client = server.connect();
+        client.set("k", "v");
+        server.signal(signal);
+        client.expect_closed();
+        let launch = server.launch().clone();
+        server.exit().expect(0, &["stopped"]);
+        assert_eq!(launch.start().connect().get("k"), Some(b"v".to_vec()));
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.set("large", vec![b'x'; 4 << 20]);
+    // Replies that nobody reads keep a shutdown waiting.
+    client.send(command(&["GET", "large"]).repeat(20));
+    wait_until("it sends replies", || {
+        let list = String::from_utf8(server.connect().ask_words("CLIENT LIST").into_bytes()).unwrap();
+        list.lines().any(|line| !line.contains(" obl=0 "))
+    });
+    server.signal(Signal::TERM);
+    server.wait_for_stderr("stopping");
+    server.signal(Signal::TERM);
+    let exit = server.exit();
+    assert_eq!(exit.code, Some(130), "{}", exit.stderr);
+}
+
+#[test]
+fn shutdown_stops_it_and_has_no_reply() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.send(command(&["SET", "k", "v"])).expect("+OK\r\n").send("SHUTDOWN\r\n").expect_closed();
+    let launch = server.launch().clone();
+    server.exit().expect(0, &[]);
+    assert_eq!(launch.start().connect().get("k"), Some(b"v".to_vec()));
+}
