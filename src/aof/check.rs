@@ -17,6 +17,7 @@ use anyhow::anyhow;
 use self::examine::{Findings, examine_with};
 use self::report::{PartReport, Report};
 use super::progress::Progress;
+use super::reading::Settle;
 use super::source::{self, Source};
 use crate::args::CheckArgs;
 use crate::exit::{Failure, OrExit, Status};
@@ -44,7 +45,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<Status, Failure> {
     }
     let mut report = examine_all(&source)?;
     let mut status = report.status();
-    if args.fix && status != Status::Fine {
+    if args.fix && (status != Status::Fine || report.reserved_bytes() > 0) {
         if !args.json {
             // What is asked about has to be seen before.
             print(&report.text())?;
@@ -79,7 +80,7 @@ fn examine_all(source: &Source) -> Result<Report, Failure> {
 fn examine_file(file: &examine::File, path: &Path) -> Result<Findings, Failure> {
     let cannot_read = || format!("cannot read {}", path.display());
     let len = file.len().or_exit(Status::Unavailable, cannot_read)?;
-    examine_with(file, &Progress::new("checking", len)).or_exit(Status::Unavailable, cannot_read)
+    examine_with(file, &Progress::new("checking", len), Settle::Wait).or_exit(Status::Unavailable, cannot_read)
 }
 
 /// Prints to stdout; a closed pipe is not an error.

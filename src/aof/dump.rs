@@ -12,7 +12,7 @@ use anyhow::anyhow;
 use self::filter::{Chosen, Filter};
 use self::printer::{Entry, Printer};
 use super::progress::Progress;
-use super::reading::{self, Pass};
+use super::reading::{self, Pass, Settle};
 use super::source::{self, Part};
 use crate::args::DumpArgs;
 use crate::exit::{Failure, OrExit, Status};
@@ -141,7 +141,7 @@ fn dump_parts(dump: &mut Dump, parts: &[Part]) -> Result<Status, Stop> {
         let len = file.len().or_exit(Status::Unavailable, cannot_read)?;
         let progress = if std::io::stdout().is_terminal() { Progress::hidden() } else { Progress::new("dumping", len) };
         let mut stop = None;
-        let pass = reading::read(file, &progress, |batch| match dump.batch(batch) {
+        let pass = reading::read(file, &progress, Settle::Wait, |batch| match dump.batch(batch) {
             Ok(()) => ControlFlow::Continue(()),
             Err(why) => {
                 stop = Some(why);

@@ -17,6 +17,15 @@ use crate::persistence::replay::{Recovery, Replay};
 /// How long a batch that does not verify is given to change before it is taken for what it is.
 const SETTLES_WITHIN: Duration = Duration::from_millis(30);
 
+/// Whether somebody may be writing to the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settle {
+    /// Perhaps: a batch that does not verify is looked at again.
+    Wait,
+    /// Nobody is: what is read is final.
+    AtOnce,
+}
+
 /// How a pass ended.
 pub(super) enum Pass {
     /// At the end of the sound part.
@@ -32,6 +41,7 @@ pub(super) enum Pass {
 pub(super) fn read(
     file: &Arc<dyn DiskFile>,
     progress: &Progress,
+    settle: Settle,
     mut each: impl FnMut(&Batch<'_>) -> ControlFlow<()>,
 ) -> io::Result<Pass> {
     let snapshot = Arc::new(Snapshot::new(Arc::clone(file))?);
@@ -43,18 +53,16 @@ pub(super) fn read(
             return Ok(Pass::Stopped);
         }
     }
-    while replay.flaw().is_some() {
+    while replay.flaw().is_some() && settle == Settle::Wait {
         let (flaw, len) = (replay.flaw().cloned(), file.len()?);
         std::thread::sleep(SETTLES_WITHIN);
         snapshot.set(file.len()?);
         replay.retry();
         if let Some(batch) = replay.next()? {
             // It was being written. What comes behind it is of later than this pass.
-            snapshot.set(batch.end.0);
             if each(&batch).is_break() {
                 return Ok(Pass::Stopped);
             }
-            replay.next()?;
         } else if replay.flaw() == flaw.as_ref() && file.len()? == len {
             break;
         }

@@ -15,7 +15,7 @@ use comfy_table::{CellAlignment, Table};
 use super::check::print;
 use super::image::{Image, Size};
 use super::progress::Progress;
-use super::reading::{self, Pass};
+use super::reading::{self, Pass, Settle};
 use super::source::{self, Part, Source};
 use super::text::grouped;
 use crate::args::{Moment, RewriteArgs};
@@ -24,6 +24,7 @@ use crate::db::state::{Keyspace, SHARDS, WalkPosition};
 use crate::exit::{Failure, OrExit, Status};
 use crate::persistence::format::Annotation;
 use crate::persistence::lock_is_held;
+use crate::persistence::reader::Batch;
 use crate::persistence::replay::{Recovery, RefusedRecord, Verdict};
 
 /// Rewrites a log.
@@ -113,18 +114,14 @@ fn refuse_unknown_past(source: &Source, until: Moment) -> Result<(), Failure> {
     }
 }
 
-fn pass(
-    part: &Part,
-    doing: &str,
-    each: impl FnMut(&crate::persistence::reader::Batch<'_>) -> ControlFlow<()>,
-) -> Result<Pass, Failure> {
+fn pass(part: &Part, doing: &str, each: impl FnMut(&Batch<'_>) -> ControlFlow<()>) -> Result<Pass, Failure> {
     let cannot_read = || format!("cannot read {}", part.path.display());
     let file = part
         .file
         .as_ref()
         .map_err(|why| Failure::new(Status::Unavailable, anyhow!("{}: {why}", part.path.display())))?;
     let len = file.len().or_exit(Status::Unavailable, cannot_read)?;
-    reading::read(file, &Progress::new(doing, len), each).or_exit(Status::Unavailable, cannot_read)
+    reading::read(file, &Progress::new(doing, len), Settle::Wait, each).or_exit(Status::Unavailable, cannot_read)
 }
 
 fn load(
@@ -138,18 +135,16 @@ fn load(
     let mut refused: Option<RefusedRecord> = None;
     let Before { size, time, .. } = before;
     let outcome = pass(part, "reading", |batch| {
-        let batch_time = batch.times().last().map_or(*time, |(_, t)| Some(t));
-        if let (Some(until), Some(at)) = (args.until, batch_time)
-            && at > until.0
-        {
-            return ControlFlow::Break(());
-        }
-        *time = batch_time;
+        let (batch, too_late) = match args.until {
+            Some(until) => written_until(batch, until),
+            None => (*batch, false),
+        };
+        *time = batch.times().last().map_or(*time, |(_, t)| Some(t));
         size.records += batch.len() as u64;
-        size.batches += u64::from(batch.checksummed);
-        size.bytes += batch.end - batch.start;
-        refused = apply(keyspace, batch).err();
-        if refused.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        size.batches += u64::from(batch.checksummed && !too_late);
+        size.bytes += if too_late { 0 } else { batch.end - batch.start };
+        refused = apply(keyspace, &batch).err();
+        if refused.is_some() || too_late { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     if let Some(RefusedRecord { index, reason }) = refused {
         let error = anyhow!("{shown}: {reason} (command {} of a batch); see `kvred aof check {shown}`", index + 1);
@@ -161,6 +156,14 @@ fn load(
     };
     before.rewrites = recovery.rewrites;
     judge(part, &recovery, is_last, args, before)
+}
+
+/// What of a batch was written by then, and whether that is not all of it. A `#TS` in a batch with a checksum tells of
+/// the whole batch, in a plain log of what follows it.
+fn written_until<'a>(batch: &Batch<'a>, until: Moment) -> (Batch<'a>, bool) {
+    let Some((late, _)) = batch.times().find(|(_, time)| *time > until.0) else { return (*batch, false) };
+    let before = batch.records().take_while(|(at, _)| !batch.checksummed && *at < late).count();
+    (batch.first(before), true)
 }
 
 fn judge(

@@ -70,6 +70,12 @@ impl<'a> Batch<'a> {
         })
     }
 
+    /// The same with its first `n` commands only.
+    #[must_use]
+    pub fn first(self, n: usize) -> Self {
+        Self { records: &self.records[..n], ..self }
+    }
+
     /// The `#TS` lines in order: where each stands, and its unix seconds. In a batch with a checksum such a line tells
     /// of the whole batch; in a plain log, of what follows it.
     pub fn times(&self) -> impl Iterator<Item = (LogOffset, i64)> + use<'a> {

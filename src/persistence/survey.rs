@@ -109,25 +109,36 @@ impl Survey {
 
     /// Whether the bytes `start..line` have the checksum `crc`, after one of the batches that may stand before them.
     fn fits(&mut self, start: LogOffset, line: LogOffset, crc: u32) -> io::Result<bool> {
-        let (bytes_crc, len) = (self.crc_of_range(start, line)?, line - start);
-        if start == self.known && self.chain.crc_of_summed(start, bytes_crc, len) == crc {
+        if start == self.known && self.crc_after(self.chain, start, line)? == crc {
             return Ok(true);
         }
         let before = start.0.checked_sub(COMMIT_LINE_BYTES as u64).map(LogOffset).filter(|b| *b >= self.known);
         let Some(before) = before else { return Ok(false) };
-        let after = |before_crc| self.chain.after(before_crc).crc_of_summed(start, bytes_crc, len) == crc;
         let mut stated = [0; COMMIT_LINE_BYTES];
         read_full_at(&*self.file, &mut stated, before.0)?;
-        if commit_line(&stated).is_some_and(|(_, stated)| after(stated)) {
+        if let Some((_, stated)) = commit_line(&stated)
+            && self.crc_after(self.chain.after(stated), start, line)? == crc
+        {
             return Ok(true);
         }
-        let (known, known_len) = (self.known, before - self.known);
-        let known_crc = self.prefixes.range(&*self.file, known, before)?;
-        Ok(after(self.chain.crc_of_summed(known, known_crc, known_len)))
+        let computed = self.crc_after(self.chain, self.known, before)?;
+        Ok(self.crc_after(self.chain.after(computed), start, line)? == crc)
     }
 
-    fn crc_of_range(&mut self, from: LogOffset, to: LogOffset) -> io::Result<u32> {
-        self.prefixes.range(&*self.file, from, to)
+    /// The checksum that a batch `start..line` would have in `chain`.
+    fn crc_after(&mut self, chain: Chain, start: LogOffset, line: LogOffset) -> io::Result<u32> {
+        if let Some(bytes) = self.at_hand(start, line) {
+            return Ok(chain.crc_of(start, [bytes]));
+        }
+        let bytes_crc = self.prefixes.range(&*self.file, start, line)?;
+        Ok(chain.crc_of_summed(start, bytes_crc, line - start))
+    }
+
+    /// The bytes `from..to`, if they are few and in the block, as they mostly are.
+    fn at_hand(&self, from: LogOffset, to: LogOffset) -> Option<&[u8]> {
+        let start = usize::try_from(from.0.checked_sub(self.block_start.0)?).ok()?;
+        let len = usize::try_from(to - from).ok().filter(|len| *len as u64 <= CHECKPOINT_BYTES)?;
+        self.block.get(start..start + len)
     }
 
     /// The annotations and the number of commands of a batch whose checksum fits; `None` if it is not RESP all the same.

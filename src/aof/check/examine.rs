@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::distinct::Distinct;
 use super::super::keys::Keys;
 use super::super::progress::Progress;
-use super::super::reading::{self, Pass};
+use super::super::reading::{self, Pass, Settle};
 use super::header;
 use super::resync;
 use crate::command::replay::check;
@@ -84,17 +84,17 @@ impl Findings {
     }
 }
 
-/// Examines a log.
+/// Examines a log that nobody writes to.
 ///
 /// # Errors
 /// The file cannot be read.
 pub fn examine(file: &Arc<dyn DiskFile>) -> io::Result<Findings> {
-    examine_with(file, &Progress::hidden())
+    examine_with(file, &Progress::hidden(), Settle::AtOnce)
 }
 
-pub(super) fn examine_with(file: &File, progress: &Progress) -> io::Result<Findings> {
+pub(super) fn examine_with(file: &File, progress: &Progress, settle: Settle) -> io::Result<Findings> {
     let mut tally = Tally::default();
-    let pass = reading::read(file, progress, |batch| {
+    let pass = reading::read(file, progress, settle, |batch| {
         tally.count(batch);
         ControlFlow::Continue(())
     })?;

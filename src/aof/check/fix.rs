@@ -36,6 +36,8 @@ pub(super) fn run(args: &CheckArgs, source: &Source, report: &mut Report) -> Res
     }
     let question = if found.header_fixable {
         "put the wrong bit of the header right? The line as it is is kept".to_owned()
+    } else if report.reserved_bytes() > 0 {
+        format!("cut off {} zero bytes of reserved space?", grouped(report.reserved_bytes()))
     } else {
         let behind = found.behind.unwrap_or_default();
         let sound = match behind.sound_records {
@@ -102,9 +104,9 @@ impl Fixed {
         let kept = self
             .kept_in
             .as_ref()
-            .map_or_else(|| "it was only zeros".to_owned(), |p| format!("kept in {}", p.display()));
+            .map_or_else(|| "they were zeros".to_owned(), |p| format!("it is kept in {}", p.display()));
         if self.cut_bytes == 0 {
-            return format!("{log}: the header was put right; the line as it was is {kept}\n");
+            return format!("{log}: the header was put right; {kept}\n");
         }
         format!("{log}: {} bytes were cut off at byte {}; {kept}\n", grouped(self.cut_bytes), grouped(self.at))
     }

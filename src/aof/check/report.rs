@@ -69,6 +69,16 @@ impl Report {
         self.worst().map_or(Status::Fine, PartReport::status)
     }
 
+    /// Zero bytes behind a clean log, which a server of ours has reserved and other servers do not load.
+    pub(super) fn reserved_bytes(&self) -> u64 {
+        match self.parts.first().map(|part| &part.found) {
+            Some(Ok(found)) if matches!(found.recovery.verdict, Verdict::New | Verdict::Clean) => {
+                found.recovery.file_len.saturating_sub(found.recovery.end.0)
+            }
+            _ => 0,
+        }
+    }
+
     fn worst(&self) -> Option<&PartReport> {
         self.parts.iter().max_by_key(|part| match part.status() {
             Status::Damaged => 3,
@@ -217,7 +227,11 @@ fn trouble(out: &mut String, found: &Findings, path: &str) {
     if behind.sound_batches > 0 || found.header_fixable {
         fact(out, "to save it", &format!("kvred aof check --salvage OUT {path}"));
     }
-    fact(out, "to repair it", &format!("kvred aof check --fix {path}"));
+    if recovery.end.0 > 0 || found.header_fixable || matches!(recovery.verdict, Verdict::Torn(_)) {
+        fact(out, "to repair it", &format!("kvred aof check --fix {path}"));
+    } else {
+        fact(out, "", "it does not look like a log at all");
+    }
 }
 
 fn describe(object: &mut Map<String, Value>, part: &PartReport) {

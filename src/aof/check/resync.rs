@@ -15,7 +15,7 @@ const WINDOW_BYTES: usize = 4 << 20;
 pub(super) fn count_commands(file: &dyn DiskFile, from: LogOffset, file_len: u64) -> io::Result<u64> {
     let (mut count, mut window, mut base) = (0, Vec::new(), from.0);
     while base < file_len {
-        window.resize(WINDOW_BYTES, 0);
+        window.resize((file_len - base).min(WINDOW_BYTES as u64) as usize, 0);
         let read = read_full_at(file, &mut window, base)?;
         if read == 0 {
             break;

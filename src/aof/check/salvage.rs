@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::super::image::Image;
 use super::super::progress::Progress;
-use super::super::reading::{self, Pass};
+use super::super::reading::{self, Pass, Settle};
 use super::super::source::Source;
 use super::super::text::{counted, grouped};
 use super::{header, print};
@@ -80,7 +80,7 @@ fn salvage(file: &Arc<dyn DiskFile>, image: &mut Image) -> io::Result<Vec<Lost>>
     };
     let (mut lost, mut time, mut failed) = (Vec::new(), 0, None);
     let progress = Progress::new("salvaging", file.len()?);
-    let pass = reading::read(&file, &progress, |batch| match copy_sound(batch, image, &mut lost) {
+    let pass = reading::read(&file, &progress, Settle::Wait, |batch| match copy_sound(batch, image, &mut lost) {
         Ok(()) => {
             time = batch.times().last().map_or(time, |(_, t)| t);
             ControlFlow::Continue(())

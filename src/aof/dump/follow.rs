@@ -23,7 +23,7 @@ use anyhow::anyhow;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::super::progress::Progress;
-use super::super::reading::{self, Pass};
+use super::super::reading::{self, Pass, Settle};
 use super::super::source;
 use super::printer::Entry;
 use super::{Dump, Stop};
@@ -169,7 +169,7 @@ fn start_over(dump: &mut Dump, path: &Path, why: &str) -> Result<Log, Stop> {
 
 /// Whether a log that seems torn to the follower is sound beyond that for one who reads it from its beginning.
 fn continues_elsewhere(log: &Log, path: &Path) -> Result<bool, Failure> {
-    let pass = reading::read(&log.file, &Progress::hidden(), |_| std::ops::ControlFlow::Continue(()))
+    let pass = reading::read(&log.file, &Progress::hidden(), Settle::AtOnce, |_| std::ops::ControlFlow::Continue(()))
         .or_exit(Status::Unavailable, || cannot_read(path))?;
     let Pass::Read(recovery) = pass else { unreachable!("nothing stops it") };
     if recovery.end > log.replay.found().end {

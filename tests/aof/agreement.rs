@@ -1,0 +1,243 @@
+//! `check` and `serve` agree about every log that one accident can make, and a repaired one loads everywhere.
+
+use std::fs;
+use std::io::{self, IoSlice};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use kvred::aof::examine;
+use kvred::command::replay::apply;
+use kvred::db::state::Keyspace;
+use kvred::exit::Status;
+use kvred::persistence::disk::DiskFile;
+use kvred::persistence::replay::{ReplayError, Verdict, replay};
+
+use super::kit::{Peer, Reply, Server, aof, arg, code, data, peer, small_log, stderr, stdout};
+
+/// A file in memory whose bytes the test changes.
+struct Memory(Mutex<Vec<u8>>);
+
+impl DiskFile for Memory {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.lock().unwrap().len() as u64)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let bytes = self.0.lock().unwrap();
+        let there = bytes.get(offset as usize..).unwrap_or_default();
+        let len = there.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&there[..len]);
+        Ok(len)
+    }
+
+    fn write_at(&self, _: &[IoSlice<'_>], _: u64) -> io::Result<usize> {
+        unreachable!("nothing writes")
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        unreachable!("nothing writes")
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        unreachable!("nothing writes")
+    }
+
+    fn reserve(&self, _: u64, _: u64) -> io::Result<()> {
+        unreachable!("nothing writes")
+    }
+}
+
+/// The verdicts of `check` and of `serve` on these bytes, and where the sound part ends.
+struct Both {
+    memory: Arc<Memory>,
+    file: Arc<dyn DiskFile>,
+    keyspace: Keyspace,
+}
+
+impl Both {
+    fn new() -> Self {
+        let memory = Arc::new(Memory(Mutex::new(Vec::new())));
+        Self { file: Arc::clone(&memory) as Arc<dyn DiskFile>, memory, keyspace: Keyspace::new([1, 2, 3, 4]) }
+    }
+
+    fn serve(&self) -> (Status, u64) {
+        match replay(&self.file, |_| {}, |batch| apply(&self.keyspace, batch)) {
+            Ok(found) => match found.verdict {
+                Verdict::New | Verdict::Clean => (Status::Fine, found.end.0),
+                Verdict::Torn(_) => (Status::Negative, found.end.0),
+                Verdict::Damaged { .. } => (Status::Damaged, found.end.0),
+            },
+            Err(ReplayError::Refused { .. }) => (Status::Damaged, u64::MAX),
+            Err(ReplayError::Io(e)) => panic!("{e}"),
+        }
+    }
+
+    /// Sets the bytes; what both say, which must be the same.
+    fn verdict(&self, bytes: &[u8], what: &str) -> (Status, u64) {
+        bytes.clone_into(&mut self.memory.0.lock().unwrap());
+        let found = examine(&self.file).unwrap();
+        let (status, end) = self.serve();
+        assert_eq!(found.status(), status, "{what}");
+        assert!(end == found.recovery.end.0 || found.refused.is_some(), "{what}");
+        (status, end)
+    }
+}
+
+#[test]
+fn every_truncation_and_every_bit_flip_is_judged_alike_and_cutting_repairs_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small_log(dir.path());
+    assert!((8_000..20_000).contains(&log.len()), "{}", log.len());
+    let both = Both::new();
+    assert_eq!(both.verdict(&log, "the log itself").0, Status::Fine);
+    let mut torn = 0;
+    for len in 0..log.len() {
+        let (status, end) = both.verdict(&log[..len], &format!("cut to {len}"));
+        torn += usize::from(status == Status::Negative);
+        assert_ne!(status, Status::Damaged, "a file that a crash cut short is not damaged: {len}");
+        assert_eq!(both.verdict(&log[..end as usize], "repaired").0, Status::Fine, "cut to {len}");
+    }
+    assert!(torn > log.len() / 2);
+    let (mut flipped, mut damaged) = (log.clone(), 0);
+    for byte in 0..log.len() {
+        // Unoptimised, all eight bits of each byte would take minutes: then it is one in turn, and all at both ends.
+        let all = !cfg!(debug_assertions) || byte < 200 || byte + 200 > log.len();
+        for bit in (0..8).filter(|bit| all || *bit == byte % 8) {
+            let what = format!("bit {bit} of byte {byte}");
+            flipped[byte] ^= 1 << bit;
+            let (status, end) = both.verdict(&flipped, &what);
+            assert_ne!(status, Status::Fine, "{what} passes as clean");
+            damaged += usize::from(status == Status::Damaged);
+            if bit == byte % 8 {
+                assert_eq!(both.verdict(&flipped[..end as usize], "repaired").0, Status::Fine, "{what}");
+            }
+            flipped[byte] ^= 1 << bit;
+        }
+    }
+    assert!(damaged > log.len() / 2, "most of it was durable: {damaged}");
+}
+
+/// Truncations, flips, and garbage or zeros behind the end.
+fn accidents(log: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut all = Vec::new();
+    let step = log.len() / 8;
+    for n in 0..8 {
+        let at = n * step + n;
+        all.push((format!("cut to {at}"), log[..at].to_vec()));
+        let mut flipped = log.to_vec();
+        flipped[at] ^= 1 << (n % 8);
+        all.push((format!("flipped at {at}"), flipped));
+    }
+    all.push(("garbage behind it".to_owned(), [log, b"*3\r\n$3\r\nSE\x00\xff"].concat()));
+    all.push(("zeros behind it".to_owned(), [log, &[0; 5000]].concat()));
+    all
+}
+
+#[test]
+fn both_binaries_agree_and_a_repaired_log_loads_here_in_redis_and_in_valkey() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small_log(dir.path());
+    for (what, bytes) in accidents(&log) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kvred.aof");
+        fs::write(&path, &bytes).unwrap();
+        let checked = code(&aof(&["check", arg(&path)]));
+        // The server repairs what is torn, so it gets a copy.
+        let other = tempfile::tempdir().unwrap();
+        fs::write(other.path().join("kvred.aof"), &bytes).unwrap();
+        match Server::try_start(other.path(), &[]) {
+            Ok(server) => {
+                assert!(checked == 0 || checked == 1, "{what}: serve starts, check says {checked}");
+                server.stop();
+            }
+            Err((status, said)) => {
+                assert_eq!((status, checked), (Some(4), 4), "{what}: {said}");
+                assert!(said.contains("kvred aof check"), "{said}");
+            }
+        }
+        let fixed = aof(&["check", "--fix", "--yes", arg(&path)]);
+        assert_eq!(code(&fixed), 0, "{what}: {}{}", stdout(&fixed), stderr(&fixed));
+        assert_eq!(code(&aof(&["check", arg(&path)])), 0, "{what}");
+        kept_completely(dir.path(), &path, &bytes, &what);
+        let keys = data(&path).len() as i64;
+        loads_in_peers(&fs::read(&path).unwrap(), keys, &what);
+        let server = Server::start(dir.path());
+        assert_eq!(server.client().run(&["DBSIZE"]), Reply::Integer(keys), "{what}");
+        server.stop();
+    }
+}
+
+/// What is left and what was cut are together what was there, less zeros.
+fn kept_completely(dir: &Path, path: &Path, before: &[u8], what: &str) {
+    let left = fs::read(path).unwrap();
+    let cut = fs::read(dir.join(format!("kvred.aof.cut-{}", left.len()))).unwrap_or_default();
+    let header_mended = left.len() == before.len();
+    if !header_mended {
+        let whole = [left, cut].concat();
+        assert_eq!(before[..whole.len()], whole[..], "{what}");
+        assert!(before[whole.len()..].iter().all(|b| *b == 0), "{what}");
+    }
+}
+
+fn loads_in_peers(log: &[u8], keys: i64, what: &str) {
+    for name in ["redis-server", "valkey-server"] {
+        let Some(binary) = peer(name) else { continue };
+        let (server, _dir) = Peer::load(&binary, log);
+        assert_eq!(server.client().run(&["DBSIZE"]), Reply::Integer(keys), "{name}: {what}");
+    }
+}
+
+#[test]
+fn a_wrong_bit_in_the_header_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small_log(dir.path());
+    let path = dir.path().join("kvred.aof");
+    for byte in [0, 3, 12, 30, 35] {
+        let mut flipped = log.clone();
+        flipped[byte] ^= 2;
+        fs::write(&path, &flipped).unwrap();
+        let saved = dir.path().join(format!("saved-{byte}.aof"));
+        assert_eq!(code(&aof(&["check", arg(&path)])), 4, "byte {byte}");
+        let salvaged = aof(&["check", "--salvage", arg(&saved), arg(&path)]);
+        assert_eq!(code(&salvaged), 0, "{}", stderr(&salvaged));
+        assert_eq!(code(&aof(&["check", "--fix", "--yes", arg(&path)])), 0);
+        assert_eq!(fs::read(&path).unwrap(), log, "byte {byte}");
+        assert_eq!(data(&saved), data(&path), "byte {byte}");
+    }
+}
+
+#[test]
+fn fix_asks_and_without_a_terminal_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = small_log(dir.path());
+    log.extend_from_slice(b"*3\r\n");
+    let path = dir.path().join("kvred.aof");
+    fs::write(&path, &log).unwrap();
+    let asked = aof(&["check", "--fix", arg(&path)]);
+    assert_eq!(code(&asked), 2);
+    assert!(stderr(&asked).contains("nothing was changed"), "{}", stderr(&asked));
+    assert_eq!(fs::read(&path).unwrap(), log);
+    let done = aof(&["check", "--fix", "--yes", "--json", arg(&path)]);
+    assert_eq!(code(&done), 0);
+    let json: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(json["verdict"], "clean");
+    assert_eq!(json["fixed"]["cut_bytes"], 4);
+    assert!(Path::new(json["fixed"]["kept_in"].as_str().unwrap()).exists());
+}
+
+#[test]
+fn a_command_that_serve_refuses_is_reported_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kvred.aof");
+    let log = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n*4\r\n$4\r\nHSET\r\n$1\r\nh\r\n$1\r\nf\r\n$1\r\nv\r\n";
+    fs::write(&path, log).unwrap();
+    let checked = aof(&["check", "--json", arg(&path)]);
+    assert_eq!(code(&checked), 4);
+    let json: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!((json["verdict"].as_str(), json["refused"]["offset"].as_u64()), (Some("refused"), Some(27)));
+    let (status, _) = Server::try_start(dir.path(), &[]).err().expect("it is refused");
+    assert_eq!(status, Some(4));
+    let fixed = aof(&["check", "--fix", "--yes", arg(&path)]);
+    assert_eq!(code(&fixed), 4);
+    assert_eq!(fs::read_to_string(&path).unwrap(), log, "a whole command is not cut");
+}

@@ -1,0 +1,280 @@
+//! `dump --follow`: every committed change once, across restarts, kills and rewrites; and a word where that cannot be.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use super::kit::{Reply, Server, aof, arg, code, data, dump, stderr};
+
+/// A running follower whose lines arrive on a channel.
+struct Follower {
+    child: Child,
+    lines: Receiver<String>,
+    complaints: Receiver<String>,
+}
+
+fn lines_of(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines() {
+            if sender.send(line.unwrap()).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+impl Follower {
+    fn start(log: &Path, flags: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_kvred"))
+            .args(["aof", "dump", "--follow"])
+            .args(flags)
+            .arg(log)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = lines_of(child.stdout.take().unwrap());
+        let complaints = lines_of(child.stderr.take().unwrap());
+        Self { child, lines, complaints }
+    }
+
+    #[track_caller]
+    fn expect(&self, expected: &[&str]) {
+        for line in expected {
+            assert_eq!(self.lines.recv_timeout(Duration::from_secs(10)).as_deref(), Ok(*line));
+        }
+    }
+
+    #[track_caller]
+    fn expect_silence(&self) {
+        assert!(self.lines.recv_timeout(Duration::from_millis(200)).is_err());
+    }
+
+    #[track_caller]
+    fn expect_complaint(&self, part: &str) {
+        let line = self.complaints.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert!(line.contains(part), "{line}");
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[track_caller]
+fn rewrite(log: &Path) {
+    let output = aof(&["rewrite", arg(log)]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+}
+
+#[test]
+fn a_follower_shows_each_change_once_across_restarts_and_rewrites() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_with(dir.path(), &["--fsync", "always"]);
+    let log = server.log.clone();
+    server.client().run(&["SET", "a", "1"]);
+    let follower = Follower::start(&log, &[]);
+    follower.expect(&["SET a 1"]);
+    server.client().run(&["SET", "a", "2"]);
+    follower.expect(&["SET a 2"]);
+    server.kill();
+    let server = Server::start(dir.path());
+    server.client().run(&["DEL", "a"]);
+    follower.expect(&["DEL a"]);
+    server.client().run(&["SET", "b", "1"]);
+    server.stop();
+    // Directly after the last change: the follower may not have seen that one yet.
+    rewrite(&log);
+    let server = Server::start(dir.path());
+    server.client().run(&["SET", "b", "2"]);
+    follower.expect(&["SET b 1", "SET b 2"]);
+    server.stop();
+    rewrite(&log);
+    follower.expect_silence();
+    let server = Server::start(dir.path());
+    server.client().run(&["SET", "b", "3"]);
+    follower.expect(&["SET b 3"]);
+    follower.expect_silence();
+    server.stop();
+    assert!(follower.complaints.try_recv().is_err());
+}
+
+#[test]
+fn what_is_not_committed_is_not_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let log = server.log.clone();
+    server.client().run(&["SET", "a", "1"]);
+    server.kill();
+    let follower = Follower::start(&log, &[]);
+    follower.expect(&["SET a 1"]);
+    // A whole command, and a commit line that lies.
+    let mut file = fs::OpenOptions::new().append(true).open(&log).unwrap();
+    file.write_all(b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$1\r\n1\r\n#C:0000001b:00000000\r\n").unwrap();
+    follower.expect_complaint("torn at byte");
+    let server = Server::start(dir.path());
+    server.client().run(&["SET", "a", "2"]);
+    follower.expect(&["SET a 2"]);
+    server.stop();
+}
+
+#[test]
+fn a_missed_rewrite_or_another_log_makes_it_start_over_and_say_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let log = server.log.clone();
+    server.client().run(&["SET", "a", "1"]);
+    server.client().run(&["SET", "b", "1"]);
+    server.stop();
+    let follower = Follower::start(&log, &[]);
+    follower.expect(&["SET a 1", "SET b 1"]);
+    // Two rewrites at once: made elsewhere, then renamed over the log.
+    let other = dir.path().join("other.aof");
+    fs::copy(&log, &other).unwrap();
+    rewrite(&other);
+    rewrite(&other);
+    fs::rename(&other, &log).unwrap();
+    follower.expect_complaint("it was replaced by rewrite 2, after 0 the next would have been 1; starting over");
+    follower.expect(&["FLUSHALL"]);
+    let mut image = [follower.lines.recv().unwrap(), follower.lines.recv().unwrap()];
+    image.sort();
+    assert_eq!(image, ["SET a 1", "SET b 1"]);
+    // Another log, without a history in common.
+    fs::write(&other, "*2\r\n$3\r\nDEL\r\n$1\r\nz\r\n").unwrap();
+    fs::rename(&other, &log).unwrap();
+    follower.expect_complaint("another log");
+    follower.expect(&["FLUSHALL", "DEL z"]);
+    // The same file, cut back behind what was shown.
+    fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(0).unwrap();
+    follower.expect_complaint("cut back from byte 20 to 0");
+    follower.expect(&["FLUSHALL"]);
+}
+
+#[test]
+fn a_limit_and_a_closed_pipe_end_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let log = server.log.clone();
+    server.client().run(&["SET", "a", "1"]);
+    let mut limited = Follower::start(&log, &["--limit", "2"]);
+    limited.expect(&["SET a 1"]);
+    let mut closed = Follower::start(&log, &["--format", "json"]);
+    closed.lines.recv().unwrap();
+    // The reader is gone: nothing needs to be written for the follower to notice.
+    drop(std::mem::replace(&mut closed.lines, channel().1));
+    server.client().run(&["SET", "a", "2"]);
+    limited.expect(&["SET a 2"]);
+    for follower in [&mut limited, &mut closed] {
+        server.client().run(&["SET", "a", "3"]);
+        assert!(follower.child.wait().unwrap().success());
+    }
+    server.stop();
+}
+
+/// Copies what a follower prints to another server.
+fn feed(mut follower: Child, port: u16) -> std::thread::JoinHandle<Child> {
+    std::thread::spawn(move || {
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let mut replies = socket.try_clone().unwrap();
+        std::thread::spawn(move || std::io::copy(&mut replies, &mut std::io::sink()));
+        let mut out = follower.stdout.take().unwrap();
+        std::io::copy(&mut out, &mut socket).unwrap();
+        follower
+    })
+}
+
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(30), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Writes for a while; what was acknowledged, and the one command whose outcome is not known if the server was killed.
+fn load(server: Server, seed: u32, end: impl FnOnce(Server) + Send, model: &mut BTreeMap<String, Option<String>>) {
+    let port = server.port;
+    let unknown = std::thread::scope(|scope| {
+        let writer = scope.spawn(move || {
+            let mut client = super::kit::Client::connect(port);
+            let mut done = Vec::new();
+            for n in 0_u32.. {
+                let key = format!("key:{}", (n.wrapping_mul(2_654_435_761) ^ seed) % 500);
+                let value = format!("{seed}-{n}-{}", "x".repeat((n % 300) as usize));
+                let command = if n % 7 == 0 { vec!["DEL", &key] } else { vec!["SET", &key, &value] };
+                let bytes: Vec<&[u8]> = command.iter().map(|w| w.as_bytes()).collect();
+                let change = (key.clone(), (n % 7 != 0).then(|| value.clone()));
+                match client.try_run(&bytes) {
+                    Ok(Reply::Status(_) | Reply::Integer(_)) => done.push(change),
+                    Ok(other) => panic!("{other:?}"),
+                    Err(_) => return (done, key),
+                }
+            }
+            unreachable!()
+        });
+        std::thread::sleep(Duration::from_millis(400));
+        if let Reply::Status(_) = super::kit::Client::connect(port).run(&["BGREWRITEAOF"]) {
+            std::thread::sleep(Duration::from_millis(400));
+        }
+        end(server);
+        let (done, unknown) = writer.join().unwrap();
+        assert!(done.len() > 100, "{}", done.len());
+        model.extend(done);
+        unknown
+    });
+    model.remove(&unknown);
+}
+
+#[test]
+fn a_copy_on_another_server_is_what_was_acknowledged() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let copy = Server::start_with(other.path(), &["--appendonly", "no"]);
+    let server = Server::start(dir.path());
+    let log = server.log.clone();
+    let follower = Command::new(env!("CARGO_BIN_EXE_kvred"))
+        .args(["aof", "dump", "--follow", "--format", "resp", arg(&log)])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = rustix::process::Pid::from_child(&follower);
+    let feeder = feed(follower, copy.port);
+    let mut model = BTreeMap::new();
+    load(server, 1, Server::kill, &mut model);
+    load(Server::start(dir.path()), 2, Server::stop, &mut model);
+    rewrite(&log);
+    load(Server::start_with(dir.path(), &["--fsync", "always"]), 3, Server::kill, &mut model);
+    // The start repairs what the kill tore, so that the rewrite takes it.
+    Server::start(dir.path()).stop();
+    rewrite(&log);
+    load(Server::start(dir.path()), 4, Server::kill, &mut model);
+    let server = Server::start(dir.path());
+    server.client().run(&["SET", "last", "one"]);
+    let mut client = copy.client();
+    wait_until("the copy has the last change", || client.run(&["EXISTS", "last"]) == Reply::Integer(1));
+    for (key, value) in &model {
+        let value = value.as_ref().map(|v| v.as_bytes().to_vec());
+        assert_eq!(client.run(&["GET", key]), Reply::Bulk(value), "{key}");
+    }
+    // And it is what the first server has, to the key.
+    server.stop();
+    let keys = data(&log);
+    assert_eq!(client.run(&["DBSIZE"]), Reply::Integer(keys.len() as i64));
+    assert!(!dump(&log).is_empty());
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let mut said = String::new();
+    let mut follower = feeder.join().unwrap();
+    follower.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    follower.wait().unwrap();
+    assert_eq!(said, "", "it never had to start over");
+}

@@ -1,0 +1,193 @@
+//! Files that are not what they seem, and files that must stay as they are.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::kit::{Server, aof, arg, code, small_log, stderr, stdout};
+
+/// All reading tools; how each ended, and that it was soon.
+fn all_tools(path: &Path) -> Vec<(i32, String)> {
+    let commands = [&["check"][..], &["check", "--json"], &["dump"], &["dump", "--format", "json"]];
+    let run = |command: &&[&str]| {
+        let began = Instant::now();
+        let output = aof(&[command, &[arg(path)][..]].concat());
+        assert!(began.elapsed() < Duration::from_secs(10), "{command:?} took {:?}", began.elapsed());
+        (code(&output), stderr(&output))
+    };
+    commands.iter().map(run).collect()
+}
+
+#[test]
+fn what_is_no_readable_file_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    for path in
+        [fifo.as_path(), dir.path(), Path::new("/dev/zero"), &dir.path().join("missing"), Path::new("/proc/self/mem")]
+    {
+        for (code, said) in all_tools(path) {
+            assert!(code == 3 || code == 4, "{}: {code} {said}", path.display());
+        }
+        assert_eq!(code(&aof(&["rewrite", arg(path)])), 3, "{}", path.display());
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no lock was made for what is no log");
+}
+
+#[test]
+fn hostile_bytes_are_damage_and_cost_little_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hostile.aof");
+    let noise: Vec<u8> = (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let deep = "*1\r\n".repeat(100_000);
+    for (bytes, codes) in [
+        (&b"*3\r\n$1152921504606846976\r\nSET\r\n"[..], [4, 4]),
+        (b"*1152921504606846976\r\n", [4, 4]),
+        (b"*2147483647\r\n$1\r\na\r\n", [1, 1]),
+        (b"*1\r\n$1073741824\r\nabc", [1, 1]),
+        (b"#no end", [1, 1]),
+        (b"REDIS0011\xfa\x09redis-ver", [4, 4]),
+        (deep.as_bytes(), [4, 4]),
+        (&noise, [4, 4]),
+        (b"", [0, 0]),
+        (&[0; 100_000], [0, 0]),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        let ran = all_tools(&path);
+        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned();
+        assert_eq!([ran[0].0, ran[2].0], codes, "{shown:?}: {ran:?}");
+        // In an address space of 200 MB: an allocation of what the file claims would fail.
+        let limited = Command::new("sh")
+            .args(["-c", "ulimit -v 400000; exec \"$0\" aof check \"$1\"", env!("CARGO_BIN_EXE_kvred"), arg(&path)])
+            .output()
+            .unwrap();
+        assert_eq!(limited.status.code(), Some(codes[0]), "{shown:?}: {}", stderr(&limited));
+    }
+}
+
+/// What must not change: content, modification time, owner and permissions.
+fn state(path: &Path) -> (Vec<u8>, i64, i64, u64, u32) {
+    let metadata = path.metadata().unwrap();
+    (fs::read(path).unwrap(), metadata.mtime(), metadata.mtime_nsec(), metadata.ino(), metadata.mode())
+}
+
+#[test]
+fn check_and_dump_leave_a_log_as_it_is_also_torn_or_read_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = small_log(dir.path());
+    let path = dir.path().join("alone.aof");
+    for damage in [None, Some(log.len() - 10), Some(200)] {
+        if let Some(at) = damage {
+            log[at] ^= 1;
+        }
+        fs::write(&path, &log).unwrap();
+        let mut permissions = path.metadata().unwrap().permissions();
+        permissions.set_readonly(true);
+        fs::set_permissions(&path, permissions).unwrap();
+        let before = state(&path);
+        all_tools(&path);
+        assert_eq!(state(&path), before);
+        fs::remove_file(&path).unwrap();
+    }
+    let lock = dir.path().join("alone.aof.lock");
+    assert!(!lock.exists(), "not even a lock is made");
+}
+
+#[test]
+fn a_log_that_a_server_holds_is_read_and_never_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    for policy in ["always", "none"] {
+        let server = Server::start_with(dir.path(), &["--fsync", policy]);
+        let path = server.log.clone();
+        server.client().run(&["SET", "a", "1"]);
+        for (code, said) in all_tools(&path) {
+            assert_eq!(code, 0, "{said}");
+        }
+        let out = dir.path().join("out.aof");
+        for command in [
+            &["check", "--fix", "--yes", arg(&path)][..],
+            &["rewrite", arg(&path)],
+            &["rewrite", "-o", arg(&out), arg(&path)],
+        ] {
+            let output = aof(command);
+            assert_eq!(code(&output), 3, "{command:?}");
+            assert!(stderr(&output).contains("in use by a kvred server"), "{}", stderr(&output));
+        }
+        assert!(!out.exists());
+        server.stop();
+    }
+}
+
+#[test]
+fn a_log_that_grows_meanwhile_is_clean_and_the_tools_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_with(dir.path(), &["--fsync", "none"]);
+    let path = server.log.clone();
+    let mut client = server.client();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let value = "v".repeat(20_000);
+            // Not for ever, should an assertion fail below.
+            for _ in 0..10_000 {
+                if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    break;
+                }
+                client.run(&["SET", "k", &value]);
+                std::thread::sleep(Duration::from_micros(500));
+            }
+        });
+        for _ in 0..8 {
+            for (code, said) in all_tools(&path) {
+                assert_eq!(code, 0, "{said}");
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    server.stop();
+}
+
+#[test]
+fn a_closed_pipe_is_not_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    small_log(dir.path());
+    let path = dir.path().join("kvred.aof");
+    for command in ["dump", "check"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_kvred"))
+            .args(["aof", command, arg(&path)])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((code(&output), stderr(&output)), (0, String::new()), "{command}");
+    }
+}
+
+#[test]
+fn a_torn_log_is_dumped_up_to_the_tear() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = small_log(dir.path());
+    let path = dir.path().join("kvred.aof");
+    let whole = aof(&["dump", arg(&path)]);
+    log.extend_from_slice(b"*3\r\n$3\r\nSET\r\n");
+    fs::write(&path, &log).unwrap();
+    let torn = aof(&["dump", arg(&path)]);
+    assert_eq!((code(&torn), stdout(&torn)), (1, stdout(&whole)));
+    assert!(stderr(&torn).contains("torn at byte"), "{}", stderr(&torn));
+}
+
+#[test]
+fn nothing_is_written_over_a_file_that_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    small_log(dir.path());
+    let (path, out) = (dir.path().join("kvred.aof"), dir.path().join("precious"));
+    fs::write(&out, "mine").unwrap();
+    for command in [["rewrite", "-o", arg(&out), arg(&path)], ["check", "--salvage", arg(&out), arg(&path)]] {
+        assert_eq!(code(&aof(&command)), 3);
+        assert_eq!(fs::read_to_string(&out).unwrap(), "mine");
+    }
+}

@@ -1,0 +1,110 @@
+//! Logs of Redis and Valkey: plain ones, ones in parts, and dumps that their tools take.
+
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use super::kit::{Peer, Reply, aof, arg, code, data, dump, peer, resp, small_log, stderr, stdout};
+
+#[test]
+fn a_log_in_parts_is_read_through_its_manifest() {
+    for name in ["redis-server", "valkey-server"] {
+        let Some(binary) = peer(name) else { continue };
+        let dir = tempfile::tempdir().unwrap();
+        let server =
+            Peer::start(&binary, dir.path(), &["--aof-use-rdb-preamble", "no", "--aof-timestamp-enabled", "yes"]);
+        let mut client = server.client();
+        client.run(&["SET", "a", "1"]);
+        client.run(&["SET", "b", "2"]);
+        client.run(&["BGREWRITEAOF"]);
+        let manifest = dir.path().join("appendonlydir/appendonly.aof.manifest");
+        for _ in 0..200 {
+            if fs::read_to_string(&manifest).unwrap().contains(".2.base") {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        client.run(&["MULTI"]);
+        client.run(&["SET", "c", "3"]);
+        client.run(&["DEL", "a"]);
+        assert_eq!(client.run(&["EXEC"]), Reply::Array);
+        drop(server);
+        let checked = aof(&["check", arg(&manifest)]);
+        assert_eq!(code(&checked), 0, "{name}: {}{}", stdout(&checked), stderr(&checked));
+        assert!(stdout(&checked).contains("a log in 2 parts"), "{}", stdout(&checked));
+        assert_eq!(data(&manifest), ["SET b 2", "SET c 3"], "{name}");
+        assert_eq!(code(&aof(&["rewrite", arg(&manifest)])), 2, "not in place");
+    }
+}
+
+#[test]
+fn an_rdb_base_is_named_and_nothing_is_shown_without_it() {
+    let Some(binary) = peer("redis-server") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let server = Peer::start(&binary, dir.path(), &[]);
+    server.client().run(&["SET", "a", "1"]);
+    drop(server);
+    let manifest = dir.path().join("appendonlydir/appendonly.aof.manifest");
+    let checked = aof(&["check", arg(&manifest)]);
+    assert_eq!(code(&checked), 3);
+    assert!(stdout(&checked).contains("base.rdb: cannot be read: it is an RDB snapshot"), "{}", stdout(&checked));
+    assert!(stdout(&checked).contains("incr.aof: clean"), "{}", stdout(&checked));
+    let dumped = aof(&["dump", arg(&manifest)]);
+    assert_eq!((code(&dumped), stdout(&dumped)), (3, String::new()));
+}
+
+#[test]
+fn a_torn_part_before_the_last_is_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = dir.path().join("appendonly.aof.manifest");
+    fs::write(&manifest, "file a.1.base.aof seq 1 type b\nfile a.1.incr.aof seq 1 type i\n").unwrap();
+    let whole = resp(&[b"SET", b"a", b"1"]);
+    fs::write(dir.path().join("a.1.base.aof"), &whole[..whole.len() - 2]).unwrap();
+    fs::write(dir.path().join("a.1.incr.aof"), &whole).unwrap();
+    for tool in ["check", "dump"] {
+        assert_eq!(code(&aof(&[tool, arg(&manifest)])), 4, "{tool}");
+    }
+    fs::write(dir.path().join("a.1.base.aof"), &whole).unwrap();
+    fs::write(dir.path().join("a.1.incr.aof"), &whole[..whole.len() - 2]).unwrap();
+    for tool in ["check", "dump"] {
+        assert_eq!(code(&aof(&[tool, arg(&manifest)])), 1, "{tool}");
+    }
+    fs::remove_file(dir.path().join("a.1.base.aof")).unwrap();
+    assert_eq!(code(&aof(&["check", arg(&manifest)])), 3);
+}
+
+#[test]
+fn a_dump_restores_the_data_through_redis_cli() {
+    let (Some(server), Some(cli)) = (peer("redis-server"), peer("redis-cli")) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    small_log(dir.path());
+    let path = dir.path().join("with-bytes.aof");
+    let mut bytes = Vec::new();
+    let all: Vec<u8> = (0..=255).collect();
+    for key in [&all[..], b"", b"\r\n", b"'\"\\", "grüße".as_bytes()] {
+        bytes.extend(resp(&[b"SET", key, &all]));
+    }
+    fs::write(&path, bytes).unwrap();
+    for log in [dir.path().join("kvred.aof"), path] {
+        for (format, flags) in [("commands", &[][..]), ("resp", &["--pipe"][..])] {
+            let empty = tempfile::tempdir().unwrap();
+            let peer = Peer::start(&server, empty.path(), &["--aof-use-rdb-preamble", "no"]);
+            let dumped = aof(&["dump", "--format", format, arg(&log)]);
+            let mut child = Command::new(&cli)
+                .args(["-p", &peer.1.to_string()])
+                .args(flags)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            child.stdin.take().unwrap().write_all(&dumped.stdout).unwrap();
+            let said = stdout(&child.wait_with_output().unwrap());
+            assert!(!said.contains("ERR"), "{said}");
+            let expected = data(&log);
+            assert_eq!(peer.client().run(&["DBSIZE"]), Reply::Integer(expected.len() as i64), "{format}");
+            drop(peer);
+            assert_eq!(data(&empty.path().join("appendonlydir/appendonly.aof.manifest")), expected, "{format}");
+        }
+    }
+    assert!(!dump(&dir.path().join("kvred.aof")).is_empty());
+}

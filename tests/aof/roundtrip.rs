@@ -1,0 +1,199 @@
+//! What comes out of the tools is what went into the log, whatever the bytes.
+
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+use super::kit::{Server, aof, arg, code, data, dump, resp, small_log, stderr, stdout};
+
+fn write_plain(path: &Path, commands: &[Vec<Vec<u8>>]) {
+    let mut bytes = Vec::new();
+    for command in commands {
+        let words: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
+        bytes.extend(resp(&words));
+    }
+    fs::write(path, bytes).unwrap();
+}
+
+/// Commands on few keys with any bytes.
+fn commands() -> impl Strategy<Value = Vec<Vec<Vec<u8>>>> {
+    let key = || prop_oneof![Just(vec![]), Just(b"\xff\x00 \"'\r\n".to_vec()), "[a-c]".prop_map(String::into_bytes)];
+    let value = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..40),
+        Just(b"#C:0000001f:deadbeef\r\n*3\r\n$3\r\nSET\r\n".to_vec()),
+    ];
+    let set = (key(), value).prop_map(|(k, v)| vec![b"SET".to_vec(), k, v]);
+    let del = prop::collection::vec(key(), 1..3).prop_map(|keys| {
+        let mut words = vec![b"DEL".to_vec()];
+        words.extend(keys);
+        words
+    });
+    let all = prop_oneof![8 => set, 3 => del, 1 => Just(vec![b"FLUSHALL".to_vec()])];
+    prop::collection::vec(all, 0..40)
+}
+
+#[test]
+fn a_dump_fed_to_an_empty_server_gives_the_same_data_and_so_does_a_rewrite() {
+    let server_dir = tempfile::tempdir().unwrap();
+    let server = Server::start(server_dir.path());
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("plain.aof");
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(40));
+    let result = runner.run(&commands(), |commands| {
+        write_plain(&log, &commands);
+        let text = dump(&log);
+        prop_assert_eq!(text.lines().count(), commands.len());
+        let mut client = server.client();
+        client.run(&["FLUSHALL"]);
+        // The server reads the lines as redis-cli would.
+        client.feed(text.replace('\n', "\r\n").as_bytes(), commands.len());
+        let rewritten = dir.path().join("rewritten.aof");
+        drop(fs::remove_file(&rewritten));
+        prop_assert_eq!(code(&aof(&["rewrite", "-o", arg(&rewritten), arg(&log)])), 0);
+        let mut keys = 0;
+        for line in dump(&rewritten).lines() {
+            keys += 1;
+            prop_assert!(line.starts_with("SET "), "{}", line);
+        }
+        // The same data: the server has as many keys, and every key the same value.
+        prop_assert_eq!(client.run(&["DBSIZE"]), super::kit::Reply::Integer(keys));
+        for key in [&b""[..], b"\xff\x00 \"'\r\n", b"a", b"b", b"c"] {
+            let model = model_of(&commands, key);
+            let got = client.try_run(&[b"GET", key]).unwrap();
+            prop_assert_eq!(got, super::kit::Reply::Bulk(model.clone()));
+            let in_rewritten = model_of(&records(&rewritten), key);
+            prop_assert_eq!(in_rewritten, model);
+        }
+        // Rewriting once more changes nothing.
+        let (before, output) = (data(&rewritten), aof(&["rewrite", arg(&rewritten)]));
+        prop_assert_eq!(code(&output), 0, "{}", stderr(&output));
+        prop_assert_eq!(data(&rewritten), before);
+        Ok(())
+    });
+    server.stop();
+    result.unwrap();
+}
+
+/// What a key holds after these commands.
+fn model_of(commands: &[Vec<Vec<u8>>], key: &[u8]) -> Option<Vec<u8>> {
+    commands.iter().fold(None, |value, command| match &command[0][..] {
+        b"SET" if command[1] == key => Some(command[2].clone()),
+        b"FLUSHALL" => None,
+        b"DEL" if command[1..].iter().any(|k| k == key) => None,
+        _ => value,
+    })
+}
+
+/// The commands of a log, by way of its JSON.
+fn records(path: &Path) -> Vec<Vec<Vec<u8>>> {
+    use base64::Engine;
+    let output = aof(&["dump", "--format", "json", arg(path)]);
+    assert_eq!(code(&output), 0);
+    let bytes = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => text.clone().into_bytes(),
+        other => base64::engine::general_purpose::STANDARD.decode(other["base64"].as_str().unwrap()).unwrap(),
+    };
+    let line = |line: &str| -> Vec<Vec<u8>> {
+        let json: serde_json::Value = serde_json::from_str(line).unwrap();
+        std::iter::once(&json["command"]).chain(json["args"].as_array().unwrap()).map(bytes).collect()
+    };
+    stdout(&output).lines().map(line).collect()
+}
+
+#[test]
+fn all_formats_tell_the_same_commands() {
+    let dir = tempfile::tempdir().unwrap();
+    small_log(dir.path());
+    let path = dir.path().join("kvred.aof");
+    let records = records(&path);
+    let raw = aof(&["dump", "--format", "resp", arg(&path)]);
+    let expected: Vec<u8> =
+        records.iter().flat_map(|r| resp(&r.iter().map(Vec::as_slice).collect::<Vec<_>>())).collect();
+    assert_eq!(raw.stdout, expected);
+    let table = aof(&["dump", "--format", "table", arg(&path)]);
+    let table = stdout(&table);
+    assert_eq!(table.lines().count(), records.len() + 1);
+    assert!(table.lines().all(|line| line.chars().count() <= 120), "{table}");
+    assert_eq!(dump(&path).lines().count(), records.len());
+}
+
+#[test]
+fn filters_choose_by_key_offset_time_and_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("plain.aof");
+    let mut bytes = b"#TS:1000\r\n".to_vec();
+    bytes.extend(resp(&[b"SET", b"user:1", b"a"]));
+    bytes.extend(resp(&[b"SET", b"other", b"b"]));
+    bytes.extend(b"#TS:2000\r\n");
+    let second = bytes.len();
+    bytes.extend(resp(&[b"DEL", b"user:1", b"other"]));
+    bytes.extend(b"#TS:3000\r\n");
+    bytes.extend(resp(&[b"MSET", b"user:2", b"c", b"x", b"d"]));
+    fs::write(&path, bytes).unwrap();
+    let dumped = |flags: &[&str]| {
+        let output = aof(&[&["dump"], flags, &[arg(&path)]].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        stdout(&output)
+    };
+    assert_eq!(dumped(&["--key", "user:*"]), "SET user:1 a\nDEL user:1\nMSET user:2 c\n");
+    assert_eq!(dumped(&["--from", &second.to_string()]), "DEL user:1 other\nMSET user:2 c x d\n");
+    assert_eq!(dumped(&["--since", "2000"]), "DEL user:1 other\nMSET user:2 c x d\n");
+    assert_eq!(dumped(&["--until", "1970-01-01T00:16:40Z"]), "SET user:1 a\nSET other b\n");
+    assert_eq!(dumped(&["--since", "1001", "--until", "2999"]), "DEL user:1 other\n");
+    assert_eq!(dumped(&["--limit", "1"]), "SET user:1 a\n");
+    assert_eq!(dumped(&["--limit", "0"]), "");
+    let out = dir.path().join("then.aof");
+    assert_eq!(code(&aof(&["rewrite", "-o", arg(&out), "--until", "1500", arg(&path)])), 0);
+    assert_eq!(data(&out), ["SET other b", "SET user:1 a"]);
+    assert_eq!(code(&aof(&["rewrite", "--until", "1500", arg(&path)])), 2, "never in place");
+}
+
+#[test]
+fn a_rewritten_log_does_not_know_what_was_before() {
+    let dir = tempfile::tempdir().unwrap();
+    small_log(dir.path());
+    let path = dir.path().join("kvred.aof");
+    let before = data(&path);
+    let output = aof(&["rewrite", arg(&path)]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains("before"), "{}", stdout(&output));
+    assert_eq!(data(&path), before);
+    assert!(!dir.path().join("temp-rewrite-kvred.aof").exists());
+    let out = dir.path().join("then.aof");
+    let refused = aof(&["rewrite", "-o", arg(&out), "--until", "1000", arg(&path)]);
+    assert_eq!(code(&refused), 1);
+    assert!(stderr(&refused).contains("was rewritten at"), "{}", stderr(&refused));
+    assert!(!out.exists());
+    let json = aof(&["check", "--json", arg(&path)]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((json["rewrites"].as_u64(), json["keys"].as_u64()), (Some(1), Some(before.len() as u64)));
+}
+
+#[test]
+fn salvage_saves_all_batches_but_the_damaged_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small_log(dir.path());
+    let path = dir.path().join("kvred.aof");
+    let all: Vec<String> = dump(&path).lines().map(str::to_owned).collect();
+    let json = aof(&["dump", "--format", "json", arg(&path)]);
+    let offsets: Vec<usize> = stdout(&json)
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["offset"].as_u64().unwrap() as usize)
+        .collect();
+    for n in (0..all.len()).step_by(7) {
+        let mut damaged = log.clone();
+        damaged[offsets[n] + 20] ^= 0x10;
+        fs::write(&path, &damaged).unwrap();
+        let out = dir.path().join(format!("saved-{n}.aof"));
+        let salvaged = aof(&["check", "--salvage", arg(&out), arg(&path)]);
+        assert_eq!(code(&salvaged), 1, "{}", stderr(&salvaged));
+        assert!(stdout(&salvaged).contains(&format!("lost  bytes {} to", offsets[n])), "{}", stdout(&salvaged));
+        let mut expected = all.clone();
+        expected.remove(n);
+        assert_eq!(dump(&out).lines().collect::<Vec<_>>(), expected, "batch of record {n}");
+        assert_eq!(code(&aof(&["check", arg(&out)])), 0);
+        assert_eq!(fs::read(&path).unwrap(), damaged, "the log itself is as it was");
+    }
+}
