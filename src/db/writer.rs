@@ -24,7 +24,7 @@ use super::group::{Effect, Group, Op, Outcome};
 use super::pending::{Lookup, Pending};
 use super::rewrite::RewriteReport;
 use super::state::{Garbage, KeyHash, Keyspace, NewValue, Shard, ValueRef};
-use crate::persistence::aof::{Aof, AppendError, DurableMark};
+use crate::persistence::aof::{Aof, AppendError, DurableMark, EndStretchError};
 use crate::persistence::disk::{Disk, DiskFile};
 use crate::persistence::format::Salt;
 use crate::persistence::{FsyncPolicy, LogOffset};
@@ -97,6 +97,8 @@ pub struct Writer {
     pub(super) log: Mutex<Log>,
     /// `None`: nothing is written to disk.
     pub(super) place: Option<LogPlace>,
+    /// The log's newest batches stand under `#NOSYNC`.
+    pub(super) in_no_sync_stretch: AtomicBool,
     /// A rewrite is under way.
     pub(super) rewriting: AtomicBool,
     /// Keys that it has written.
@@ -232,6 +234,7 @@ impl Writer {
     ) -> Self {
         assert!(wakes.len() <= WorkerSet::MAX, "at most {} workers", WorkerSet::MAX);
         let (aof, place) = log.unzip();
+        let in_no_sync_stretch = aof.as_ref().is_some_and(Aof::in_no_sync_stretch);
         let sync = SyncState {
             file: aof.as_ref().map(|a| Arc::clone(a.file())),
             durable: aof.as_ref().map(|a| Arc::clone(a.durable())).unwrap_or_default(),
@@ -259,6 +262,7 @@ impl Writer {
             }),
             log: Mutex::new(Log { aof, garbage: Vec::new() }),
             place,
+            in_no_sync_stretch: AtomicBool::new(in_no_sync_stretch),
             rewriting: AtomicBool::new(false),
             rewritten_keys: AtomicU64::new(0),
             rewrite_report: Mutex::default(),
@@ -352,8 +356,17 @@ impl Writer {
         self.log_signal.raise();
     }
 
+    /// Whether the next commit is one that syncs.
+    fn commits_may_sync(&self) -> bool {
+        match self.policy() {
+            FsyncPolicy::Always => true,
+            FsyncPolicy::Everysec => self.in_no_sync_stretch.load(Ordering::SeqCst),
+            FsyncPolicy::None => false,
+        }
+    }
+
     fn may_commit_inline(&self) -> bool {
-        if self.policy() == FsyncPolicy::Always {
+        if self.commits_may_sync() {
             return false;
         }
         let short = self.open.lock().group.rope.len() <= INLINE_GROUP_BYTES;
@@ -425,8 +438,12 @@ impl Writer {
     fn write_group(&self, log: &mut Log, group: &Group) -> Result<(), Failure> {
         let Some(aof) = &mut log.aof else { return Ok(()) };
         let policy = self.policy();
-        if policy == FsyncPolicy::Always {
+        let ends_stretch = policy == FsyncPolicy::Everysec && aof.in_no_sync_stretch();
+        if policy == FsyncPolicy::Always || ends_stretch {
             self.wait_for_running_sync()?;
+        }
+        if ends_stretch {
+            self.end_no_sync_stretch(aof)?;
         }
         let published_end = aof.end();
         match aof.append(&group.rope, policy, self.clock.unix_time()) {
@@ -454,6 +471,7 @@ impl Writer {
             }
             self.note_sync(began);
         }
+        self.in_no_sync_stretch.store(aof.in_no_sync_stretch(), Ordering::SeqCst);
         let mut sync = self.sync.lock();
         sync.written = aof.end();
         sync.written_group += 1;
@@ -470,7 +488,23 @@ impl Writer {
         Ok(())
     }
 
-    /// `always`, after another policy: one sync at a time, since the kernel tells of a failed write-back only once.
+    /// `everysec`, after `none`.
+    fn end_no_sync_stretch(&self, aof: &mut Aof) -> Result<(), Failure> {
+        aof.end_no_sync_stretch(self.clock.unix_time()).map_err(|e| {
+            let poisons = !matches!(e, EndStretchError::Append(AppendError::Undone(_)));
+            Failure { reason: Arc::from(e.to_string()), outcome_known: true, poisons }
+        })?;
+        let mut sync = self.sync.lock();
+        sync.written = aof.end();
+        sync.synced_group = sync.written_group;
+        sync.oldest_unsynced = None;
+        sync.oldest_uncovered = None;
+        self.in_no_sync_stretch.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// `always`, or the end of a stretch without syncs: one sync at a time, since the kernel tells of a
+    /// failed write-back only once.
     fn wait_for_running_sync(&self) -> Result<(), Failure> {
         let mut sync = self.sync.lock();
         while sync.running {
@@ -591,11 +625,11 @@ impl Writer {
     /// # Errors
     /// The sync failed, now or before: no write is acknowledged any more.
     pub fn sync_now(&self) -> Result<(), WriteFailure> {
-        // Under `always` whoever commits syncs: see `wait_for_running_sync`.
+        // Whoever commits may sync too: see `wait_for_running_sync`.
         let mut token = None;
         let (file, durable, written, group, epoch) = {
             let mut sync = self.sync.lock();
-            while self.policy() == FsyncPolicy::Always && token.is_none() {
+            while self.commits_may_sync() && token.is_none() {
                 drop(sync);
                 token = Some(self.token());
                 sync = self.sync.lock();
@@ -731,6 +765,15 @@ impl Writer {
             return;
         }
         let Some(aof) = log.aof.as_mut().filter(|a| a.sync_to_state()) else { return };
+        if aof.in_no_sync_stretch() {
+            if let Err(failure) = self.end_no_sync_stretch(aof)
+                && failure.poisons
+            {
+                drop(log);
+                self.poison(&failure.reason);
+            }
+            return;
+        }
         match aof.append(&crate::protocol::rope::Rope::default(), self.policy(), self.clock.unix_time()) {
             // Not dirty: there is nothing in it that has to be durable.
             Ok(()) => self.sync.lock().written = aof.end(),

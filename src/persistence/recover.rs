@@ -91,7 +91,9 @@ pub fn recover(
     let from = found.durable.min(found.end);
     write_again(&*file, from, found.end).map_err(failed("cannot make the log durable"))?;
     let aof = match found.chain {
-        Some(chain) => Aof::continue_chain(file, chain, found.end).with_rewrites(found.rewrites),
+        Some(chain) => {
+            Aof::continue_chain(file, chain, found.end).with_rewrites(found.rewrites).with_no_sync(found.no_sync)
+        }
         None => Aof::begin_chain(file, found.end, salt()).map_err(failed("cannot append to the log"))?,
     };
     Ok(Recovered { aof, found: Some(found), cut, leftover_removed })

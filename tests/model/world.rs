@@ -479,14 +479,21 @@ impl World {
                 model.order.push(sealed.after);
                 model.without_sync.push(policy == FsyncPolicy::None);
                 model.tally.groups += 1;
-                if policy == FsyncPolicy::Always {
-                    model.floor = model.order.len() - 1;
+                let newest = model.order.len() - 1;
+                match policy {
+                    FsyncPolicy::Always => model.floor = newest,
+                    // The first one behind a stretch without syncs syncs all of that.
+                    FsyncPolicy::Everysec if model.without_sync[newest - 1] => {
+                        model.floor = model.floor.max(newest - 1)
+                    }
+                    FsyncPolicy::Everysec | FsyncPolicy::None => {}
                 }
             }
             Err(failure) => {
                 let certain = matches!(failure, WriteFailure::Refused(_));
-                assert!(!certain || running.disk.faults_injected() > 0, "refused without a fault: {failure}");
-                assert_eq!(poisoned, !certain, "what is unknown has to be healed");
+                let disk_failed = running.disk.faults_injected() > 0 || running.disk.crashed();
+                assert!(disk_failed, "refused without a fault: {failure}");
+                assert!(certain || poisoned, "what is unknown has to be healed");
                 for (_, ticket) in &model.open.tickets {
                     assert!(
                         matches!(ticket.outcome(), Some(Err(WriteFailure::Refused(_)))),
@@ -495,12 +502,12 @@ impl World {
                     );
                     model.tally.failed_on_top += 1;
                 }
+                model.poisoned = poisoned;
+                model.sync_failed |= poisoned;
                 if certain {
                     model.tally.refused += 1;
                 } else {
                     model.tally.unknown += 1;
-                    model.poisoned = true;
-                    model.sync_failed = true;
                     model.unknown = Some(sealed.after);
                     model.unknown_without_sync = policy == FsyncPolicy::None;
                 }
