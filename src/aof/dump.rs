@@ -111,7 +111,7 @@ impl Dump {
             }
             let entry = Entry { offset: at.0, batch: number, time: self.time };
             match self.filter.choose(&entry, args) {
-                Chosen::None => continue,
+                Chosen::None => {}
                 Chosen::All => self.take()?.record(&entry, args.from(0))?,
                 Chosen::Some(words) => self.take()?.record(&entry, words.iter().copied())?,
             }

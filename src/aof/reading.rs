@@ -46,8 +46,7 @@ pub(super) fn read(
 ) -> io::Result<Pass> {
     let snapshot = Arc::new(Snapshot::new(Arc::clone(file))?);
     let mut replay = Replay::new(Arc::clone(&snapshot) as Arc<dyn DiskFile>)?;
-    loop {
-        let Some(batch) = replay.next()? else { break };
+    while let Some(batch) = replay.next()? {
         progress.at(batch.end.0);
         if each(&batch).is_break() {
             return Ok(Pass::Stopped);

@@ -19,7 +19,7 @@ use super::reading::{self, Pass, Settle};
 use super::source::{self, Part, Source};
 use super::text::grouped;
 use crate::args::{Moment, RewriteArgs};
-use crate::command::replay::apply;
+use crate::command::loader::Loader;
 use crate::db::state::{Keyspace, SHARDS, WalkPosition};
 use crate::exit::{Failure, OrExit, Status};
 use crate::persistence::format::Annotation;
@@ -51,12 +51,17 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
     let keyspace = Keyspace::new(std::array::from_fn(|_| getrandom::u64().unwrap_or_default()));
     let mut before = Before::default();
     let last = source.parts.len().saturating_sub(1);
-    for (n, part) in source.parts.iter().enumerate() {
-        load(part, n == last, args, &keyspace, &mut before)?;
-        if before.stopped {
-            break;
+    std::thread::scope(|scope| {
+        let mut loader = Loader::start(scope, &keyspace);
+        for (n, part) in source.parts.iter().enumerate() {
+            load(part, n == last, args, &mut loader, &mut before)?;
+            if before.stopped {
+                break;
+            }
         }
-    }
+        loader.finish();
+        Ok::<_, Failure>(())
+    })?;
     let after = write(target, &keyspace, &before, args.output.is_none())?;
     let table = table(&before, &after, keyspace.len() as u64);
     print(&format!("{}: rewritten in {:.3} s\n{table}\n", target.display(), began.elapsed().as_secs_f64()))?;
@@ -128,7 +133,7 @@ fn load(
     part: &Part,
     is_last: bool,
     args: &RewriteArgs,
-    keyspace: &Keyspace,
+    loader: &mut Loader<'_, '_>,
     before: &mut Before,
 ) -> Result<(), Failure> {
     let shown = part.path.display();
@@ -143,7 +148,7 @@ fn load(
         size.records += batch.len() as u64;
         size.batches += u64::from(batch.checksummed && !too_late);
         size.bytes += if too_late { 0 } else { batch.end - batch.start };
-        refused = apply(keyspace, &batch).err();
+        refused = loader.take(&batch).err();
         if refused.is_some() || too_late { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     if let Some(RefusedRecord { index, reason }) = refused {

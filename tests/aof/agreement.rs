@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use kvred::aof::examine;
-use kvred::command::replay::apply;
+use kvred::command::loader::Loader;
 use kvred::db::state::Keyspace;
 use kvred::exit::Status;
 use kvred::persistence::disk::DiskFile;
@@ -61,7 +61,13 @@ impl Both {
     }
 
     fn serve(&self) -> (Status, u64) {
-        match replay(&self.file, |_| {}, |batch| apply(&self.keyspace, batch)) {
+        let found = std::thread::scope(|scope| {
+            let mut loader = Loader::start(scope, &self.keyspace);
+            let found = replay(&self.file, |_| {}, |batch| loader.take(batch));
+            loader.finish();
+            found
+        });
+        match found {
             Ok(found) => match found.verdict {
                 Verdict::New | Verdict::Clean => (Status::Fine, found.end.0),
                 Verdict::Torn(_) => (Status::Negative, found.end.0),

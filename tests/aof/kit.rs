@@ -132,6 +132,7 @@ impl Server {
 
     /// Starts a server; if it ends instead, how it ended and what it said.
     pub(crate) fn try_start(dir: &Path, flags: &[&str]) -> Result<Self, (Option<i32>, String)> {
+        #[expect(clippy::zombie_processes, reason = "`Drop` waits for it, and a test that fails before that is over")]
         let mut child = Command::new(env!("CARGO_BIN_EXE_kvred"))
             .args(["serve", "--port", "0", "--dir", arg(dir)])
             .args(flags)

@@ -2,6 +2,7 @@
 //!
 //! What stands behind a flaw of a plain log is lost: nothing tells its commands from the bytes of a value.
 
+use std::fmt::Write;
 use std::io::{self, IoSlice};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -65,7 +66,8 @@ pub(super) fn run(args: &CheckArgs, source: &Source, out: &Path) -> Result<Statu
     } else {
         let mut text = format!("{shown}: {} saved, {} lost\n", counted(size.records, "record"), counted(bytes, "byte"));
         for Lost { from, to, why } in &lost {
-            text += &format!("  lost  bytes {from} to {to} ({}): {why}\n", grouped(*to - *from));
+            writeln!(text, "  lost  bytes {from} to {to} ({}): {why}", grouped(*to - *from))
+                .expect("a String takes everything");
         }
         print(&text)?;
     }

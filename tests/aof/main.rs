@@ -1,0 +1,14 @@
+//! `kvred aof check | dump | rewrite`, as a user runs them: the real binary, real files, real servers.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test stops at the first thing that is not as it should be"
+)]
+
+mod agreement;
+mod follow;
+mod hostile;
+mod kit;
+mod redis;
+mod roundtrip;
