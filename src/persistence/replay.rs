@@ -13,7 +13,8 @@
 //! | `X >= D` otherwise | a torn tail, the trace of a crash: nothing from `X` on was promised to survive it |
 //!
 //! A plain Redis log states nothing: its incomplete last command is a torn tail only if no later offset parses as
-//! commands to the end of the file, and anything else that is wrong is damage.
+//! commands to the end of the file, and anything else that is wrong is damage; but for the remains of the header with
+//! which kvred had begun to go on in it.
 
 use std::collections::HashSet;
 use std::io;
@@ -25,7 +26,7 @@ use thiserror::Error;
 
 use super::LogOffset;
 use super::disk::{Disk, DiskFile, read_full_at, write_all_at};
-use super::format::{Annotation, Chain};
+use super::format::{Annotation, Chain, HEADER_LINE_BYTES, Salt};
 use super::reader::{Batch, Event, Flaw, LogReader};
 pub use super::survey::{Survey, Survivor};
 use crate::protocol::decode::{Args, RequestDecoder};
@@ -258,6 +259,7 @@ impl Recovery {
     fn judge(&mut self, file: &Arc<dyn DiskFile>, flaw: Flaw, seen_at: LogOffset) -> io::Result<Verdict> {
         let because = match self.chain {
             Some(chain) => self.judge_chained(file, chain)?,
+            None if header_remains(&**file, self.end, self.file_len)? => None,
             None if flaw == Flaw::Incomplete => {
                 // Behind an open MULTI there are whole commands; only what follows an incomplete one tells.
                 commands_follow(&**file, seen_at, self.file_len)?.then_some(Because::CommandsFollow)
@@ -294,6 +296,24 @@ impl Recovery {
             None
         })
     }
+}
+
+/// Whether all that follows `from` is what a power cut left of a chain's header, which kvred writes behind a plain log:
+/// some of its bytes, the others zeros.
+fn header_remains(file: &dyn DiskFile, from: LogOffset, file_len: u64) -> io::Result<bool> {
+    if file_len - from.0 > HEADER_LINE_BYTES as u64 {
+        return Ok(false);
+    }
+    let mut tail = [0; HEADER_LINE_BYTES];
+    let read = read_full_at(file, &mut tail, from.0)?;
+    let mut any_header = Vec::with_capacity(HEADER_LINE_BYTES);
+    Annotation::Header(Salt(0)).write(&mut any_header);
+    let fits = |(&byte, &form): (&u8, &u8)| match form {
+        _ if byte == 0 => true,
+        b'0'..=b'9' | b'a'..=b'f' => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        _ => byte == form,
+    };
+    Ok(tail[..read].iter().zip(&any_header).all(fits))
 }
 
 /// Whether some offset behind `from` parses as whole commands to the end of the file: then what looks like an

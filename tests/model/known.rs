@@ -1,1 +1,180 @@
-//! Faults that the model test has found, each told in as few steps as it takes.
+//! What the model test has found, each told in as few steps as it takes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use kvred::command::loader::Loader;
+use kvred::db::rewrite::Step;
+use kvred::db::state::{Keyspace, ValueRef};
+use kvred::db::writer::{LogPlace, SystemClock, Ticket, WriteFailure, Writer};
+use kvred::persistence::FsyncPolicy;
+use kvred::persistence::aof::Aof;
+use kvred::persistence::disk::{Disk, write_all_at};
+use kvred::persistence::format::{Annotation, Salt};
+use kvred::persistence::recover::{RecoverError, Recovered, recover};
+use kvred::persistence::replay::replay;
+
+use crate::disk::{Crash, Faults, PAGE_BYTES, SimDisk};
+use crate::rng::Rng;
+
+const LOG: &str = "kvred.aof";
+
+/// A server without its sockets.
+struct Server {
+    disk: SimDisk,
+    writer: Writer,
+}
+
+fn try_start(disk: &SimDisk, policy: FsyncPolicy) -> Result<Server, RecoverError> {
+    let keyspace = Keyspace::new([1; 4]);
+    let Recovered { aof, .. } = recover(
+        disk,
+        Path::new(LOG),
+        || Salt(7),
+        |file| {
+            std::thread::scope(|scope| {
+                let mut loader = Loader::start(scope, &keyspace);
+                let found = replay(file, |_| {}, |batch| loader.take(batch));
+                loader.finish();
+                found
+            })
+        },
+    )?;
+    let place = LogPlace { disk: Arc::new(disk.clone()), name: LOG.into(), salt: Box::new(|| Salt(8)) };
+    let wakes = vec![Box::new(|| ()) as kvred::db::writer::Wake];
+    let clock = Arc::new(SystemClock::default());
+    Ok(Server { disk: disk.clone(), writer: Writer::new(Arc::new(keyspace), Some((aof, place)), policy, clock, wakes) })
+}
+
+fn start(disk: &SimDisk, policy: FsyncPolicy) -> Server {
+    try_start(disk, policy).unwrap_or_else(|e| panic!("it starts: {e}"))
+}
+
+impl Server {
+    fn set(&self, key: &str, value: &[u8]) -> Ticket {
+        let mut batch = self.writer.begin(0).expect("writes are taken");
+        batch.set(self.writer.keyspace().hash(key.as_bytes()), key.as_bytes(), value);
+        batch.finish().expect("there is something to wait for")
+    }
+
+    fn set_and_commit(&self, key: &str, value: &[u8]) -> Result<(), WriteFailure> {
+        let ticket = self.set(key, value);
+        self.writer.commit_next();
+        ticket.outcome().expect("committed").clone()
+    }
+
+    fn get(&self, key: &str) -> Option<Vec<u8>> {
+        let keyspace = self.writer.keyspace();
+        keyspace.get(keyspace.hash(key.as_bytes()), key.as_bytes(), |value: ValueRef<'_>| value.as_slice().to_vec())
+    }
+
+    fn rewrite(&self) {
+        let mut rewrite = self.writer.begin_rewrite().expect("it begins");
+        while self.writer.step_rewrite(&mut rewrite).expect("it goes on") != Step::Done {}
+    }
+}
+
+fn new_disk(seed: u64) -> SimDisk {
+    SimDisk::new(Rng::new(seed), false)
+}
+
+#[test]
+fn a_log_that_was_renamed_before_a_kill_keeps_its_name_after_a_power_cut() {
+    for seed in 0..40 {
+        let disk = new_disk(seed);
+        // Killed between the rename and the directory's sync: here the sync is the fifth operation.
+        disk.crash_in(Some(6));
+        assert!(try_start(&disk, FsyncPolicy::Always).is_err() || disk.crashed());
+        let server = start(&disk.reboot(Crash::Kill), FsyncPolicy::Always);
+        assert_eq!(server.set_and_commit("k", b"v"), Ok(()));
+        let server = start(&server.disk.reboot(Crash::PowerCut), FsyncPolicy::Always);
+        assert_eq!(server.get("k").as_deref(), Some(&b"v"[..]), "disk {seed}");
+    }
+}
+
+#[test]
+fn what_was_open_when_the_directory_could_not_be_synced_is_refused() {
+    let server = start(&new_disk(1), FsyncPolicy::Always);
+    server.set_and_commit("k", b"v").expect("a sound disk");
+    server.disk.set_faults(Faults { sync_dir: 1000, ..Faults::default() });
+    let open = server.set("k", b"w");
+    server.rewrite();
+    server.writer.commit_next();
+    assert!(matches!(open.outcome(), Some(Err(WriteFailure::Refused(_)))), "{open:?}");
+    assert_eq!(server.get("k").as_deref(), Some(&b"v"[..]));
+}
+
+#[test]
+fn a_sync_after_a_failed_one_says_so() {
+    let server = start(&new_disk(1), FsyncPolicy::Everysec);
+    server.set_and_commit("k", b"v").expect("a sound disk");
+    server.disk.set_faults(Faults { sync: 1000, ..Faults::default() });
+    assert!(server.writer.sync_now().is_err());
+    server.disk.set_faults(Faults::default());
+    assert!(server.writer.sync_now().is_err(), "it proves nothing");
+    server.rewrite();
+    assert_eq!(server.writer.sync_now(), Ok(()), "healed");
+}
+
+#[test]
+fn the_first_batches_after_a_stretch_without_syncs_may_be_torn() {
+    for seed in 0..200 {
+        for restarted in [false, true] {
+            let mut server = start(&new_disk(seed), FsyncPolicy::None);
+            server.set_and_commit("k", b"v").expect("a sound disk");
+            if restarted {
+                server = start(&server.disk.reboot(Crash::Kill), FsyncPolicy::Everysec);
+            } else {
+                server.writer.sync_now().expect("a sound disk");
+                server.writer.set_policy(FsyncPolicy::Everysec);
+            }
+            for value in 0..4u8 {
+                server.set_and_commit("large", &[value; PAGE_BYTES]).expect("a sound disk");
+            }
+            let server = start(&server.disk.reboot(Crash::PowerCut), FsyncPolicy::Everysec);
+            assert_eq!(server.get("k").as_deref(), Some(&b"v"[..]), "disk {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_closed_log_has_no_zeros_behind_it_though_a_reservation_failed() {
+    for seed in 0..20 {
+        let server = start(&new_disk(seed), FsyncPolicy::Always);
+        server.disk.set_faults(Faults { reserve: 1000, set_len: 1000, ..Faults::default() });
+        server.set_and_commit("k", b"v").expect("nothing depends on the reservation");
+        server.disk.set_faults(Faults::default());
+        server.writer.close().expect("a sound disk");
+        assert!(server.disk.contents(Path::new(LOG)).expect("the log").ends_with(b"\r\n"), "disk {seed}");
+    }
+}
+
+#[test]
+fn a_plain_log_is_taken_though_the_power_failed_while_its_chain_began() {
+    let command = |len: usize| format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${len}\r\n{}\r\n", "v".repeat(len));
+    for before_border in 1..36 {
+        let shorter = command(1000).len() - 1000;
+        let log = command(PAGE_BYTES - before_border - shorter);
+        assert_eq!(log.len(), PAGE_BYTES - before_border);
+        for seed in 0..12 {
+            let disk = new_disk(seed);
+            disk.install(Path::new(LOG), log.as_bytes());
+            // The header that begins the chain is written over the page's border, and not synced.
+            let file = disk.open(Path::new(LOG), true).expect("installed");
+            let mut header = Vec::new();
+            Annotation::Header(Salt(0x0123_4567_89ab_cdef)).write(&mut header);
+            write_all_at(&*file, &header, log.len() as u64).expect("a sound disk");
+            let server = start(&disk.reboot(Crash::PowerCut), FsyncPolicy::Always);
+            assert_eq!(server.get("k").map(|v| v.len()), Some(PAGE_BYTES - before_border - shorter));
+        }
+    }
+}
+
+#[test]
+fn a_log_is_there_after_a_power_cut_as_soon_as_it_was_made() {
+    for seed in 0..20 {
+        let disk = new_disk(seed);
+        drop(Aof::create(&disk, Path::new(LOG), Salt(1)).expect("a sound disk"));
+        assert!(disk.reboot(Crash::PowerCut).contents(Path::new(LOG)).is_some());
+    }
+}

@@ -17,7 +17,7 @@ use kvred::db::writer::{Clock, LogPlace, NotNow, Ticket, Wake, WriteFailure, Wri
 use kvred::persistence::FsyncPolicy;
 use kvred::persistence::aof::temporary_name;
 use kvred::persistence::disk::Disk;
-use kvred::persistence::format::Salt;
+use kvred::persistence::format::{Annotation, COMMIT_LINE_BYTES, Salt};
 use kvred::persistence::recover::{RecoverError, Recovered, recover};
 use kvred::persistence::replay::{Verdict, replay};
 use parking_lot::Mutex;
@@ -721,6 +721,9 @@ impl World {
             if model.rng.chance(300) { all_policies(&mut model.rng) } else { policy }
         };
         let disk = self.stop_machine(&before, crash);
+        if crash == Crash::Kill {
+            check_tail_of_killed(&disk);
+        }
         self.start_after(Some(before), disk, policy);
     }
 
@@ -895,6 +898,23 @@ impl World {
         let faults = draw_faults(&mut self.model.lock().rng);
         disk.set_faults(faults);
         *self.running.lock() = Some(Arc::new(Running { disk, writer: Arc::new(writer), rewrite: Mutex::new(None) }));
+    }
+}
+
+/// A killed process leaves a beginning of what it wrote: where a commit line stands, its batch stands before it.
+///
+/// The checksums make up for it if that were not so, and nothing would be lost; but what is written last should not be
+/// left to them.
+fn check_tail_of_killed(disk: &SimDisk) {
+    let (Some(log), Ok(file)) = (disk.contents(Path::new(LOG)), disk.open(Path::new(LOG), false)) else { return };
+    let Ok(found) = replay(&file, |_| {}, |_| Ok(())) else { return };
+    let tail = &log[found.end.0 as usize..];
+    let line_starts =
+        (0..tail.len().saturating_sub(COMMIT_LINE_BYTES - 1)).filter(|&at| tail[at..].starts_with(b"#C:"));
+    for at in line_starts {
+        if let Annotation::Commit { len, .. } = Annotation::parse(&tail[at..at + COMMIT_LINE_BYTES - 2]) {
+            assert_ne!(len as usize, at, "a commit line stands behind a batch that is not whole: {found:?}");
+        }
     }
 }
 
