@@ -356,8 +356,8 @@ impl Writer {
         self.log_signal.raise();
     }
 
-    /// Whether the next commit is one that syncs.
-    fn commits_may_sync(&self) -> bool {
+    /// Whether the next commit is one that syncs, and so waits for one that is running.
+    pub fn commits_may_sync(&self) -> bool {
         match self.policy() {
             FsyncPolicy::Always => true,
             FsyncPolicy::Everysec => self.in_no_sync_stretch.load(Ordering::SeqCst),

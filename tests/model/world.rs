@@ -329,8 +329,7 @@ impl World {
         for _ in 0..rng.below(4) {
             match (call, rng.below(6)) {
                 (Call::Commit | Call::Sync | Call::WithToken | Call::RewriteStep, 0..3) => self.evaluate(),
-                // Under `always` a commit waits for the sync to end.
-                (Call::Sync, 3) if self.running().writer.policy() != FsyncPolicy::Always => self.commit(),
+                (Call::Sync, 3) if !self.running().writer.commits_may_sync() => self.commit(),
                 (Call::Sync, 4) => self.rewrite(&mut rng),
                 (Call::Sync, 5) => self.set_policy(&mut rng),
                 _ => self.check_published(),
@@ -534,7 +533,7 @@ impl World {
         let running = self.running();
         let (covered, poisoned_before) = {
             let mut model = self.model.lock();
-            model.call = if running.writer.policy() == FsyncPolicy::Always { Call::WithToken } else { Call::Sync };
+            model.call = if running.writer.commits_may_sync() { Call::WithToken } else { Call::Sync };
             (model.order.len() - 1, model.poisoned)
         };
         let result = running.writer.sync_now();
@@ -912,7 +911,8 @@ fn check_tail_of_killed(disk: &SimDisk) {
     let line_starts =
         (0..tail.len().saturating_sub(COMMIT_LINE_BYTES - 1)).filter(|&at| tail[at..].starts_with(b"#C:"));
     for at in line_starts {
-        if let Annotation::Commit { len, .. } = Annotation::parse(&tail[at..at + COMMIT_LINE_BYTES - 2]) {
+        let Some(line) = tail[at..at + COMMIT_LINE_BYTES].strip_suffix(b"\r\n") else { continue };
+        if let Annotation::Commit { len, .. } = Annotation::parse(line) {
             assert_ne!(len as usize, at, "a commit line stands behind a batch that is not whole: {found:?}");
         }
     }
