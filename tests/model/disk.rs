@@ -199,6 +199,8 @@ struct State {
     rng: Rng,
     faults: Faults,
     crash_in: Option<u64>,
+    /// It rather stops where a name changes.
+    eager: bool,
     crashed: bool,
     /// Counts operations, and with them changes.
     now: u64,
@@ -236,6 +238,7 @@ impl SimDisk {
             rng,
             faults: Faults::default(),
             crash_in: None,
+            eager: false,
             crashed: false,
             now: 0,
             inodes: BTreeMap::new(),
@@ -262,7 +265,14 @@ impl SimDisk {
 
     /// Stops the machine within the n-th operation from now.
     pub fn crash_in(&self, operations: Option<u64>) {
-        self.state.lock().crash_in = operations;
+        let mut state = self.state.lock();
+        (state.crash_in, state.eager) = (operations, false);
+    }
+
+    /// The same, or earlier, where a name changes.
+    pub fn crash_within(&self, operations: u64) {
+        let mut state = self.state.lock();
+        (state.crash_in, state.eager) = (Some(operations), true);
     }
 
     pub fn crashed(&self) -> bool {
@@ -430,7 +440,8 @@ impl State {
         self.now += 1;
         if let Some(left) = &mut self.crash_in {
             *left = left.saturating_sub(1);
-            if *left == 0 {
+            // Names change rarely, and much hangs on them.
+            if *left == 0 || matches!(op, Op::Rename | Op::SyncDir) && self.eager && self.rng.chance(300) {
                 self.crashed = true;
                 return Fate::Stops;
             }

@@ -232,7 +232,7 @@ impl World {
             wakes: Arc::default(),
             salts: Arc::new(AtomicU64::new(seed << 20)),
         });
-        let tracer = disk.clone();
+        let first_disk = disk.clone();
         let world_in = Arc::clone(&world);
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
             let policy = all_policies(&mut rng);
@@ -251,7 +251,7 @@ impl World {
             }
         }));
         if traced {
-            for line in tracer.take_trace() {
+            for line in first_disk.take_trace() {
                 println!("{line}");
             }
         }
@@ -290,7 +290,7 @@ impl World {
             73..85 => self.rewrite(rng),
             85..87 => self.set_policy(rng),
             87..91 => running.disk.set_faults(draw_faults(rng)),
-            91..93 => running.disk.crash_in(Some(1 + rng.below(30) as u64)),
+            91..93 => running.disk.crash_within(1 + rng.below(30) as u64),
             93..95 => {
                 let crash = self.draw_crash(rng);
                 self.crash(crash);
@@ -483,7 +483,7 @@ impl World {
                     FsyncPolicy::Always => model.floor = newest,
                     // The first one behind a stretch without syncs syncs all of that.
                     FsyncPolicy::Everysec if model.without_sync[newest - 1] => {
-                        model.floor = model.floor.max(newest - 1)
+                        model.floor = model.floor.max(newest - 1);
                     }
                     FsyncPolicy::Everysec | FsyncPolicy::None => {}
                 }
@@ -762,7 +762,7 @@ impl World {
             assert!(attempts < 50, "it never starts");
             let mut rng = self.model.lock().rng.fork();
             if rng.chance(250) {
-                disk.crash_in(Some(1 + rng.below(30) as u64));
+                disk.crash_within(1 + rng.below(30) as u64);
             } else if rng.chance(150) {
                 disk.set_faults(Faults { stall: 0, ..draw_faults(&mut rng) });
             }
@@ -986,7 +986,7 @@ fn plain_log(rng: &mut Rng, state: &mut State, next: &mut u64) -> Vec<u8> {
             log.extend_from_slice(b"\r\n");
         }
     };
-    for _ in 0..1 + rng.below(20) {
+    for _ in 0..=rng.below(20) {
         let key = rng.below(KEYS);
         if rng.chance(200) {
             put(&mut log, &[b"DEL", &key_name(key)]);
