@@ -38,8 +38,10 @@ pub struct CliArgs {
     #[arg(short, long, value_name = "SOCKET")]
     pub socket: Option<PathBuf>,
 
-    /// redis://[[user:]password@]host[:port][/db] (port 6379 unless given) or unix://[[user:]password@]/path[?db=N];
-    /// comes before -h and -p
+    /// The server as a URI.
+    #[arg(
+        help = "redis://[[user:]password@]host[:port][/db] (port 6379 unless given) or unix://[[user:]password@]/path[?db=N]; comes before -h and -p"
+    )]
     #[arg(short, long, env = "KVRED_URI", hide_env_values = true, value_name = "URI")]
     pub uri: Option<String>,
 

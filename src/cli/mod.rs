@@ -2,12 +2,12 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`target`] | the server and the login that the flags and the environment mean |
-//! | [`session`] | a connection that knows what a command did to it, and never sends one twice |
-//! | [`oneshot`], [`script`], [`pipe`] | commands from the arguments, from lines, in bulk |
-//! | [`stat`], [`latency`], [`keys`], [`bigkeys`] | the modes that watch a server or walk its keys |
-//! | [`repl`] | the interactive session |
-//! | [`output`], [`terminal`], [`words`] | replies as text, colours, quoting |
+//! | `target` | the server and the login that the flags and the environment mean |
+//! | `session` | a connection that knows what a command did to it, and never sends one twice |
+//! | `oneshot`, `script`, `pipe` | commands from the arguments, from lines, in bulk |
+//! | `stat`, `latency`, `keys`, `bigkeys` | the modes that watch a server or walk its keys |
+//! | `repl` | the interactive session |
+//! | `output`, `terminal`, `words` | replies as text, colours, quoting |
 //!
 //! Data goes to stdout, everything else to stderr. The exit code tells the truth in every mode.
 

@@ -12,7 +12,7 @@ use crate::persistence::reader::Batch;
 use crate::persistence::replay::RefusedRecord;
 use crate::protocol::decode::Args;
 
-/// Applies a batch, in order, on the calling thread; [`Loader`](super::loader::Loader) does it on several.
+/// Applies a batch, in order, on the calling thread; [`Loader`] does it on several.
 ///
 /// # Errors
 /// The first record that kvred does not offer; those before it are applied.

@@ -218,6 +218,7 @@ mod tests {
     }
 
     impl Naive {
+        #[expect(clippy::option_option, reason = "unknown, deleted, or a value")]
         fn lookup(&self, key: u8) -> Option<Option<&[u8]>> {
             self.keys.get(&key).map(Option::as_deref).or(self.flushed.then_some(None))
         }

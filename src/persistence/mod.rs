@@ -2,7 +2,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`format`] | the bytes of annotation lines, and the chain of checksums |
+//! | [`mod@format`] | the bytes of annotation lines, and the chain of checksums |
 //! | [`disk`] | the trait that all I/O goes through, and the real disk |
 //! | [`aof`] | the log that a server appends to: batches, syncs, the undo of a failed write |
 //! | [`reader`] | a log's batches, verified, in constant memory |

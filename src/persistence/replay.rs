@@ -306,6 +306,10 @@ fn header_remains(file: &dyn DiskFile, from: LogOffset, file_len: u64) -> io::Re
     }
     let mut tail = [0; HEADER_LINE_BYTES];
     let read = read_full_at(file, &mut tail, from.0)?;
+    if read == HEADER_LINE_BYTES && !tail.contains(&0) {
+        // All of it is there: what is wrong with it has changed since.
+        return Ok(false);
+    }
     let mut any_header = Vec::with_capacity(HEADER_LINE_BYTES);
     Annotation::Header(Salt(0)).write(&mut any_header);
     let fits = |(&byte, &form): (&u8, &u8)| match form {
