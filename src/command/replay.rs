@@ -1,29 +1,12 @@
-//! What the records of a log mean.
+//! What the records of a log mean; [`Loader`](super::loader::Loader) applies them.
 //!
 //! A record is a command, so it is resolved through the same table and checked by the same parser as one from a
 //! client; what is only ever found in logs (`MSET`, `UNLINK`, `SELECT 0`) is read here. Anything else is refused,
 //! never skipped.
 
-use super::loader::Loader;
 use super::parse::{DataCommand, When, is_data, parse};
 use super::table::resolve;
-use crate::db::state::Keyspace;
-use crate::persistence::reader::Batch;
-use crate::persistence::replay::RefusedRecord;
 use crate::protocol::decode::Args;
-
-/// Applies a batch, in order, on the calling thread; [`Loader`] does it on several.
-///
-/// # Errors
-/// The first record that kvred does not offer; those before it are applied.
-pub fn apply(keyspace: &Keyspace, batch: &Batch<'_>) -> Result<(), RefusedRecord> {
-    std::thread::scope(|scope| {
-        let mut loader = Loader::start(scope, keyspace);
-        let result = loader.take(batch);
-        loader.finish();
-        result
-    })
-}
 
 /// Checks a record without applying it; for the tools.
 ///
