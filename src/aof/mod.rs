@@ -24,6 +24,7 @@ mod reading;
 mod rewrite;
 mod source;
 mod text;
+mod view;
 
 use crate::args::AofCommand;
 use crate::exit::{Failure, Status};

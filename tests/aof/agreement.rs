@@ -12,7 +12,8 @@ use kvred::exit::Status;
 use kvred::persistence::disk::DiskFile;
 use kvred::persistence::replay::{ReplayError, Verdict, replay};
 
-use super::kit::{Peer, Reply, Server, aof, arg, code, data, peer, small_log, stderr, stdout};
+use super::kit::{Reply, Server, aof, arg, code, data, small_log, stderr, stdout};
+use crate::helpers::peer::{Peer, SERVERS};
 
 /// A file in memory whose bytes the test changes.
 struct Memory(Mutex<Vec<u8>>);
@@ -156,9 +157,9 @@ fn both_binaries_agree_and_a_repaired_log_loads_here_in_redis_and_in_valkey() {
                 assert!(checked == 0 || checked == 1, "{what}: serve starts, check says {checked}");
                 server.stop();
             }
-            Err((status, said)) => {
-                assert_eq!((status, checked), (Some(4), 4), "{what}: {said}");
-                assert!(said.contains("kvred aof check"), "{said}");
+            Err(exit) => {
+                assert_eq!(checked, 4, "{what}: {}", exit.stderr);
+                exit.expect(4, &["kvred aof check"]);
             }
         }
         let fixed = aof(&["check", "--fix", "--yes", arg(&path)]);
@@ -168,7 +169,7 @@ fn both_binaries_agree_and_a_repaired_log_loads_here_in_redis_and_in_valkey() {
         let keys = data(&path).len() as i64;
         loads_in_peers(&fs::read(&path).unwrap(), keys, &what);
         let server = Server::start(dir.path());
-        assert_eq!(server.client().run(&["DBSIZE"]), Reply::Integer(keys), "{what}");
+        assert_eq!(server.client().ask(&["DBSIZE"]), Reply::Integer(keys), "{what}");
         server.stop();
     }
 }
@@ -186,10 +187,9 @@ fn kept_completely(dir: &Path, path: &Path, before: &[u8], what: &str) {
 }
 
 fn loads_in_peers(log: &[u8], keys: i64, what: &str) {
-    for name in ["redis-server", "valkey-server"] {
-        let Some(binary) = peer(name) else { continue };
-        let (server, _dir) = Peer::load(&binary, log);
-        assert_eq!(server.client().run(&["DBSIZE"]), Reply::Integer(keys), "{name}: {what}");
+    for name in SERVERS {
+        let Some((server, _dir)) = Peer::load(name, log) else { continue };
+        assert_eq!(server.connect().ask(&["DBSIZE"]), Reply::Integer(keys), "{name}: {what}");
     }
 }
 
@@ -241,8 +241,7 @@ fn a_command_that_serve_refuses_is_reported_with_its_place() {
     assert_eq!(code(&checked), 4);
     let json: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
     assert_eq!((json["verdict"].as_str(), json["refused"]["offset"].as_u64()), (Some("refused"), Some(27)));
-    let (status, _) = Server::try_start(dir.path(), &[]).err().expect("it is refused");
-    assert_eq!(status, Some(4));
+    Server::try_start(dir.path(), &[]).err().expect("it is refused").expect(4, &[]);
     let fixed = aof(&["check", "--fix", "--yes", arg(&path)]);
     assert_eq!(code(&fixed), 4);
     assert_eq!(fs::read_to_string(&path).unwrap(), log, "a whole command is not cut");

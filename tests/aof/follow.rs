@@ -7,9 +7,10 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::kit::{Reply, Server, aof, arg, code, data, dump, stderr};
+use super::kit::{Client, Reply, Server, aof, arg, code, data, dump, stderr};
+use crate::helpers::wait_until;
 
 /// A running follower whose lines arrive on a channel.
 struct Follower {
@@ -82,27 +83,27 @@ fn a_follower_shows_each_change_once_across_restarts_and_rewrites() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start_with(dir.path(), &["--fsync", "always"]);
     let log = server.log.clone();
-    server.client().run(&["SET", "a", "1"]);
+    server.client().ask(&["SET", "a", "1"]);
     let follower = Follower::start(&log, &[]);
     follower.expect(&["SET a 1"]);
-    server.client().run(&["SET", "a", "2"]);
+    server.client().ask(&["SET", "a", "2"]);
     follower.expect(&["SET a 2"]);
     server.kill();
     let server = Server::start(dir.path());
-    server.client().run(&["DEL", "a"]);
+    server.client().ask(&["DEL", "a"]);
     follower.expect(&["DEL a"]);
-    server.client().run(&["SET", "b", "1"]);
+    server.client().ask(&["SET", "b", "1"]);
     server.stop();
     // Directly after the last change: the follower may not have seen that one yet.
     rewrite(&log);
     let server = Server::start(dir.path());
-    server.client().run(&["SET", "b", "2"]);
+    server.client().ask(&["SET", "b", "2"]);
     follower.expect(&["SET b 1", "SET b 2"]);
     server.stop();
     rewrite(&log);
     follower.expect_silence();
     let server = Server::start(dir.path());
-    server.client().run(&["SET", "b", "3"]);
+    server.client().ask(&["SET", "b", "3"]);
     follower.expect(&["SET b 3"]);
     follower.expect_silence();
     server.stop();
@@ -114,7 +115,7 @@ fn what_is_not_committed_is_not_shown() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
     let log = server.log.clone();
-    server.client().run(&["SET", "a", "1"]);
+    server.client().ask(&["SET", "a", "1"]);
     server.kill();
     let follower = Follower::start(&log, &[]);
     follower.expect(&["SET a 1"]);
@@ -123,7 +124,7 @@ fn what_is_not_committed_is_not_shown() {
     file.write_all(b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$1\r\n1\r\n#C:0000001b:00000000\r\n").unwrap();
     follower.expect_complaint("torn at byte");
     let server = Server::start(dir.path());
-    server.client().run(&["SET", "a", "2"]);
+    server.client().ask(&["SET", "a", "2"]);
     follower.expect(&["SET a 2"]);
     server.stop();
 }
@@ -133,8 +134,8 @@ fn a_missed_rewrite_or_another_log_makes_it_start_over_and_say_so() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
     let log = server.log.clone();
-    server.client().run(&["SET", "a", "1"]);
-    server.client().run(&["SET", "b", "1"]);
+    server.client().ask(&["SET", "a", "1"]);
+    server.client().ask(&["SET", "b", "1"]);
     server.stop();
     let follower = Follower::start(&log, &[]);
     follower.expect(&["SET a 1", "SET b 1"]);
@@ -165,17 +166,17 @@ fn a_limit_and_a_closed_pipe_end_it() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
     let log = server.log.clone();
-    server.client().run(&["SET", "a", "1"]);
+    server.client().ask(&["SET", "a", "1"]);
     let mut limited = Follower::start(&log, &["--limit", "2"]);
     limited.expect(&["SET a 1"]);
     let mut closed = Follower::start(&log, &["--format", "json"]);
     closed.lines.recv().unwrap();
     // The reader is gone: nothing needs to be written for the follower to notice.
     drop(std::mem::replace(&mut closed.lines, channel().1));
-    server.client().run(&["SET", "a", "2"]);
+    server.client().ask(&["SET", "a", "2"]);
     limited.expect(&["SET a 2"]);
     for follower in [&mut limited, &mut closed] {
-        server.client().run(&["SET", "a", "3"]);
+        server.client().ask(&["SET", "a", "3"]);
         assert!(follower.child.wait().unwrap().success());
     }
     server.stop();
@@ -193,20 +194,12 @@ fn feed(mut follower: Child, port: u16) -> std::thread::JoinHandle<Child> {
     })
 }
 
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(30), "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// Writes for a while; what was acknowledged, and the one command whose outcome is not known if the server was killed.
 fn load(server: Server, seed: u32, end: impl FnOnce(Server) + Send, model: &mut BTreeMap<String, Option<String>>) {
     let port = server.port;
     let unknown = std::thread::scope(|scope| {
         let writer = scope.spawn(move || {
-            let mut client = super::kit::Client::connect(port);
+            let mut client = Client::connect(port);
             let mut done = Vec::new();
             for n in 0_u32.. {
                 let key = format!("key:{}", (n.wrapping_mul(2_654_435_761) ^ seed) % 500);
@@ -214,8 +207,8 @@ fn load(server: Server, seed: u32, end: impl FnOnce(Server) + Send, model: &mut 
                 let command = if n % 7 == 0 { vec!["DEL", &key] } else { vec!["SET", &key, &value] };
                 let bytes: Vec<&[u8]> = command.iter().map(|w| w.as_bytes()).collect();
                 let change = (key.clone(), (n % 7 != 0).then(|| value.clone()));
-                match client.try_run(&bytes) {
-                    Ok(Reply::Status(_) | Reply::Integer(_)) => done.push(change),
+                match client.try_ask(&bytes) {
+                    Ok(Reply::Simple(_) | Reply::Integer(_)) => done.push(change),
                     Ok(other) => panic!("{other:?}"),
                     Err(_) => return (done, key),
                 }
@@ -223,7 +216,7 @@ fn load(server: Server, seed: u32, end: impl FnOnce(Server) + Send, model: &mut 
             unreachable!()
         });
         std::thread::sleep(Duration::from_millis(400));
-        if let Reply::Status(_) = super::kit::Client::connect(port).run(&["BGREWRITEAOF"]) {
+        if let Reply::Simple(_) = Client::connect(port).ask(&["BGREWRITEAOF"]) {
             std::thread::sleep(Duration::from_millis(400));
         }
         end(server);
@@ -259,17 +252,17 @@ fn a_copy_on_another_server_is_what_was_acknowledged() {
     rewrite(&log);
     load(Server::start(dir.path()), 4, Server::kill, &mut model);
     let server = Server::start(dir.path());
-    server.client().run(&["SET", "last", "one"]);
+    server.client().ask(&["SET", "last", "one"]);
     let mut client = copy.client();
-    wait_until("the copy has the last change", || client.run(&["EXISTS", "last"]) == Reply::Integer(1));
+    wait_until("the copy has the last change", || client.ask(&["EXISTS", "last"]) == Reply::Integer(1));
     for (key, value) in &model {
         let value = value.as_ref().map(|v| v.as_bytes().to_vec());
-        assert_eq!(client.run(&["GET", key]), Reply::Bulk(value), "{key}");
+        assert_eq!(client.get(key), value, "{key}");
     }
     // And it is what the first server has, to the key.
     server.stop();
     let keys = data(&log);
-    assert_eq!(client.run(&["DBSIZE"]), Reply::Integer(keys.len() as i64));
+    assert_eq!(client.ask(&["DBSIZE"]), Reply::Integer(keys.len() as i64));
     assert!(!dump(&log).is_empty());
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     let mut said = String::new();

@@ -101,7 +101,7 @@ fn a_log_that_a_server_holds_is_read_and_never_changed() {
     for policy in ["always", "none"] {
         let server = Server::start_with(dir.path(), &["--fsync", policy]);
         let path = server.log.clone();
-        server.client().run(&["SET", "a", "1"]);
+        server.client().ask(&["SET", "a", "1"]);
         for (code, said) in all_tools(&path) {
             assert_eq!(code, 0, "{said}");
         }
@@ -135,7 +135,7 @@ fn a_log_that_grows_meanwhile_is_clean_and_the_tools_end() {
                 if stop.load(std::sync::atomic::Ordering::Relaxed) {
                     break;
                 }
-                client.run(&["SET", "k", &value]);
+                client.ask(&["SET", "k", &value]);
                 std::thread::sleep(Duration::from_micros(500));
             }
         });

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,20 +10,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rexpect::reader::Options;
-use rexpect::session::{PtySession, spawn_with_options};
 use tempfile::TempDir;
 
+use crate::helpers::terminal::Terminal;
 use crate::server::{Server, cli, free_port};
-
-/// How long anything may take.
-const LIMIT_MS: u64 = 20_000;
 
 /// A session, and the directory of its state.
 struct Session {
-    pty: PtySession,
+    terminal: Terminal,
     port: u16,
     state: TempDir,
+}
+
+impl Deref for Session {
+    type Target = Terminal;
+
+    fn deref(&self) -> &Terminal {
+        &self.terminal
+    }
+}
+
+impl DerefMut for Session {
+    fn deref_mut(&mut self) -> &mut Terminal {
+        &mut self.terminal
+    }
 }
 
 impl Session {
@@ -38,38 +49,14 @@ impl Session {
         command.env("XDG_STATE_HOME", state.path()).env("TERM", "xterm").env("NO_COLOR", "1");
         command.env_remove("KVRED_HISTFILE");
         change(&mut command);
-        let pty = spawn_with_options(command, Options::new().timeout_ms(Some(LIMIT_MS))).unwrap();
-        let mut session = Self { pty, port, state };
+        let mut session = Self { terminal: Terminal::start(command), port, state };
         session.sees("connected to");
         session
-    }
-
-    /// Waits for text on the screen, and returns what came before it.
-    fn sees(&mut self, text: &str) -> String {
-        match self.pty.exp_string(text) {
-            Ok(before) => before,
-            Err(error) => panic!("waiting for {text:?}: {error}"),
-        }
     }
 
     fn prompt(&mut self) -> String {
         let prompt = format!("127.0.0.1:{}> ", self.port);
         self.sees(&prompt)
-    }
-
-    fn types(&mut self, text: &str) {
-        self.pty.send(text).unwrap();
-        self.pty.flush().unwrap();
-    }
-
-    /// Types a line and waits for text that comes of it.
-    fn enters(&mut self, line: &str, sees: &str) {
-        self.types(&format!("{line}\r"));
-        self.sees(sees);
-    }
-
-    fn presses(&mut self, control: char) {
-        self.pty.send_control(control).unwrap();
     }
 
     fn history(&self) -> PathBuf {
@@ -79,7 +66,7 @@ impl Session {
     /// Leaves; the state stays.
     fn leaves(mut self) -> TempDir {
         self.types("quit\r");
-        self.pty.exp_eof().unwrap();
+        assert_eq!(self.ends().1, 0);
         self.state
     }
 }
@@ -319,7 +306,7 @@ fn ctrl_c_clears_the_line_and_ctrl_d_leaves() {
     s.enters("echo sent", "\"sent\"");
     s.prompt();
     s.presses('d');
-    s.pty.exp_eof().unwrap();
+    assert_eq!(s.ends().1, 0);
 }
 
 #[test]
