@@ -13,6 +13,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use indicatif::ProgressBar;
 use serde_json::json;
 use tokio::sync::{Notify, mpsc};
 
@@ -87,7 +88,7 @@ async fn send(
     sender: &mut Sender,
     mut chunks: mpsc::Receiver<Chunk>,
     state: &Progress,
-    bar: &indicatif::ProgressBar,
+    bar: &ProgressBar,
 ) -> Result<(), ClientError> {
     while let Some(chunk) = chunks.recv().await {
         state.sent.set(state.sent.get() + chunk.lines.len() as u64);
@@ -106,12 +107,12 @@ async fn receive(
     receiver: &mut Receiver,
     state: &Progress,
     patience: Option<Duration>,
-    bar: &indicatif::ProgressBar,
+    bar: &ProgressBar,
 ) -> Result<(), ClientError> {
     let mut counted = 0_u64;
     loop {
         while let Some(frame) = receiver.ready()? {
-            take(&frame, state);
+            take(&frame, state, bar);
             counted += 1;
             if counted.is_multiple_of(8192) {
                 bar.set_message(format!("{} replies, {} errors", state.replies.get(), state.errors.get()));
@@ -131,7 +132,7 @@ async fn receive(
                 return Err(io::Error::other(format!("no reply within {limit} s after everything was sent")).into());
             }
         };
-        take(&frame, state);
+        take(&frame, state, bar);
     }
 }
 
@@ -142,7 +143,7 @@ async fn sleep(limit: Option<Duration>) {
     }
 }
 
-fn take(frame: &Frame, state: &Progress) {
+fn take(frame: &Frame, state: &Progress, bar: &ProgressBar) {
     if matches!(frame, Frame::Push(_)) {
         return;
     }
@@ -153,9 +154,10 @@ fn take(frame: &Frame, state: &Progress) {
         let told = state.errors.get();
         if told <= ERRORS_TOLD {
             let place = line.map_or_else(String::new, |line| format!("{}: ", input::place(line)));
-            eprintln!("kvred: {place}{}", String::from_utf8_lossy(text));
+            // Not into the middle of the bar.
+            bar.suspend(|| eprintln!("kvred: {place}{}", String::from_utf8_lossy(text)));
         } else if told == ERRORS_TOLD + 1 {
-            eprintln!("kvred: more errors are counted, not shown");
+            bar.suspend(|| eprintln!("kvred: more errors are counted, not shown"));
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use super::kit::{Client, Reply, Server, aof, arg, code, data, dump, stderr};
+use super::kit::{Client, Reply, Server, aof, arg, code, data, stderr, stdout};
+use crate::helpers::peer::{Peer, SERVERS};
 use crate::helpers::wait_until;
 
 /// A running follower whose lines arrive on a channel.
@@ -182,16 +182,43 @@ fn a_limit_and_a_closed_pipe_end_it() {
     server.stop();
 }
 
-/// Copies what a follower prints to another server.
-fn feed(mut follower: Child, port: u16) -> std::thread::JoinHandle<Child> {
-    std::thread::spawn(move || {
-        let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        let mut replies = socket.try_clone().unwrap();
-        std::thread::spawn(move || std::io::copy(&mut replies, &mut std::io::sink()));
-        let mut out = follower.stdout.take().unwrap();
-        std::io::copy(&mut out, &mut socket).unwrap();
-        follower
-    })
+/// A follower whose output goes through a pipe into `kvred cli --pipe`, which fills another server.
+struct WarmCopy {
+    follower: Child,
+    cli: Child,
+    client: Client,
+    name: &'static str,
+}
+
+impl WarmCopy {
+    fn start(name: &'static str, log: &Path, port: u16) -> Self {
+        let kvred = || Command::new(env!("CARGO_BIN_EXE_kvred"));
+        let mut follower = kvred()
+            .args(["aof", "dump", "--follow", "--format", "resp", arg(log)])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let cli = kvred()
+            .args(["cli", "-h", "127.0.0.1", "-p", &port.to_string(), "--pipe"])
+            .stdin(follower.stdout.take().unwrap())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self { follower, cli, client: Client::connect(port), name }
+    }
+
+    /// Ends the follower; that must have had nothing to complain about, and every command a good reply.
+    fn ends(self) {
+        let pid = rustix::process::Pid::from_child(&self.follower);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let follower = self.follower.wait_with_output().unwrap();
+        assert_eq!(stderr(&follower), "", "{}: it never had to start over", self.name);
+        let cli = self.cli.wait_with_output().unwrap();
+        assert_eq!((code(&cli), stderr(&cli)), (0, String::new()), "{}", self.name);
+        assert!(stdout(&cli).starts_with("errors: 0, replies: "), "{}: {}", self.name, stdout(&cli));
+    }
 }
 
 /// Writes for a while; what was acknowledged, and the one command whose outcome is not known if the server was killed.
@@ -229,19 +256,21 @@ fn load(server: Server, seed: u32, end: impl FnOnce(Server) + Send, model: &mut 
 }
 
 #[test]
-fn a_copy_on_another_server_is_what_was_acknowledged() {
+fn copies_on_other_servers_are_what_was_acknowledged() {
     let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let copy = Server::start_with(other.path(), &["--appendonly", "no"]);
     let server = Server::start(dir.path());
     let log = server.log.clone();
-    let follower = Command::new(env!("CARGO_BIN_EXE_kvred"))
-        .args(["aof", "dump", "--follow", "--format", "resp", arg(&log)])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let pid = rustix::process::Pid::from_child(&follower);
-    let feeder = feed(follower, copy.port);
+    let mut copies = vec![WarmCopy::start("kvred", &log, copy.port)];
+    let peers: Vec<_> = SERVERS
+        .into_iter()
+        .filter_map(|name| {
+            let dir = tempfile::tempdir().unwrap();
+            let peer = Peer::start_with(name, dir.path(), &["--appendonly", "no"])?;
+            copies.push(WarmCopy::start(name, &log, peer.port()));
+            Some((peer, dir))
+        })
+        .collect();
     let mut model = BTreeMap::new();
     load(server, 1, Server::kill, &mut model);
     load(Server::start(dir.path()), 2, Server::stop, &mut model);
@@ -253,21 +282,19 @@ fn a_copy_on_another_server_is_what_was_acknowledged() {
     load(Server::start(dir.path()), 4, Server::kill, &mut model);
     let server = Server::start(dir.path());
     server.client().ask(&["SET", "last", "one"]);
-    let mut client = copy.client();
-    wait_until("the copy has the last change", || client.ask(&["EXISTS", "last"]) == Reply::Integer(1));
-    for (key, value) in &model {
-        let value = value.as_ref().map(|v| v.as_bytes().to_vec());
-        assert_eq!(client.get(key), value, "{key}");
+    for WarmCopy { client, name, .. } in &mut copies {
+        wait_until("the copy has the last change", || client.ask(&["EXISTS", "last"]) == Reply::Integer(1));
+        for (key, value) in &model {
+            let value = value.as_ref().map(|v| v.as_bytes().to_vec());
+            assert_eq!(client.get(key), value, "{name}: {key}");
+        }
     }
-    // And it is what the first server has, to the key.
+    // And they are what the first server has, to the key.
     server.stop();
-    let keys = data(&log);
-    assert_eq!(client.ask(&["DBSIZE"]), Reply::Integer(keys.len() as i64));
-    assert!(!dump(&log).is_empty());
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let mut said = String::new();
-    let mut follower = feeder.join().unwrap();
-    follower.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    follower.wait().unwrap();
-    assert_eq!(said, "", "it never had to start over");
+    let keys = data(&log).len() as i64;
+    for mut copy in copies {
+        assert_eq!(copy.client.ask(&["DBSIZE"]), Reply::Integer(keys), "{}", copy.name);
+        copy.ends();
+    }
+    drop(peers);
 }

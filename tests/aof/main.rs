@@ -13,6 +13,8 @@ mod helpers;
 mod agreement;
 mod follow;
 mod hostile;
+mod kill;
 mod kit;
 mod redis;
 mod roundtrip;
+mod terminal;

@@ -45,8 +45,10 @@ impl Terminal {
     /// Waits for text on the screen, and returns what came before it.
     #[track_caller]
     pub fn sees(&mut self, text: &str) -> String {
-        match self.pty.exp_string(text) {
-            Ok(before) => before,
+        // The library takes each byte for a character.
+        let bytes: String = text.bytes().map(char::from).collect();
+        match self.pty.exp_string(&bytes) {
+            Ok(before) => decoded(&before),
             Err(error) => panic!("waiting for {text:?}: {error}"),
         }
     }
@@ -73,7 +75,7 @@ impl Terminal {
     #[track_caller]
     pub fn ends(&mut self) -> (String, i32) {
         let rest = match self.pty.exp_eof() {
-            Ok(rest) => rest,
+            Ok(rest) => decoded(&rest),
             Err(error) => panic!("it does not end: {error}"),
         };
         match self.pty.process().wait().unwrap() {
@@ -82,4 +84,10 @@ impl Terminal {
             other => panic!("it ended as {other:?}"),
         }
     }
+}
+
+/// Text whose every byte was taken for a character.
+fn decoded(text: &str) -> String {
+    let bytes: Vec<u8> = text.chars().map(|c| u8::try_from(u32::from(c)).expect("it was a byte")).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
