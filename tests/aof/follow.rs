@@ -162,6 +162,30 @@ fn a_missed_rewrite_or_another_log_makes_it_start_over_and_say_so() {
 }
 
 #[test]
+fn a_log_that_was_cut_back_and_replaced_between_two_looks_makes_it_start_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let log = server.log.clone();
+    server.client().ask(&["SET", "a", "1"]);
+    server.kill();
+    let published = fs::read(&log).unwrap().len() as u64;
+    let server = Server::start(dir.path());
+    server.client().ask(&["SET", "b", "1"]);
+    server.kill();
+    let follower = Follower::start(&log, &[]);
+    follower.expect(&["SET a 1", "SET b 1"]);
+    let pid = rustix::process::Pid::from_child(&follower.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    // What a server does whose sync failed: it takes back what was not published, and heals by a rewrite.
+    fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(published).unwrap();
+    rewrite(&log);
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    follower.expect_complaint("behind what was shown; starting over");
+    follower.expect(&["FLUSHALL", "SET a 1"]);
+    follower.expect_silence();
+}
+
+#[test]
 fn a_limit_and_a_closed_pipe_end_it() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
