@@ -7,6 +7,7 @@
 //! | [`execute`] | running commands: interruption, lost connections, timing |
 //! | [`local`], [`help`] | the session's own words |
 //! | [`history`], [`secrets`] | what is remembered, and what must not be |
+//! | [`idle`] | what comes unasked, while one types |
 //! | [`pager`] | long replies |
 //!
 //! Invariant: no command is sent twice, and none after the connection that it was meant for has gone with an open
@@ -18,6 +19,7 @@ mod execute;
 mod help;
 mod helper;
 mod history;
+mod idle;
 mod local;
 mod pager;
 mod secrets;
@@ -35,6 +37,7 @@ use unicode_width::UnicodeWidthStr;
 use self::catalog::Catalog;
 use self::helper::ReplHelper;
 use self::history::History;
+use self::idle::Idle;
 use self::local::Settings;
 use super::output::Printer;
 use super::session::Session;
@@ -71,6 +74,7 @@ pub(crate) fn run(runtime: &Runtime, mut session: Session, printer: Printer, col
     let mut editor = editor(paint, color).map_err(terminal_failed)?;
     let history = History::load(&mut editor);
     let settings = Settings::new(Printer { paint, ..printer });
+    let idle = Idle::new(&mut editor);
     let mut repl = Repl { runtime, session, settings, editor, history };
     repl.welcome()?;
     loop {
@@ -79,7 +83,12 @@ pub(crate) fn run(runtime: &Runtime, mut session: Session, printer: Printer, col
         if let Some(helper) = repl.editor.helper_mut() {
             helper.prompt_columns = prompt.0.width();
         }
-        match repl.editor.readline(&prompt) {
+        let Repl { session, settings, editor, .. } = &mut repl;
+        let line = match &idle {
+            Some(idle) => idle.meanwhile(runtime, session, settings.printer, || editor.readline(&prompt)),
+            None => editor.readline(&prompt),
+        };
+        match line {
             Ok(input) => {
                 if repl.input(&input)? == Next::Leave {
                     return Ok(Status::Fine);
