@@ -46,7 +46,7 @@ struct Progress {
     errors: Cell<u64>,
 }
 
-/// Sends the standard input.
+/// Sends the standard input. Ctrl-C ends that early, and tells how far it came.
 pub(crate) async fn run(mut session: Session, args: &CliArgs, printer: &Printer) -> Result<Status, Stop> {
     let Some(mut connection) = session.take_connection() else {
         return Ok(Status::Unavailable);
@@ -58,15 +58,31 @@ pub(crate) async fn run(mut session: Session, args: &CliArgs, printer: &Printer)
     let started = Instant::now();
 
     let patience = Some(args.pipe_timeout).filter(|&s| s > 0.0).map(Duration::from_secs_f64);
-    let result = tokio::try_join!(
-        send(&mut connection.sender, from_reader, &state, &bar),
-        receive(&mut connection.receiver, &state, patience, &bar),
-    );
+    let work = async {
+        tokio::try_join!(
+            send(&mut connection.sender, from_reader, &state, &bar),
+            receive(&mut connection.receiver, &state, patience, &bar),
+        )
+    };
+    let result = tokio::select! {
+        result = work => Some(result),
+        interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| None)?,
+    };
     bar.finish_and_clear();
 
     let seconds = started.elapsed().as_secs_f64();
     report(&state, seconds, *printer)?;
     let missing = state.sent.get() - state.replies.get();
+    let Some(result) = result else {
+        // The thread that reads may wait for input for ever; it ends with the process.
+        let unknown = if missing == 0 {
+            String::new()
+        } else {
+            format!("; {missing} commands were sent without a reply: their outcome is unknown")
+        };
+        eprintln!("kvred: interrupted{unknown}");
+        return Ok(Status::Interrupted);
+    };
     if let Err(error) = result {
         let error = anyhow!("{error}; {missing} commands were sent without a reply: their outcome is unknown");
         return Err(Failure::new(Status::Unavailable, error).into());

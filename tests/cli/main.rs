@@ -9,6 +9,7 @@ mod helpers;
 mod server;
 
 mod modes;
+mod modes_at_a_terminal;
 mod oneshot;
 mod output;
 mod peers;

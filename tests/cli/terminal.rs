@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::helpers::peer::SERVERS;
 use crate::helpers::terminal::Terminal;
 use crate::server::{Server, cli, free_port};
 
@@ -340,6 +341,51 @@ fn a_subscription_shows_what_comes_until_ctrl_c() {
 }
 
 #[test]
+fn what_is_pushed_is_shown_above_the_prompt_as_it_comes() {
+    for name in SERVERS {
+        let Some(server) = Server::peer(name) else { continue };
+        let mut s = Session::with(server.port, &["-3"], |_| {});
+        s.enters("client tracking on", "OK");
+        for round in 0..3 {
+            s.enters("get k", "127.0.0.1");
+            // Half a command is typed; nobody presses Enter.
+            s.types("echo ab");
+            s.sees("echo a");
+            server.ok(&["set", "k", &round.to_string()]);
+            s.sees("\"invalidate\"");
+            s.sees("\"k\"");
+            s.prompt();
+            s.sees("echo ab");
+            s.types("c\r");
+            s.sees("\"abc\"");
+            s.prompt();
+        }
+        s.leaves();
+    }
+}
+
+#[test]
+fn pushes_while_the_history_is_searched_wait_and_hold_nothing_up() {
+    let Some(server) = Server::peer("redis-server") else { return };
+    let mut s = Session::with(server.port, &["-3"], |_| {});
+    s.enters("client tracking on bcast", "OK");
+    s.enters("echo needle", "\"needle\"");
+    s.prompt();
+    s.presses('r');
+    s.types("need");
+    s.sees("echo needle");
+    // More than any queue on the way holds.
+    let lines: String = (0..3000).map(|i| format!("set key{i} x\n")).collect();
+    server.run(&["--pipe"], lines);
+    s.types("\r");
+    s.sees("\"needle\"");
+    s.sees("\"invalidate\"");
+    s.enters("echo still here", "(error) ERR wrong number");
+    s.enters("echo here", "\"here\"");
+    s.leaves();
+}
+
+#[test]
 fn connect_goes_to_another_server() {
     let (one, two) = (Server::start(&[]), Server::start(&[]));
     two.ok(&["set", "k", "on two"]);
@@ -400,6 +446,7 @@ fn a_server_that_stays_away_leaves_a_prompt_that_says_so() {
     s.enters("ping", "Ctrl-C stops");
     s.presses('c');
     s.sees("the next command tries again");
+    s.sees("(the command was not sent)");
     s.sees("(not connected)> ");
     let _server = Server::start_on(port, &[]);
     s.enters("ping", "PONG");

@@ -42,7 +42,8 @@ impl Peer {
         std::fs::write(parts.join("appendonly.aof.1.incr.aof"), log).expect("a log can be written");
         let manifest = "file appendonly.aof.1.incr.aof seq 1 type i\n";
         std::fs::write(parts.join("appendonly.aof.manifest"), manifest).expect("a manifest can be written");
-        Self::start_with(name, dir.path(), &["--aof-load-truncated", "no", "--enable-debug-command", "local"]).map(|peer| (peer, dir))
+        Self::start_with(name, dir.path(), &["--aof-load-truncated", "no", "--enable-debug-command", "local"])
+            .map(|peer| (peer, dir))
     }
 
     /// Starts one with these flags besides.
