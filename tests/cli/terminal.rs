@@ -185,6 +185,37 @@ fn an_open_quote_goes_on_in_the_next_line() {
 }
 
 #[test]
+fn an_open_quote_has_no_hint_behind_it() {
+    let server = Server::start(&[]);
+    let mut s = Session::start(&server);
+    s.prompt();
+    s.types("nonsense \"one");
+    s.sees("(unknown command)");
+    s.types("\rtwo");
+    let before = s.sees("o");
+    assert!(!before.contains("(unknown command)"), "{before:?}");
+    s.types("\"\r");
+    s.sees("ERR unknown command");
+    s.leaves();
+}
+
+#[test]
+fn help_breaks_lines_between_words() {
+    let server = Server::start(&[]);
+    let mut command = server.cli(&[]);
+    let state = TempDir::new().unwrap();
+    command.env("XDG_STATE_HOME", state.path()).env("TERM", "xterm").env("NO_COLOR", "1");
+    let mut terminal = Terminal::sized(&command, 40, 24);
+    terminal.sees("help` says more");
+    terminal.types("help scan\r");
+    terminal.sees("  SCAN cursor [MATCH pattern]");
+    let help = terminal.sees("cost: O(1)");
+    assert!(help.lines().count() > 4 && help.lines().all(|line| line.len() < 40), "{help}");
+    terminal.presses('d');
+    assert_eq!(terminal.ends().1, 0);
+}
+
+#[test]
 fn ctrl_r_searches_the_history() {
     let server = Server::start(&[]);
     let mut s = Session::start(&server);
@@ -233,6 +264,8 @@ fn a_number_repeats_the_command() {
     for _ in 0..3 {
         s.sees("\"again\"");
     }
+    s.enters("0 echo again", "zero times: nothing was sent");
+    s.enters("99999999999999999999 echo again", "too large; nothing was sent");
     s.leaves();
 }
 

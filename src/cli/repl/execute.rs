@@ -51,6 +51,9 @@ impl Repl<'_> {
                 eprintln!("(the repeat count is too large; nothing was sent)");
                 return Ok(false);
             };
+            if n == 0 {
+                eprintln!("(zero times: nothing was sent)");
+            }
             times = n;
         }
         if !self.agreed(&command) {

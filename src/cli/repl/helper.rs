@@ -181,6 +181,10 @@ impl Hinter for ReplHelper {
         let (_, command) = last_command(line);
         let all = words::scan(command);
         let words = command_words(&all);
+        if command.contains('\n') && words.last()?.open.is_some() {
+            // Within a string there is nothing to say.
+            return None;
+        }
         let finished = command.ends_with(char::is_whitespace) && words.last()?.open.is_none();
         let text = self.hint_text(words, finished)?;
         let gap = if finished { "" } else { " " };
