@@ -91,7 +91,7 @@ fn wrap(text: &str, indent: usize, columns: usize) -> String {
     let mut out = String::new();
     let mut column = indent;
     for word in text.split(' ') {
-        if !out.is_empty() && column + word.len() >= columns {
+        if !out.is_empty() && column + 1 + word.len() >= columns {
             out.push('\n');
             out.push_str(&" ".repeat(indent));
             column = indent;
@@ -127,7 +127,7 @@ mod tests {
         assert!(help("").contains("@string") && help("").contains(":set output"));
         assert!(help("").lines().all(|line| line.len() <= 80), "{}", help(""));
         assert!(help("@generic").lines().all(|line| line.len() <= 80), "{}", help("@generic"));
-        assert_eq!(wrap("one two three", 2, 10), "one two\n  three");
+        assert_eq!(wrap("one two three", 2, 11), "one two\n  three");
         assert_eq!(wrap("a-word-that-is-too-long b", 2, 10), "a-word-that-is-too-long\n  b");
     }
 }
