@@ -121,7 +121,9 @@ fn a_kill_at_any_call_of_fix_loses_no_byte() {
     let copy = format!("kvred.aof.cut-{}", log.len());
     let torn = [&log[..], b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100\r\nlost in a crash"].concat();
     let prepare = || {
-        cuts(dir.path()).iter().for_each(|cut| fs::remove_file(cut).unwrap());
+        for cut in cuts(dir.path()) {
+            fs::remove_file(cut).unwrap();
+        }
         fs::write(&path, &torn).unwrap();
     };
     at_every_call(dir.path(), &["check", "--fix", "--yes", arg(&path)], &[&copy], prepare, |what| {
@@ -149,7 +151,9 @@ fn a_kill_at_any_call_of_a_header_s_repair_leaves_it_wrong_or_right() {
     let mut wrong = log.clone();
     wrong[20] ^= 4;
     let prepare = || {
-        cuts(dir.path()).iter().for_each(|cut| fs::remove_file(cut).unwrap());
+        for cut in cuts(dir.path()) {
+            fs::remove_file(cut).unwrap();
+        }
         fs::write(&path, &wrong).unwrap();
     };
     at_every_call(dir.path(), &["check", "--fix", "--yes", arg(&path)], &["kvred.aof.cut-0"], prepare, |what| {

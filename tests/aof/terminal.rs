@@ -90,7 +90,7 @@ fn slowly(command: &Command, columns: u16, ctrl_c: bool) -> (String, i32) {
     let mut terminal = Terminal::sized(&shell, columns, 24);
     terminal.sees("pid ");
     let pid = Pid::from_raw(terminal.sees(".").trim().parse().unwrap()).unwrap();
-    let seen = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let brake = scope.spawn(move || {
             // Until it has ended, and a while at most: the rest goes at full speed.
             for _ in 0..100 {
@@ -112,8 +112,7 @@ fn slowly(command: &Command, columns: u16, ctrl_c: bool) -> (String, i32) {
         brake.join().unwrap();
         seen += " left";
         (seen + &rest, code)
-    });
-    seen
+    })
 }
 
 #[test]

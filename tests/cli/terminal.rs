@@ -339,6 +339,13 @@ fn ctrl_c_clears_the_line_and_ctrl_d_leaves() {
     s.prompt();
     s.enters("echo sent", "\"sent\"");
     s.prompt();
+    // A hint would look as if it had been typed.
+    s.types("get ");
+    s.sees("key");
+    s.presses('c');
+    let at = format!("127.0.0.1:{}> get ", s.port).len();
+    s.sees(&format!("\u{1b}[A\r\u{1b}[{at}C\u{1b}[K"));
+    s.prompt();
     s.presses('d');
     assert_eq!(s.ends().1, 0);
 }

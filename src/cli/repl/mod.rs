@@ -24,6 +24,7 @@ mod local;
 mod pager;
 mod secrets;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
 
@@ -82,6 +83,7 @@ pub(crate) fn run(runtime: &Runtime, mut session: Session, printer: Printer, col
         let prompt = repl.prompt();
         if let Some(helper) = repl.editor.helper_mut() {
             helper.prompt_columns = prompt.0.width();
+            helper.hint_at.set(None);
         }
         let Repl { session, settings, editor, .. } = &mut repl;
         let line = match &idle {
@@ -94,7 +96,7 @@ pub(crate) fn run(runtime: &Runtime, mut session: Session, printer: Printer, col
                     return Ok(Status::Fine);
                 }
             }
-            Err(ReadlineError::Interrupted) => {}
+            Err(ReadlineError::Interrupted) => repl.wipe_hint()?,
             Err(ReadlineError::Eof) => return Ok(Status::Fine),
             Err(error) => return Err(terminal_failed(error)),
         }
@@ -122,6 +124,7 @@ fn editor(paint: Paint, color: ColorWhen) -> rustyline::Result<Editor<ReplHelper
         paint,
         hints: !is_dumb(),
         prompt_columns: 0,
+        hint_at: Cell::new(None),
     }));
     Ok(editor)
 }
@@ -142,6 +145,14 @@ impl Repl<'_> {
             self.session.target.address
         );
         super::output::printer::write(self.settings.printer.paint.text(Style::Hint, &line).as_bytes())
+    }
+
+    /// Takes the hint away that Ctrl-C has left on the line above, where it looks like typed text.
+    fn wipe_hint(&self) -> io::Result<()> {
+        match self.editor.helper().and_then(|helper| helper.hint_at.take()) {
+            Some(column) => super::output::printer::write(format!("\x1b[A\r\x1b[{column}C\x1b[K\r\n").as_bytes()),
+            None => Ok(()),
+        }
     }
 
     /// The raw prompt, and the same in colour.
