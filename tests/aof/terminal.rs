@@ -72,6 +72,22 @@ fn fix_asks_about_a_header_too_and_not_about_a_sound_log() {
     assert!(ended == 0 && !said.contains("[y/N]"), "{said}");
 }
 
+#[test]
+fn a_table_fits_the_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    small_log(dir.path());
+    let path = dir.path().join("kvred.aof");
+    for (columns, has_times) in [(100, true), (80, true), (40, false)] {
+        let command = tool(&["dump", "--format", "table", "--limit", "20", arg(&path)]);
+        let (table, code) = Terminal::sized(&command, columns, 24).ends();
+        assert_eq!((code, table.lines().count()), (0, 21), "{table}");
+        let fits = |line: &str| line.trim_end().chars().count() <= usize::from(columns);
+        assert!(table.lines().all(fits), "{table}");
+        assert!(table.lines().skip(1).all(|line| line.contains(" SET key:")), "{table}");
+        assert_eq!(table.contains("TIME"), has_times, "{table}");
+    }
+}
+
 /// A plain log that is worth a bar.
 fn long_log(path: &Path) {
     let one = resp(&[b"SET", b"key", &[b'v'; 100]]);
