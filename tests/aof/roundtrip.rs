@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -77,6 +78,37 @@ fn a_dump_fed_to_an_empty_server_gives_the_same_data_and_so_does_a_rewrite() {
     });
     server.stop();
     result.unwrap();
+}
+
+#[test]
+fn a_dump_restores_the_data_through_kvred_cli() {
+    let dir = tempfile::tempdir().unwrap();
+    small_log(dir.path());
+    let path = dir.path().join("with-bytes.aof");
+    let all: Vec<u8> = (0..=255).collect();
+    let keys = [&all[..], b"", b"\r\n", b"'\"\\", b"# no comment", b"2", "gr\u{fc}\u{df}e".as_bytes()];
+    fs::write(&path, keys.iter().flat_map(|key| resp(&[b"SET", key, &all])).collect::<Vec<u8>>()).unwrap();
+    for log in [dir.path().join("kvred.aof"), path] {
+        for (format, flags) in [("commands", &[][..]), ("commands", &["--pipe"]), ("resp", &["--pipe"])] {
+            let empty = tempfile::tempdir().unwrap();
+            let server = Server::start(empty.path());
+            let mut dump = Command::new(env!("CARGO_BIN_EXE_kvred"))
+                .args(["aof", "dump", "--format", format, arg(&log)])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let cli = Command::new(env!("CARGO_BIN_EXE_kvred"))
+                .args(["cli", "-p", &server.port.to_string()])
+                .args(flags)
+                .stdin(dump.stdout.take().unwrap())
+                .output()
+                .unwrap();
+            assert!(dump.wait().unwrap().success());
+            assert_eq!((code(&cli), stderr(&cli)), (0, String::new()), "{format} {flags:?}: {}", stdout(&cli));
+            server.stop();
+            assert_eq!(data(&empty.path().join("kvred.aof")), data(&log), "{format} {flags:?}");
+        }
+    }
 }
 
 /// What a key holds after these commands.
