@@ -81,6 +81,21 @@ pub struct ServeArgs {
     #[arg(long, env = "KVRED_TIMEOUT", value_name = "SECS", default_value_t = 0)]
     pub timeout: u64,
 
+    /// Commands that take longer, in microseconds, are kept in the slow log; 0: all, -1: none
+    #[arg(
+        long,
+        env = "KVRED_SLOWLOG_LOG_SLOWER_THAN",
+        value_name = "USEC",
+        default_value_t = 10_000,
+        allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i64).range(-1..)
+    )]
+    pub slowlog_log_slower_than: i64,
+
+    /// Most entries of the slow log
+    #[arg(long, env = "KVRED_SLOWLOG_MAX_LEN", value_name = "N", default_value_t = 128)]
+    pub slowlog_max_len: u32,
+
     /// File with the password that clients must give (its first line); or set KVRED_REQUIREPASS to the password
     #[arg(long, value_name = "FILE")]
     pub requirepass_file: Option<PathBuf>,

@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::refused::{self, Family};
 use super::table::CommandSpec;
+use crate::protocol::decode::Args;
 
 /// How much of an unknown command's name, and of all its arguments together, Redis repeats.
 const ECHO_LEN_MAX: usize = 128;
@@ -115,6 +116,9 @@ pub enum CommandError {
     /// `WAITAOF` when a sync failed.
     #[error("{0}")]
     SyncFailed(String),
+    /// `SLOWLOG GET` of a number of entries that cannot be.
+    #[error("ERR count should be greater than or equal to -1")]
+    CountTooSmall,
     /// `SHUTDOWN ABORT` while none is under way.
     #[error("ERR No shutdown in progress.")]
     NoShutdown,
@@ -177,6 +181,18 @@ impl CommandError {
             c_string(word, ECHO_LEN_MAX),
             b"'. Try ",
             container.as_bytes(),
+            b" HELP.",
+        ]))
+    }
+
+    /// The error for a subcommand that has too many arguments, where Redis finds that out by itself.
+    pub fn subcommand_arity(args: Args<'_>) -> Self {
+        let container = args.at(0).to_ascii_uppercase();
+        Self::Unknown(Echo::new(&[
+            b"ERR unknown subcommand or wrong number of arguments for '",
+            c_string(args.at(1), ECHO_LEN_MAX),
+            b"'. Try ",
+            &container,
             b" HELP.",
         ]))
     }

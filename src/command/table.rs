@@ -53,6 +53,7 @@ pub enum CommandId {
     ClientKill,
     ClientNoEvict,
     ClientNoTouch,
+    ClientReply,
     ClientHelp,
     // server
     Command,
@@ -78,6 +79,11 @@ pub enum CommandId {
     Memory,
     MemoryUsage,
     MemoryHelp,
+    SlowLog,
+    SlowLogGet,
+    SlowLogLen,
+    SlowLogReset,
+    SlowLogHelp,
     Latency,
     LatencyLatest,
     LatencyHistory,
@@ -120,6 +126,7 @@ pub static COMMANDS: &[&CommandSpec] = &[
     &server::BGREWRITEAOF,
     &server::SHUTDOWN,
     &introspection::MEMORY,
+    &introspection::SLOWLOG,
     &introspection::LATENCY,
 ];
 
@@ -160,6 +167,12 @@ pub fn resolve(args: Args<'_>) -> Result<&'static CommandSpec, CommandError> {
         spec
     };
     if spec.arity_ok(args.len()) { Ok(spec) } else { Err(CommandError::WrongArity(spec.name)) }
+}
+
+/// Finds the row that a call means, whatever the number of its arguments.
+pub fn find(args: Args<'_>) -> Option<&'static CommandSpec> {
+    let spec = lookup(args.at(0))?;
+    if spec.is_container() && args.len() > 1 { spec.subcommand(args.at(1)) } else { Some(spec) }
 }
 
 /// The longest name that a [`NameKey`] can hold.

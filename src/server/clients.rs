@@ -101,6 +101,12 @@ impl Client {
         self.connected.elapsed().as_secs()
     }
 
+    /// Memory that it takes, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        let buffers = self.query_bytes.load(Ordering::Relaxed) + self.reply_bytes.load(Ordering::Relaxed);
+        buffers + size_of::<Self>() + size_of::<super::connection::Connection>()
+    }
+
     /// Its line in `CLIENT LIST`.
     pub fn describe(&self, now_seconds: u64) -> Vec<u8> {
         let about = self.about.lock().clone();
@@ -118,7 +124,7 @@ impl Client {
                  redir=-1 resp={resp} lib-name=",
                 self.age_seconds(),
                 now_seconds.saturating_sub(self.last_active_seconds.load(Ordering::Relaxed)),
-                query + replies + size_of::<Self>(),
+                self.memory_bytes(),
                 if about.last_command.is_empty() { "NULL" } else { about.last_command },
             )
             .as_bytes(),

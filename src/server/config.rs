@@ -44,6 +44,10 @@ pub struct Config {
     pub max_query_bytes: usize,
     /// Idle time after which a client is closed; 0: never.
     pub timeout_seconds: u64,
+    /// Commands that take so many microseconds go into the slow log; negative: none does.
+    pub slowlog_slower_than_us: i64,
+    /// Most entries of the slow log.
+    pub slowlog_max_len: u32,
     /// What clients must give.
     pub password: Option<Password>,
     /// Whether peers from elsewhere are refused without a password.
@@ -108,6 +112,8 @@ impl Config {
             max_bulk_bytes,
             max_query_bytes,
             timeout_seconds: args.timeout,
+            slowlog_slower_than_us: args.slowlog_log_slower_than,
+            slowlog_max_len: args.slowlog_max_len,
             password: password.filter(|p| !p.is_empty()).map(|p| Password(p.into())),
             protected_mode: args.protected_mode.into(),
         })
@@ -123,7 +129,7 @@ impl Config {
         let yes_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
         let addresses: Vec<String> = self.bind.iter().map(ToString::to_string).collect();
         let mut settings: Vec<_> =
-            LIVE_SETTINGS.iter().map(|s| (s.name, (s.value)(live).load(Ordering::Relaxed).to_string())).collect();
+            LIVE_SETTINGS.iter().map(|s| (s.name, s.show((s.value)(live).load(Ordering::Relaxed)))).collect();
         settings.extend([
             ("appendfilename", self.append_filename.display().to_string()),
             ("appendfsync", fsync.to_string()),
@@ -155,6 +161,9 @@ pub struct Live {
     pub max_memory_bytes: AtomicU64,
     pub max_bulk_bytes: AtomicU64,
     pub timeout_seconds: AtomicU64,
+    /// An `i64`, as its bits.
+    pub slowlog_slower_than_us: AtomicU64,
+    pub slowlog_max_len: AtomicU64,
 }
 
 impl Live {
@@ -168,6 +177,8 @@ impl Live {
             max_memory_bytes: (config.max_memory_bytes as u64).into(),
             max_bulk_bytes: (config.max_bulk_bytes as u64).into(),
             timeout_seconds: config.timeout_seconds.into(),
+            slowlog_slower_than_us: config.slowlog_slower_than_us.cast_unsigned().into(),
+            slowlog_max_len: u64::from(config.slowlog_max_len).into(),
         }
     }
 }
@@ -177,12 +188,23 @@ impl Live {
 pub struct LiveSetting {
     /// Redis's name for it.
     pub name: &'static str,
-    /// Whether it takes units.
-    pub is_size: bool,
+    /// How it is written.
+    pub kind: Kind,
     /// What it can be set to.
-    pub range: std::ops::RangeInclusive<u64>,
+    pub range: std::ops::RangeInclusive<i128>,
     /// Where it is kept.
     pub value: fn(&Live) -> &AtomicU64,
+}
+
+/// How a setting is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A number.
+    Number,
+    /// A number that may be negative; it is kept as the bits of an `i64`.
+    Signed,
+    /// A number of bytes, with units.
+    Size,
 }
 
 impl LiveSetting {
@@ -191,18 +213,23 @@ impl LiveSetting {
         LIVE_SETTINGS.iter().find(|s| s.name.eq_ignore_ascii_case(name))
     }
 
+    /// Its value as `CONFIG GET` shows it.
+    pub fn show(&self, value: u64) -> String {
+        if self.kind == Kind::Signed { value.cast_signed().to_string() } else { value.to_string() }
+    }
+
     /// Reads a value for it.
     ///
     /// # Errors
     /// Why it cannot be, in Redis's words.
     pub fn parse(&self, text: &str) -> Result<u64, String> {
-        let number = if self.is_size {
-            text.parse::<Size>().map_err(|_| "argument must be a memory value".to_owned())?.0
+        let number = if self.kind == Kind::Size {
+            text.parse::<Size>().map_err(|_| "argument must be a memory value".to_owned())?.0.into()
         } else {
-            text.parse::<u64>().map_err(|_| "argument couldn't be parsed into an integer".to_owned())?
+            text.parse::<i64>().map_err(|_| "argument couldn't be parsed into an integer".to_owned())?.into()
         };
         if self.range.contains(&number) {
-            Ok(number)
+            Ok(number as u64)
         } else {
             Err(format!("argument must be between {} and {} inclusive", self.range.start(), self.range.end()))
         }
@@ -211,22 +238,24 @@ impl LiveSetting {
 
 const fn live(
     name: &'static str,
-    is_size: bool,
-    range: std::ops::RangeInclusive<u64>,
+    kind: Kind,
+    range: std::ops::RangeInclusive<i128>,
     value: fn(&Live) -> &AtomicU64,
 ) -> LiveSetting {
-    LiveSetting { name, is_size, range, value }
+    LiveSetting { name, kind, range, value }
 }
 
 /// Every setting that can be changed while the server runs, but for `appendfsync`.
 pub static LIVE_SETTINGS: &[LiveSetting] = &[
-    live("auto-aof-rewrite-min-size", true, 0..=u64::MAX, |l| &l.rewrite_min_bytes),
-    live("auto-aof-rewrite-percentage", false, 0..=u32::MAX as u64, |l| &l.rewrite_percentage),
-    live("client-query-buffer-limit", true, 1 << 20..=MAX_QUERY_BYTES, |l| &l.max_query_bytes),
-    live("maxclients", false, 1..=u32::MAX as u64, |l| &l.max_clients),
-    live("maxmemory", true, 0..=u64::MAX, |l| &l.max_memory_bytes),
-    live("proto-max-bulk-len", true, 1 << 20..=HIGHEST_MAX_BULK_BYTES as u64, |l| &l.max_bulk_bytes),
-    live("timeout", false, 0..=i32::MAX as u64, |l| &l.timeout_seconds),
+    live("auto-aof-rewrite-min-size", Kind::Size, 0..=u64::MAX as i128, |l| &l.rewrite_min_bytes),
+    live("auto-aof-rewrite-percentage", Kind::Number, 0..=u32::MAX as i128, |l| &l.rewrite_percentage),
+    live("client-query-buffer-limit", Kind::Size, 1 << 20..=MAX_QUERY_BYTES as i128, |l| &l.max_query_bytes),
+    live("maxclients", Kind::Number, 1..=u32::MAX as i128, |l| &l.max_clients),
+    live("maxmemory", Kind::Size, 0..=u64::MAX as i128, |l| &l.max_memory_bytes),
+    live("proto-max-bulk-len", Kind::Size, 1 << 20..=HIGHEST_MAX_BULK_BYTES as i128, |l| &l.max_bulk_bytes),
+    live("slowlog-log-slower-than", Kind::Signed, -1..=i64::MAX as i128, |l| &l.slowlog_slower_than_us),
+    live("slowlog-max-len", Kind::Number, 0..=u32::MAX as i128, |l| &l.slowlog_max_len),
+    live("timeout", Kind::Number, 0..=i32::MAX as i128, |l| &l.timeout_seconds),
 ];
 
 /// The most that `client-query-buffer-limit` can be: positions in a buffer are 32 bits wide.

@@ -3,9 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::Server;
 use super::clients::Client;
 use super::config::LiveSetting;
-use super::connection::Session;
+use super::connection::{Answers, Session};
 use super::info;
 use super::worker::Worker;
 use crate::command::batch::Count;
@@ -82,6 +83,9 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
         Id::Reset => {
             context.session.resp = Resp::V2;
             context.session.authenticated = server.config.password.is_none();
+            if context.session.answers != Answers::SkipThis {
+                context.session.answers = Answers::All;
+            }
             *context.client.about.lock() = super::clients::About::default();
             simple(out, "RESET");
             return Ok(After::NewLimits);
@@ -110,6 +114,17 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
         }
         Id::ClientList => client_list(args, context, out)?,
         Id::ClientKill => return client_kill(args, context, out),
+        Id::ClientReply => {
+            context.session.answers = match args.at(2).to_ascii_lowercase().as_slice() {
+                b"on" => Answers::All,
+                b"off" => Answers::None,
+                // Where nothing is answered, there is nothing to skip.
+                b"skip" if context.session.answers == Answers::None => Answers::None,
+                b"skip" => Answers::SkipNext,
+                _ => return Err(CommandError::Syntax),
+            };
+            simple(out, "OK");
+        }
         Id::ClientNoEvict | Id::ClientNoTouch => {
             on_or_off(args.at(2))?;
             simple(out, "OK");
@@ -180,14 +195,25 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
         Id::LatencyDoctor => bulk(out, b"Latency monitoring is not offered; see INFO persistence for the disk's part."),
         Id::Shutdown => shutdown(args, context)?,
 
-        Id::ClientHelp | Id::CommandHelp | Id::ConfigHelp | Id::ObjectHelp | Id::MemoryHelp | Id::LatencyHelp => {
-            help(args, out);
+        Id::SlowLogGet => slow_log_get(args, server, out)?,
+        Id::SlowLogLen => integer(out, server.slow_log.len() as i64),
+        Id::SlowLogReset => {
+            server.slow_log.reset();
+            simple(out, "OK");
         }
+
+        Id::ClientHelp
+        | Id::CommandHelp
+        | Id::ConfigHelp
+        | Id::ObjectHelp
+        | Id::MemoryHelp
+        | Id::SlowLogHelp
+        | Id::LatencyHelp => help(args, out),
 
         Id::Get | Id::Set | Id::Del | Id::Exists | Id::Type | Id::Ping | Id::Echo | Id::FlushAll | Id::FlushDb => {
             unreachable!("commands on data run in batches")
         }
-        Id::Client | Id::Config | Id::Object | Id::Memory | Id::Latency => {
+        Id::Client | Id::Config | Id::Object | Id::Memory | Id::SlowLog | Id::Latency => {
             unreachable!("a container needs a subcommand")
         }
     }
@@ -444,6 +470,23 @@ fn config_set(args: Args<'_>, context: &Context<'_>) -> Result<(), CommandError>
     if let Some(policy) = policy {
         server.writer.set_policy(policy);
     }
+    Ok(())
+}
+
+/// `SLOWLOG GET [count]`
+fn slow_log_get(args: Args<'_>, server: &Server, out: &mut Vec<u8>) -> Result<(), CommandError> {
+    /// Redis's default.
+    const NEWEST: usize = 10;
+    let most = match args.len() {
+        2 => NEWEST,
+        3 => match parse_i64(args.at(2)) {
+            Some(-1) => usize::MAX,
+            Some(count @ 0..) => count as usize,
+            _ => return Err(CommandError::CountTooSmall),
+        },
+        _ => return Err(CommandError::subcommand_arity(args)),
+    };
+    server.slow_log.encode(most, out);
     Ok(())
 }
 

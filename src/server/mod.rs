@@ -10,6 +10,7 @@
 //! | [`socket`] | its socket |
 //! | [`control`] | commands about connection and server |
 //! | [`clients`], [`stats`], [`info`] | who is connected, what was counted, what `INFO` says |
+//! | [`timing`], [`slowlog`] | how long commands take, and those that took long |
 
 pub mod clients;
 pub mod config;
@@ -19,8 +20,10 @@ pub mod info;
 pub mod listen;
 pub mod load;
 mod logging;
+pub mod slowlog;
 pub mod socket;
 pub mod stats;
+pub mod timing;
 pub mod worker;
 
 use std::sync::Arc;
@@ -36,6 +39,7 @@ use tokio::task::LocalSet;
 use self::clients::Clients;
 use self::config::{Config, Live};
 use self::listen::{Accepted, Listener};
+use self::slowlog::SlowLog;
 use self::stats::Stats;
 use self::worker::{Message, Worker, WorkerHandle};
 use crate::args::ServeArgs;
@@ -64,6 +68,8 @@ pub struct Server {
     pub clients: Clients,
     /// What was counted.
     pub stats: Stats,
+    /// What was slow.
+    pub slow_log: SlowLog,
     /// When the process began to serve.
     pub started: Instant,
     /// The same by the calendar.
@@ -74,7 +80,15 @@ pub struct Server {
     pub now_seconds: AtomicU64,
     /// Commands in the last full second.
     pub ops_per_sec: AtomicU64,
+    /// Bytes read from clients in the last full second, and written to them.
+    pub input_per_sec: AtomicU64,
+    /// See `input_per_sec`.
+    pub output_per_sec: AtomicU64,
+    /// The most memory that the data has taken, as far as it was looked at: once a second, and by `INFO`.
+    pub peak_memory_bytes: AtomicUsize,
     commands_at_tick: AtomicU64,
+    input_at_tick: AtomicU64,
+    output_at_tick: AtomicU64,
     /// Unexecuted input of all clients.
     pub query_bytes: AtomicUsize,
     /// Notified to stop the server.
@@ -86,10 +100,23 @@ impl Server {
     /// Called about once a second.
     pub fn tick(&self) {
         self.now_seconds.store(self.started.elapsed().as_secs(), Ordering::Relaxed);
-        let commands = self.stats.totals().commands;
-        let before = self.commands_at_tick.swap(commands, Ordering::Relaxed);
-        self.ops_per_sec.store(commands.saturating_sub(before), Ordering::Relaxed);
+        let totals = self.stats.totals();
+        for (now, at_tick, per_sec) in [
+            (totals.commands, &self.commands_at_tick, &self.ops_per_sec),
+            (totals.input_bytes, &self.input_at_tick, &self.input_per_sec),
+            (totals.output_bytes, &self.output_at_tick, &self.output_per_sec),
+        ] {
+            let before = at_tick.swap(now, Ordering::Relaxed);
+            per_sec.store(now.saturating_sub(before), Ordering::Relaxed);
+        }
+        self.note_peak_memory();
         self.rewrite_if_grown();
+    }
+
+    /// Looks at how much memory the data takes: that, and the most so far.
+    pub fn note_peak_memory(&self) -> (usize, usize) {
+        let now = self.writer.keyspace().memory().total_bytes();
+        (now, self.peak_memory_bytes.fetch_max(now, Ordering::Relaxed).max(now))
     }
 
     /// Starts a rewrite when the log has grown enough since the last.
@@ -117,7 +144,10 @@ impl Server {
     pub fn reset_stats(&self) {
         self.stats.connections.store(0, Ordering::Relaxed);
         self.stats.rejected.store(0, Ordering::Relaxed);
-        self.commands_at_tick.store(0, Ordering::Relaxed);
+        for at_tick in [&self.commands_at_tick, &self.input_at_tick, &self.output_at_tick] {
+            at_tick.store(0, Ordering::Relaxed);
+        }
+        self.peak_memory_bytes.store(0, Ordering::Relaxed);
         for worker in &self.workers {
             // Each worker's counters are its own to change.
             drop(worker.messages.send(Message::ResetStats));
@@ -175,12 +205,18 @@ async fn run(mut config: Config, keyspace: Arc<Keyspace>, log: Option<(Aof, LogP
         stats: Stats::new(config.threads),
         writer,
         clients: Clients::default(),
+        slow_log: SlowLog::default(),
         started: Instant::now(),
         started_unix_seconds: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
         run_id: format!("{:016x}{:016x}{:08x}", random_u64(), random_u64(), random_u64() as u32),
         now_seconds: AtomicU64::new(0),
         ops_per_sec: AtomicU64::new(0),
+        input_per_sec: AtomicU64::new(0),
+        output_per_sec: AtomicU64::new(0),
+        peak_memory_bytes: AtomicUsize::new(0),
         commands_at_tick: AtomicU64::new(0),
+        input_at_tick: AtomicU64::new(0),
+        output_at_tick: AtomicU64::new(0),
         query_bytes: AtomicUsize::new(0),
         stop: Notify::new(),
         workers: handles,

@@ -16,4 +16,6 @@ mod durability;
 mod malformed;
 mod peers;
 mod recovery;
+mod reply;
+mod slowlog;
 mod startup;

@@ -54,6 +54,8 @@ const VARIABLES: &[(&str, &str, &str, &str)] = &[
     ("KVRED_PROTO_MAX_BULK_LEN", "1mb", "proto-max-bulk-len", "1048576"),
     ("KVRED_CLIENT_QUERY_BUFFER_LIMIT", "2mb", "client-query-buffer-limit", "2097152"),
     ("KVRED_TIMEOUT", "300", "timeout", "300"),
+    ("KVRED_SLOWLOG_LOG_SLOWER_THAN", "-1", "slowlog-log-slower-than", "-1"),
+    ("KVRED_SLOWLOG_MAX_LEN", "7", "slowlog-max-len", "7"),
     ("KVRED_PROTECTED_MODE", "no", "protected-mode", "no"),
 ];
 
