@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use crate::command::errors::c_string;
 use crate::protocol::encode::Resp;
 
 /// A connected client, as others may see it.
@@ -116,7 +117,7 @@ impl Client {
         };
         let (query, replies) = (self.query_bytes.load(Ordering::Relaxed), self.reply_bytes.load(Ordering::Relaxed));
         let mut line = format!("id={} addr={} laddr={} fd=-1 name=", self.id, self.addr, self.laddr).into_bytes();
-        line.extend_from_slice(&about.name);
+        line.extend_from_slice(c_string(&about.name, usize::MAX));
         line.extend_from_slice(
             format!(
                 " age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf={query} qbuf-free=0 argv-mem=0 \
@@ -129,9 +130,9 @@ impl Client {
             )
             .as_bytes(),
         );
-        line.extend_from_slice(&about.lib_name);
+        line.extend_from_slice(c_string(&about.lib_name, usize::MAX));
         line.extend_from_slice(b" lib-ver=");
-        line.extend_from_slice(&about.lib_version);
+        line.extend_from_slice(c_string(&about.lib_version, usize::MAX));
         line
     }
 }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::args::{ServeArgs, Size};
 use crate::persistence::FsyncPolicy;
 use crate::protocol::limits::HIGHEST_MAX_BULK_BYTES;
+use crate::protocol::number::parse_i64;
 
 /// What the server was started with.
 #[derive(Debug, Clone)]
@@ -226,7 +227,8 @@ impl LiveSetting {
         let number = if self.kind == Kind::Size {
             text.parse::<Size>().map_err(|_| "argument must be a memory value".to_owned())?.0.into()
         } else {
-            text.parse::<i64>().map_err(|_| "argument couldn't be parsed into an integer".to_owned())?.into()
+            let number = parse_i64(text.as_bytes());
+            number.ok_or_else(|| "argument couldn't be parsed into an integer".to_owned())?.into()
         };
         if self.range.contains(&number) {
             Ok(number as u64)
@@ -254,7 +256,7 @@ pub static LIVE_SETTINGS: &[LiveSetting] = &[
     live("maxmemory", Kind::Size, 0..=u64::MAX as i128, |l| &l.max_memory_bytes),
     live("proto-max-bulk-len", Kind::Size, 1 << 20..=HIGHEST_MAX_BULK_BYTES as i128, |l| &l.max_bulk_bytes),
     live("slowlog-log-slower-than", Kind::Signed, -1..=i64::MAX as i128, |l| &l.slowlog_slower_than_us),
-    live("slowlog-max-len", Kind::Number, 0..=u32::MAX as i128, |l| &l.slowlog_max_len),
+    live("slowlog-max-len", Kind::Number, 0..=i64::MAX as i128, |l| &l.slowlog_max_len),
     live("timeout", Kind::Number, 0..=i32::MAX as i128, |l| &l.timeout_seconds),
 ];
 

@@ -31,6 +31,11 @@ pub const SERVERS: [&str; 2] = ["redis-server", "valkey-server"];
 impl Peer {
     /// Starts one in `dir`, with a log; `None` if it is not installed.
     pub fn start(name: &str, dir: &Path) -> Option<Self> {
+        Self::start_with(name, dir, &[])
+    }
+
+    /// The same, with more settings.
+    pub fn start_with(name: &str, dir: &Path, settings: &[&str]) -> Option<Self> {
         let binary = binary(name)?;
         // Peers cannot say which free port they took, so one is looked for here; it may be gone a moment later.
         for _ in 0..10 {
@@ -40,6 +45,7 @@ impl Peer {
                 .args(["--appendonly", "yes", "--save", "", "--bind", "127.0.0.1", "--port", &port.to_string()])
                 .arg("--dir")
                 .arg(dir)
+                .args(settings)
                 .stdin(Stdio::null())
                 .stdout(output)
                 .stderr(Stdio::null())

@@ -12,6 +12,7 @@ mod helpers;
 
 mod clients;
 mod contract;
+mod differential;
 mod durability;
 mod malformed;
 mod peers;
