@@ -3,6 +3,7 @@
 mod aof;
 mod cli;
 mod serve;
+mod tls;
 
 use std::str::FromStr;
 
@@ -10,7 +11,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub use self::aof::{AofArgs, AofCommand, CheckArgs, DumpArgs, DumpFormat, Moment, RewriteArgs};
 pub use self::cli::{CliArgs, ColorWhen, OutputFormat};
-pub use self::serve::{Fsync, LogFormat, LogLevel, ServeArgs};
+pub use self::serve::{Fsync, LogFormat, LogLevel, Port, ServeArgs, TlsAuthClients};
+pub use self::tls::TlsArgs;
 
 /// A durable string store that speaks Redis.
 #[derive(Debug, Parser)]

@@ -332,8 +332,11 @@ impl Batch {
         if let Err(error) = result {
             let at = out.buffer.len();
             error.encode(&mut out.buffer);
-            count_refusal(env, queued.spec, &error, args);
-            count_error(env, queued.spec, &out.buffer[at + 1..]);
+            let tried = queued.spec.filter(|spec| !refused_untried(env, spec, &error));
+            if queued.spec.is_none() {
+                count_unresolved(env, &error, args);
+            }
+            count_error(env, tried, &out.buffer[at + 1..]);
         }
     }
 
@@ -400,17 +403,21 @@ fn reply_failure(failure: &WriteFailure, queued: &Queued, env: &Env<'_>, out: &m
     encode::error(&mut out.buffer, text);
 }
 
-/// Counts what Redis calls rejected: the command was not even tried.
-#[cold]
-fn count_refusal(env: &Env<'_>, spec: Option<&CommandSpec>, error: &CommandError, args: Args<'_>) {
-    match (spec, error) {
-        (Some(spec), CommandError::OutOfMemory) => env.counters.rejected(spec.id, true),
-        (None, CommandError::WrongArity(_) | CommandError::NoAuth) => {
-            if let Some(spec) = find(args) {
-                env.counters.rejected(spec.id, false);
-            }
-        }
-        _ => {}
+/// Counts a command that was counted as a call and then not even tried: Redis calls it rejected.
+fn refused_untried(env: &Env<'_>, spec: &CommandSpec, error: &CommandError) -> bool {
+    let untried = *error == CommandError::OutOfMemory;
+    if untried {
+        env.counters.rejected(spec.id, true);
+    }
+    untried
+}
+
+/// Counts a call that did not become a command, for the command that it was meant for.
+fn count_unresolved(env: &Env<'_>, error: &CommandError, args: Args<'_>) {
+    if matches!(error, CommandError::WrongArity(_) | CommandError::NoAuth)
+        && let Some(spec) = find(args)
+    {
+        env.counters.rejected(spec.id, false);
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
 
+use super::tls::TlsFiles;
 use crate::args::{ServeArgs, Size};
 use crate::persistence::FsyncPolicy;
 use crate::protocol::limits::HIGHEST_MAX_BULK_BYTES;
@@ -17,8 +18,12 @@ use crate::protocol::number::parse_i64;
 pub struct Config {
     /// Addresses to listen on.
     pub bind: Vec<IpAddr>,
-    /// The port; after start-up the one in use.
-    pub port: u16,
+    /// The port, if there is one; after start-up the one in use.
+    pub port: Option<u16>,
+    /// The port for TLS, likewise.
+    pub tls_port: Option<u16>,
+    /// What TLS needs; there if `tls_port` is.
+    pub tls: Option<TlsFiles>,
     /// The unix socket to listen on too.
     pub unix_socket: Option<PathBuf>,
     /// Where the log lies; absolute.
@@ -97,9 +102,14 @@ impl Config {
             Some(file) => Some(read_password(file)?),
             None => environment,
         };
+        if args.port.0.is_none() && args.tls_port.is_none() && args.unixsocket.is_none() {
+            bail!("--port none needs --tls-port or --unixsocket: nobody could connect");
+        }
         Ok(Self {
             bind: args.bind.clone(),
-            port: args.port,
+            port: args.port.0,
+            tls_port: args.tls_port,
+            tls: args.tls_port.and(tls_files(args)),
             unix_socket: args.unixsocket.clone(),
             dir: std::path::absolute(&args.dir).context("the working directory is not known")?,
             append_only: args.appendonly.into(),
@@ -129,6 +139,9 @@ impl Config {
     pub fn settings(&self, live: &Live, fsync: FsyncPolicy) -> Vec<(&'static str, String)> {
         let yes_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
         let addresses: Vec<String> = self.bind.iter().map(ToString::to_string).collect();
+        let tls_file = |of: fn(&TlsFiles) -> Option<&Path>| {
+            self.tls.as_ref().and_then(of).unwrap_or(Path::new("")).display().to_string()
+        };
         let mut settings: Vec<_> =
             LIVE_SETTINGS.iter().map(|s| (s.name, s.show((s.value)(live).load(Ordering::Relaxed)))).collect();
         settings.extend([
@@ -140,10 +153,15 @@ impl Config {
             ("dir", self.dir.display().to_string()),
             ("io-threads", self.threads.to_string()),
             ("maxmemory-policy", "noeviction".to_owned()),
-            ("port", self.port.to_string()),
+            ("port", self.port.unwrap_or(0).to_string()),
             ("protected-mode", yes_no(self.protected_mode)),
             ("save", String::new()),
             ("tcp-keepalive", super::listen::KEEPALIVE.as_secs().to_string()),
+            ("tls-auth-clients", self.tls.as_ref().map_or("yes", |tls| tls.auth_clients.name()).to_owned()),
+            ("tls-ca-cert-file", tls_file(|tls| tls.ca_cert.as_deref())),
+            ("tls-cert-file", tls_file(|tls| Some(&tls.cert))),
+            ("tls-key-file", tls_file(|tls| Some(&tls.key))),
+            ("tls-port", self.tls_port.unwrap_or(0).to_string()),
             ("unixsocket", self.unix_socket.as_deref().unwrap_or(Path::new("")).display().to_string()),
         ]);
         settings.sort_unstable();
@@ -265,6 +283,15 @@ const MAX_QUERY_BYTES: u64 = 2 << 30;
 
 fn bytes(size: Size) -> usize {
     usize::try_from(size.0).unwrap_or(usize::MAX)
+}
+
+fn tls_files(args: &ServeArgs) -> Option<TlsFiles> {
+    Some(TlsFiles {
+        cert: args.tls_cert_file.clone()?,
+        key: args.tls_key_file.clone()?,
+        ca_cert: args.tls_ca_cert_file.clone(),
+        auth_clients: args.tls_auth_clients,
+    })
 }
 
 fn read_password(file: &Path) -> Result<Vec<u8>> {

@@ -161,6 +161,11 @@ impl Connection {
         worker.account(&mut self.state.borrow_mut().accounted_bytes, 0);
     }
 
+    /// Whether the client has yet to finish its TLS handshake.
+    pub fn is_handshaking(&self) -> bool {
+        self.socket.is_handshaking()
+    }
+
     /// Asks it to close: at once if nothing is held up, else after the replies that are due.
     pub fn close_when_answered(&self, worker: &Worker) {
         let mut state = self.state.borrow_mut();

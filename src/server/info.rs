@@ -67,7 +67,7 @@ fn server(server: &Server, out: &mut String) {
         "multiplexing_api:epoll";
         "process_id:{}", std::process::id();
         "run_id:{}", server.run_id;
-        "tcp_port:{}", server.config.port;
+        "tcp_port:{}", server.config.port.or(server.config.tls_port).unwrap_or(0);
         "server_time_usec:{}", server.writer.clock().unix_time().as_micros();
         "uptime_in_seconds:{}", uptime;
         "uptime_in_days:{}", uptime / 86_400;

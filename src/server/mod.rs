@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`config`] | the settings |
 //! | [`load`] | the log of the last run -> keyspace and log |
-//! | [`listen`] | listening sockets |
+//! | [`listen`], [`tls`] | listening sockets; certificates |
 //! | [`worker`] | a thread that serves its share of the connections |
 //! | [`connection`] | one client: reading, turns, writing, waiting |
 //! | [`socket`] | its socket |
@@ -24,8 +24,10 @@ pub mod slowlog;
 pub mod socket;
 pub mod stats;
 pub mod timing;
+pub mod tls;
 pub mod worker;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -41,6 +43,7 @@ use self::config::{Config, Live};
 use self::listen::{Accepted, Listener};
 use self::slowlog::SlowLog;
 use self::stats::Stats;
+use self::tls::Certificates;
 use self::worker::{Message, Worker, WorkerHandle};
 use crate::args::ServeArgs;
 use crate::db::log_thread::LogThreads;
@@ -187,7 +190,14 @@ pub fn serve(args: &ServeArgs) -> Result<Status, Failure> {
 
 async fn run(mut config: Config, keyspace: Arc<Keyspace>, log: Option<(Aof, LogPlace)>) -> Result<Status, Failure> {
     let mut stop = StopSignals::new().or_exit(Status::Unavailable, || "cannot wait for signals".to_owned())?;
-    let listeners = open_listeners(&mut config)?;
+    let certificates = match &config.tls {
+        Some(files) => {
+            let loaded = Certificates::load(files.clone());
+            Some(Arc::new(loaded.or_exit(Status::Unavailable, || "TLS cannot be offered".to_owned())?))
+        }
+        None => None,
+    };
+    let listeners = open_listeners(&mut config, certificates.as_ref())?;
     let notifies: Vec<Arc<Notify>> = (0..config.threads).map(|_| Arc::default()).collect();
     let wakes = notifies.iter().cloned().map(|n| Box::new(move || n.notify_one()) as Wake).collect();
     let writer = Arc::new(Writer::new(keyspace, log, config.fsync, Arc::new(SystemClock::default()), wakes));
@@ -233,7 +243,7 @@ async fn run(mut config: Config, keyspace: Arc<Keyspace>, log: Option<(Aof, LogP
     announce(&server);
     tokio::select! {
         () = accept_from_all(&listeners, &server) => unreachable!("accepting never ends by itself"),
-        () = stop.first() => {}
+        () = stop.first(certificates.as_deref()) => {}
         () = server.stop.notified() => {}
     }
     drop(listeners);
@@ -255,15 +265,22 @@ fn start_worker(
     })
 }
 
-fn open_listeners(config: &mut Config) -> Result<Vec<Listener>, Failure> {
+fn open_listeners(config: &mut Config, certificates: Option<&Arc<Certificates>>) -> Result<Vec<Listener>, Failure> {
     let mut listeners = Vec::new();
     for addr in &config.bind {
-        let listener = Listener::tcp(*addr, config.port).or_exit(Status::Unavailable, || {
-            format!("cannot listen on {}", std::net::SocketAddr::new(*addr, config.port))
-        })?;
+        let cannot = |port| move || format!("cannot listen on {}", SocketAddr::new(*addr, port));
         // With port 0, all addresses share the port that the first was given.
-        config.port = listener.port().unwrap_or(config.port);
-        listeners.push(listener);
+        if let Some(port) = config.port {
+            let listener = Listener::tcp(*addr, port).or_exit(Status::Unavailable, cannot(port))?;
+            config.port = listener.port();
+            listeners.push(listener);
+        }
+        if let (Some(port), Some(certificates)) = (config.tls_port, certificates) {
+            let listener = Listener::tls(*addr, port, Arc::clone(certificates));
+            let listener = listener.or_exit(Status::Unavailable, cannot(port))?;
+            config.tls_port = listener.port();
+            listeners.push(listener);
+        }
     }
     if let Some(path) = &config.unix_socket {
         let listener = Listener::unix(path)
@@ -276,16 +293,18 @@ fn open_listeners(config: &mut Config) -> Result<Vec<Listener>, Failure> {
 /// Says that clients can connect: to people in the log, to systemd by its protocol.
 fn announce(server: &Server) {
     let config = &server.config;
-    let addresses: Vec<String> =
-        config.bind.iter().map(|a| std::net::SocketAddr::new(*a, config.port).to_string()).collect();
-    let unix = config.unix_socket.as_ref().map(|p| format!(" and {}", p.display())).unwrap_or_default();
+    let on = |port: Option<u16>| config.bind.iter().filter_map(move |a| Some(SocketAddr::new(*a, port?)));
+    let mut addresses: Vec<String> = on(config.port).map(|a| a.to_string()).collect();
+    addresses.extend(on(config.tls_port).map(|a| format!("{a} (TLS)")));
+    addresses.extend(config.unix_socket.as_ref().map(|p| p.display().to_string()));
     tracing::info!(
-        port = config.port,
+        port = config.port.unwrap_or(0),
+        tls_port = config.tls_port,
         keys = server.writer.keyspace().len(),
         pid = std::process::id(),
         fsync = %config.fsync,
         threads = config.threads,
-        "ready to accept connections on {}{unix}",
+        "ready to accept connections on {}",
         addresses.join(", "),
     );
     // Without systemd there is nobody to tell.
@@ -380,26 +399,45 @@ async fn shut_down(
     }
 }
 
-/// `SIGTERM` and `SIGINT`.
+/// `SIGTERM` and `SIGINT`; and `SIGHUP`, which stops nothing.
 struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl StopSignals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
-    async fn first(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    /// Waits for the first; certificates are read anew with each `SIGHUP` that comes before it.
+    async fn first(&mut self, certificates: Option<&Certificates>) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => reload(certificates),
+            }
         }
     }
 
     async fn second(&mut self) {
-        self.first().await;
+        self.first(None).await;
+    }
+}
+
+fn reload(certificates: Option<&Certificates>) {
+    let Some(certificates) = certificates else {
+        return tracing::info!("SIGHUP: there are no certificates to read anew");
+    };
+    match certificates.reload() {
+        Ok(()) => tracing::info!("the TLS certificates were read anew; new connections use them"),
+        Err(e) => tracing::error!("the TLS certificates stay as they were, the new ones cannot be used: {e:#}"),
     }
 }
 

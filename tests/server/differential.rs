@@ -123,6 +123,7 @@ fn run_session(seed: u64, server: &Server, redis: &Peer, compared: &mut Compared
                 client.rest()
             });
             if ours_said == theirs_said {
+                // As it should be.
             } else if let Some(known) = known::last_words(&last, &ours_said, &theirs_said) {
                 compared.used.insert(known);
             } else {

@@ -20,3 +20,4 @@ mod recovery;
 mod reply;
 mod slowlog;
 mod startup;
+mod tls;
