@@ -119,7 +119,7 @@ pub struct ServeArgs {
     pub slowlog_max_len: u32,
 
     /// File with the password that clients must give (its first line); or set KVRED_REQUIREPASS to the password
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "KVRED_REQUIREPASS_FILE", value_name = "FILE")]
     pub requirepass_file: Option<PathBuf>,
 
     /// Refuse peers from other machines while no password is set

@@ -22,7 +22,7 @@ pub struct Config {
     pub port: Option<u16>,
     /// The port for TLS, likewise.
     pub tls_port: Option<u16>,
-    /// What TLS needs; there if `tls_port` is.
+    /// What TLS needs; there if `tls_port` is, or where systemd may hand over a socket for it.
     pub tls: Option<TlsFiles>,
     /// The unix socket to listen on too.
     pub unix_socket: Option<PathBuf>,
@@ -109,7 +109,7 @@ impl Config {
             bind: args.bind.clone(),
             port: args.port.0,
             tls_port: args.tls_port,
-            tls: args.tls_port.and(tls_files(args)),
+            tls: tls_files(args),
             unix_socket: args.unixsocket.clone(),
             dir: std::path::absolute(&args.dir).context("the working directory is not known")?,
             append_only: args.appendonly.into(),

@@ -23,8 +23,8 @@ const BACKLOG: i32 = 1024;
 pub enum Listener {
     /// TCP.
     Tcp(TcpListener),
-    /// A unix socket, and its file.
-    Unix(UnixListener, PathBuf),
+    /// A unix socket, and its file, where that is the server's to remove.
+    Unix(UnixListener, Option<PathBuf>),
     /// TLS over TCP.
     Tls(TcpListener, Arc<Certificates>),
 }
@@ -73,7 +73,34 @@ impl Listener {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),
         }
-        Ok(Self::Unix(UnixListener::bind(path)?, path.to_owned()))
+        Ok(Self::Unix(UnixListener::bind(path)?, Some(path.to_owned())))
+    }
+
+    /// Takes a socket that listens already.
+    ///
+    /// # Errors
+    /// The event loop cannot have it.
+    pub fn adopt_tcp(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self::Tcp(TcpListener::from_std(listener)?))
+    }
+
+    /// The same, for TLS.
+    ///
+    /// # Errors
+    /// The event loop cannot have it.
+    pub fn adopt_tls(listener: std::net::TcpListener, certificates: Arc<Certificates>) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self::Tls(TcpListener::from_std(listener)?, certificates))
+    }
+
+    /// The same, for a unix socket; its file stays when the server goes.
+    ///
+    /// # Errors
+    /// The event loop cannot have it.
+    pub fn adopt_unix(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self::Unix(UnixListener::from_std(listener)?, None))
     }
 
     /// The port, if it has one.
@@ -107,7 +134,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Self::Unix(_, path) = self {
+        if let Self::Unix(_, Some(path)) = self {
             // Only tidiness: a start over a left socket file works too.
             drop(std::fs::remove_file(path));
         }

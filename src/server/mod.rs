@@ -10,6 +10,7 @@
 //! | [`socket`] | its socket |
 //! | [`control`] | commands about connection and server |
 //! | [`clients`], [`stats`], [`info`] | who is connected, what was counted, what `INFO` says |
+//! | [`systemd`] | what systemd is told, and the sockets that it hands over |
 //! | [`timing`], [`slowlog`] | how long commands take, and those that took long |
 
 pub mod clients;
@@ -23,6 +24,7 @@ mod logging;
 pub mod slowlog;
 pub mod socket;
 pub mod stats;
+pub mod systemd;
 pub mod timing;
 pub mod tls;
 pub mod worker;
@@ -43,6 +45,7 @@ use self::config::{Config, Live};
 use self::listen::{Accepted, Listener};
 use self::slowlog::SlowLog;
 use self::stats::Stats;
+use self::systemd::Handed;
 use self::tls::Certificates;
 use self::worker::{Message, Worker, WorkerHandle};
 use crate::args::ServeArgs;
@@ -57,6 +60,9 @@ const RESERVED_FILES: u64 = 64;
 
 /// A pause after `accept` failed, so that a lack of descriptors does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often systemd is told that stopping goes on.
+const STOPPING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What all workers share.
 #[derive(Debug)]
@@ -197,7 +203,12 @@ async fn run(mut config: Config, keyspace: Arc<Keyspace>, log: Option<(Aof, LogP
         }
         None => None,
     };
-    let listeners = open_listeners(&mut config, certificates.as_ref())?;
+    let handed =
+        Handed::take().or_exit(Status::Unavailable, || "a socket that was handed over cannot be used".to_owned())?;
+    let listeners = match handed {
+        Some(handed) => adopt_listeners(&mut config, certificates.as_ref(), handed)?,
+        None => open_listeners(&mut config, certificates.as_ref())?,
+    };
     let notifies: Vec<Arc<Notify>> = (0..config.threads).map(|_| Arc::default()).collect();
     let wakes = notifies.iter().cloned().map(|n| Box::new(move || n.notify_one()) as Wake).collect();
     let writer = Arc::new(Writer::new(keyspace, log, config.fsync, Arc::new(SystemClock::default()), wakes));
@@ -290,6 +301,42 @@ fn open_listeners(config: &mut Config, certificates: Option<&Arc<Certificates>>)
     Ok(listeners)
 }
 
+/// Takes the sockets that systemd listens on; what the flags say of addresses and ports does not count then.
+fn adopt_listeners(
+    config: &mut Config,
+    certificates: Option<&Arc<Certificates>>,
+    handed: Handed,
+) -> Result<Vec<Listener>, Failure> {
+    let mut listeners = Vec::new();
+    let failed = || "a socket that was handed over cannot be used".to_owned();
+    (config.bind, config.port, config.tls_port, config.unix_socket) = (Vec::new(), None, None, None);
+    for listener in handed.tcp {
+        let address = listener.local_addr().or_exit(Status::Unavailable, failed)?;
+        config.bind.push(address.ip());
+        config.port = Some(address.port());
+        listeners.push(Listener::adopt_tcp(listener).or_exit(Status::Unavailable, failed)?);
+    }
+    for listener in handed.tls {
+        let Some(certificates) = certificates else {
+            let error = anyhow::anyhow!("a socket for TLS was handed over, but there is no --tls-cert-file");
+            return Err(Failure::new(Status::Usage, error));
+        };
+        let address = listener.local_addr().or_exit(Status::Unavailable, failed)?;
+        if !config.bind.contains(&address.ip()) {
+            config.bind.push(address.ip());
+        }
+        config.tls_port = Some(address.port());
+        let listener = Listener::adopt_tls(listener, Arc::clone(certificates));
+        listeners.push(listener.or_exit(Status::Unavailable, failed)?);
+    }
+    for listener in handed.unix {
+        let address = listener.local_addr().or_exit(Status::Unavailable, failed)?;
+        config.unix_socket = address.as_pathname().map(std::path::Path::to_owned);
+        listeners.push(Listener::adopt_unix(listener).or_exit(Status::Unavailable, failed)?);
+    }
+    Ok(listeners)
+}
+
 /// Says that clients can connect: to people in the log, to systemd by its protocol.
 fn announce(server: &Server) {
     let config = &server.config;
@@ -307,8 +354,7 @@ fn announce(server: &Server) {
         "ready to accept connections on {}",
         addresses.join(", "),
     );
-    // Without systemd there is nobody to tell.
-    drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));
+    systemd::ready(server.writer.keyspace().len());
 }
 
 /// Accepts from all listeners at once, for ever.
@@ -372,7 +418,7 @@ async fn shut_down(
     mut stop: StopSignals,
 ) -> Result<Status, Failure> {
     tracing::info!("stopping: no more connections; commands under way are finished");
-    drop(sd_notify::notify(&[sd_notify::NotifyState::Stopping]));
+    systemd::stopping();
     for worker in &server.workers {
         // One that has ended has nothing to finish.
         drop(worker.messages.send(Message::Stop));
@@ -386,6 +432,7 @@ async fn shut_down(
         server.writer.close()
     });
     tokio::select! {
+        () = keep_alive() => unreachable!("it goes on for ever"),
         result = finished => {
             let result = result.context("the shutdown did not finish").map_err(|e| Failure::new(Status::Unavailable, e))?;
             result.or_exit(Status::Unavailable, || "the log could not be closed".to_owned())?;
@@ -396,6 +443,15 @@ async fn shut_down(
             tracing::warn!("stopped at once, by a second signal");
             std::process::exit(130);
         }
+    }
+}
+
+/// Tells systemd again and again that stopping goes on: a last sync may take its time.
+async fn keep_alive() {
+    let mut interval = tokio::time::interval(STOPPING_INTERVAL);
+    loop {
+        interval.tick().await;
+        systemd::still_alive("stopping: commands under way are finished, the log is synced");
     }
 }
 
@@ -435,7 +491,10 @@ fn reload(certificates: Option<&Certificates>) {
     let Some(certificates) = certificates else {
         return tracing::info!("SIGHUP: there are no certificates to read anew");
     };
-    match certificates.reload() {
+    systemd::reloading();
+    let result = certificates.reload();
+    systemd::ready_again();
+    match result {
         Ok(()) => tracing::info!("the TLS certificates were read anew; new connections use them"),
         Err(e) => tracing::error!("the TLS certificates stay as they were, the new ones cannot be used: {e:#}"),
     }

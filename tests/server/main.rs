@@ -20,4 +20,5 @@ mod recovery;
 mod reply;
 mod slowlog;
 mod startup;
+mod systemd;
 mod tls;

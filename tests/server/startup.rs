@@ -68,8 +68,20 @@ fn every_flag_has_its_variable() {
     }
     let (_, help, _) = run(&["serve", "--help"]);
     let named = VARIABLES.iter().map(|row| row.0);
-    let others =
-        ["KVRED_PORT", "KVRED_UNIXSOCKET", "KVRED_DIR", "KVRED_LOG_LEVEL", "KVRED_LOG_FORMAT", "KVRED_REQUIREPASS"];
+    let others = [
+        "KVRED_TLS_PORT",
+        "KVRED_TLS_CERT_FILE",
+        "KVRED_TLS_KEY_FILE",
+        "KVRED_TLS_CA_CERT_FILE",
+        "KVRED_TLS_AUTH_CLIENTS",
+        "KVRED_REQUIREPASS_FILE",
+        "KVRED_PORT",
+        "KVRED_UNIXSOCKET",
+        "KVRED_DIR",
+        "KVRED_LOG_LEVEL",
+        "KVRED_LOG_FORMAT",
+        "KVRED_REQUIREPASS",
+    ];
     for variable in named.chain(others) {
         assert!(help.contains(variable), "--help does not name {variable}");
     }

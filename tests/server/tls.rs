@@ -204,11 +204,13 @@ fn large_values_and_deep_pipelines_come_through_whole() {
 #[test]
 fn new_certificates_are_read_on_sighup_and_bad_ones_refused() {
     let rig = Rig::new("no");
-    let server = rig.launch.start();
+    let manager = rig.launch.dir().join("notify");
+    let notified = std::os::unix::net::UnixDatagram::bind(&manager).unwrap();
+    notified.set_read_timeout(Some(crate::helpers::DEADLINE)).unwrap();
+    let server = rig.launch.clone().env("NOTIFY_SOCKET", manager.to_str().unwrap()).start();
     let (old_ca, dir) = (rig.ca.cert(), rig.launch.dir());
     let ping = |ca: &str| cli(&server, &["--cacert", ca, "PING"]);
     assert_eq!(answer(&ping(&old_ca)), "PONG");
-    // An open connection outlives all of it.
     let new = Authority::new(dir, "new-ca");
     let (key, cert) = (dir.join("server.key"), dir.join("server.pem"));
     let old_key = std::fs::read(&key).unwrap();
@@ -233,6 +235,15 @@ fn new_certificates_are_read_on_sighup_and_bad_ones_refused() {
     server.wait_for_stderr("certificates were read anew");
     assert_eq!(answer(&ping(&new.cert())), "PONG");
     complaint(&ping(&old_ca), 3);
+
+    // systemd has been told of each reload, and of its end.
+    let mut told = String::new();
+    while told.matches("READY=1").count() < 6 {
+        let mut message = [0; 4096];
+        let len = notified.recv(&mut message).unwrap();
+        told += std::str::from_utf8(&message[..len]).unwrap();
+    }
+    assert_eq!(told.matches("RELOADING=1\nMONOTONIC_USEC=").count(), 5, "{told}");
 }
 
 #[test]
