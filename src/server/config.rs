@@ -71,9 +71,13 @@ impl std::fmt::Debug for Password {
 }
 
 impl Password {
-    /// Whether `given` is it, in a time that does not tell how much of it fits.
+    /// Whether `given` is it, in a time that depends on the length of `given` alone: it tells neither how much of it fits
+    /// nor how long the password is.
     pub fn matches(&self, given: &[u8]) -> bool {
-        subtle::ConstantTimeEq::ct_eq(&self.0[..], given).into()
+        let mut expected = self.0.to_vec();
+        expected.resize(given.len(), 0);
+        let same = subtle::ConstantTimeEq::ct_eq(&expected[..], given);
+        (same & subtle::ConstantTimeEq::ct_eq(&self.0.len(), &given.len())).into()
     }
 }
 
@@ -307,4 +311,20 @@ fn read_password(file: &Path) -> Result<Vec<u8>> {
         bail!("the password file {name} is empty");
     }
     Ok(line.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_matched_by_itself_alone() {
+        let password = Password(b"secret".as_slice().into());
+        assert!(password.matches(b"secret"));
+        for wrong in [&b""[..], b"secre", b"secret ", b"secret\0", b"\0", b"Secret", b"secrets", b"terces"] {
+            assert!(!password.matches(wrong), "{}", wrong.escape_ascii());
+        }
+        let nul = Password(b"a\0".as_slice().into());
+        assert!(nul.matches(b"a\0") && !nul.matches(b"a") && !nul.matches(b"a\0\0"));
+    }
 }

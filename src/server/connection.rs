@@ -467,7 +467,7 @@ impl Connection {
         let waiting_bytes = state.input.len() - state.start;
         self.client.query_bytes.store(waiting_bytes, Ordering::Relaxed);
         worker.account(&mut state.accounted_bytes, waiting_bytes);
-        if let Some(limit) = worker.over_limit(waiting_bytes) {
+        if let Some(limit) = worker.over_limit(waiting_bytes, state.session.authenticated) {
             worker.stats.query_limit_closed.add(1);
             tracing::warn!(
                 client = self.client.id,

@@ -19,6 +19,7 @@ use super::stats::WorkerStats;
 use super::tls::HANDSHAKE_LIMIT;
 use crate::command::batch::{Count, Held};
 use crate::command::table::CommandId;
+use crate::protocol::limits::MAX_QUERY_BYTES_UNAUTHENTICATED;
 
 /// Input is read into a buffer of this size, which all connections of a worker share.
 const SCRATCH_BYTES: usize = 64 << 10;
@@ -314,8 +315,11 @@ impl Worker {
     }
 
     /// Whether a connection with so much unexecuted input has to go, and for which reason.
-    pub fn over_limit(&self, query_bytes: usize) -> Option<String> {
+    pub fn over_limit(&self, query_bytes: usize, authenticated: bool) -> Option<String> {
         let limit = self.server.live.max_query_bytes.load(Ordering::Relaxed) as usize;
+        if !authenticated && query_bytes > MAX_QUERY_BYTES_UNAUTHENTICATED {
+            return Some(format!("before authentication, {MAX_QUERY_BYTES_UNAUTHENTICATED} is the limit"));
+        }
         if query_bytes > limit {
             return Some(format!("--client-query-buffer-limit is {limit}"));
         }

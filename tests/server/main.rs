@@ -12,6 +12,7 @@ mod helpers;
 
 mod clients;
 mod contract;
+mod crowds;
 mod differential;
 mod durability;
 mod malformed;
