@@ -438,6 +438,10 @@ fn run_read(command: DataCommand<'_>, hash: KeyHash, env: &Env<'_>, out: &mut Ro
             let count = env.keyspace.count_existing(args.from(1));
             reply_count(count, args, env, out);
         }
+        DataCommand::StrLen(key) => {
+            let len = env.keyspace.get(hash, key, |value| value.as_slice().len());
+            reply_len(len, env, out);
+        }
         DataCommand::Type(key) => reply_type(env.keyspace.contains(hash, key), out),
         DataCommand::Ping(message) => reply_ping(message, out),
         DataCommand::Echo(message) => encode::bulk(&mut out.buffer, message),
@@ -487,6 +491,10 @@ impl WriterView<'_, '_> {
             DataCommand::Exists(args) => {
                 let count = args.from(1).filter(|key| self.batch.exists(self.keyspace.hash(key), key)).count();
                 reply_count(count, args, env, out);
+            }
+            DataCommand::StrLen(key) => {
+                let len = self.batch.get(hash, key, |value| value.map(|v| v.as_slice().len()));
+                reply_len(len, env, out);
             }
             DataCommand::Type(key) => reply_type(self.batch.exists(hash, key), out),
             DataCommand::Ping(message) => reply_ping(message, out),
@@ -568,6 +576,11 @@ fn reply_missing(missing: bool, env: &Env<'_>, out: &mut Rope) {
 fn reply_count(count: usize, args: Args<'_>, env: &Env<'_>, out: &mut Rope) {
     encode::integer(&mut out.buffer, count as i64);
     env.counters.lookups(count as u64, (args.len() - 1 - count) as u64);
+}
+
+fn reply_len(len: Option<usize>, env: &Env<'_>, out: &mut Rope) {
+    encode::integer(&mut out.buffer, len.unwrap_or(0) as i64);
+    env.counters.lookups(u64::from(len.is_some()), u64::from(len.is_none()));
 }
 
 fn reply_type(exists: bool, out: &mut Rope) {

@@ -24,6 +24,7 @@ pub enum CommandId {
     // string
     Get,
     Set,
+    StrLen,
     // generic
     Del,
     Exists,
@@ -99,6 +100,7 @@ pub const COMMAND_IDS: usize = CommandId::LatencyHelp as usize + 1;
 pub static COMMANDS: &[&CommandSpec] = &[
     &string::GET,
     &string::SET,
+    &string::STRLEN,
     &generic::DEL,
     &generic::EXISTS,
     &generic::TYPE,

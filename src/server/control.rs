@@ -211,7 +211,16 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
         | Id::SlowLogHelp
         | Id::LatencyHelp => help(args, out),
 
-        Id::Get | Id::Set | Id::Del | Id::Exists | Id::Type | Id::Ping | Id::Echo | Id::FlushAll | Id::FlushDb => {
+        Id::Get
+        | Id::Set
+        | Id::StrLen
+        | Id::Del
+        | Id::Exists
+        | Id::Type
+        | Id::Ping
+        | Id::Echo
+        | Id::FlushAll
+        | Id::FlushDb => {
             unreachable!("commands on data run in batches")
         }
         Id::Client | Id::Config | Id::Object | Id::Memory | Id::SlowLog | Id::Latency => {

@@ -125,7 +125,9 @@ fn a_storm_of_connections_passes() {
     while !storm.iter().all(std::thread::JoinHandle::is_finished) {
         assert_eq!(client.get("k"), Some(b"v".to_vec()));
     }
-    storm.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in storm {
+        thread.join().unwrap();
+    }
     wait_until("all have come", || info(&mut client, "stats", "total_connections_received") == THREADS * EACH + 1);
     wait_until("all are gone", || info(&mut client, "clients", "connected_clients") == 1);
     assert_eq!(info(&mut client, "stats", "rejected_connections"), 0);

@@ -241,6 +241,7 @@ const MAIN_CALLS: &[&str] = &[
     "DEL K K",
     "DEL K K K K",
     "EXISTS K",
+    "STRLEN K",
     "EXISTS K K K",
     "TYPE K",
     "OBJECT ENCODING K",
