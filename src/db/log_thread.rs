@@ -18,9 +18,9 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a sync that `WAITAOF` asks for is looked for under `none`.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(20);
 
-/// After a piece of a rewrite the thread rests this many times as long as the piece took: on a machine whose cores are
-/// all busy, clients get the larger share.
-const REWRITE_REST: u32 = 1;
+/// A rewrite works for about so long at a stretch, then rests as long: on a machine whose cores are all busy, clients get
+/// the larger share. Shorter stretches would have it wait for a core too often, longer ones are felt.
+const REWRITE_STRETCH: Duration = Duration::from_micros(500);
 
 /// The first pause before healing is tried again, and the longest.
 const HEAL_PAUSE: Duration = Duration::from_secs(1);
@@ -155,28 +155,50 @@ fn rewrite(writer: &Writer, stopping: &AtomicBool) -> Result<(), RewriteError> {
     });
     let took = writer.clock().monotonic().saturating_sub(began);
     writer.report_rewrite(|report| report.end(began, took, result.as_ref().err().map(ToString::to_string)));
-    let rewrite = result?;
+    let mut rewrite = result?;
     tracing::info!(
         "the append-only file was rewritten: {before} bytes became {}, {} keys, in {:.3} s",
         rewrite.new_bytes(),
         rewrite.keys,
         took.as_secs_f64()
     );
+    let mut pace = Pace::new(writer);
+    while rewrite.forget_old() {
+        pace.rest_if_due();
+    }
     Ok(())
 }
 
 fn drive(writer: &Writer, rewrite: &mut Rewrite, stopping: &AtomicBool) -> Result<(), RewriteError> {
+    let mut pace = Pace::new(writer);
     loop {
         if stopping.load(Ordering::SeqCst) {
             return Err(RewriteError::Closed);
         }
-        let began = writer.clock().monotonic();
         match writer.step_rewrite(rewrite)? {
             Step::Done => return Ok(()),
-            Step::More { may_pause: true } => {
-                std::thread::sleep(writer.clock().monotonic().saturating_sub(began) * REWRITE_REST);
-            }
+            Step::More { may_pause: true } => pace.rest_if_due(),
             Step::More { may_pause: false } => {}
+        }
+    }
+}
+
+/// Work and rest of the rewrite's thread.
+struct Pace<'w> {
+    writer: &'w Writer,
+    rested: Duration,
+}
+
+impl<'w> Pace<'w> {
+    fn new(writer: &'w Writer) -> Self {
+        Self { writer, rested: writer.clock().monotonic() }
+    }
+
+    fn rest_if_due(&mut self) {
+        let worked = self.writer.clock().monotonic().saturating_sub(self.rested);
+        if worked >= REWRITE_STRETCH {
+            std::thread::sleep(worked);
+            self.rested = self.writer.clock().monotonic();
         }
     }
 }

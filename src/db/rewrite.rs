@@ -24,6 +24,7 @@ use super::state::{SHARDS, ValueRef, WalkPosition};
 use super::writer::{Log, LogPlace, Writer};
 use crate::persistence::LogOffset;
 use crate::persistence::aof::{Aof, AppendError, temporary_name};
+use crate::persistence::disk::DiskFile;
 use crate::persistence::format::Annotation;
 use crate::persistence::reader::{Event, LogReader};
 use crate::protocol::encode;
@@ -35,11 +36,17 @@ const STEP_KEYS: usize = 64;
 /// A shard is left after so many bytes of keys and values.
 const STEP_BYTES: usize = 64 << 10;
 
+/// How much of the old log the system forgets at a time.
+const FORGET_BYTES: u64 = 2 << 20;
+
 /// The sizes of a rewrite's pieces; smaller ones only in tests, so that a small log takes many steps.
 #[derive(Debug, Clone, Copy)]
 pub struct Pieces {
     /// How much is gathered for one batch of the new log.
     pub batch_bytes: usize,
+    /// The system is told to begin writing whenever the new log has grown by so much: what the kernel does at once, no
+    /// other thread of the same core interrupts.
+    pub write_back_every_bytes: u64,
     /// The new log is synced whenever it has grown by so much, so that the last sync, with the writers waiting, is
     /// short.
     pub sync_every_bytes: u64,
@@ -49,7 +56,12 @@ pub struct Pieces {
 
 impl Default for Pieces {
     fn default() -> Self {
-        Self { batch_bytes: 256 << 10, sync_every_bytes: 16 << 20, last_piece_bytes: 256 << 10 }
+        Self {
+            batch_bytes: 64 << 10,
+            write_back_every_bytes: 2 << 20,
+            sync_every_bytes: 16 << 20,
+            last_piece_bytes: 64 << 10,
+        }
     }
 }
 
@@ -92,17 +104,29 @@ pub struct Rewrite {
     copied_to: LogOffset,
     phase: Phase,
     rope: Rope,
+    written_back_to: LogOffset,
     synced_at: LogOffset,
     /// Keys written so far.
     pub keys: u64,
     /// What the pass before left to copy; if passes do not shrink, the writers win.
     left: u64,
+    /// The log that was replaced, and how far the system has forgotten it.
+    old: Option<(Arc<dyn DiskFile>, u64)>,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Phase {
-    Walk { shard: usize, position: WalkPosition },
+    Walk {
+        shard: usize,
+        position: WalkPosition,
+    },
+    /// Between two passes over what the live log gained.
     Copy,
+    /// In a pass up to `limit`.
+    Pass {
+        limit: LogOffset,
+        may_pause: bool,
+    },
 }
 
 /// What a step of a rewrite has come to.
@@ -139,13 +163,15 @@ impl Writer {
             let reader = LogReader::resume(Arc::clone(aof.file()), aof.chain(), aof.end(), aof.end());
             ((!healing).then_some(reader), aof.end(), aof.rewrites())
         };
+        // From here on no worker commits inline: this thread's syncs would hold it up.
+        self.rewriting.store(true, Ordering::SeqCst);
         let new = Aof::create_temporary(&*place.disk, &temporary_name(&place.name), (place.salt)())
             .inspect_err(|_| self.drop_rewrite())
             .map_err(failed("cannot make the new log"))?
             .with_rewrites(rewrites);
-        self.rewriting.store(true, Ordering::SeqCst);
         Ok(Rewrite {
             pieces,
+            written_back_to: new.end(),
             synced_at: new.end(),
             new,
             live,
@@ -154,6 +180,7 @@ impl Writer {
             rope: Rope::default(),
             keys: 0,
             left: u64::MAX,
+            old: None,
         })
     }
 
@@ -199,7 +226,14 @@ impl Writer {
                 rewrite.phase = self.walk(rewrite, shard, position)?;
                 Ok(Step::More { may_pause: true })
             }
-            Phase::Copy => self.copy_or_finish(rewrite),
+            Phase::Copy => self.begin_pass_or_finish(rewrite),
+            Phase::Pass { limit, may_pause } => {
+                if rewrite.copy_piece(limit)? {
+                    rewrite.sync()?;
+                    rewrite.phase = Phase::Copy;
+                }
+                Ok(Step::More { may_pause })
+            }
         }
     }
 
@@ -238,15 +272,14 @@ impl Writer {
         Ok(Phase::Copy)
     }
 
-    fn copy_or_finish(&self, rewrite: &mut Rewrite) -> Result<Step, RewriteError> {
+    fn begin_pass_or_finish(&self, rewrite: &mut Rewrite) -> Result<Step, RewriteError> {
         let published = self.sync.lock().written;
         let left = published.0.saturating_sub(rewrite.copied_to.0);
         // What no pass makes smaller is left to the end, with the writers waiting.
         if rewrite.live.is_some() && left > rewrite.pieces.last_piece_bytes && left < rewrite.left {
             let may_pause = left < rewrite.left / 2;
             rewrite.left = left;
-            rewrite.copy(published)?;
-            rewrite.sync()?;
+            rewrite.phase = Phase::Pass { limit: published, may_pause };
             return Ok(Step::More { may_pause });
         }
         self.finish(rewrite)?;
@@ -262,7 +295,7 @@ impl Writer {
             if self.poisoned().is_some() {
                 return Err(RewriteError::Poisoned);
             }
-            rewrite.copy(live_end)?;
+            while !rewrite.copy_piece(live_end)? {}
         }
         let own_start = rewrite.new.end();
         rewrite.new.sync().map_err(failed("cannot sync the new log"))?;
@@ -288,7 +321,7 @@ impl Writer {
         let rewrites = rewrite.new.rewrites();
         let new = Aof::continue_chain(Arc::clone(&file), chain, end).with_rewrites(rewrites);
         let durable = Arc::clone(new.durable());
-        log.aof = Some(new);
+        rewrite.old = log.aof.replace(new).map(|old| (Arc::clone(old.file()), 0));
         {
             let mut sync = self.sync.lock();
             sync.file = Some(file);
@@ -332,6 +365,20 @@ impl Rewrite {
         self.new.end().0
     }
 
+    /// After the end: lets the system forget a piece of the old log; `false` when nothing is left of it. Closing a large
+    /// file at once keeps a core busy in the kernel for as long as a hundredth of a second for each 200 MB.
+    pub fn forget_old(&mut self) -> bool {
+        self.live = None;
+        let Some((file, forgotten)) = &mut self.old else { return false };
+        if file.len().is_ok_and(|len| *forgotten < len) {
+            file.forget_cached(*forgotten, FORGET_BYTES);
+            *forgotten += FORGET_BYTES;
+            return true;
+        }
+        self.old = None;
+        false
+    }
+
     fn append(&mut self, annotations: &[Option<Annotation>]) -> Result<(), RewriteError> {
         if self.rope.is_empty() && annotations.iter().all(Option::is_none) {
             return Ok(());
@@ -341,6 +388,10 @@ impl Rewrite {
                 RewriteError::Io { doing: "cannot write the new log", error }
             }
         })?;
+        if self.new.end() - self.written_back_to >= self.pieces.write_back_every_bytes {
+            self.new.file().forget_cached(self.written_back_to.0, self.new.end() - self.written_back_to);
+            self.written_back_to = self.new.end();
+        }
         if self.new.end() - self.synced_at >= self.pieces.sync_every_bytes {
             self.sync()?;
         }
@@ -352,11 +403,13 @@ impl Rewrite {
         self.new.sync().map_err(failed("cannot sync the new log"))
     }
 
-    /// Copies the live log's batches up to `limit`, the records of each as one batch.
-    fn copy(&mut self, limit: LogOffset) -> Result<(), RewriteError> {
-        let Some(mut live) = self.live.take() else { return Ok(()) };
+    /// Copies some of the live log's batches, the records of each as one batch; `true`: all up to `limit` is copied.
+    fn copy_piece(&mut self, limit: LogOffset) -> Result<bool, RewriteError> {
+        let Some(mut live) = self.live.take() else { return Ok(true) };
         live.extend(limit);
-        loop {
+        let enough = self.copied_to.0 + self.pieces.batch_bytes as u64;
+        let mut done = false;
+        while self.copied_to.0 < enough {
             match live.next().map_err(failed("cannot read the log back"))? {
                 Event::Batch(batch) => {
                     self.copied_to = batch.end;
@@ -373,7 +426,10 @@ impl Rewrite {
                     }
                     self.append(&[written])?;
                 }
-                Event::End => break,
+                Event::End => {
+                    done = true;
+                    break;
+                }
                 Event::Zeros(at) => {
                     return Err(RewriteError::LiveLog { at, reason: "zeros where a batch should be".to_owned() });
                 }
@@ -383,7 +439,7 @@ impl Rewrite {
             }
         }
         self.live = Some(live);
-        Ok(())
+        Ok(done)
     }
 }
 

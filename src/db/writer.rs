@@ -625,15 +625,11 @@ impl Writer {
     /// # Errors
     /// The sync failed, now or before: no write is acknowledged any more.
     pub fn sync_now(&self) -> Result<(), WriteFailure> {
-        // Whoever commits may sync too: see `wait_for_running_sync`.
-        let mut token = None;
+        // No sync begins in the middle of a commit: a worker that writes inline would wait for it. Whoever commits may
+        // sync too: then the token is kept for as long as this one runs, see `wait_for_running_sync`.
+        let mut token = Some(self.token());
         let (file, durable, written, group, epoch) = {
             let mut sync = self.sync.lock();
-            while self.commits_may_sync() && token.is_none() {
-                drop(sync);
-                token = Some(self.token());
-                sync = self.sync.lock();
-            }
             sync.requested = false;
             if let Some(reason) = self.poisoned() {
                 return Err(WriteFailure::Unknown(reason));
@@ -643,6 +639,9 @@ impl Writer {
                 return Ok(());
             }
             sync.running = true;
+            if !self.commits_may_sync() {
+                token = None;
+            }
             (file, Arc::clone(&sync.durable), sync.written, sync.written_group, sync.epoch)
         };
         let began = self.clock.monotonic();

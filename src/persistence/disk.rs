@@ -5,11 +5,12 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation};
 
 /// The directory that holds the log: names and what is done to them.
 pub trait Disk: Send + Sync {
@@ -53,6 +54,10 @@ pub trait DiskFile: Send + Sync {
 
     /// Reserves space, extending the file with zeros (`fallocate`). An optimisation: callers go on without it.
     fn reserve(&self, offset: u64, len: u64) -> io::Result<()>;
+
+    /// Lets the system begin to write what of a range is not on the disk yet, and forget what is. An optimisation:
+    /// nothing depends on it.
+    fn forget_cached(&self, _offset: u64, _len: u64) {}
 }
 
 /// Writes all of `bytes` at `offset`.
@@ -155,6 +160,11 @@ impl DiskFile for RealFile {
 
     fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
         Ok(rustix::fs::fallocate(&self.0, FallocateFlags::empty(), offset, len)?)
+    }
+
+    fn forget_cached(&self, offset: u64, len: u64) {
+        let advised = rustix::fs::fadvise(&self.0, offset, NonZeroU64::new(len), Advice::DontNeed);
+        debug_assert!(advised.is_ok(), "a file takes advice");
     }
 }
 
