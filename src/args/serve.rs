@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
@@ -13,6 +14,7 @@ Examples:
   kvred serve                                   listen on 127.0.0.1:6380, log to ./kvred.aof
   kvred serve --dir /var/lib/kvred --fsync always
   KVRED_FSYNC=none kvred serve --port 0         any free port; the log line names it
+  kvred serve --port none --tls-port 6380 --tls-cert-file cert.pem --tls-key-file key.pem --tls-auth-clients no
 
 Exit status: 0 after SIGTERM or SIGINT; 2 wrong usage; 3 an address, a file or the log's lock cannot be had, or the
 last write or sync failed; 4 the log is damaged in its middle (see `kvred aof check`).";
@@ -25,9 +27,29 @@ pub struct ServeArgs {
     #[arg(long, env = "KVRED_BIND", value_name = "ADDR", value_delimiter = ',', default_value = "127.0.0.1")]
     pub bind: Vec<IpAddr>,
 
-    /// TCP port; 0 takes any free one
-    #[arg(long, env = "KVRED_PORT", value_name = "N", default_value_t = 6380)]
-    pub port: u16,
+    /// TCP port; 0 takes any free one, `none` listens on none (for TLS or a unix socket alone)
+    #[arg(long, env = "KVRED_PORT", value_name = "N", default_value = "6380")]
+    pub port: Port,
+
+    /// TCP port for TLS, on the same addresses; 0 takes any free one
+    #[arg(long, env = "KVRED_TLS_PORT", value_name = "N", requires_all = ["tls_cert_file", "tls_key_file"])]
+    pub tls_port: Option<u16>,
+
+    /// The server's certificate and those above it, PEM; read anew on SIGHUP
+    #[arg(long, env = "KVRED_TLS_CERT_FILE", value_name = "FILE")]
+    pub tls_cert_file: Option<PathBuf>,
+
+    /// The private key of the certificate, PEM; read anew on SIGHUP
+    #[arg(long, env = "KVRED_TLS_KEY_FILE", value_name = "FILE")]
+    pub tls_key_file: Option<PathBuf>,
+
+    /// Certificates of the CAs that clients' certificates are signed by, PEM; read anew on SIGHUP
+    #[arg(long, env = "KVRED_TLS_CA_CERT_FILE", value_name = "FILE")]
+    pub tls_ca_cert_file: Option<PathBuf>,
+
+    /// Whether clients must show a certificate: `optional` checks it where there is one
+    #[arg(long, env = "KVRED_TLS_AUTH_CLIENTS", value_name = "WHEN", default_value = "yes")]
+    pub tls_auth_clients: TlsAuthClients,
 
     /// Listen on this unix socket too
     #[arg(long, env = "KVRED_UNIXSOCKET", value_name = "PATH")]
@@ -81,8 +103,23 @@ pub struct ServeArgs {
     #[arg(long, env = "KVRED_TIMEOUT", value_name = "SECS", default_value_t = 0)]
     pub timeout: u64,
 
+    /// Commands that take longer, in microseconds, are kept in the slow log; 0: all, -1: none
+    #[arg(
+        long,
+        env = "KVRED_SLOWLOG_LOG_SLOWER_THAN",
+        value_name = "USEC",
+        default_value_t = 10_000,
+        allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i64).range(-1..)
+    )]
+    pub slowlog_log_slower_than: i64,
+
+    /// Most entries of the slow log
+    #[arg(long, env = "KVRED_SLOWLOG_MAX_LEN", value_name = "N", default_value_t = 128)]
+    pub slowlog_max_len: u32,
+
     /// File with the password that clients must give (its first line); or set KVRED_REQUIREPASS to the password
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "KVRED_REQUIREPASS_FILE", value_name = "FILE")]
     pub requirepass_file: Option<PathBuf>,
 
     /// Refuse peers from other machines while no password is set
@@ -122,6 +159,44 @@ impl From<Fsync> for FsyncPolicy {
             Fsync::Always => Self::Always,
             Fsync::Everysec => Self::Everysec,
             Fsync::None => Self::None,
+        }
+    }
+}
+
+/// `--port`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Port(pub Option<u16>);
+
+impl FromStr for Port {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        let port = text.parse().map_err(|_| "give a number from 0 to 65535, or none".to_owned())?;
+        Ok(Self(Some(port)))
+    }
+}
+
+/// `--tls-auth-clients`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TlsAuthClients {
+    /// They must, signed by one of --tls-ca-cert-file
+    Yes,
+    /// They may; one that they show must be right
+    Optional,
+    /// They are not asked
+    No,
+}
+
+impl TlsAuthClients {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::Optional => "optional",
+            Self::No => "no",
         }
     }
 }
