@@ -126,7 +126,7 @@ impl<'scope, 'env> Loader<'scope, 'env> {
     fn push(&mut self, key: &[u8], value: &[u8], effect: Effect) {
         let hash = self.keyspace.hash(key);
         let shard = self.keyspace.shard_of(hash);
-        if let Some(own) = self.own.as_mut().filter(|_| shard % OWN_SHARD_OF == 0) {
+        if let Some(own) = self.own.as_mut().filter(|_| shard.is_multiple_of(OWN_SHARD_OF)) {
             own.push(hash, key, value, effect);
             if own.bytes.len() >= CHUNK_BYTES {
                 own.apply(self.keyspace);
