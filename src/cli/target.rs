@@ -2,6 +2,7 @@
 
 use std::env;
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 
 use anyhow::{Context, anyhow};
 
@@ -40,28 +41,36 @@ pub(crate) fn target(args: &CliArgs) -> Result<Target, Failure> {
 
 /// The password that a flag gives.
 fn given(args: &CliArgs) -> Result<Option<Vec<u8>>, Failure> {
-    if args.askpass {
+    if let (Some(_), false) = (&args.pass, args.no_auth_warning) {
+        warn_of_visible_password();
+    }
+    password(args.askpass, args.password_file.as_deref(), args.pass.as_deref())
+}
+
+/// Says what is wrong with `-a`.
+pub(crate) fn warn_of_visible_password() {
+    eprintln!("warning: other users can see a password given with -a; use --askpass or KVRED_PASSWORD");
+}
+
+/// The password that one of the three gives: asked for, from the first line of a file, or in plain sight.
+pub(crate) fn password(ask: bool, file: Option<&Path>, plain: Option<&str>) -> Result<Option<Vec<u8>>, Failure> {
+    if ask {
         let password = rpassword::prompt_password("Password: ")
             .or_exit(Status::Unavailable, || "cannot ask for the password: there is no terminal".to_owned())?;
         return Ok(Some(password.into_bytes()));
     }
-    if let Some(path) = &args.password_file {
+    if let Some(path) = file {
         let bytes = std::fs::read(path)
             .with_context(|| path.display().to_string())
             .or_exit(Status::Unavailable, || "cannot read the password".to_owned())?;
         let line = bytes.split(|&c| c == b'\n').next().unwrap_or_default();
         return Ok(Some(line.strip_suffix(b"\r").unwrap_or(line).to_vec()));
     }
-    if let Some(password) = &args.pass {
-        if !args.no_auth_warning {
-            eprintln!("warning: other users can see a password given with -a; use --askpass or KVRED_PASSWORD");
-        }
-        return Ok(Some(password.clone().into_bytes()));
-    }
-    Ok(None)
+    Ok(plain.map(|password| password.as_bytes().to_vec()))
 }
 
-fn from_environment() -> Option<Vec<u8>> {
+/// The password in the environment.
+pub(crate) fn from_environment() -> Option<Vec<u8>> {
     ["KVRED_PASSWORD", "REDISCLI_AUTH"]
         .into_iter()
         .filter_map(env::var_os)
