@@ -68,6 +68,10 @@ impl Peer {
         Client::connect(self.port)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Stops it cleanly.
     pub fn shut_down(mut self) {
         self.connect().send("SHUTDOWN NOSAVE\r\n").expect_closed();
