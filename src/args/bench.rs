@@ -352,7 +352,9 @@ fn any_count(text: &str) -> Option<u64> {
 }
 
 fn count(text: &str) -> Result<u64, String> {
-    any_count(text).filter(|&n| n > 0).ok_or_else(|| "give a number above 0, for instance 100000, 100k or 5M".to_owned())
+    any_count(text)
+        .filter(|&n| n > 0)
+        .ok_or_else(|| "give a number above 0, for instance 100000, 100k or 5M".to_owned())
 }
 
 fn count_or_none(text: &str) -> Result<u64, String> {

@@ -86,7 +86,10 @@ fn differences(before: &Document, after: &Document) -> Vec<String> {
         ("server", environment::name(&before.server), environment::name(&after.server)),
     ];
     differences.extend(
-        machines.iter().filter(|(_, old, new)| old != new).map(|(what, old, new)| format!("{what} was {old} and is {new}")),
+        machines
+            .iter()
+            .filter(|(_, old, new)| old != new)
+            .map(|(what, old, new)| format!("{what} was {old} and is {new}")),
     );
     differences
 }

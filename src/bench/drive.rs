@@ -45,10 +45,7 @@ impl Shared {
 
 /// Runs a connection until the schedule is at its end.
 pub(super) async fn drive(mut connection: Connection, mut load: Load, shared: Rc<Shared>) -> Result<(), DriveError> {
-    let timer = match shared.schedule.is_open() {
-        true => Some(Timer::new().map_err(DriveError::Timer)?),
-        false => None,
-    };
+    let timer = shared.schedule.is_open().then(Timer::new).transpose().map_err(DriveError::Timer)?;
     let (mut out, mut sent) = (Vec::new(), Vec::new());
     loop {
         out.clear();

@@ -75,10 +75,7 @@ pub(super) fn clock_warning() -> Option<String> {
         finest = finest.min(next - first);
     }
     (finest > Duration::from_micros(1)).then(|| {
-        format!(
-            "the clock is coarse: its steps are {} ns, so short latencies are not to be trusted",
-            finest.as_nanos()
-        )
+        format!("the clock is coarse: its steps are {} ns, so short latencies are not to be trusted", finest.as_nanos())
     })
 }
 
@@ -118,9 +115,8 @@ impl Watch {
         let busy = first.zip(before).and_then(|(first, now)| {
             let share = (now.busy - first.busy) as f64 / (now.all - first.all).max(1) as f64;
             let cores = share * cores() as f64;
-            (cores > 0.3).then(|| {
-                format!("the machine was busy before the run (others used {cores:.1} cores): expect noise")
-            })
+            (cores > 0.3)
+                .then(|| format!("the machine was busy before the run (others used {cores:.1} cores): expect noise"))
         });
         Self { before, busy }
     }
@@ -129,9 +125,8 @@ impl Watch {
     pub(super) fn warnings(&self) -> Vec<String> {
         let stolen = self.before.zip(Ticks::now()).and_then(|(before, now)| {
             let share = (now.stolen - before.stolen) as f64 / (now.all - before.all).max(1) as f64;
-            (share > 0.03).then(|| {
-                format!("the hypervisor took {:.0} % of the machine's time away: expect noise", share * 100.0)
-            })
+            (share > 0.03)
+                .then(|| format!("the hypervisor took {:.0} % of the machine's time away: expect noise", share * 100.0))
         });
         self.busy.clone().into_iter().chain(stolen).collect()
     }

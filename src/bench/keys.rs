@@ -20,7 +20,9 @@ enum How {
     Sequential,
     Zipf(Zipf),
     /// Each key once in every round, in an order that looks random: `index * step mod keys`.
-    Once { step: u64 },
+    Once {
+        step: u64,
+    },
 }
 
 impl Picker {

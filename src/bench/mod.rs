@@ -25,6 +25,7 @@ mod phase;
 mod plan;
 mod progress;
 mod replies;
+mod report;
 mod results;
 mod run;
 mod schedule;
@@ -48,7 +49,7 @@ pub fn run(args: &BenchArgs) -> Result<Status, Failure> {
     match &args.command {
         None => run::run(args),
         Some(BenchCommand::Diff(args)) => diff::run(args),
-        Some(BenchCommand::Report(_)) => unimplemented!(),
+        Some(BenchCommand::Report(args)) => report::run(args),
     }
 }
 
@@ -57,5 +58,5 @@ fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     // Where that is refused, connecting will say what is missing.
-    drop(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }));
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).ok();
 }

@@ -15,6 +15,8 @@ use crate::cli::terminal::is_dumb;
 pub(super) struct Progress {
     /// What goes before the name of what is running, such as `run 3 of 20`.
     pub(super) prefix: String,
+    /// Whether it goes without saying that keys are filled in.
+    pub(super) fills_silently: bool,
 }
 
 impl Progress {
@@ -36,13 +38,13 @@ impl Progress {
         let style = ProgressStyle::with_template("{msg:32!} {bar:24} {percent:>3}% {prefix}");
         bar.set_style(style.expect("the template is well-formed"));
         bar.set_message(format!("{}{what}", self.prefix));
-        Bar { bar, duration: phase.duration, began: Instant::now(), last: Cell::new((Instant::now(), 0)) }
+        Bar { drawn: bar, duration: phase.duration, began: Instant::now(), last: Cell::new((Instant::now(), 0)) }
     }
 }
 
 /// A bar that moves.
 pub(super) struct Bar {
-    bar: ProgressBar,
+    drawn: ProgressBar,
     duration: Option<Duration>,
     began: Instant,
     /// When it was last drawn, and at how many replies.
@@ -58,14 +60,14 @@ impl Bar {
         // The first tick comes at once, and says nothing about a rate.
         if seconds > 0.01 {
             let rate = (replies - replies_before) as f64 / seconds;
-            self.bar.set_prefix(format!("{}/s", compact(rate)));
+            self.drawn.set_prefix(format!("{}/s", compact(rate)));
         }
         let position = self.duration.map_or(replies, |_| self.began.elapsed().as_millis() as u64);
-        self.bar.set_position(position.min(self.bar.length().unwrap_or(u64::MAX)));
+        self.drawn.set_position(position.min(self.drawn.length().unwrap_or(u64::MAX)));
     }
 
     /// Takes it off the screen.
     pub(super) fn end(self) {
-        self.bar.finish_and_clear();
+        self.drawn.finish_and_clear();
     }
 }

@@ -232,11 +232,7 @@ impl Series {
         let spread = Spread::of(whole).or_else(|| Spread::of(self.runs.iter().map(|run| run.ops_per_sec)))?;
         let mut figures = Figures::new(&self.test, &self.all, self.seconds, self.runs.iter().any(|run| run.partial));
         figures.ops_per_sec = spread.median;
-        Some(TestResult {
-            figures,
-            spread: repeated.then_some(spread),
-            runs: repeated.then(|| self.runs.clone()),
-        })
+        Some(TestResult { figures, spread: repeated.then_some(spread), runs: repeated.then(|| self.runs.clone()) })
     }
 }
 
@@ -250,6 +246,7 @@ pub(super) struct Compared {
 
 /// The first server's rate over the second's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names are those of the interface")]
 pub(super) struct Ratio {
     pub(super) test: String,
     /// Of the ratios within the pairs of runs.
@@ -262,7 +259,8 @@ impl Ratio {
     /// Compares runs made in turn; `None` when there is no pair.
     pub(super) fn of(test: &str, first: &TestResult, second: &TestResult) -> Option<Self> {
         let one = |result: &TestResult| vec![result.figures.clone()];
-        let (a, b) = (first.runs.clone().unwrap_or_else(|| one(first)), second.runs.clone().unwrap_or_else(|| one(second)));
+        let (a, b) =
+            (first.runs.clone().unwrap_or_else(|| one(first)), second.runs.clone().unwrap_or_else(|| one(second)));
         let pairs = a.iter().zip(&b).filter(|(a, b)| !a.partial && !b.partial && b.ops_per_sec > 0.0);
         let ratio = Spread::of(pairs.map(|(a, b)| a.ops_per_sec / b.ops_per_sec))?;
         Some(Self { test: test.to_owned(), ratio, verdict: verdict(first, second).to_owned() })

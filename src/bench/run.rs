@@ -137,7 +137,8 @@ fn document(plan: &Plan, contenders: &[Contender], end: &End, warnings: Vec<Stri
     let repeated = plan.repeats > 1;
     let results: Vec<_> = contenders.iter().map(|contender| contender.results(repeated)).collect();
     let compare = contenders.get(1).map(|second| {
-        let pairs = results[0].iter().filter_map(|a| Some((a, results[1].iter().find(|b| b.figures.test == a.figures.test)?)));
+        let pairs =
+            results[0].iter().filter_map(|a| Some((a, results[1].iter().find(|b| b.figures.test == a.figures.test)?)));
         Compared {
             server: second.info.clone(),
             results: results[1].clone(),

@@ -143,7 +143,7 @@ impl Session {
         if failed > 0 {
             let said = outcome.tally.first_error.or(outcome.tally.first_wrong).unwrap_or_default();
             self.progress.say(&format!("warning: {failed} of {keys} SETs that fill {address} failed: {said}"));
-        } else {
+        } else if !self.progress.fills_silently {
             let seconds = began.elapsed().as_secs_f64();
             self.progress.say(&format!("filled {address} with {keys} keys in {seconds:.1} s, so that lookups hit"));
         }

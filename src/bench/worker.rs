@@ -73,10 +73,7 @@ pub(super) fn run(job: Job<'_>, reports: &mpsc::UnboundedSender<Report>) {
     });
 }
 
-async fn work(
-    job: Job<'_>,
-    reports: &mpsc::UnboundedSender<Report>,
-) -> Result<(), mpsc::error::SendError<Report>> {
+async fn work(job: Job<'_>, reports: &mpsc::UnboundedSender<Report>) -> Result<(), mpsc::error::SendError<Report>> {
     let mut state = job.state.clone();
     let connections = tokio::select! {
         connections = connect(&job) => connections,
@@ -87,10 +84,8 @@ async fn work(
         Err(error) => return reports.send(Report::Unreachable(error)),
     };
     reports.send(Report::Ready)?;
-    let started = match state.wait_for(|state| *state != State::Wait).await.map(|state| *state) {
-        Ok(State::Go(started)) => started,
-        _ => return Ok(()),
-    };
+    let told = state.wait_for(|state| *state != State::Wait).await.map(|state| *state);
+    let Ok(State::Go(started)) = told else { return Ok(()) };
     let shared = Rc::new(Shared {
         schedule: Arc::clone(job.schedule),
         started,
@@ -104,7 +99,7 @@ async fn work(
         _ = state.wait_for(|state| *state == State::Abort) => Ok(()),
     };
     let ended = Instant::now();
-    let busy = (cpu_time() - cpu_before).as_secs_f64() / (ended - began).as_secs_f64().max(1e-9);
+    let busy = cpu_time().saturating_sub(cpu_before).as_secs_f64() / (ended - began).as_secs_f64().max(1e-9);
     let tally = shared.tally.replace(Tally::new());
     let done = Done { tally, began, ended, busy, lost: driven.err().map(|e| e.to_string()) };
     reports.send(Report::Done(Box::new(done)))

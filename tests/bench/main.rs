@@ -5,12 +5,14 @@
 #![allow(dead_code, reason = "no test binary uses every helper")]
 
 #[path = "../helpers/mod.rs"]
+#[allow(unused_imports, reason = "no test binary uses every helper")]
 mod helpers;
 
 mod kit;
 
 mod diff;
 mod peers;
+mod report;
 
 mod results;
 mod trouble;

@@ -32,7 +32,8 @@ fn redis_and_valkey_are_measured_alike() {
         assert_eq!(ran.code, Some(0), "{name}: {ran:?}");
         let document = ran.json();
         assert!(document["server"]["redis_version"].is_string());
-        let hits: Vec<_> = document["results"].as_array().unwrap().iter().map(|r| r["hits"].as_u64().unwrap()).collect();
+        let hits: Vec<_> =
+            document["results"].as_array().unwrap().iter().map(|r| r["hits"].as_u64().unwrap()).collect();
         assert_eq!(hits, [0, 0, 1000, 1000, 1000], "{name}");
         let kvred = memory_server();
         let flags = format!("-n 300 -r 50 -t ping --repeats 2 --compare 127.0.0.1:{}", peer.port());

@@ -116,7 +116,8 @@ fn thresholds_decide_the_exit_code() {
     let ran = run_at(port, "-n 100 -t ping,set --fail-if set.ops_per_sec<1000M");
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains("failed: set: set.ops_per_sec<1000M") && !ran.err.contains("failed: ping"), "{ran:?}");
-    for (flags, word) in [("--fail-if p98>1", "no metric"), ("-t get --fail-if set.p99>1", "not among those that run")] {
+    for (flags, word) in [("--fail-if p98>1", "no metric"), ("-t get --fail-if set.p99>1", "not among those that run")]
+    {
         let ran = run_at(port, flags);
         assert_eq!(ran.code, Some(2));
         assert!(ran.err.contains(word), "{ran:?}");

@@ -99,7 +99,9 @@ fn a_frozen_server_shows_in_an_open_loop() {
     let flags = ["-p", &port, "-t", "set", "--rate", "1000", "-n", "4000", "-c", "2", "--format", "json"];
     let child = bench(&flags).spawn().unwrap();
     let mut client = server.connect();
-    wait_until("it has begun", || client.get("key:000000000007").is_some() || client.ask_words("DBSIZE") != crate::helpers::Reply::Integer(0));
+    wait_until("it has begun", || {
+        client.get("key:000000000007").is_some() || client.ask_words("DBSIZE") != crate::helpers::Reply::Integer(0)
+    });
     server.signal(Signal::STOP);
     let frozen = Instant::now();
     std::thread::sleep(Duration::from_secs(1));
