@@ -235,7 +235,7 @@ pub struct ReportArgs {
     #[arg(long = "peer", value_name = "NAME=PATH")]
     pub peers: Vec<Peer>,
 
-    /// The folder to write to [default: benchmark_reports/<timestamp>]
+    /// The folder to write to [default: benchmark_reports/ and the time]
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
 }
