@@ -1,6 +1,7 @@
 //! Every flag of every subcommand: the one source for the parser, the help, the completions and the man pages.
 
 mod aof;
+mod bench;
 mod cli;
 mod serve;
 mod tls;
@@ -10,6 +11,9 @@ use std::str::FromStr;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use self::aof::{AofArgs, AofCommand, CheckArgs, DumpArgs, DumpFormat, Moment, RewriteArgs};
+pub use self::bench::{
+    BenchArgs, BenchCommand, BenchFormat, BenchServer, DataSize, DiffArgs, Distribution, Peer, Ratio, ReportArgs, Test,
+};
 pub use self::cli::{CliArgs, ColorWhen, OutputFormat};
 pub use self::serve::{Fsync, LogFormat, LogLevel, Port, ServeArgs, TlsAuthClients};
 pub use self::tls::TlsArgs;
@@ -32,6 +36,8 @@ pub enum Command {
     Aof(AofArgs),
     /// Talk to a server: one command, a script, or an interactive session
     Cli(Box<CliArgs>),
+    /// Measure a server: throughput and latency
+    Bench(Box<BenchArgs>),
 }
 
 /// `yes` or `no`, as Redis's settings have it.

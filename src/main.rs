@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => kvred::server::serve(&args),
         Command::Aof(args) => kvred::aof::run(&args.command),
         Command::Cli(args) => kvred::cli::run(&args),
+        Command::Bench(args) => kvred::bench::run(&args),
     };
     match result {
         Ok(status) => status.into(),
