@@ -1,0 +1,107 @@
+//! The evaluation of a batch with a write, in the writer's view: what is published and what is pending.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::MutexGuard;
+
+use super::{Open, WriteFailure, Writer};
+use crate::db::group::Outcome;
+use crate::db::pending::Lookup;
+use crate::db::state::{KeyHash, ValueRef};
+
+/// Why a batch with a write cannot be evaluated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotNow {
+    /// Too much is on its way to the log: the worker is woken when there is room.
+    NoRoom,
+    /// Writes are refused.
+    Failed(WriteFailure),
+}
+
+/// A batch under evaluation, in the writer's view: what is published and what is pending.
+pub struct WriteBatch<'w> {
+    writer: &'w Writer,
+    open: MutexGuard<'w, Open>,
+    worker: usize,
+}
+
+impl WriteBatch<'_> {
+    /// Reads a key's value; `read` gets `None` if it has none.
+    pub fn get<R>(&mut self, hash: KeyHash, key: &[u8], read: impl FnOnce(Option<ValueRef<'_>>) -> R) -> R {
+        let Open { group, pending, .. } = &mut *self.open;
+        match pending.lookup(group, hash, key) {
+            Lookup::Value(value) => read(Some(value)),
+            Lookup::Deleted => read(None),
+            Lookup::Unknown => self.writer.keyspace.with(hash, key, read),
+        }
+    }
+
+    /// Whether a key exists.
+    pub fn exists(&mut self, hash: KeyHash, key: &[u8]) -> bool {
+        self.get(hash, key, |value| value.is_some())
+    }
+
+    /// Whether the group should be committed before it takes another command.
+    pub fn is_full(&self) -> bool {
+        self.open.group.is_full()
+    }
+
+    /// Whether a command with so many arguments, of so many bytes in all, can be logged in this batch.
+    pub fn fits(&self, bytes: usize, args: usize) -> bool {
+        self.open.group.fits(bytes, args)
+    }
+
+    /// Sets a key.
+    pub fn set(&mut self, hash: KeyHash, key: &[u8], value: &[u8]) {
+        self.open.group.set(hash, key, value);
+    }
+
+    /// Deletes those of `keys` that exist, each once: how many there were.
+    pub fn delete<'k>(&mut self, keys: impl ExactSizeIterator<Item = (KeyHash, &'k [u8])>) -> usize {
+        let mut seen = (keys.len() > 1).then(HashSet::new);
+        let mut existing: Vec<(KeyHash, &[u8])> = Vec::new();
+        for (hash, key) in keys {
+            if self.exists(hash, key) && seen.as_mut().is_none_or(|seen| seen.insert(key)) {
+                existing.push((hash, key));
+            }
+        }
+        if !existing.is_empty() {
+            self.open.group.delete(existing.iter().copied());
+        }
+        existing.len()
+    }
+
+    /// Deletes every key; logged only if there may be one.
+    pub fn delete_all(&mut self) {
+        let Open { group, pending, .. } = &mut *self.open;
+        if group.is_empty() && pending.sealed().is_none() && self.writer.keyspace.is_empty() {
+            return;
+        }
+        group.delete_all();
+        pending.flushed(group);
+    }
+
+    /// Ends the batch. The ticket tells when the newest group that it could have seen is committed; `None`: that is
+    /// so already.
+    pub fn finish(mut self) -> Option<Ticket> {
+        let Open { group, pending, waiting, waiting_for_sealed, .. } = &mut *self.open;
+        self.writer.counters.pending_bytes.store(group.rope.len() as u64, Ordering::Relaxed);
+        let (newest, waiting) =
+            if group.is_empty() { (&pending.sealed()?.outcome, waiting_for_sealed) } else { (&group.outcome, waiting) };
+        waiting.insert(self.worker);
+        Some(Ticket(Arc::clone(newest)))
+    }
+}
+
+/// A claim on the outcome of a group.
+#[derive(Debug, Clone)]
+pub struct Ticket(Arc<Outcome>);
+
+impl Ticket {
+    /// How the group's commit ended; `None` while it is under way.
+    pub fn outcome(&self) -> Option<&Result<(), WriteFailure>> {
+        self.0.0.get()
+    }
+}

@@ -1,0 +1,348 @@
+//! The commit of a group: sealed, written, under `always` synced, published, answered; or failed, with all on top of it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use parking_lot::MutexGuard;
+
+use super::{Log, Open, WriteFailure, Writer};
+use crate::db::group::{Effect, Group, Op, Outcome};
+use crate::db::state::{Garbage, NewValue, Shard};
+use crate::persistence::FsyncPolicy;
+use crate::persistence::aof::{Aof, AppendError, EndStretchError};
+
+/// A group larger than this is not committed on an event loop: the copy and the checksum alone would be felt.
+const INLINE_GROUP_BYTES: usize = 256 << 10;
+
+/// With more than this unsynced, a plain `write` may have to wait for the disk, so it is left to the log thread.
+const INLINE_UNSYNCED_BYTES: u64 = 256 << 20;
+
+/// How many groups a worker commits in a row before it leaves the rest to the log thread.
+const INLINE_ROUNDS: usize = 2;
+
+/// `everysec`: past this age of the oldest unsynced byte, writes wait for the sync.
+pub const MAX_UNSYNCED_AGE: Duration = Duration::from_secs(2);
+
+/// So long nothing more is logged about failing writes.
+const WRITE_FAILURE_QUIET: Duration = Duration::from_secs(10);
+
+/// Keys hashed and prefetched ahead while a group is published.
+const PUBLISH_WINDOW: usize = 16;
+
+impl Writer {
+    /// Commits what is open on the caller's own thread, if that is sure to be short; else leaves it to the log thread.
+    /// `worker` is not woken for what is resolved here: it looks by itself.
+    pub fn commit_from_worker(&self, worker: usize) {
+        for _ in 0..INLINE_ROUNDS {
+            self.commit_wanted.store(true, Ordering::SeqCst);
+            if !self.may_commit_inline() {
+                break;
+            }
+            // Somebody else commits: it sees `commit_wanted` when it is done.
+            let Some(mut log) = self.log.try_lock() else { return };
+            self.commit_wanted.store(false, Ordering::SeqCst);
+            let garbage = self.commit_open(&mut log, Some(worker));
+            drop(log);
+            drop(garbage);
+            if !self.commit_wanted.load(Ordering::SeqCst) {
+                return;
+            }
+        }
+        self.log_signal.raise();
+    }
+
+    /// Whether the next commit is one that syncs, and so waits for one that is running.
+    pub fn commits_may_sync(&self) -> bool {
+        match self.policy() {
+            FsyncPolicy::Always => true,
+            FsyncPolicy::Everysec => self.in_no_sync_stretch.load(Ordering::SeqCst),
+            FsyncPolicy::None => false,
+        }
+    }
+
+    fn may_commit_inline(&self) -> bool {
+        if self.commits_may_sync() {
+            return false;
+        }
+        let short = self.open.lock().group.rope.len() <= INLINE_GROUP_BYTES;
+        let sync = self.sync.lock();
+        short
+            && !sync.running
+            && !self.rewriting.load(Ordering::Relaxed)
+            && sync.written.0.saturating_sub(sync.durable.get().0) <= INLINE_UNSYNCED_BYTES
+    }
+
+    /// Commits the open group; `false` if there was none. For the log thread and for shutdown.
+    pub fn commit_next(&self) -> bool {
+        self.commit_wanted.store(false, Ordering::SeqCst);
+        let mut log = self.log.lock();
+        let garbage = self.commit_open(&mut log, None);
+        drop(log);
+        drop(garbage);
+        !self.open.lock().group.is_empty() || self.commit_wanted.load(Ordering::SeqCst)
+    }
+
+    /// `everysec`: waits while the oldest unsynced byte is too old, so that a slow disk slows writers down and what a
+    /// crash can take stays bounded.
+    pub(in crate::db) fn wait_for_slow_sync(&self, stopped: impl Fn() -> bool) {
+        let mut sync = self.sync.lock();
+        let mut counted = false;
+        while self.policy() == FsyncPolicy::Everysec
+            && sync.oldest_unsynced.is_some_and(|since| self.clock.monotonic() > since + MAX_UNSYNCED_AGE)
+            && !stopped()
+            && self.open.lock().poisoned.is_none()
+        {
+            if !counted {
+                counted = true;
+                self.counters.delayed_syncs.fetch_add(1, Ordering::Relaxed);
+            }
+            self.sync_changed.notify_all();
+            self.sync_changed.wait_for(&mut sync, Duration::from_millis(100));
+        }
+    }
+
+    /// Seals the open group and takes it through write, sync, publication and answer.
+    fn commit_open(&self, log: &mut Log, by: Option<usize>) -> Vec<Garbage> {
+        let Some(group) = self.seal() else { return Vec::new() };
+        match self.write_group(log, &group) {
+            Ok(()) => {
+                let garbage = self.publish(&group, std::mem::take(&mut log.garbage));
+                self.counters.groups.fetch_add(1, Ordering::Relaxed);
+                self.retire(group, by);
+                garbage
+            }
+            Err(failure) => {
+                self.fail(&group, &failure, by);
+                Vec::new()
+            }
+        }
+    }
+
+    fn seal(&self) -> Option<Arc<Group>> {
+        let mut open = self.open.lock();
+        if open.group.is_empty() {
+            return None;
+        }
+        let next = open.spare.take().unwrap_or_default();
+        let group = Arc::new(std::mem::replace(&mut open.group, next));
+        open.pending.seal(Arc::clone(&group));
+        open.waiting_for_sealed = std::mem::take(&mut open.waiting);
+        Some(group)
+    }
+
+    fn write_group(&self, log: &mut Log, group: &Group) -> Result<(), Failure> {
+        let Some(aof) = &mut log.aof else { return Ok(()) };
+        let policy = self.policy();
+        let ends_stretch = policy == FsyncPolicy::Everysec && aof.in_no_sync_stretch();
+        if policy == FsyncPolicy::Always || ends_stretch {
+            self.wait_for_running_sync()?;
+        }
+        if ends_stretch {
+            self.end_no_sync_stretch(aof)?;
+        }
+        let published_end = aof.end();
+        match aof.append(&group.rope, policy, self.clock.unix_time()) {
+            Ok(()) => {
+                self.counters.last_write_failed.store(false, Ordering::Relaxed);
+                if self.counters.failure_told.load(Ordering::Relaxed) {
+                    self.counters.failure_told.store(false, Ordering::Relaxed);
+                    tracing::info!("the append-only file can be written again");
+                }
+            }
+            Err(e) => {
+                self.note_write_failure(&e);
+                let reason = Arc::from(e.to_string());
+                return Err(match e {
+                    AppendError::Undone(_) => Failure { reason, outcome_known: true, poisons: false },
+                    AppendError::Poisoned { .. } => Failure { reason, outcome_known: false, poisons: true },
+                });
+            }
+        }
+        if policy == FsyncPolicy::Always {
+            let began = self.clock.monotonic();
+            if let Err(e) = aof.sync() {
+                aof.cut_back(published_end);
+                return Err(Failure { reason: sync_failure(&e), outcome_known: false, poisons: true });
+            }
+            self.note_sync(began);
+        }
+        self.in_no_sync_stretch.store(aof.in_no_sync_stretch(), Ordering::SeqCst);
+        let mut sync = self.sync.lock();
+        sync.written = aof.end();
+        sync.written_group += 1;
+        if policy == FsyncPolicy::Always {
+            sync.synced_group = sync.written_group;
+            sync.oldest_unsynced = None;
+            sync.oldest_uncovered = None;
+        } else if sync.running {
+            sync.oldest_uncovered.get_or_insert_with(|| self.clock.monotonic());
+        } else if sync.oldest_unsynced.is_none() {
+            sync.oldest_unsynced = Some(self.clock.monotonic());
+            self.sync_changed.notify_all();
+        }
+        Ok(())
+    }
+
+    /// `everysec`, after `none`.
+    pub(super) fn end_no_sync_stretch(&self, aof: &mut Aof) -> Result<(), Failure> {
+        aof.end_no_sync_stretch(self.clock.unix_time()).map_err(|e| {
+            let poisons = !matches!(e, EndStretchError::Append(AppendError::Undone(_)));
+            Failure { reason: Arc::from(e.to_string()), outcome_known: true, poisons }
+        })?;
+        let mut sync = self.sync.lock();
+        sync.written = aof.end();
+        sync.synced_group = sync.written_group;
+        sync.oldest_unsynced = None;
+        sync.oldest_uncovered = None;
+        self.in_no_sync_stretch.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// `always`, or the end of a stretch without syncs: one sync at a time, since the kernel tells of a
+    /// failed write-back only once.
+    fn wait_for_running_sync(&self) -> Result<(), Failure> {
+        let mut sync = self.sync.lock();
+        while sync.running {
+            self.sync_changed.wait(&mut sync);
+        }
+        match &sync.failed {
+            Some(reason) => Err(Failure { reason: Arc::clone(reason), outcome_known: true, poisons: true }),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts a failed write. On a full disk small writes may work and large ones not, so it is told now and then.
+    fn note_write_failure(&self, e: &AppendError) {
+        self.counters.write_failures.fetch_add(1, Ordering::Relaxed);
+        self.counters.last_write_failed.store(true, Ordering::Relaxed);
+        let now = self.clock.monotonic().as_secs();
+        let quiet_until = self.counters.failures_quiet_until.load(Ordering::Relaxed);
+        if !self.counters.failure_told.load(Ordering::Relaxed) && now >= quiet_until {
+            self.counters.failure_told.store(true, Ordering::Relaxed);
+            self.counters.failures_quiet_until.store(now + WRITE_FAILURE_QUIET.as_secs(), Ordering::Relaxed);
+            tracing::error!("the append-only file cannot be written: {e}; writes are refused until it can");
+        }
+    }
+
+    fn publish(&self, group: &Group, mut garbage: Vec<Garbage>) -> Vec<Garbage> {
+        garbage.clear();
+        let mut rest = &group.ops[..];
+        while !rest.is_empty() {
+            let window = &rest[..rest.len().min(PUBLISH_WINDOW)];
+            for op in window {
+                self.keyspace.prefetch_bucket(op.hash);
+            }
+            for op in window {
+                self.keyspace.prefetch_entry(op.hash);
+            }
+            let mut done = 0;
+            while done < window.len() {
+                let command_len = rest[done..].iter().position(|op| !op.continued).map_or(1, |last| last + 1);
+                self.publish_command(group, &rest[done..done + command_len], &mut garbage);
+                done += command_len;
+            }
+            rest = &rest[done..];
+        }
+        garbage
+    }
+
+    /// Publishes one command as one step: it holds the locks of all its shards.
+    fn publish_command(&self, group: &Group, ops: &[Op], garbage: &mut Vec<Garbage>) {
+        match ops {
+            [Op { effect: Effect::DeleteAll, .. }] => garbage.extend(self.keyspace.clear()),
+            [op] => {
+                let freed = apply(&mut self.keyspace.lock(self.keyspace.shard_of(op.hash)), group, op);
+                garbage.extend(freed);
+            }
+            _ => {
+                let mut shards = self.keyspace.lock_all(ops.iter().map(|op| op.hash));
+                garbage.extend(
+                    ops.iter().filter_map(|op| apply(shards.shard(self.keyspace.shard_of(op.hash)), group, op)),
+                );
+            }
+        }
+    }
+
+    fn retire(&self, group: Arc<Group>, by: Option<usize>) {
+        let outcome = Arc::clone(&group.outcome);
+        let mut open = self.open.lock();
+        open.pending.retire();
+        resolve(&outcome, Ok(()));
+        if let Ok(mut group) = Arc::try_unwrap(group) {
+            group.reset();
+            open.spare = Some(group);
+        }
+        self.wake_waiting(open, by);
+    }
+
+    /// Fails the group under way, and what was evaluated on top of it meanwhile.
+    fn fail(&self, group: &Group, failure: &Failure, by: Option<usize>) {
+        let mut open = self.open.lock();
+        let on_top = std::mem::take(&mut open.group);
+        open.pending.drop_all();
+        if failure.poisons {
+            poison(&mut open, &failure.reason);
+        }
+        let refused = WriteFailure::Refused(Arc::clone(&failure.reason));
+        let first =
+            if failure.outcome_known { refused.clone() } else { WriteFailure::Unknown(Arc::clone(&failure.reason)) };
+        resolve(&group.outcome, Err(first));
+        resolve(&on_top.outcome, Err(refused));
+        self.wake_waiting(open, by);
+        if failure.poisons {
+            self.rewrite_signal.raise();
+            self.wake_sync_waiters();
+        }
+    }
+
+    pub(super) fn wake_waiting(&self, mut open: MutexGuard<'_, Open>, by: Option<usize>) {
+        self.counters.pending_bytes.store(open.group.rope.len() as u64, Ordering::Relaxed);
+        let mut waiting = std::mem::take(&mut open.waiting_for_sealed);
+        if open.group.is_empty() {
+            // It failed with the other: nobody will commit it.
+            waiting.insert_all(std::mem::take(&mut open.waiting));
+        }
+        drop(open);
+        for worker in waiting.iter().filter(|w| Some(*w) != by) {
+            (self.wakes[worker])();
+        }
+    }
+}
+
+/// Does to a shard what an operation says: what is to be freed outside its lock.
+fn apply(shard: &mut Shard, group: &Group, op: &Op) -> Option<Garbage> {
+    let key = group.key(op);
+    let freed = match &op.effect {
+        Effect::SetCopied(value) => Some(shard.set(op.hash, key, NewValue::Copy(group.piece(*value))).garbage),
+        Effect::SetShared(value) => Some(shard.set(op.hash, key, NewValue::Shared(value.clone())).garbage),
+        Effect::Delete => shard.remove(op.hash, key),
+        Effect::DeleteAll => unreachable!("FLUSHALL is a command of one operation"),
+    };
+    freed.filter(|garbage| !garbage.is_empty())
+}
+
+/// Why a group failed.
+pub(super) struct Failure {
+    pub(super) reason: Arc<str>,
+    /// Whether it is certain that the group is not in the log.
+    outcome_known: bool,
+    pub(super) poisons: bool,
+}
+
+pub(super) fn sync_failure(e: &std::io::Error) -> Arc<str> {
+    format!("fsync failed: {e}").into()
+}
+
+pub(super) fn poison(open: &mut Open, reason: &Arc<str>) {
+    if open.poisoned.is_none() {
+        tracing::error!(
+            "the append-only file is not to be trusted any more: {reason}; writes are refused, reads go on"
+        );
+        open.poisoned = Some(Arc::clone(reason));
+    }
+}
+
+pub(super) fn resolve(outcome: &Outcome, result: Result<(), WriteFailure>) {
+    assert!(outcome.0.set(result).is_ok(), "a group is resolved once");
+}

@@ -1,0 +1,205 @@
+//! Syncs beside the commits (`everysec`, and on demand), what a failed one leaves behind, and the end of the log.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use parking_lot::MutexGuard;
+
+use super::commit::{poison, resolve, sync_failure};
+use super::{Open, WriteFailure, Writer};
+use crate::persistence::FsyncPolicy;
+use crate::persistence::aof::AppendError;
+
+impl Writer {
+    /// Whether there is anything to sync, and since when.
+    pub fn unsynced_since(&self) -> Option<Duration> {
+        self.sync.lock().oldest_unsynced
+    }
+
+    /// Syncs what is written, while others go on writing. Does nothing if all is durable.
+    ///
+    /// # Errors
+    /// The sync failed, now or before: no write is acknowledged any more.
+    pub fn sync_now(&self) -> Result<(), WriteFailure> {
+        // No sync begins in the middle of a commit: a worker that writes inline would wait for it. Whoever commits may
+        // sync too: then the token is kept for as long as this one runs, see `wait_for_running_sync`.
+        let mut token = Some(self.token());
+        let (file, durable, written, group, epoch) = {
+            let mut sync = self.sync.lock();
+            sync.requested = false;
+            if let Some(reason) = self.poisoned() {
+                return Err(WriteFailure::Unknown(reason));
+            }
+            let Some(file) = sync.file.clone() else { return Ok(()) };
+            if sync.oldest_unsynced.is_none() {
+                return Ok(());
+            }
+            sync.running = true;
+            if !self.commits_may_sync() {
+                token = None;
+            }
+            (file, Arc::clone(&sync.durable), sync.written, sync.written_group, sync.epoch)
+        };
+        let began = self.clock.monotonic();
+        let result = file.sync_data();
+        let mut sync = self.sync.lock();
+        sync.running = false;
+        let uncovered = sync.oldest_uncovered.take();
+        // A rewrite has put a synced file in this one's place: nothing depends on this one any more.
+        let replaced = sync.epoch != epoch;
+        if replaced || result.is_ok() {
+            sync.oldest_unsynced = uncovered;
+        }
+        let result = match result {
+            Ok(()) => {
+                durable.raise(written);
+                if !replaced {
+                    sync.synced_group = sync.synced_group.max(group);
+                }
+                drop(sync);
+                self.note_sync(began);
+                Ok(())
+            }
+            Err(_) if replaced => Ok(()),
+            Err(e) => {
+                let reason = sync_failure(&e);
+                sync.failed = Some(Arc::clone(&reason));
+                drop(sync);
+                self.sync_changed.notify_all();
+                drop(token);
+                self.poison(&reason);
+                Err(WriteFailure::Unknown(reason))
+            }
+        };
+        self.sync_changed.notify_all();
+        self.wake_sync_waiters();
+        // Something else may have failed meanwhile, such as the directory's sync of a rewrite.
+        match self.poisoned() {
+            Some(reason) => Err(WriteFailure::Unknown(reason)),
+            None => result,
+        }
+    }
+
+    /// What [`Writer::synced_group`] has to reach for everything that was answered so far to be durable.
+    pub fn written_group(&self) -> u64 {
+        self.sync.lock().written_group
+    }
+
+    /// How many groups are durable, or why none will be any more.
+    ///
+    /// # Errors
+    /// A sync has failed.
+    pub fn synced_group(&self) -> Result<u64, WriteFailure> {
+        if let Some(reason) = self.poisoned() {
+            return Err(WriteFailure::Unknown(reason));
+        }
+        Ok(self.sync.lock().synced_group)
+    }
+
+    /// Asks for a sync soon, where none comes by itself; workers are woken by each until [`Writer::sync_waiter_left`].
+    pub fn sync_waiter_joined(&self) {
+        self.sync_waiters.fetch_add(1, Ordering::SeqCst);
+        if self.policy() == FsyncPolicy::None {
+            self.sync.lock().requested = true;
+            self.sync_changed.notify_all();
+        }
+    }
+
+    /// How many wait for a sync.
+    pub fn sync_waiters(&self) -> u64 {
+        self.sync_waiters.load(Ordering::SeqCst)
+    }
+
+    /// See [`Writer::sync_waiter_joined`].
+    pub fn sync_waiter_left(&self) {
+        self.sync_waiters.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(in crate::db) fn wake_sync_waiters(&self) {
+        if self.sync_waiters.load(Ordering::SeqCst) > 0 {
+            self.wakes.iter().for_each(|wake| wake());
+        }
+    }
+
+    /// Whether somebody waits for a sync that the policy would not bring.
+    pub(in crate::db) fn sync_requested(&self) -> bool {
+        self.sync.lock().requested
+    }
+
+    pub(super) fn note_sync(&self, began: Duration) {
+        let took = self.clock.monotonic().saturating_sub(began);
+        self.counters.last_sync_micros.store(took.as_micros() as u64, Ordering::Relaxed);
+        self.counters.syncs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Fails what is open and takes no more writes.
+    pub(super) fn poison(&self, reason: &Arc<str>) {
+        // With the token: no group is between its write and its publication.
+        let log = self.token();
+        self.poison_open(self.open.lock(), reason);
+        drop(log);
+        self.rewrite_signal.raise();
+    }
+
+    /// The same, for who holds the token: nothing that is open will be committed.
+    pub(in crate::db) fn poison_open(&self, mut open: MutexGuard<'_, Open>, reason: &Arc<str>) {
+        poison(&mut open, reason);
+        let failed = std::mem::take(&mut open.group);
+        open.pending.drop_all();
+        resolve(&failed.outcome, Err(WriteFailure::Refused(Arc::clone(reason))));
+        self.wake_waiting(open, None);
+    }
+
+    /// Waits until something changes for the thread that syncs, at most for `timeout`.
+    pub(in crate::db) fn wait_for_sync_change(&self, timeout: Duration, stopped: impl Fn() -> bool) {
+        let mut sync = self.sync.lock();
+        if !stopped() {
+            self.sync_changed.wait_for(&mut sync, timeout);
+        }
+    }
+
+    /// States a completed sync in the log by an empty batch, if no batch has done it.
+    pub fn state_sync(&self) {
+        let mut log = self.token();
+        if self.open.lock().poisoned.is_some() || self.policy() == FsyncPolicy::None {
+            return;
+        }
+        let Some(aof) = log.aof.as_mut().filter(|a| a.sync_to_state()) else { return };
+        if aof.in_no_sync_stretch() {
+            if let Err(failure) = self.end_no_sync_stretch(aof)
+                && failure.poisons
+            {
+                drop(log);
+                self.poison(&failure.reason);
+            }
+            return;
+        }
+        match aof.append(&crate::protocol::rope::Rope::default(), self.policy(), self.clock.unix_time()) {
+            // Not dirty: there is nothing in it that has to be durable.
+            Ok(()) => self.sync.lock().written = aof.end(),
+            // The next sync will be stated too.
+            Err(AppendError::Undone(_)) => {}
+            Err(e @ AppendError::Poisoned { .. }) => {
+                drop(log);
+                self.poison(&Arc::from(e.to_string()));
+            }
+        }
+    }
+
+    /// Commits what is open, then closes the log: synced, and stating so.
+    ///
+    /// # Errors
+    /// The last bytes may not be durable, or a sync had failed before.
+    pub fn close(&self) -> Result<(), WriteFailure> {
+        while self.commit_next() {}
+        let mut log = self.token();
+        let poisoned = self.open.lock().poisoned.clone();
+        let Some(aof) = log.aof.take() else { return Ok(()) };
+        if let Some(reason) = poisoned {
+            return Err(WriteFailure::Unknown(reason));
+        }
+        aof.close(self.policy(), self.clock.unix_time())
+            .map_err(|e| WriteFailure::Unknown(format!("the last write or sync failed: {e}").into()))
+    }
+}
