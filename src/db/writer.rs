@@ -299,22 +299,6 @@ impl Writer {
         &*self.clock
     }
 
-    /// Begins a batch with a write. It holds the short lock until it is finished or dropped.
-    ///
-    /// # Errors
-    /// [`NotNow`]: no room, or no writes at all.
-    pub fn begin(&self, worker: usize) -> Result<WriteBatch<'_>, NotNow> {
-        let mut open = self.open.lock();
-        if let Some(reason) = &open.poisoned {
-            return Err(NotNow::Failed(WriteFailure::Refused(Arc::clone(reason))));
-        }
-        if open.group.is_full() {
-            open.waiting.insert(worker);
-            return Err(NotNow::NoRoom);
-        }
-        Ok(WriteBatch { writer: self, open, worker })
-    }
-
     /// Takes the commit token, for something other than committing the open group.
     pub(super) fn token(&self) -> Token<'_> {
         Token { writer: self, log: Some(self.log.lock()) }

@@ -27,6 +27,24 @@ pub struct WriteBatch<'w> {
     worker: usize,
 }
 
+impl Writer {
+    /// Begins a batch with a write. It holds the short lock until it is finished or dropped.
+    ///
+    /// # Errors
+    /// [`NotNow`]: no room, or no writes at all.
+    pub fn begin(&self, worker: usize) -> Result<WriteBatch<'_>, NotNow> {
+        let mut open = self.open.lock();
+        if let Some(reason) = &open.poisoned {
+            return Err(NotNow::Failed(WriteFailure::Refused(Arc::clone(reason))));
+        }
+        if open.group.is_full() {
+            open.waiting.insert(worker);
+            return Err(NotNow::NoRoom);
+        }
+        Ok(WriteBatch { writer: self, open, worker })
+    }
+}
+
 impl WriteBatch<'_> {
     /// Reads a key's value; `read` gets `None` if it has none.
     pub fn get<R>(&mut self, hash: KeyHash, key: &[u8], read: impl FnOnce(Option<ValueRef<'_>>) -> R) -> R {

@@ -22,7 +22,7 @@ const INLINE_UNSYNCED_BYTES: u64 = 256 << 20;
 const INLINE_ROUNDS: usize = 2;
 
 /// `everysec`: past this age of the oldest unsynced byte, writes wait for the sync.
-pub const MAX_UNSYNCED_AGE: Duration = Duration::from_secs(2);
+const MAX_UNSYNCED_AGE: Duration = Duration::from_secs(2);
 
 /// So long nothing more is logged about failing writes.
 const WRITE_FAILURE_QUIET: Duration = Duration::from_secs(10);
