@@ -263,8 +263,13 @@ impl Batch {
         let out_of_memory = env.max_memory_bytes > 0 && env.keyspace.memory().total_bytes() > env.max_memory_bytes;
         let mut view = WriterView { batch: &mut batch, keyspace: env.keyspace, out_of_memory };
         let mut done = first_write;
+        // A plain SET looks nothing up; whoever publishes it prefetches for itself.
+        let looks_up = |q: &&Queued| q.spec.is_some_and(|s| s.id != CommandId::Set);
+        let prefetch = |q: Option<&Queued>| prefetch_entry(q.filter(looks_up), env);
+        self.queued[first_write..].iter().take(PREFETCH_AHEAD).for_each(|q| prefetch(Some(q)));
         while done < self.queued.len() && !view.batch.is_full() && out.len() < TURN_BYTES {
             let queued = &self.queued[done];
+            prefetch(self.queued.get(done + PREFETCH_AHEAD));
             self.run_one(queued, buffer, env, out, |command, hash, out| view.run(command, hash, env, out));
             done += 1;
         }
@@ -286,20 +291,15 @@ impl Batch {
         out: &mut Rope,
     ) -> usize {
         let commands = &self.queued[range.clone()];
-        let prefetch = |queued: Option<&Queued>| {
-            if let Some(queued) = queued.filter(|q| q.spec.is_some_and(|s| s.keys.is_some())) {
-                env.keyspace.prefetch_entry(queued.hash);
-            }
-        };
         if commands.len() > 1 {
-            commands.iter().take(PREFETCH_AHEAD).for_each(|q| prefetch(Some(q)));
+            commands.iter().take(PREFETCH_AHEAD).for_each(|q| prefetch_entry(Some(q), env));
         }
         for (i, queued) in commands.iter().enumerate() {
             // A failed batch has to be answered in one go; its replies to reads are what they would have been before.
             if out.len() >= TURN_BYTES && failure.is_none() {
                 return range.start + i;
             }
-            prefetch(commands.get(i + PREFETCH_AHEAD));
+            prefetch_entry(commands.get(i + PREFETCH_AHEAD), env);
             self.run_one(queued, buffer, env, out, |command, hash, out| {
                 match failure.filter(|_| is_write(queued)) {
                     Some(failure) => reply_failure(failure, queued, env, out),
@@ -391,6 +391,13 @@ fn weight(spans: u32, bytes: u32, run: &[Queued]) -> u32 {
     const FLUSH: u32 = 1 << 20;
     let flushes = run[0].spec.is_some_and(|s| matches!(s.id, CommandId::FlushAll | CommandId::FlushDb));
     spans + bytes / BYTES_A_LOOKUP + if flushes { FLUSH } else { 0 }
+}
+
+#[inline]
+fn prefetch_entry(queued: Option<&Queued>, env: &Env<'_>) {
+    if let Some(queued) = queued.filter(|q| q.spec.is_some_and(|s| s.keys.is_some())) {
+        env.keyspace.prefetch_entry(queued.hash);
+    }
 }
 
 fn is_write(queued: &Queued) -> bool {
