@@ -21,3 +21,5 @@ pub mod aof;
 pub mod client;
 
 pub mod cli;
+
+pub mod manual;
