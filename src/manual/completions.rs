@@ -14,6 +14,7 @@ pub fn script(shell: Shell) -> String {
     let script = String::from_utf8(script).expect("scripts are text");
     match shell {
         Shell::Bash => refine_bash(&script, &command),
+        Shell::Zsh => refine_zsh(&script),
         Shell::Elvish => refine_elvish(&script, &command),
         _ => script,
     }
@@ -74,6 +75,20 @@ fn refine_bash(script: &str, command: &Command) -> String {
     }
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// Flags behind a command belong to it: without this, zsh takes the `-h` of `kvred cli -h` for that of `kvred -h`.
+fn refine_zsh(script: &str) -> String {
+    const BEGIN: &str = "_arguments \"${_arguments_options[@]}\" : ";
+    const NESTED: &str = "\"*::: :->";
+    let mut parts = script.split(BEGIN);
+    let mut refined = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let own = part.split("&& ret=0").next().unwrap_or_default();
+        refined += if own.contains(NESTED) { "_arguments \"${_arguments_options[@]}\" -A \"-*\" : " } else { BEGIN };
+        refined += part;
+    }
+    refined
 }
 
 /// `clap_complete`'s elvish knows flags and commands, but neither values nor files.
