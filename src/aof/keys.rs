@@ -25,6 +25,10 @@ impl Keys {
         if len < 2 {
             return NONE;
         }
+        if args.at(0) == b"SET" {
+            // As nearly all records are written.
+            return one;
+        }
         match &args.at(0).to_ascii_uppercase()[..] {
             b"SET" => one,
             b"DEL" | b"UNLINK" => Self { end: len, ..one },

@@ -3,7 +3,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | `source` | opens what the user named: a log, or the parts that a manifest lists |
-//! | `reading` | one pass over a log as it was when the pass began, also if a server is writing to it |
+//! | `reading`, `view` | one pass over a log as it was when the pass began, also if a server is writing to it |
 //! | `check` | the verdict, the repair of a torn tail, the salvage of a damaged log |
 //! | `dump` | what a log holds, in four formats; the follower |
 //! | `rewrite` | a log made as short as its data |
@@ -24,6 +24,7 @@ mod reading;
 mod rewrite;
 mod source;
 mod text;
+mod view;
 
 use crate::args::AofCommand;
 use crate::exit::{Failure, Status};

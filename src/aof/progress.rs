@@ -12,6 +12,14 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// What is shorter is done before a bar could be read.
 const WORTH_A_BAR_BYTES: u64 = 32 << 20;
 
+/// In fewer columns there is room for the figures only.
+const WORTH_ALL_COLUMNS: u16 = 64;
+
+/// How wide the terminal on stderr is.
+fn columns() -> u16 {
+    rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| if size.ws_col == 0 { 80 } else { size.ws_col })
+}
+
 /// A bar that counts bytes.
 pub(super) struct Progress {
     bar: ProgressBar,
@@ -25,7 +33,8 @@ impl Progress {
         let bar = if bytes < WORTH_A_BAR_BYTES || dumb || !std::io::stderr().is_terminal() {
             ProgressBar::hidden()
         } else {
-            let template = format!("{doing} {{bytes}}/{{total_bytes}} {{wide_bar}} {{bytes_per_sec}}, {{eta}} left");
+            let how_far = if columns() < WORTH_ALL_COLUMNS { "{percent}%" } else { "{bytes}/{total_bytes} {wide_bar}" };
+            let template = format!("{doing} {how_far} {{bytes_per_sec}}, {{eta}} left");
             let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(bytes).with_style(style)
         };

@@ -3,13 +3,13 @@
 //! A server may be writing to the log meanwhile. The pass reads up to the length that the file had at first, so it
 //! ends; a batch that was half written at that moment is looked at again a little later, and is not taken for torn.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::progress::Progress;
+use super::view::View;
 use crate::persistence::disk::DiskFile;
 use crate::persistence::reader::Batch;
 use crate::persistence::replay::{Recovery, Replay};
@@ -44,7 +44,7 @@ pub(super) fn read(
     settle: Settle,
     mut each: impl FnMut(&Batch<'_>) -> ControlFlow<()>,
 ) -> io::Result<Pass> {
-    let snapshot = Arc::new(Snapshot::new(Arc::clone(file))?);
+    let snapshot = Arc::new(View::snapshot(Arc::clone(file))?);
     let mut replay = Replay::new(Arc::clone(&snapshot) as Arc<dyn DiskFile>)?;
     while let Some(batch) = replay.next()? {
         progress.at(batch.end.0);
@@ -55,60 +55,16 @@ pub(super) fn read(
     while replay.flaw().is_some() && settle == Settle::Wait {
         let (flaw, len) = (replay.flaw().cloned(), file.len()?);
         std::thread::sleep(SETTLES_WITHIN);
-        snapshot.set(file.len()?);
+        let len_now = snapshot.catch_up()?;
         replay.retry();
         if let Some(batch) = replay.next()? {
             // It was being written. What comes behind it is of later than this pass.
             if each(&batch).is_break() {
                 return Ok(Pass::Stopped);
             }
-        } else if replay.flaw() == flaw.as_ref() && file.len()? == len {
+        } else if replay.flaw() == flaw.as_ref() && len_now == len {
             break;
         }
     }
     replay.finish().map(Pass::Read)
-}
-
-/// A file that ends where it ended at some moment.
-struct Snapshot {
-    file: Arc<dyn DiskFile>,
-    len: AtomicU64,
-}
-
-impl Snapshot {
-    fn new(file: Arc<dyn DiskFile>) -> io::Result<Self> {
-        Ok(Self { len: AtomicU64::new(file.len()?), file })
-    }
-
-    fn set(&self, len: u64) {
-        self.len.store(len, Relaxed);
-    }
-}
-
-impl DiskFile for Snapshot {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.len.load(Relaxed))
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let there = self.len.load(Relaxed).saturating_sub(offset);
-        let len = buffer.len().min(usize::try_from(there).unwrap_or(usize::MAX));
-        self.file.read_at(&mut buffer[..len], offset)
-    }
-
-    fn write_at(&self, _: &[IoSlice<'_>], _: u64) -> io::Result<usize> {
-        Err(io::ErrorKind::PermissionDenied.into())
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::PermissionDenied.into())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        Err(io::ErrorKind::PermissionDenied.into())
-    }
-
-    fn reserve(&self, _: u64, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::PermissionDenied.into())
-    }
 }

@@ -44,7 +44,7 @@ fn measure(kind: &str, has_strlen: bool) -> (&'static [&'static str], &'static s
     }
 }
 
-/// Walks all keys.
+/// Walks all keys; Ctrl-C ends that early, and what was found so far is printed.
 pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer) -> Result<Status, Stop> {
     let has_strlen = match session.call(&["COMMAND", "INFO", "strlen"]).await?.reply {
         Frame::Array(items) => !matches!(items.first(), Some(Frame::Null) | None),
@@ -54,23 +54,34 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
     let mut walk = Walk::new(args);
     let bar = progress::count("keys looked at");
     let mut cycles = 0_u64;
-    while let Some(keys) = walk.next(session).await? {
-        let count = keys.len() as u64;
-        look_at(session, keys, has_strlen, &mut tallies).await?;
-        bar.inc(count);
-        cycles += 1;
-        if let Some(wait) = args.interval.filter(|_| cycles.is_multiple_of(CYCLES_A_WAIT)) {
-            tokio::time::sleep(Duration::from_secs_f64(wait)).await;
+    let all = async {
+        while let Some(keys) = walk.next(session).await? {
+            let count = keys.len() as u64;
+            look_at(session, keys, has_strlen, &mut tallies).await?;
+            bar.inc(count);
+            cycles += 1;
+            if let Some(wait) = args.interval.filter(|_| cycles.is_multiple_of(CYCLES_A_WAIT)) {
+                tokio::time::sleep(Duration::from_secs_f64(wait)).await;
+            }
         }
-    }
+        Ok::<_, Stop>(Status::Fine)
+    };
+    let result = tokio::select! {
+        result = all => result,
+        result = tokio::signal::ctrl_c() => result.map(|()| Status::Interrupted).map_err(Stop::from),
+    };
     bar.finish_and_clear();
+    let status = result?;
+    if status == Status::Interrupted {
+        eprintln!("kvred: interrupted; these are the keys looked at so far");
+    }
     let out = match printer.format {
         Format::Json => as_json(&tallies, has_strlen),
         Format::Csv => as_csv(&tallies, has_strlen),
         Format::Pretty | Format::Raw => as_text(&tallies, has_strlen)?,
     };
     printer::write(&out)?;
-    Ok(Status::Fine)
+    Ok(status)
 }
 
 /// Asks for the types and then the sizes of keys, each in one pipeline.

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::output::{Format, Printer, json as json_format, printer};
 use super::session::Session;
 use super::stop::Stop;
-use super::terminal::is_dumb;
+use super::terminal::{is_dumb, size};
 use crate::args::CliArgs;
 use crate::exit::{Failure, Status};
 use crate::protocol::frame::Frame;
@@ -21,8 +21,9 @@ const BETWEEN_SAMPLES: Duration = Duration::from_millis(10);
 /// How often the line on the terminal is drawn anew.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// The width of the longest bar of the histogram.
+/// The width of the longest bar of the histogram, and what stands before it.
 const BAR_WIDTH: u64 = 40;
+const BEFORE_BAR: u64 = 23;
 
 /// Measures until Ctrl-C on a terminal, else for the interval (a second unless `-i` says otherwise); with `-r`, so
 /// many intervals.
@@ -70,7 +71,9 @@ async fn measure(
         histogram.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1));
         if live && drawn.elapsed() >= REDRAW && !is_dumb() {
             drawn = Instant::now();
-            printer::write(format!("\r\x1b[K{}", summary(histogram)).as_bytes())?;
+            // A line that wraps could not be drawn over.
+            let line: String = summary(histogram).chars().take(size().0.saturating_sub(1)).collect();
+            printer::write(format!("\r\x1b[K{line}").as_bytes())?;
         }
         tokio::time::sleep(BETWEEN_SAMPLES).await;
     }
@@ -154,9 +157,10 @@ fn buckets(h: &Histogram<u64>) -> Vec<(u64, u64)> {
 fn chart(out: &mut Vec<u8>, h: &Histogram<u64>) {
     let buckets = buckets(h);
     let most = buckets.iter().map(|&(_, count)| count).max().unwrap_or(0).max(1);
+    let widest = BAR_WIDTH.min((size().0 as u64).saturating_sub(BEFORE_BAR + 1)).max(1);
     for (to, count) in buckets {
         // What is there at all can be seen.
-        let width = (count * BAR_WIDTH).div_ceil(most) as usize;
+        let width = (count * widest).div_ceil(most) as usize;
         let bar = "#".repeat(width);
         let line = format!("<= {:>9} {count:>8} {bar}", microseconds(to));
         writeln!(out, "{}", line.trim_end()).expect("a vector takes all bytes");

@@ -13,6 +13,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use indicatif::ProgressBar;
 use serde_json::json;
 use tokio::sync::{Notify, mpsc};
 
@@ -45,7 +46,7 @@ struct Progress {
     errors: Cell<u64>,
 }
 
-/// Sends the standard input.
+/// Sends the standard input. Ctrl-C ends that early, and tells how far it came.
 pub(crate) async fn run(mut session: Session, args: &CliArgs, printer: &Printer) -> Result<Status, Stop> {
     let Some(mut connection) = session.take_connection() else {
         return Ok(Status::Unavailable);
@@ -57,15 +58,31 @@ pub(crate) async fn run(mut session: Session, args: &CliArgs, printer: &Printer)
     let started = Instant::now();
 
     let patience = Some(args.pipe_timeout).filter(|&s| s > 0.0).map(Duration::from_secs_f64);
-    let result = tokio::try_join!(
-        send(&mut connection.sender, from_reader, &state, &bar),
-        receive(&mut connection.receiver, &state, patience, &bar),
-    );
+    let work = async {
+        tokio::try_join!(
+            send(&mut connection.sender, from_reader, &state, &bar),
+            receive(&mut connection.receiver, &state, patience, &bar),
+        )
+    };
+    let result = tokio::select! {
+        result = work => Some(result),
+        interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| None)?,
+    };
     bar.finish_and_clear();
 
     let seconds = started.elapsed().as_secs_f64();
     report(&state, seconds, *printer)?;
     let missing = state.sent.get() - state.replies.get();
+    let Some(result) = result else {
+        // The thread that reads may wait for input for ever; it ends with the process.
+        let unknown = if missing == 0 {
+            String::new()
+        } else {
+            format!("; {missing} commands were sent without a reply: their outcome is unknown")
+        };
+        eprintln!("kvred: interrupted{unknown}");
+        return Ok(Status::Interrupted);
+    };
     if let Err(error) = result {
         let error = anyhow!("{error}; {missing} commands were sent without a reply: their outcome is unknown");
         return Err(Failure::new(Status::Unavailable, error).into());
@@ -87,7 +104,7 @@ async fn send(
     sender: &mut Sender,
     mut chunks: mpsc::Receiver<Chunk>,
     state: &Progress,
-    bar: &indicatif::ProgressBar,
+    bar: &ProgressBar,
 ) -> Result<(), ClientError> {
     while let Some(chunk) = chunks.recv().await {
         state.sent.set(state.sent.get() + chunk.lines.len() as u64);
@@ -106,12 +123,12 @@ async fn receive(
     receiver: &mut Receiver,
     state: &Progress,
     patience: Option<Duration>,
-    bar: &indicatif::ProgressBar,
+    bar: &ProgressBar,
 ) -> Result<(), ClientError> {
     let mut counted = 0_u64;
     loop {
         while let Some(frame) = receiver.ready()? {
-            take(&frame, state);
+            take(&frame, state, bar);
             counted += 1;
             if counted.is_multiple_of(8192) {
                 bar.set_message(format!("{} replies, {} errors", state.replies.get(), state.errors.get()));
@@ -131,7 +148,7 @@ async fn receive(
                 return Err(io::Error::other(format!("no reply within {limit} s after everything was sent")).into());
             }
         };
-        take(&frame, state);
+        take(&frame, state, bar);
     }
 }
 
@@ -142,7 +159,7 @@ async fn sleep(limit: Option<Duration>) {
     }
 }
 
-fn take(frame: &Frame, state: &Progress) {
+fn take(frame: &Frame, state: &Progress, bar: &ProgressBar) {
     if matches!(frame, Frame::Push(_)) {
         return;
     }
@@ -153,9 +170,10 @@ fn take(frame: &Frame, state: &Progress) {
         let told = state.errors.get();
         if told <= ERRORS_TOLD {
             let place = line.map_or_else(String::new, |line| format!("{}: ", input::place(line)));
-            eprintln!("kvred: {place}{}", String::from_utf8_lossy(text));
+            // Not into the middle of the bar.
+            bar.suspend(|| eprintln!("kvred: {place}{}", String::from_utf8_lossy(text)));
         } else if told == ERRORS_TOLD + 1 {
-            eprintln!("kvred: more errors are counted, not shown");
+            bar.suspend(|| eprintln!("kvred: more errors are counted, not shown"));
         }
     }
 }

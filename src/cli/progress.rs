@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::terminal::is_dumb;
+use super::terminal::{is_dumb, size};
 
-/// A bar of bytes where the total is known, else a spinner; invisible where stderr is no terminal.
+/// A bar of bytes where the total is known, else a spinner, and a message; invisible where stderr is no terminal. It
+/// keeps to one line: what does not fit into the terminal is left out.
 pub(crate) fn bytes(total: Option<u64>) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(total, target());
-    let template = match total {
-        Some(_) => "{bar:30} {percent:>3}% {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} ETA {eta} {msg}",
-        None => "{spinner} {binary_bytes} {binary_bytes_per_sec} {elapsed} {msg}",
+    let template = match (total, size().0) {
+        (Some(_), 100..) => "{wide_bar} {percent}% {binary_bytes_per_sec}, {eta} left, {msg}",
+        (Some(_), 64..) => "{percent}% {binary_bytes_per_sec}, {eta} left, {msg}",
+        (Some(_), _) => "{percent}%, {msg}",
+        (None, 64..) => "{spinner} {binary_bytes} {binary_bytes_per_sec} {elapsed}, {msg}",
+        (None, _) => "{spinner} {msg}",
     };
     bar.set_style(ProgressStyle::with_template(template).expect("the template is well-formed"));
     bar

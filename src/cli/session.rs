@@ -150,6 +150,17 @@ impl Session {
         result.map_err(|error| self.lose(error))
     }
 
+    /// Whether the server may say something without being asked: in RESP3.
+    pub(crate) fn may_be_told(&self) -> bool {
+        self.is_connected() && self.target.hello == Some(3)
+    }
+
+    /// Waits for a frame that belongs to no request; `None` if the connection fails, which is left for the next
+    /// command to find and to tell.
+    pub(crate) async fn unasked(&mut self) -> Option<Frame> {
+        self.connection.as_mut()?.receiver.next().await.ok()
+    }
+
     fn lose(&mut self, error: ClientError) -> CallError {
         self.drop_connection();
         CallError::Unknown(error)

@@ -2,6 +2,8 @@
 
 use std::io::IsTerminal;
 
+use rustix::termios::tcgetwinsize;
+
 use crate::args::ColorWhen;
 
 /// What a piece of text is; each has its colour.
@@ -74,9 +76,11 @@ pub(crate) fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty())
 }
 
-/// The terminal's size in columns and rows; 80 by 24 where that is not known.
+/// The terminal's size in columns and rows; 80 by 24 where that is not known. It is the one that stdout goes to, or
+/// stderr where that is a pipe.
 pub(crate) fn size() -> (usize, usize) {
-    match rustix::termios::tcgetwinsize(std::io::stdout()) {
+    let size = tcgetwinsize(std::io::stdout()).or_else(|_| tcgetwinsize(std::io::stderr()));
+    match size {
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
         _ => (80, 24),
     }

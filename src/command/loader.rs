@@ -21,8 +21,13 @@ const CHUNKS_WAITING: usize = 4;
 /// More threads than these would wait for the one that reads.
 const MAX_APPLIERS: usize = 6;
 
-/// Records whose memory is prefetched before the first of them is applied.
-const WINDOW: usize = 16;
+/// With one thread beside it, the one that reads would wait for it a third of the time: it applies every so many-th shard
+/// itself.
+const OWN_SHARD_OF: usize = 5;
+
+/// How many records ahead a bucket is prefetched, and an entry: a trip to memory each, behind the work on others.
+const BUCKET_AHEAD: usize = 24;
+const ENTRY_AHEAD: usize = 12;
 
 /// What a record does to one key; its bytes follow those of the one before in the chunk.
 #[derive(Debug, Clone, Copy)]
@@ -60,13 +65,16 @@ pub struct Loader<'scope, 'env> {
     keyspace: &'env Keyspace,
     scope: &'scope Scope<'scope, 'env>,
     appliers: Vec<Applier<'scope>>,
+    /// The reader's own share, where it has one.
+    own: Option<Chunk>,
 }
 
 impl<'scope, 'env> Loader<'scope, 'env> {
-    /// Starts the threads: one for each core but that of the reader.
+    /// Starts the threads: one for each core but that of the reader. With two cores, the reader takes a share too.
     pub fn start(scope: &'scope Scope<'scope, 'env>, keyspace: &'env Keyspace) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut loader = Self { keyspace, scope, appliers: Vec::new() };
+        let own = (cores == 2).then(Chunk::default);
+        let mut loader = Self { keyspace, scope, appliers: Vec::new(), own };
         loader.start_appliers(cores.saturating_sub(1).clamp(1, MAX_APPLIERS));
         loader
     }
@@ -79,8 +87,6 @@ impl<'scope, 'env> Loader<'scope, 'env> {
             let thread = self.scope.spawn(move || {
                 for mut chunk in to_apply {
                     chunk.apply(keyspace);
-                    chunk.bytes.clear();
-                    chunk.ops.clear();
                     // At the end nobody takes them any more.
                     drop(give_back.send(chunk));
                 }
@@ -119,13 +125,18 @@ impl<'scope, 'env> Loader<'scope, 'env> {
     #[inline]
     fn push(&mut self, key: &[u8], value: &[u8], effect: Effect) {
         let hash = self.keyspace.hash(key);
-        let at = self.keyspace.shard_of(hash) % self.appliers.len();
+        let shard = self.keyspace.shard_of(hash);
+        if let Some(own) = self.own.as_mut().filter(|_| shard.is_multiple_of(OWN_SHARD_OF)) {
+            own.push(hash, key, value, effect);
+            if own.bytes.len() >= CHUNK_BYTES {
+                own.apply(self.keyspace);
+            }
+            return;
+        }
+        let at = shard % self.appliers.len();
         let applier = &mut self.appliers[at];
-        let filling = &mut applier.filling;
-        filling.bytes.extend_from_slice(key);
-        filling.bytes.extend_from_slice(value);
-        filling.ops.push(Op { hash, key_len: key.len() as u32, value_len: value.len() as u32, effect });
-        if filling.bytes.len() >= CHUNK_BYTES {
+        applier.filling.push(hash, key, value, effect);
+        if applier.filling.bytes.len() >= CHUNK_BYTES {
             applier.hand_over();
         }
     }
@@ -136,6 +147,9 @@ impl<'scope, 'env> Loader<'scope, 'env> {
     }
 
     fn wait_for_all(&mut self) {
+        if let Some(own) = &mut self.own {
+            own.apply(self.keyspace);
+        }
         for mut applier in self.appliers.drain(..) {
             applier.hand_over();
             drop(applier.chunks);
@@ -153,23 +167,33 @@ impl Applier<'_> {
 }
 
 impl Chunk {
-    fn apply(&self, keyspace: &Keyspace) {
+    #[inline]
+    fn push(&mut self, hash: KeyHash, key: &[u8], value: &[u8], effect: Effect) {
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value);
+        self.ops.push(Op { hash, key_len: key.len() as u32, value_len: value.len() as u32, effect });
+    }
+
+    /// Applies what is in it, and empties it.
+    fn apply(&mut self, keyspace: &Keyspace) {
         let mut at = 0;
-        for window in self.ops.chunks(WINDOW) {
-            for op in window {
-                keyspace.prefetch_bucket(op.hash);
+        self.ops.iter().take(BUCKET_AHEAD).for_each(|op| keyspace.prefetch_bucket(op.hash));
+        self.ops.iter().take(ENTRY_AHEAD).for_each(|op| keyspace.prefetch_entry(op.hash));
+        for (i, op) in self.ops.iter().enumerate() {
+            if let Some(later) = self.ops.get(i + BUCKET_AHEAD) {
+                keyspace.prefetch_bucket(later.hash);
             }
-            for op in window {
-                keyspace.prefetch_entry(op.hash);
+            if let Some(later) = self.ops.get(i + ENTRY_AHEAD) {
+                keyspace.prefetch_entry(later.hash);
             }
-            for op in window {
-                let key = &self.bytes[at..at + op.key_len as usize];
-                at += key.len();
-                let value = &self.bytes[at..at + op.value_len as usize];
-                at += value.len();
-                op.apply(key, value, keyspace);
-            }
+            let key = &self.bytes[at..at + op.key_len as usize];
+            at += key.len();
+            let value = &self.bytes[at..at + op.value_len as usize];
+            at += value.len();
+            op.apply(key, value, keyspace);
         }
+        self.bytes.clear();
+        self.ops.clear();
     }
 }
 

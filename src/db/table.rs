@@ -236,6 +236,8 @@ impl Table {
             self.segments.push(Mapped::new((FIRST_SEGMENT_BUCKETS as usize) << (segment - 1)));
         }
         self.buckets += 1;
+        // Fresh memory is written before it is read: read first, the system would fault it in twice.
+        *self.bucket_mut(new) = Bucket::EMPTY;
         let old = new - (1 << new.ilog2());
         let taken = self.take(old);
         for (handle, _) in taken.iter() {

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::kit::{Reply, Server, aof, arg, code, data, dump, stderr};
+use super::kit::{Client, Reply, Server, aof, arg, code, data, stderr, stdout};
+use crate::helpers::peer::{Peer, SERVERS};
+use crate::helpers::wait_until;
 
 /// A running follower whose lines arrive on a channel.
 struct Follower {
@@ -82,27 +83,27 @@ fn a_follower_shows_each_change_once_across_restarts_and_rewrites() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start_with(dir.path(), &["--fsync", "always"]);
     let log = server.log.clone();
-    server.client().run(&["SET", "a", "1"]);
+    server.client().ask(&["SET", "a", "1"]);
     let follower = Follower::start(&log, &[]);
     follower.expect(&["SET a 1"]);
-    server.client().run(&["SET", "a", "2"]);
+    server.client().ask(&["SET", "a", "2"]);
     follower.expect(&["SET a 2"]);
     server.kill();
     let server = Server::start(dir.path());
-    server.client().run(&["DEL", "a"]);
+    server.client().ask(&["DEL", "a"]);
     follower.expect(&["DEL a"]);
-    server.client().run(&["SET", "b", "1"]);
+    server.client().ask(&["SET", "b", "1"]);
     server.stop();
     // Directly after the last change: the follower may not have seen that one yet.
     rewrite(&log);
     let server = Server::start(dir.path());
-    server.client().run(&["SET", "b", "2"]);
+    server.client().ask(&["SET", "b", "2"]);
     follower.expect(&["SET b 1", "SET b 2"]);
     server.stop();
     rewrite(&log);
     follower.expect_silence();
     let server = Server::start(dir.path());
-    server.client().run(&["SET", "b", "3"]);
+    server.client().ask(&["SET", "b", "3"]);
     follower.expect(&["SET b 3"]);
     follower.expect_silence();
     server.stop();
@@ -114,7 +115,7 @@ fn what_is_not_committed_is_not_shown() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
     let log = server.log.clone();
-    server.client().run(&["SET", "a", "1"]);
+    server.client().ask(&["SET", "a", "1"]);
     server.kill();
     let follower = Follower::start(&log, &[]);
     follower.expect(&["SET a 1"]);
@@ -123,7 +124,7 @@ fn what_is_not_committed_is_not_shown() {
     file.write_all(b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$1\r\n1\r\n#C:0000001b:00000000\r\n").unwrap();
     follower.expect_complaint("torn at byte");
     let server = Server::start(dir.path());
-    server.client().run(&["SET", "a", "2"]);
+    server.client().ask(&["SET", "a", "2"]);
     follower.expect(&["SET a 2"]);
     server.stop();
 }
@@ -133,8 +134,8 @@ fn a_missed_rewrite_or_another_log_makes_it_start_over_and_say_so() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
     let log = server.log.clone();
-    server.client().run(&["SET", "a", "1"]);
-    server.client().run(&["SET", "b", "1"]);
+    server.client().ask(&["SET", "a", "1"]);
+    server.client().ask(&["SET", "b", "1"]);
     server.stop();
     let follower = Follower::start(&log, &[]);
     follower.expect(&["SET a 1", "SET b 1"]);
@@ -161,43 +162,86 @@ fn a_missed_rewrite_or_another_log_makes_it_start_over_and_say_so() {
 }
 
 #[test]
+fn a_log_that_was_cut_back_and_replaced_between_two_looks_makes_it_start_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let log = server.log.clone();
+    server.client().ask(&["SET", "a", "1"]);
+    server.kill();
+    let published = fs::read(&log).unwrap().len() as u64;
+    let server = Server::start(dir.path());
+    server.client().ask(&["SET", "b", "1"]);
+    server.kill();
+    let follower = Follower::start(&log, &[]);
+    follower.expect(&["SET a 1", "SET b 1"]);
+    let pid = rustix::process::Pid::from_child(&follower.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    // What a server does whose sync failed: it takes back what was not published, and heals by a rewrite.
+    fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(published).unwrap();
+    rewrite(&log);
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    follower.expect_complaint("behind what was shown; starting over");
+    follower.expect(&["FLUSHALL", "SET a 1"]);
+    follower.expect_silence();
+}
+
+#[test]
 fn a_limit_and_a_closed_pipe_end_it() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
     let log = server.log.clone();
-    server.client().run(&["SET", "a", "1"]);
+    server.client().ask(&["SET", "a", "1"]);
     let mut limited = Follower::start(&log, &["--limit", "2"]);
     limited.expect(&["SET a 1"]);
     let mut closed = Follower::start(&log, &["--format", "json"]);
     closed.lines.recv().unwrap();
     // The reader is gone: nothing needs to be written for the follower to notice.
     drop(std::mem::replace(&mut closed.lines, channel().1));
-    server.client().run(&["SET", "a", "2"]);
+    server.client().ask(&["SET", "a", "2"]);
     limited.expect(&["SET a 2"]);
     for follower in [&mut limited, &mut closed] {
-        server.client().run(&["SET", "a", "3"]);
+        server.client().ask(&["SET", "a", "3"]);
         assert!(follower.child.wait().unwrap().success());
     }
     server.stop();
 }
 
-/// Copies what a follower prints to another server.
-fn feed(mut follower: Child, port: u16) -> std::thread::JoinHandle<Child> {
-    std::thread::spawn(move || {
-        let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        let mut replies = socket.try_clone().unwrap();
-        std::thread::spawn(move || std::io::copy(&mut replies, &mut std::io::sink()));
-        let mut out = follower.stdout.take().unwrap();
-        std::io::copy(&mut out, &mut socket).unwrap();
-        follower
-    })
+/// A follower whose output goes through a pipe into `kvred cli --pipe`, which fills another server.
+struct WarmCopy {
+    follower: Child,
+    cli: Child,
+    client: Client,
+    name: &'static str,
 }
 
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(30), "{what}");
-        std::thread::sleep(Duration::from_millis(20));
+impl WarmCopy {
+    fn start(name: &'static str, log: &Path, port: u16) -> Self {
+        let kvred = || Command::new(env!("CARGO_BIN_EXE_kvred"));
+        let mut follower = kvred()
+            .args(["aof", "dump", "--follow", "--format", "resp", arg(log)])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let cli = kvred()
+            .args(["cli", "-h", "127.0.0.1", "-p", &port.to_string(), "--pipe"])
+            .stdin(follower.stdout.take().unwrap())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self { follower, cli, client: Client::connect(port), name }
+    }
+
+    /// Ends the follower; that must have had nothing to complain about, and every command a good reply.
+    fn ends(self) {
+        let pid = rustix::process::Pid::from_child(&self.follower);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let follower = self.follower.wait_with_output().unwrap();
+        assert_eq!(stderr(&follower), "", "{}: it never had to start over", self.name);
+        let cli = self.cli.wait_with_output().unwrap();
+        assert_eq!((code(&cli), stderr(&cli)), (0, String::new()), "{}", self.name);
+        assert!(stdout(&cli).starts_with("errors: 0, replies: "), "{}: {}", self.name, stdout(&cli));
     }
 }
 
@@ -206,7 +250,7 @@ fn load(server: Server, seed: u32, end: impl FnOnce(Server) + Send, model: &mut 
     let port = server.port;
     let unknown = std::thread::scope(|scope| {
         let writer = scope.spawn(move || {
-            let mut client = super::kit::Client::connect(port);
+            let mut client = Client::connect(port);
             let mut done = Vec::new();
             for n in 0_u32.. {
                 let key = format!("key:{}", (n.wrapping_mul(2_654_435_761) ^ seed) % 500);
@@ -214,8 +258,8 @@ fn load(server: Server, seed: u32, end: impl FnOnce(Server) + Send, model: &mut 
                 let command = if n % 7 == 0 { vec!["DEL", &key] } else { vec!["SET", &key, &value] };
                 let bytes: Vec<&[u8]> = command.iter().map(|w| w.as_bytes()).collect();
                 let change = (key.clone(), (n % 7 != 0).then(|| value.clone()));
-                match client.try_run(&bytes) {
-                    Ok(Reply::Status(_) | Reply::Integer(_)) => done.push(change),
+                match client.try_ask(&bytes) {
+                    Ok(Reply::Simple(_) | Reply::Integer(_)) => done.push(change),
                     Ok(other) => panic!("{other:?}"),
                     Err(_) => return (done, key),
                 }
@@ -223,7 +267,7 @@ fn load(server: Server, seed: u32, end: impl FnOnce(Server) + Send, model: &mut 
             unreachable!()
         });
         std::thread::sleep(Duration::from_millis(400));
-        if let Reply::Status(_) = super::kit::Client::connect(port).run(&["BGREWRITEAOF"]) {
+        if let Reply::Simple(_) = Client::connect(port).ask(&["BGREWRITEAOF"]) {
             std::thread::sleep(Duration::from_millis(400));
         }
         end(server);
@@ -236,19 +280,21 @@ fn load(server: Server, seed: u32, end: impl FnOnce(Server) + Send, model: &mut 
 }
 
 #[test]
-fn a_copy_on_another_server_is_what_was_acknowledged() {
+fn copies_on_other_servers_are_what_was_acknowledged() {
     let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let copy = Server::start_with(other.path(), &["--appendonly", "no"]);
     let server = Server::start(dir.path());
     let log = server.log.clone();
-    let follower = Command::new(env!("CARGO_BIN_EXE_kvred"))
-        .args(["aof", "dump", "--follow", "--format", "resp", arg(&log)])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let pid = rustix::process::Pid::from_child(&follower);
-    let feeder = feed(follower, copy.port);
+    let mut copies = vec![WarmCopy::start("kvred", &log, copy.port)];
+    let peers: Vec<_> = SERVERS
+        .into_iter()
+        .filter_map(|name| {
+            let dir = tempfile::tempdir().unwrap();
+            let peer = Peer::start_with(name, dir.path(), &["--appendonly", "no"])?;
+            copies.push(WarmCopy::start(name, &log, peer.port()));
+            Some((peer, dir))
+        })
+        .collect();
     let mut model = BTreeMap::new();
     load(server, 1, Server::kill, &mut model);
     load(Server::start(dir.path()), 2, Server::stop, &mut model);
@@ -259,22 +305,20 @@ fn a_copy_on_another_server_is_what_was_acknowledged() {
     rewrite(&log);
     load(Server::start(dir.path()), 4, Server::kill, &mut model);
     let server = Server::start(dir.path());
-    server.client().run(&["SET", "last", "one"]);
-    let mut client = copy.client();
-    wait_until("the copy has the last change", || client.run(&["EXISTS", "last"]) == Reply::Integer(1));
-    for (key, value) in &model {
-        let value = value.as_ref().map(|v| v.as_bytes().to_vec());
-        assert_eq!(client.run(&["GET", key]), Reply::Bulk(value), "{key}");
+    server.client().ask(&["SET", "last", "one"]);
+    for WarmCopy { client, name, .. } in &mut copies {
+        wait_until("the copy has the last change", || client.ask(&["EXISTS", "last"]) == Reply::Integer(1));
+        for (key, value) in &model {
+            let value = value.as_ref().map(|v| v.as_bytes().to_vec());
+            assert_eq!(client.get(key), value, "{name}: {key}");
+        }
     }
-    // And it is what the first server has, to the key.
+    // And they are what the first server has, to the key.
     server.stop();
-    let keys = data(&log);
-    assert_eq!(client.run(&["DBSIZE"]), Reply::Integer(keys.len() as i64));
-    assert!(!dump(&log).is_empty());
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let mut said = String::new();
-    let mut follower = feeder.join().unwrap();
-    follower.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    follower.wait().unwrap();
-    assert_eq!(said, "", "it never had to start over");
+    let keys = data(&log).len() as i64;
+    for mut copy in copies {
+        assert_eq!(copy.client.ask(&["DBSIZE"]), Reply::Integer(keys), "{}", copy.name);
+        copy.ends();
+    }
+    drop(peers);
 }

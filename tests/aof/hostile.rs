@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::kit::{Server, aof, arg, code, small_log, stderr, stdout};
+use crate::helpers::skip;
 
 /// All reading tools; how each ended, and that it was soon.
 fn all_tools(path: &Path) -> Vec<(i32, String)> {
@@ -95,13 +96,115 @@ fn check_and_dump_leave_a_log_as_it_is_also_torn_or_read_only() {
     assert!(!lock.exists(), "not even a lock is made");
 }
 
+/// A directory as a read-only mount shows it; unmounted when this is dropped.
+struct ReadOnly(tempfile::TempDir);
+
+impl ReadOnly {
+    /// `None` after having said why it cannot be mounted.
+    fn of(dir: &Path) -> Option<Self> {
+        let mount = Self(tempfile::tempdir().unwrap());
+        let at = arg(mount.0.path());
+        for args in [&["--bind", arg(dir), at][..], &["-o", "remount,bind,ro", at]] {
+            match Command::new("mount").args(args).output() {
+                Ok(output) if output.status.success() => {}
+                Ok(output) => {
+                    skip(&format!("mount {}: {}", args.join(" "), stderr(&output).trim()));
+                    return None;
+                }
+                Err(e) => {
+                    skip(&format!("mount: {e}"));
+                    return None;
+                }
+            }
+        }
+        Some(mount)
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        // It may not have come to a mount.
+        drop(Command::new("umount").arg(self.0.path()).stderr(Stdio::null()).status());
+    }
+}
+
+#[test]
+fn a_read_only_mount_is_read_and_what_cannot_be_changed_is_said() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log = small_log(dir.path());
+    let mut damaged = log.clone();
+    damaged[500] ^= 1;
+    let torn = [&log[..], b"*3\r\n"].concat();
+    for (name, bytes) in [("clean.aof", &log), ("torn.aof", &torn), ("damaged.aof", &damaged)] {
+        fs::write(dir.path().join(name), bytes).unwrap();
+    }
+    fs::remove_file(dir.path().join("kvred.aof")).unwrap();
+    fs::remove_file(dir.path().join("kvred.aof.lock")).unwrap();
+    let Some(mount) = ReadOnly::of(dir.path()) else { return };
+    let names = || fs::read_dir(dir.path()).unwrap().count();
+    for (name, code_of_check, code_of_rewrite) in [("clean.aof", 0, 0), ("torn.aof", 1, 1), ("damaged.aof", 4, 4)] {
+        let path = mount.0.path().join(name);
+        let (before, files) = (state(&dir.path().join(name)), names());
+        for (code, said) in all_tools(&path) {
+            assert_eq!(code, code_of_check, "{name}: {said}");
+        }
+        let out = elsewhere.path().join(name);
+        assert_eq!(code(&aof(&["rewrite", "-o", arg(&out), arg(&path)])), code_of_rewrite, "{name}");
+        drop(fs::remove_file(&out));
+        let salvaged = aof(&["check", "--salvage", arg(&out), arg(&path)]);
+        assert_eq!(code(&salvaged), i32::from(name != "clean.aof"), "{name}: {}", stderr(&salvaged));
+        // What would have to write says that it cannot, and where.
+        let inside = mount.0.path().join("out.aof");
+        for command in [
+            &["check", "--fix", "--yes", arg(&path)][..],
+            &["rewrite", arg(&path)],
+            &["rewrite", "-o", arg(&inside), arg(&path)],
+            &["check", "--salvage", arg(&inside), arg(&path)],
+        ] {
+            let output = aof(command);
+            let said = stderr(&output);
+            // A damaged log is not rewritten anyway.
+            assert!(code(&output) == 3 || name != "clean.aof" && command[0] == "rewrite", "{command:?}: {said}");
+            if code(&output) == 3 {
+                assert!(said.contains("Read-only file system") && said.contains(".aof"), "{command:?}: {said}");
+            }
+        }
+        assert_eq!(state(&dir.path().join(name)), before, "{name}");
+        assert_eq!(names(), files, "{name}: nothing was left behind");
+    }
+}
+
+#[test]
+fn the_log_of_a_running_server_is_read_through_a_read_only_mount() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_with(dir.path(), &["--fsync", "always"]);
+    let Some(mount) = ReadOnly::of(dir.path()) else { return };
+    let path = mount.0.path().join("kvred.aof");
+    for value in ["1", "2"] {
+        server.client().ask(&["SET", "a", value]);
+        let before = state(&server.log);
+        for (code, said) in all_tools(&path) {
+            assert_eq!(code, 0, "{said}");
+        }
+        let dumped = aof(&["dump", arg(&path)]);
+        assert!(stdout(&dumped).ends_with(&format!("SET a {value}\n")), "{}", stdout(&dumped));
+        // A clean sync of the server's own may come in between, but no write of ours.
+        assert!(state(&server.log).0.starts_with(&before.0));
+    }
+    let refused = aof(&["rewrite", "-o", arg(&dir.path().join("out.aof")), arg(&path)]);
+    assert_eq!(code(&refused), 3);
+    assert!(stderr(&refused).contains("in use by a kvred server"), "{}", stderr(&refused));
+    drop(mount);
+    server.stop();
+}
+
 #[test]
 fn a_log_that_a_server_holds_is_read_and_never_changed() {
     let dir = tempfile::tempdir().unwrap();
     for policy in ["always", "none"] {
         let server = Server::start_with(dir.path(), &["--fsync", policy]);
         let path = server.log.clone();
-        server.client().run(&["SET", "a", "1"]);
+        server.client().ask(&["SET", "a", "1"]);
         for (code, said) in all_tools(&path) {
             assert_eq!(code, 0, "{said}");
         }
@@ -135,7 +238,7 @@ fn a_log_that_grows_meanwhile_is_clean_and_the_tools_end() {
                 if stop.load(std::sync::atomic::Ordering::Relaxed) {
                     break;
                 }
-                client.run(&["SET", "k", &value]);
+                client.ask(&["SET", "k", &value]);
                 std::thread::sleep(Duration::from_micros(500));
             }
         });

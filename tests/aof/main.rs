@@ -6,9 +6,15 @@
     reason = "a test stops at the first thing that is not as it should be"
 )]
 
+#[path = "../helpers/mod.rs"]
+#[allow(dead_code, unused_imports, unreachable_pub, reason = "helpers are shared; no test binary uses every one")]
+mod helpers;
+
 mod agreement;
 mod follow;
 mod hostile;
+mod kill;
 mod kit;
 mod redis;
 mod roundtrip;
+mod terminal;

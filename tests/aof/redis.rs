@@ -4,30 +4,26 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use super::kit::{Peer, Reply, aof, arg, code, data, dump, peer, resp, small_log, stderr, stdout};
+use super::kit::{Reply, aof, arg, code, data, dump, resp, small_log, stderr, stdout};
+use crate::helpers::peer::{Peer, SERVERS, binary};
+use crate::helpers::wait_until;
 
 #[test]
 fn a_log_in_parts_is_read_through_its_manifest() {
-    for name in ["redis-server", "valkey-server"] {
-        let Some(binary) = peer(name) else { continue };
+    for name in SERVERS {
         let dir = tempfile::tempdir().unwrap();
-        let server =
-            Peer::start(&binary, dir.path(), &["--aof-use-rdb-preamble", "no", "--aof-timestamp-enabled", "yes"]);
-        let mut client = server.client();
-        client.run(&["SET", "a", "1"]);
-        client.run(&["SET", "b", "2"]);
-        client.run(&["BGREWRITEAOF"]);
+        let flags = ["--aof-use-rdb-preamble", "no", "--aof-timestamp-enabled", "yes"];
+        let Some(server) = Peer::start_with(name, dir.path(), &flags) else { continue };
+        let mut client = server.connect();
+        client.ask(&["SET", "a", "1"]);
+        client.ask(&["SET", "b", "2"]);
+        client.ask(&["BGREWRITEAOF"]);
         let manifest = dir.path().join("appendonlydir/appendonly.aof.manifest");
-        for _ in 0..200 {
-            if fs::read_to_string(&manifest).unwrap().contains(".2.base") {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-        client.run(&["MULTI"]);
-        client.run(&["SET", "c", "3"]);
-        client.run(&["DEL", "a"]);
-        assert_eq!(client.run(&["EXEC"]), Reply::Array);
+        wait_until("the rewrite ends", || fs::read_to_string(&manifest).unwrap().contains(".2.base"));
+        client.ask(&["MULTI"]);
+        client.ask(&["SET", "c", "3"]);
+        client.ask(&["DEL", "a"]);
+        assert_eq!(client.ask(&["EXEC"]), Reply::Array(vec![Reply::ok(), Reply::Integer(1)]));
         drop(server);
         let checked = aof(&["check", arg(&manifest)]);
         assert_eq!(code(&checked), 0, "{name}: {}{}", stdout(&checked), stderr(&checked));
@@ -39,10 +35,9 @@ fn a_log_in_parts_is_read_through_its_manifest() {
 
 #[test]
 fn an_rdb_base_is_named_and_nothing_is_shown_without_it() {
-    let Some(binary) = peer("redis-server") else { return };
     let dir = tempfile::tempdir().unwrap();
-    let server = Peer::start(&binary, dir.path(), &[]);
-    server.client().run(&["SET", "a", "1"]);
+    let Some(server) = Peer::start("redis-server", dir.path()) else { return };
+    server.connect().ask(&["SET", "a", "1"]);
     drop(server);
     let manifest = dir.path().join("appendonlydir/appendonly.aof.manifest");
     let checked = aof(&["check", arg(&manifest)]);
@@ -75,7 +70,7 @@ fn a_torn_part_before_the_last_is_damage() {
 
 #[test]
 fn a_dump_restores_the_data_through_redis_cli() {
-    let (Some(server), Some(cli)) = (peer("redis-server"), peer("redis-cli")) else { return };
+    let Some(cli) = binary("redis-cli") else { return };
     let dir = tempfile::tempdir().unwrap();
     small_log(dir.path());
     let path = dir.path().join("with-bytes.aof");
@@ -88,10 +83,11 @@ fn a_dump_restores_the_data_through_redis_cli() {
     for log in [dir.path().join("kvred.aof"), path] {
         for (format, flags) in [("commands", &[][..]), ("resp", &["--pipe"][..])] {
             let empty = tempfile::tempdir().unwrap();
-            let peer = Peer::start(&server, empty.path(), &["--aof-use-rdb-preamble", "no"]);
+            let flags_of_peer = ["--aof-use-rdb-preamble", "no"];
+            let Some(peer) = Peer::start_with("redis-server", empty.path(), &flags_of_peer) else { return };
             let dumped = aof(&["dump", "--format", format, arg(&log)]);
             let mut child = Command::new(&cli)
-                .args(["-p", &peer.1.to_string()])
+                .args(["-p", &peer.port().to_string()])
                 .args(flags)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
@@ -101,7 +97,7 @@ fn a_dump_restores_the_data_through_redis_cli() {
             let said = stdout(&child.wait_with_output().unwrap());
             assert!(!said.contains("ERR"), "{said}");
             let expected = data(&log);
-            assert_eq!(peer.client().run(&["DBSIZE"]), Reply::Integer(expected.len() as i64), "{format}");
+            assert_eq!(peer.connect().ask(&["DBSIZE"]), Reply::Integer(expected.len() as i64), "{format}");
             drop(peer);
             assert_eq!(data(&empty.path().join("appendonlydir/appendonly.aof.manifest")), expected, "{format}");
         }

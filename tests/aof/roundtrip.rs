@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use super::kit::{Server, aof, arg, code, data, dump, resp, small_log, stderr, stdout};
+use super::kit::{Reply, Server, aof, arg, code, data, dump, resp, small_log, stderr, stdout};
 
 fn write_plain(path: &Path, commands: &[Vec<Vec<u8>>]) {
     let mut bytes = Vec::new();
@@ -46,9 +47,13 @@ fn a_dump_fed_to_an_empty_server_gives_the_same_data_and_so_does_a_rewrite() {
         let text = dump(&log);
         prop_assert_eq!(text.lines().count(), commands.len());
         let mut client = server.client();
-        client.run(&["FLUSHALL"]);
+        client.ask(&["FLUSHALL"]);
         // The server reads the lines as redis-cli would.
-        client.feed(text.replace('\n', "\r\n").as_bytes(), commands.len());
+        client.send(text.replace('\n', "\r\n"));
+        for _ in 0..commands.len() {
+            let reply = client.reply();
+            prop_assert!(!matches!(reply, Reply::Error(_)), "{:?}", reply);
+        }
         let rewritten = dir.path().join("rewritten.aof");
         drop(fs::remove_file(&rewritten));
         prop_assert_eq!(code(&aof(&["rewrite", "-o", arg(&rewritten), arg(&log)])), 0);
@@ -58,11 +63,10 @@ fn a_dump_fed_to_an_empty_server_gives_the_same_data_and_so_does_a_rewrite() {
             prop_assert!(line.starts_with("SET "), "{}", line);
         }
         // The same data: the server has as many keys, and every key the same value.
-        prop_assert_eq!(client.run(&["DBSIZE"]), super::kit::Reply::Integer(keys));
+        prop_assert_eq!(client.ask(&["DBSIZE"]), Reply::Integer(keys));
         for key in [&b""[..], b"\xff\x00 \"'\r\n", b"a", b"b", b"c"] {
             let model = model_of(&commands, key);
-            let got = client.try_run(&[b"GET", key]).unwrap();
-            prop_assert_eq!(got, super::kit::Reply::Bulk(model.clone()));
+            prop_assert_eq!(client.get(key), model.clone());
             let in_rewritten = model_of(&records(&rewritten), key);
             prop_assert_eq!(in_rewritten, model);
         }
@@ -74,6 +78,37 @@ fn a_dump_fed_to_an_empty_server_gives_the_same_data_and_so_does_a_rewrite() {
     });
     server.stop();
     result.unwrap();
+}
+
+#[test]
+fn a_dump_restores_the_data_through_kvred_cli() {
+    let dir = tempfile::tempdir().unwrap();
+    small_log(dir.path());
+    let path = dir.path().join("with-bytes.aof");
+    let all: Vec<u8> = (0..=255).collect();
+    let keys = [&all[..], b"", b"\r\n", b"'\"\\", b"# no comment", b"2", "gr\u{fc}\u{df}e".as_bytes()];
+    fs::write(&path, keys.iter().flat_map(|key| resp(&[b"SET", key, &all])).collect::<Vec<u8>>()).unwrap();
+    for log in [dir.path().join("kvred.aof"), path] {
+        for (format, flags) in [("commands", &[][..]), ("commands", &["--pipe"]), ("resp", &["--pipe"])] {
+            let empty = tempfile::tempdir().unwrap();
+            let server = Server::start(empty.path());
+            let mut dump = Command::new(env!("CARGO_BIN_EXE_kvred"))
+                .args(["aof", "dump", "--format", format, arg(&log)])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let cli = Command::new(env!("CARGO_BIN_EXE_kvred"))
+                .args(["cli", "-p", &server.port.to_string()])
+                .args(flags)
+                .stdin(dump.stdout.take().unwrap())
+                .output()
+                .unwrap();
+            assert!(dump.wait().unwrap().success());
+            assert_eq!((code(&cli), stderr(&cli)), (0, String::new()), "{format} {flags:?}: {}", stdout(&cli));
+            server.stop();
+            assert_eq!(data(&empty.path().join("kvred.aof")), data(&log), "{format} {flags:?}");
+        }
+    }
 }
 
 /// What a key holds after these commands.

@@ -3,9 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a helper that cannot help fails its test")]
 #![expect(clippy::format_collect, reason = "short inputs, made where they are read")]
 
+#[path = "../helpers/mod.rs"]
+#[allow(dead_code, unused_imports, unreachable_pub, reason = "helpers are shared; no test binary uses every one")]
+mod helpers;
 mod server;
 
 mod modes;
+mod modes_at_a_terminal;
 mod oneshot;
 mod output;
 mod peers;

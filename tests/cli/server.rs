@@ -1,20 +1,28 @@
 //! Servers to talk to, and `kvred cli` to talk with.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
+
+use crate::helpers::peer::Peer;
+use crate::helpers::{self, Launch};
 
 pub(crate) const KVRED: &str = env!("CARGO_BIN_EXE_kvred");
 
 /// A server on a port and in a directory of its own; it ends with the test.
 pub(crate) struct Server {
-    child: Child,
+    running: Option<Running>,
     pub(crate) port: u16,
     dir: TempDir,
+}
+
+/// What is running.
+#[expect(dead_code, reason = "they are held for as long as they are to run")]
+enum Running {
+    Kvred(helpers::Server),
+    Peer(Peer),
 }
 
 impl Server {
@@ -26,43 +34,16 @@ impl Server {
     /// The same on a given port.
     pub(crate) fn start_on(port: u16, flags: &[&str]) -> Self {
         let dir = TempDir::new().unwrap();
-        let mut child = Command::new(KVRED)
-            .args(["serve", "--appendonly", "no", "--port", &port.to_string(), "--dir"])
-            .arg(dir.path())
-            .args(flags)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let ready = lines.by_ref().map(Result::unwrap).find(|line| line.contains("ready to accept connections"));
-        let ready = ready.expect("the server says that it is ready");
-        let port =
-            ready.split("port=").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap().parse().unwrap();
-        // Nobody else reads the log, and a full pipe would stop the server.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, port, dir }
+        let launch = Launch::at(dir.path()).args(&["--appendonly", "no", "--port", &port.to_string()]).args(flags);
+        let server = launch.start();
+        Self { port: server.port(), running: Some(Running::Kvred(server)), dir }
     }
 
     /// `redis-server` or `valkey-server`; `None`, with the reason printed, where it is not installed.
     pub(crate) fn peer(name: &str) -> Option<Self> {
-        let built =
-            PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/kvred-peers/bin").join(name);
-        let program = if built.exists() { built } else { PathBuf::from(name) };
         let dir = TempDir::new().unwrap();
-        // The port was free a moment ago; peers cannot choose one themselves.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(program)
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
-            .arg(dir.path())
-            .stdout(Stdio::null())
-            .spawn();
-        let Ok(child) = child else {
-            println!("skipped: {name} is not installed");
-            return None;
-        };
-        let server = Self { child, port, dir };
-        wait_for(|| TcpStream::connect(("127.0.0.1", port)).is_ok());
-        Some(server)
+        let peer = Peer::start_with(name, dir.path(), &["--appendonly", "no"])?;
+        Some(Self { port: peer.port(), running: Some(Running::Peer(peer)), dir })
     }
 
     /// A file in the server's directory.
@@ -91,15 +72,7 @@ impl Server {
 
     /// Ends it at once.
     pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.running = None;
     }
 }
 
@@ -149,15 +122,6 @@ pub(crate) fn run(mut command: Command, input: impl AsRef<[u8]>) -> Ran {
 /// A port where nobody listens.
 pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// Waits until something is so, which it must be soon.
-pub(crate) fn wait_for(mut what: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !what() {
-        assert!(started.elapsed() < Duration::from_secs(20), "it did not come to pass");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// Writes a file.

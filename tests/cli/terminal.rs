@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,20 +10,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rexpect::reader::Options;
-use rexpect::session::{PtySession, spawn_with_options};
 use tempfile::TempDir;
 
+use crate::helpers::peer::SERVERS;
+use crate::helpers::terminal::Terminal;
 use crate::server::{Server, cli, free_port};
-
-/// How long anything may take.
-const LIMIT_MS: u64 = 20_000;
 
 /// A session, and the directory of its state.
 struct Session {
-    pty: PtySession,
+    terminal: Terminal,
     port: u16,
     state: TempDir,
+}
+
+impl Deref for Session {
+    type Target = Terminal;
+
+    fn deref(&self) -> &Terminal {
+        &self.terminal
+    }
+}
+
+impl DerefMut for Session {
+    fn deref_mut(&mut self) -> &mut Terminal {
+        &mut self.terminal
+    }
 }
 
 impl Session {
@@ -38,38 +50,14 @@ impl Session {
         command.env("XDG_STATE_HOME", state.path()).env("TERM", "xterm").env("NO_COLOR", "1");
         command.env_remove("KVRED_HISTFILE");
         change(&mut command);
-        let pty = spawn_with_options(command, Options::new().timeout_ms(Some(LIMIT_MS))).unwrap();
-        let mut session = Self { pty, port, state };
+        let mut session = Self { terminal: Terminal::start(command), port, state };
         session.sees("connected to");
         session
-    }
-
-    /// Waits for text on the screen, and returns what came before it.
-    fn sees(&mut self, text: &str) -> String {
-        match self.pty.exp_string(text) {
-            Ok(before) => before,
-            Err(error) => panic!("waiting for {text:?}: {error}"),
-        }
     }
 
     fn prompt(&mut self) -> String {
         let prompt = format!("127.0.0.1:{}> ", self.port);
         self.sees(&prompt)
-    }
-
-    fn types(&mut self, text: &str) {
-        self.pty.send(text).unwrap();
-        self.pty.flush().unwrap();
-    }
-
-    /// Types a line and waits for text that comes of it.
-    fn enters(&mut self, line: &str, sees: &str) {
-        self.types(&format!("{line}\r"));
-        self.sees(sees);
-    }
-
-    fn presses(&mut self, control: char) {
-        self.pty.send_control(control).unwrap();
     }
 
     fn history(&self) -> PathBuf {
@@ -79,7 +67,7 @@ impl Session {
     /// Leaves; the state stays.
     fn leaves(mut self) -> TempDir {
         self.types("quit\r");
-        self.pty.exp_eof().unwrap();
+        assert_eq!(self.ends().1, 0);
         self.state
     }
 }
@@ -197,6 +185,37 @@ fn an_open_quote_goes_on_in_the_next_line() {
 }
 
 #[test]
+fn an_open_quote_has_no_hint_behind_it() {
+    let server = Server::start(&[]);
+    let mut s = Session::start(&server);
+    s.prompt();
+    s.types("nonsense \"one");
+    s.sees("(unknown command)");
+    s.types("\rtwo");
+    let before = s.sees("o");
+    assert!(!before.contains("(unknown command)"), "{before:?}");
+    s.types("\"\r");
+    s.sees("ERR unknown command");
+    s.leaves();
+}
+
+#[test]
+fn help_breaks_lines_between_words() {
+    let server = Server::start(&[]);
+    let mut command = server.cli(&[]);
+    let state = TempDir::new().unwrap();
+    command.env("XDG_STATE_HOME", state.path()).env("TERM", "xterm").env("NO_COLOR", "1");
+    let mut terminal = Terminal::sized(&command, 40, 24);
+    terminal.sees("help` says more");
+    terminal.types("help scan\r");
+    terminal.sees("  SCAN cursor [MATCH pattern]");
+    let help = terminal.sees("cost: O(1)");
+    assert!(help.lines().count() > 4 && help.lines().all(|line| line.trim_end().len() < 40), "{help}");
+    terminal.presses('d');
+    assert_eq!(terminal.ends().1, 0);
+}
+
+#[test]
 fn ctrl_r_searches_the_history() {
     let server = Server::start(&[]);
     let mut s = Session::start(&server);
@@ -245,6 +264,8 @@ fn a_number_repeats_the_command() {
     for _ in 0..3 {
         s.sees("\"again\"");
     }
+    s.enters("0 echo again", "zero times: nothing was sent");
+    s.enters("99999999999999999999 echo again", "too large; nothing was sent");
     s.leaves();
 }
 
@@ -318,8 +339,15 @@ fn ctrl_c_clears_the_line_and_ctrl_d_leaves() {
     s.prompt();
     s.enters("echo sent", "\"sent\"");
     s.prompt();
+    // A hint would look as if it had been typed.
+    s.types("get ");
+    s.sees("key");
+    s.presses('c');
+    let at = format!("127.0.0.1:{}> get ", s.port).len();
+    s.sees(&format!("\u{1b}[A\r\u{1b}[{at}C\u{1b}[K"));
+    s.prompt();
     s.presses('d');
-    s.pty.exp_eof().unwrap();
+    assert_eq!(s.ends().1, 0);
 }
 
 #[test]
@@ -350,6 +378,51 @@ fn a_subscription_shows_what_comes_until_ctrl_c() {
         s.enters("ping", "PONG");
         s.leaves();
     }
+}
+
+#[test]
+fn what_is_pushed_is_shown_above_the_prompt_as_it_comes() {
+    for name in SERVERS {
+        let Some(server) = Server::peer(name) else { continue };
+        let mut s = Session::with(server.port, &["-3"], |_| {});
+        s.enters("client tracking on", "OK");
+        for round in 0..3 {
+            s.enters("get k", "127.0.0.1");
+            // Half a command is typed; nobody presses Enter.
+            s.types("echo ab");
+            s.sees("echo a");
+            server.ok(&["set", "k", &round.to_string()]);
+            s.sees("\"invalidate\"");
+            s.sees("\"k\"");
+            s.prompt();
+            s.sees("echo ab");
+            s.types("c\r");
+            s.sees("\"abc\"");
+            s.prompt();
+        }
+        s.leaves();
+    }
+}
+
+#[test]
+fn pushes_while_the_history_is_searched_wait_and_hold_nothing_up() {
+    let Some(server) = Server::peer("redis-server") else { return };
+    let mut s = Session::with(server.port, &["-3"], |_| {});
+    s.enters("client tracking on bcast", "OK");
+    s.enters("echo needle", "\"needle\"");
+    s.prompt();
+    s.presses('r');
+    s.types("need");
+    s.sees("echo needle");
+    // More than any queue on the way holds.
+    let lines: String = (0..3000).map(|i| format!("set key{i} x\n")).collect();
+    server.run(&["--pipe"], lines);
+    s.types("\r");
+    s.sees("\"needle\"");
+    s.sees("\"invalidate\"");
+    s.enters("echo still here", "(error) ERR wrong number");
+    s.enters("echo here", "\"here\"");
+    s.leaves();
 }
 
 #[test]
@@ -413,6 +486,7 @@ fn a_server_that_stays_away_leaves_a_prompt_that_says_so() {
     s.enters("ping", "Ctrl-C stops");
     s.presses('c');
     s.sees("the next command tries again");
+    s.sees("(the command was not sent)");
     s.sees("(not connected)> ");
     let _server = Server::start_on(port, &[]);
     s.enters("ping", "PONG");

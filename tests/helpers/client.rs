@@ -160,6 +160,12 @@ impl Client {
         self.send(command(args)).reply()
     }
 
+    /// The same on a connection that may break.
+    pub fn try_ask<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Result<Reply, Gone> {
+        self.try_send(command(args))?;
+        self.try_reply()
+    }
+
     /// Sends one command, given as words, and reads its reply.
     pub fn ask_words(&mut self, words: &str) -> Reply {
         self.send(commands(words)).reply()

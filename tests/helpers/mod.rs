@@ -7,6 +7,7 @@ pub mod log;
 pub mod peer;
 pub mod random;
 pub mod server;
+pub mod terminal;
 
 use std::time::{Duration, Instant};
 

@@ -31,6 +31,23 @@ pub const SERVERS: [&str; 2] = ["redis-server", "valkey-server"];
 impl Peer {
     /// Starts one in `dir`, with a log; `None` if it is not installed.
     pub fn start(name: &str, dir: &Path) -> Option<Self> {
+        Self::start_with(name, dir, &[])
+    }
+
+    /// Starts one on these bytes as its log, all of which it has to take; its directory goes with it.
+    pub fn load(name: &str, log: &[u8]) -> Option<(Self, tempfile::TempDir)> {
+        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        let parts = dir.path().join("appendonlydir");
+        std::fs::create_dir(&parts).expect("a directory can be made");
+        std::fs::write(parts.join("appendonly.aof.1.incr.aof"), log).expect("a log can be written");
+        let manifest = "file appendonly.aof.1.incr.aof seq 1 type i\n";
+        std::fs::write(parts.join("appendonly.aof.manifest"), manifest).expect("a manifest can be written");
+        Self::start_with(name, dir.path(), &["--aof-load-truncated", "no", "--enable-debug-command", "local"])
+            .map(|peer| (peer, dir))
+    }
+
+    /// Starts one with these flags besides.
+    pub fn start_with(name: &str, dir: &Path, flags: &[&str]) -> Option<Self> {
         let binary = binary(name)?;
         // Peers cannot say which free port they took, so one is looked for here; it may be gone a moment later.
         for _ in 0..10 {
@@ -40,6 +57,7 @@ impl Peer {
                 .args(["--appendonly", "yes", "--save", "", "--bind", "127.0.0.1", "--port", &port.to_string()])
                 .arg("--dir")
                 .arg(dir)
+                .args(flags)
                 .stdin(Stdio::null())
                 .stdout(output)
                 .stderr(Stdio::null())
@@ -66,6 +84,10 @@ impl Peer {
 
     pub fn connect(&self) -> Client {
         Client::connect(self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Stops it cleanly.

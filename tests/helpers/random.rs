@@ -26,9 +26,19 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `limit`.
+    /// A number below `limit`, which is not 0.
     pub fn below(&mut self, limit: usize) -> usize {
         (self.next() % limit as u64) as usize
+    }
+
+    /// With so many chances in a thousand.
+    pub fn chance(&mut self, per_mille: usize) -> bool {
+        self.below(1000) < per_mille
+    }
+
+    /// Another generator, whose numbers are its own.
+    pub fn fork(&mut self) -> Self {
+        Self(self.next())
     }
 
     pub fn bytes(&mut self, len: usize) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! A `kvred serve` of a test's own: the real binary, on a free port of the loopback, in a directory of its own.
+//! A `kvred serve` of a test's own: the real binary, on a free port of the loopback, mostly in a directory of its own.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,9 @@ use super::{Client, wait_until};
 /// How to start a server: where, and with which flags and variables.
 #[derive(Debug, Clone)]
 pub struct Launch {
-    dir: Arc<TempDir>,
+    dir: PathBuf,
+    /// Keeps the directory, if it is this launch's own.
+    _own: Option<Arc<TempDir>>,
     args: Vec<String>,
     env: Vec<(String, String)>,
 }
@@ -46,7 +48,13 @@ impl Default for Launch {
 impl Launch {
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("kvred-test-").tempdir().expect("a temporary directory can be made");
-        Self { dir: Arc::new(dir), args: Vec::new(), env: Vec::new() }
+        let at = Self::at(dir.path());
+        Self { _own: Some(Arc::new(dir)), ..at }
+    }
+
+    /// A server in a directory that somebody else keeps.
+    pub fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), _own: None, args: Vec::new(), env: Vec::new() }
     }
 
     /// A server that finds these bytes as its log.
@@ -67,7 +75,7 @@ impl Launch {
     }
 
     pub fn dir(&self) -> &Path {
-        self.dir.path()
+        &self.dir
     }
 
     pub fn log_path(&self) -> PathBuf {

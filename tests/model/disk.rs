@@ -22,7 +22,7 @@ use kvred::persistence::disk::{Disk, DiskFile};
 use parking_lot::{Mutex, MutexGuard};
 use rustix::io::Errno;
 
-use crate::rng::Rng;
+use crate::random::Random;
 
 pub const PAGE_BYTES: usize = 4096;
 
@@ -132,7 +132,7 @@ impl Inode {
         }
     }
 
-    fn after_power_cut(&self, in_order: bool, rng: &mut Rng) -> Self {
+    fn after_power_cut(&self, in_order: bool, rng: &mut Random) -> Self {
         let mut disk = self.disk.clone();
         let mut after = self.clone();
         let pages = self.dirty.len();
@@ -174,7 +174,7 @@ impl Inode {
         Self { live: after.disk.clone(), disk: after.disk, disk_len: len, ..Self::default() }
     }
 
-    fn evicted(mut self, rng: &mut Rng) -> Self {
+    fn evicted(mut self, rng: &mut Random) -> Self {
         if self.failed > 0 {
             for page in 0..self.live.len().div_ceil(PAGE_BYTES) {
                 if !self.dirty.contains_key(&page) && rng.chance(500) {
@@ -196,7 +196,7 @@ type NameChange = Vec<(PathBuf, Option<u64>)>;
 
 #[derive(Clone)]
 struct State {
-    rng: Rng,
+    rng: Random,
     faults: Faults,
     crash_in: Option<u64>,
     /// It rather stops where a name changes.
@@ -233,7 +233,7 @@ enum Fate {
 }
 
 impl SimDisk {
-    pub fn new(rng: Rng, traced: bool) -> Self {
+    pub fn new(rng: Random, traced: bool) -> Self {
         Self::with(State {
             rng,
             faults: Faults::default(),

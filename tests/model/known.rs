@@ -15,7 +15,7 @@ use kvred::persistence::recover::{RecoverError, Recovered, recover};
 use kvred::persistence::replay::replay;
 
 use crate::disk::{Crash, Faults, PAGE_BYTES, SimDisk};
-use crate::rng::Rng;
+use crate::random::Random;
 
 const LOG: &str = "kvred.aof";
 
@@ -75,7 +75,7 @@ impl Server {
 }
 
 fn new_disk(seed: u64) -> SimDisk {
-    SimDisk::new(Rng::new(seed), false)
+    SimDisk::new(Random::new(seed), false)
 }
 
 #[test]

@@ -12,7 +12,9 @@
 
 mod disk;
 mod known;
-mod rng;
+#[path = "../helpers/random.rs"]
+#[allow(dead_code, reason = "no test binary uses every helper")]
+mod random;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -23,7 +23,7 @@ use kvred::persistence::replay::{Verdict, replay};
 use parking_lot::Mutex;
 
 use crate::disk::{Crash, Faults, Op, SimDisk};
-use crate::rng::Rng;
+use crate::random::Random;
 
 const LOG: &str = "kvred.aof";
 const WORKERS: usize = 3;
@@ -118,7 +118,7 @@ enum Call {
 }
 
 struct Model {
-    rng: Rng,
+    rng: Random,
     tally: Tally,
     /// The state after each published group; the first is what recovery found.
     order: Vec<State>,
@@ -191,14 +191,14 @@ fn key_name(key: usize) -> Vec<u8> {
     }
 }
 
-fn all_policies(rng: &mut Rng) -> FsyncPolicy {
+fn all_policies(rng: &mut Random) -> FsyncPolicy {
     [FsyncPolicy::Always, FsyncPolicy::Everysec, FsyncPolicy::None][rng.below(3)]
 }
 
 impl World {
     /// Runs one seed.
     pub fn run(seed: u64, traced: bool) -> Tally {
-        let mut rng = Rng::new(seed);
+        let mut rng = Random::new(seed);
         let disk = SimDisk::new(rng.fork(), traced);
         let mut base = State::new();
         let mut next_value = 0;
@@ -278,7 +278,7 @@ impl World {
 
     // ---- what happens ----------------------------------------------------------------------------------------------
 
-    fn step(self: &Arc<Self>, rng: &mut Rng) {
+    fn step(self: &Arc<Self>, rng: &mut Random) {
         self.clock.0.fetch_add(rng.below(400) as u64, Ordering::Relaxed);
         let running = self.running();
         match rng.below(100) {
@@ -308,7 +308,7 @@ impl World {
         }
     }
 
-    fn draw_crash(&self, rng: &mut Rng) -> Crash {
+    fn draw_crash(&self, rng: &mut Random) -> Crash {
         let sync_failed = self.model.lock().sync_failed;
         match rng.below(10) {
             0..3 => Crash::Kill,
@@ -338,7 +338,7 @@ impl World {
         self.model.lock().call = call;
     }
 
-    fn set_policy(&self, rng: &mut Rng) {
+    fn set_policy(&self, rng: &mut Random) {
         let policy = all_policies(rng);
         self.note(|| format!("== policy {policy}"));
         self.running().writer.set_policy(policy);
@@ -573,7 +573,7 @@ impl World {
     }
 
     /// Some steps of a rewrite, or its beginning, or its end before its time.
-    fn rewrite(&self, rng: &mut Rng) {
+    fn rewrite(&self, rng: &mut Random) {
         let running = self.running();
         let mut rewrite = running.rewrite.lock();
         let outcome = match rewrite.as_mut() {
@@ -666,7 +666,7 @@ impl World {
         assert_eq!(&collect(running.writer.keyspace()), model.published(), "the published state");
     }
 
-    fn stop_cleanly(self: &Arc<Self>, rng: &mut Rng) {
+    fn stop_cleanly(self: &Arc<Self>, rng: &mut Random) {
         let running = self.running();
         // A stall lets another batch in.
         while self.model.lock().open.ops > 0 {
@@ -934,7 +934,7 @@ fn collect(keyspace: &Keyspace) -> State {
 }
 
 /// Most of the time a sound disk that stalls now and then, else one with one kind of trouble or all of them.
-fn draw_faults(rng: &mut Rng) -> Faults {
+fn draw_faults(rng: &mut Random) -> Faults {
     let sound =
         Faults { stall: 80, short_write: 60, reserve: if rng.chance(500) { 1000 } else { 0 }, ..Faults::default() };
     match rng.below(12) {
@@ -960,7 +960,7 @@ fn draw_faults(rng: &mut Rng) -> Faults {
 }
 
 /// A value that was never there before, and now and then looks like a piece of a log.
-fn new_value(rng: &mut Rng, next: &mut u64, disk: &SimDisk) -> Value {
+fn new_value(rng: &mut Random, next: &mut u64, disk: &SimDisk) -> Value {
     *next += 1;
     let mut value = format!("v{next}:").into_bytes();
     match rng.below(40) {
@@ -979,7 +979,7 @@ fn new_value(rng: &mut Rng, next: &mut u64, disk: &SimDisk) -> Value {
 }
 
 /// A log as Redis writes it, now and then with an incomplete last command, or such that what follows crosses a sector.
-fn plain_log(rng: &mut Rng, state: &mut State, next: &mut u64) -> Vec<u8> {
+fn plain_log(rng: &mut Random, state: &mut State, next: &mut u64) -> Vec<u8> {
     let mut log = Vec::new();
     let put = |log: &mut Vec<u8>, args: &[&[u8]]| {
         log.extend_from_slice(format!("*{}\r\n", args.len()).as_bytes());

@@ -3,7 +3,7 @@
 //! What stands behind a flaw of a plain log is lost: nothing tells its commands from the bytes of a value.
 
 use std::fmt::Write;
-use std::io::{self, IoSlice};
+use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use super::super::progress::Progress;
 use super::super::reading::{self, Pass, Settle};
 use super::super::source::Source;
 use super::super::text::{counted, grouped};
+use super::super::view::View;
 use super::{header, print};
 use crate::args::CheckArgs;
 use crate::command::replay::check;
@@ -77,7 +78,7 @@ pub(super) fn run(args: &CheckArgs, source: &Source, out: &Path) -> Result<Statu
 fn salvage(file: &Arc<dyn DiskFile>, image: &mut Image) -> io::Result<Vec<Lost>> {
     let mended = header::mended(&**file)?;
     let file: Arc<dyn DiskFile> = match mended {
-        Some(line) => Arc::new(Mended { file: Arc::clone(file), line }),
+        Some(line) => Arc::new(View::beginning_with(Arc::clone(file), &line)),
         None => Arc::clone(file),
     };
     let (mut lost, mut time, mut failed) = (Vec::new(), 0, None);
@@ -147,41 +148,4 @@ fn copy_survivors(
     };
     gap(known, end, why);
     Ok(())
-}
-
-/// A log whose header reads as it must have been.
-struct Mended {
-    file: Arc<dyn DiskFile>,
-    line: header::Line,
-}
-
-impl DiskFile for Mended {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, offset)?;
-        if let Some(line) = usize::try_from(offset).ok().and_then(|from| self.line.get(from..)) {
-            let len = line.len().min(read);
-            buffer[..len].copy_from_slice(&line[..len]);
-        }
-        Ok(read)
-    }
-
-    fn write_at(&self, _: &[IoSlice<'_>], _: u64) -> io::Result<usize> {
-        Err(io::ErrorKind::PermissionDenied.into())
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::PermissionDenied.into())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        Err(io::ErrorKind::PermissionDenied.into())
-    }
-
-    fn reserve(&self, _: u64, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::PermissionDenied.into())
-    }
 }

@@ -9,7 +9,9 @@
 //!   follower, once it has seen the new file under the name, reads the old one to its end, which is final then, and
 //!   goes on in the new one directly behind that batch. If `n` is not the next number, a whole file was missed.
 //! - **It cuts it back** behind what was shown: only when a sync had failed, and the outcome of the last batches was
-//!   unknown to their writers too.
+//!   unknown to their writers too. (A batch is shown when its commit line is there, under `always` a sync earlier than
+//!   it is acknowledged. If the sync fails, and the disk then refuses to cut the file back as well, the batch stays
+//!   shown although the server goes on without it: nothing in the files tells.)
 //!
 //! Where the thread is lost the follower says so and starts over: a `FLUSHALL`, then the log from its beginning.
 
@@ -67,17 +69,19 @@ pub(super) fn run(dump: &mut Dump, path: &Path) -> Result<Status, Stop> {
             // Nothing is written to the old file any more: what is read now is all.
             log.replay.retry();
             drain(dump, &mut log, path)?;
-            log = switch(dump, &log, path)?;
+            log = match cut_back(&log, path)? {
+                // Between two looks a sync failed, and the server went on in another file without the last batches.
+                Some(why) => start_over(dump, path, &why)?,
+                None => switch(dump, &log, path)?,
+            };
             (flawed_since, warned) = (None, false);
             continue;
         }
-        let position = log.replay.found().end;
-        let len = log.file.len().or_exit(Status::Unavailable, || cannot_read(path))?;
-        if len < position.0 {
-            let why = format!("it was cut back from byte {position} to {len}, behind what was shown");
+        if let Some(why) = cut_back(&log, path)? {
             log = start_over(dump, path, &why)?;
             continue;
         }
+        let position = log.replay.found().end;
         if log.replay.flaw().is_some() && !warned {
             let since = *flawed_since.get_or_insert_with(Instant::now);
             if since.elapsed() >= SETTLES_WITHIN {
@@ -96,6 +100,14 @@ pub(super) fn run(dump: &mut Dump, path: &Path) -> Result<Status, Stop> {
         wait_for_more(&log, path, position)?;
         log.replay.retry();
     }
+}
+
+/// Whether the log ends before what was shown, in words.
+fn cut_back(log: &Log, path: &Path) -> Result<Option<String>, Failure> {
+    let position = log.replay.found().end;
+    let len = log.file.len().or_exit(Status::Unavailable, || cannot_read(path))?;
+    let why = || format!("it was cut back from byte {position} to {len}, behind what was shown");
+    Ok((len < position.0).then(why))
 }
 
 fn cannot_read(path: &Path) -> String {

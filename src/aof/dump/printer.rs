@@ -58,7 +58,7 @@ impl Printer {
             DumpFormat::Table => {
                 if !self.headed {
                     self.headed = true;
-                    writeln!(self.buffer, "{:>12}  {:>9}  {:<20}  COMMAND", "OFFSET", "BATCH", "TIME")?;
+                    writeln!(self.buffer, "{}  COMMAND", before(self.width, "OFFSET", "BATCH", "TIME"))?;
                 }
                 row(&mut self.buffer, self.width, entry, words);
             }
@@ -108,10 +108,18 @@ fn json_line<'a>(out: &mut Vec<u8>, entry: &Entry, words: impl ExactSizeIterator
     out.extend_from_slice(if many { &b"]}\n"[..] } else { b",\"args\":[]}\n" });
 }
 
+/// In fewer columns the command needs the room of batch and time.
+const WORTH_ALL_COLUMNS: usize = 72;
+
+/// What stands before the command.
+fn before(width: usize, offset: &str, batch: &str, time: &str) -> String {
+    if width < WORTH_ALL_COLUMNS { format!("{offset:>12} ") } else { format!("{offset:>12}  {batch:>9}  {time:<20}") }
+}
+
 fn row<'a>(out: &mut Vec<u8>, width: usize, entry: &Entry, words: impl Iterator<Item = &'a [u8]>) {
     let batch = entry.batch.map_or_else(|| "-".to_owned(), |n| n.to_string());
     let time = entry.time.map_or_else(|| "-".to_owned(), text::time);
-    let start = format!("{:>12}  {batch:>9}  {time:<20}", entry.offset);
+    let start = before(width, &entry.offset.to_string(), &batch, &time);
     let mut left = width.saturating_sub(start.chars().count() + 1);
     out.extend_from_slice(start.as_bytes());
     out.push(b' ');

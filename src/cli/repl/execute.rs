@@ -51,6 +51,9 @@ impl Repl<'_> {
                 eprintln!("(the repeat count is too large; nothing was sent)");
                 return Ok(false);
             };
+            if n == 0 {
+                eprintln!("(zero times: nothing was sent)");
+            }
             times = n;
         }
         if !self.agreed(&command) {
@@ -84,7 +87,10 @@ impl Repl<'_> {
     fn run_command(&mut self, command: &[Vec<u8>]) -> Result<bool, Stop> {
         // Between the prompt and Enter the server may have gone.
         let in_transaction = self.session.in_transaction;
-        self.reopen_if_lost();
+        if !self.reopen_if_lost() {
+            eprintln!("(the command was not sent)");
+            return Ok(false);
+        }
         if in_transaction && !self.session.in_transaction {
             eprintln!("(the open transaction is gone with its connection; this command was not sent)");
             return Ok(false);
@@ -219,13 +225,15 @@ impl Repl<'_> {
         Ok(false)
     }
 
-    /// Says that the connection was lost, if it was, and opens another.
-    pub(super) fn reopen_if_lost(&mut self) {
-        if self.session.is_lost() {
-            self.session.drop_connection();
-            eprintln!("(the connection to {} was lost)", self.session.target.address);
-            self.reopen(false);
+    /// Says that the connection was lost, if it was, and opens another. Returns `false` if it was lost for now.
+    pub(super) fn reopen_if_lost(&mut self) -> bool {
+        if !self.session.is_lost() {
+            return true;
         }
+        self.session.drop_connection();
+        eprintln!("(the connection to {} was lost)", self.session.target.address);
+        self.reopen(false);
+        self.session.is_connected()
     }
 
     /// Tries to connect, with longer and longer waits, until Ctrl-C.

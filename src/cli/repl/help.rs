@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::catalog::{Catalog, CommandDoc};
 use super::local::Settings;
-use crate::cli::terminal::{Paint, Style};
+use crate::cli::terminal::{Paint, Style, size};
 
 /// The text for `help` with these words behind it.
 pub(crate) fn text(words: &[Vec<u8>], catalog: &Catalog, settings: &Settings) -> String {
@@ -40,7 +40,7 @@ fn general(catalog: &Catalog, settings: &Settings) -> String {
          Tab completes, Ctrl-R searches the history, Ctrl-C clears the line or stops\n\
          waiting. Settings:\n{}Groups: {}\n",
         settings.list(),
-        wrap(&groups.join(" "), 8)
+        wrap(&groups.join(" "), 8, size().0)
     )
 }
 
@@ -53,7 +53,10 @@ fn of_group(group: &str, catalog: &Catalog, paint: Paint) -> String {
 }
 
 fn entry(out: &mut String, doc: &CommandDoc, paint: Paint) {
-    let line = format!("  {}\n      {}\n", paint.text(Style::Strong, &doc.synopsis()), doc.summary);
+    let columns = size().0;
+    // What goes on in the next line stands apart from the summary.
+    let synopsis = wrap(&doc.synopsis(), 10, columns);
+    let line = format!("  {}\n      {}\n", paint.text(Style::Strong, &synopsis), wrap(&doc.summary, 6, columns));
     out.push_str(&line);
 }
 
@@ -62,7 +65,8 @@ fn of_command(doc: &CommandDoc, paint: Paint) -> String {
     entry(&mut out, doc, paint);
     for (name, value) in [("since", &doc.since), ("group", &doc.group), ("cost", &doc.complexity)] {
         if !value.is_empty() {
-            writeln!(out, "      {name}: {value}").expect("a string takes all text");
+            let line = wrap(&format!("{name}: {value}"), 8, size().0);
+            writeln!(out, "      {line}").expect("a string takes all text");
         }
     }
     if let Some(other) = &doc.replaced_by {
@@ -81,12 +85,13 @@ fn similar(name: &str, catalog: &Catalog) -> String {
     if near.is_empty() { String::new() } else { format!("; there is {}", near.join(", ")) }
 }
 
-/// Breaks a line at 80 columns; `indent` stands before the following lines.
-fn wrap(text: &str, indent: usize) -> String {
+/// Breaks a line between words, so that it fits; `indent` stands before the following lines, and no more than that
+/// before the first.
+fn wrap(text: &str, indent: usize, columns: usize) -> String {
     let mut out = String::new();
     let mut column = indent;
     for word in text.split(' ') {
-        if column + word.len() >= 80 {
+        if !out.is_empty() && column + 1 + word.len() >= columns {
             out.push('\n');
             out.push_str(&" ".repeat(indent));
             column = indent;
@@ -121,5 +126,8 @@ mod tests {
         assert!(help("exist").contains("there is EXISTS"));
         assert!(help("").contains("@string") && help("").contains(":set output"));
         assert!(help("").lines().all(|line| line.len() <= 80), "{}", help(""));
+        assert!(help("@generic").lines().all(|line| line.len() <= 80), "{}", help("@generic"));
+        assert_eq!(wrap("one two three", 2, 11), "one two\n  three");
+        assert_eq!(wrap("a-word-that-is-too-long b", 2, 10), "a-word-that-is-too-long\n  b");
     }
 }

@@ -1,6 +1,7 @@
 //! What happens while one types: completion, hints, colours, and open quotes that go on in the next line.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use rustyline::completion::{Completer, Pair};
@@ -32,6 +33,8 @@ pub(crate) struct ReplHelper {
     pub(crate) hints: bool,
     /// The columns that the prompt takes.
     pub(crate) prompt_columns: usize,
+    /// Where on its line the hint begins that is shown now.
+    pub(crate) hint_at: Cell<Option<usize>>,
 }
 
 impl ReplHelper {
@@ -175,32 +178,38 @@ impl Hinter for ReplHelper {
     type Hint = ArgHint;
 
     fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<ArgHint> {
+        let hint = self.hint_for(line, pos);
+        self.hint_at.set(hint.is_some().then(|| self.end_of(line)));
+        hint
+    }
+}
+
+impl ReplHelper {
+    /// The column at which the last line of what is typed ends, if it does not wrap.
+    fn end_of(&self, line: &str) -> usize {
+        let last_line = line.rsplit('\n').next().unwrap_or_default();
+        let prompt = if last_line.len() == line.len() { self.prompt_columns } else { 0 };
+        prompt + last_line.width()
+    }
+
+    fn hint_for(&self, line: &str, pos: usize) -> Option<ArgHint> {
         if !self.hints || pos < line.len() {
             return None;
         }
         let (_, command) = last_command(line);
         let all = words::scan(command);
         let words = command_words(&all);
+        if command.contains('\n') && words.last()?.open.is_some() {
+            // Within a string there is nothing to say.
+            return None;
+        }
         let finished = command.ends_with(char::is_whitespace) && words.last()?.open.is_none();
         let text = self.hint_text(words, finished)?;
         let gap = if finished { "" } else { " " };
-        let last_line = line.rsplit('\n').next().unwrap_or_default();
-        let prompt = if last_line.len() == line.len() { self.prompt_columns } else { 0 };
-        let room = size().0.saturating_sub(prompt + last_line.width() + 1);
+        let room = size().0.saturating_sub(self.end_of(line) + 1);
         fit(&format!("{gap}{text}"), room).map(ArgHint)
     }
-}
 
-/// Cuts a hint to the room on its line: one that wraps would push what is typed about.
-fn fit(hint: &str, room: usize) -> Option<String> {
-    if hint.width() <= room {
-        return Some(hint.to_owned());
-    }
-    let cut: String = hint.chars().take(room.saturating_sub(3)).collect();
-    (!cut.trim().is_empty()).then(|| cut + "...")
-}
-
-impl ReplHelper {
     fn hint_text(&self, words: &[Word], finished: bool) -> Option<String> {
         let name = words.first()?;
         if let Some(usage) = local::usage(&name.value) {
@@ -223,6 +232,15 @@ impl ReplHelper {
         }
         (call.fits && !call.missing.is_empty()).then(|| call.missing.join(" "))
     }
+}
+
+/// Cuts a hint to the room on its line: one that wraps would push what is typed about.
+fn fit(hint: &str, room: usize) -> Option<String> {
+    if hint.width() <= room {
+        return Some(hint.to_owned());
+    }
+    let cut: String = hint.chars().take(room.saturating_sub(3)).collect();
+    (!cut.trim().is_empty()).then(|| cut + "...")
 }
 
 impl Highlighter for ReplHelper {
@@ -303,8 +321,14 @@ mod tests {
     fn helper(paint: bool) -> ReplHelper {
         let mut catalog = Catalog::own();
         catalog.complete = true;
-        let mut helper =
-            ReplHelper { catalog, keys: BTreeSet::new(), paint: Paint(paint), hints: true, prompt_columns: 16 };
+        let mut helper = ReplHelper {
+            catalog,
+            keys: BTreeSet::new(),
+            paint: Paint(paint),
+            hints: true,
+            prompt_columns: 16,
+            hint_at: Cell::new(None),
+        };
         helper.remember(b"user:1");
         helper.remember(b"user 2");
         helper

@@ -7,6 +7,7 @@
 //! | [`execute`] | running commands: interruption, lost connections, timing |
 //! | [`local`], [`help`] | the session's own words |
 //! | [`history`], [`secrets`] | what is remembered, and what must not be |
+//! | [`idle`] | what comes unasked, while one types |
 //! | [`pager`] | long replies |
 //!
 //! Invariant: no command is sent twice, and none after the connection that it was meant for has gone with an open
@@ -18,10 +19,12 @@ mod execute;
 mod help;
 mod helper;
 mod history;
+mod idle;
 mod local;
 mod pager;
 mod secrets;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
 
@@ -35,6 +38,7 @@ use unicode_width::UnicodeWidthStr;
 use self::catalog::Catalog;
 use self::helper::ReplHelper;
 use self::history::History;
+use self::idle::Idle;
 use self::local::Settings;
 use super::output::Printer;
 use super::session::Session;
@@ -71,6 +75,7 @@ pub(crate) fn run(runtime: &Runtime, mut session: Session, printer: Printer, col
     let mut editor = editor(paint, color).map_err(terminal_failed)?;
     let history = History::load(&mut editor);
     let settings = Settings::new(Printer { paint, ..printer });
+    let idle = Idle::new(&mut editor);
     let mut repl = Repl { runtime, session, settings, editor, history };
     repl.welcome()?;
     loop {
@@ -78,14 +83,20 @@ pub(crate) fn run(runtime: &Runtime, mut session: Session, printer: Printer, col
         let prompt = repl.prompt();
         if let Some(helper) = repl.editor.helper_mut() {
             helper.prompt_columns = prompt.0.width();
+            helper.hint_at.set(None);
         }
-        match repl.editor.readline(&prompt) {
+        let Repl { session, settings, editor, .. } = &mut repl;
+        let line = match &idle {
+            Some(idle) => idle.meanwhile(runtime, session, settings.printer, || editor.readline(&prompt)),
+            None => editor.readline(&prompt),
+        };
+        match line {
             Ok(input) => {
                 if repl.input(&input)? == Next::Leave {
                     return Ok(Status::Fine);
                 }
             }
-            Err(ReadlineError::Interrupted) => {}
+            Err(ReadlineError::Interrupted) => repl.wipe_hint()?,
             Err(ReadlineError::Eof) => return Ok(Status::Fine),
             Err(error) => return Err(terminal_failed(error)),
         }
@@ -113,6 +124,7 @@ fn editor(paint: Paint, color: ColorWhen) -> rustyline::Result<Editor<ReplHelper
         paint,
         hints: !is_dumb(),
         prompt_columns: 0,
+        hint_at: Cell::new(None),
     }));
     Ok(editor)
 }
@@ -133,6 +145,14 @@ impl Repl<'_> {
             self.session.target.address
         );
         super::output::printer::write(self.settings.printer.paint.text(Style::Hint, &line).as_bytes())
+    }
+
+    /// Takes the hint away that Ctrl-C has left on the line above, where it looks like typed text.
+    fn wipe_hint(&self) -> io::Result<()> {
+        match self.editor.helper().and_then(|helper| helper.hint_at.take()) {
+            Some(column) => super::output::printer::write(format!("\x1b[A\r\x1b[{column}C\x1b[K\r\n").as_bytes()),
+            None => Ok(()),
+        }
     }
 
     /// The raw prompt, and the same in colour.

@@ -1,0 +1,167 @@
+//! The tools killed at any system call by which they change anything: the log is the old one or the new one, and doing
+//! it again works.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::kit::{aof, arg, code, data, small_log, stderr, stdout};
+use crate::helpers::skip;
+
+/// Every system call by which files are looked at or changed.
+const CALLS: &[&str] = &[
+    "openat",
+    "pread64",
+    "pwrite64",
+    "fdatasync",
+    "fsync",
+    "rename",
+    "unlink",
+    "ftruncate",
+    "chmod",
+    "flock",
+    "close",
+];
+
+/// How a run ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Run {
+    Killed,
+    /// There was no such call.
+    Ended,
+}
+
+/// Runs a tool that is killed when it makes a call on one of the names in its directory for the n-th time; `None`
+/// after having said why that cannot be.
+fn run_killed(dir: &Path, args: &[&str], names: &[&str], call: &str, nth: usize) -> Option<Run> {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-o", "/dev/null"]);
+    for name in ["", "kvred.aof", "kvred.aof.lock"].iter().chain(names) {
+        command.arg("-P").arg(dir.join(name));
+    }
+    command.args(["-e", &format!("inject={call}:signal=SIGKILL:when={nth}")]);
+    command.arg(env!("CARGO_BIN_EXE_kvred")).arg("aof").args(args);
+    let output = match command.stdin(Stdio::null()).output() {
+        Ok(output) => output,
+        Err(e) => {
+            skip(&format!("strace: {e}"));
+            return None;
+        }
+    };
+    match (output.status.code(), output.status.signal()) {
+        (Some(0), _) => Some(Run::Ended),
+        (_, Some(9)) => Some(Run::Killed),
+        _ => {
+            skip(&format!("strace cannot trace: {}", stderr(&output)));
+            None
+        }
+    }
+}
+
+/// What was kept of a log that was cut.
+fn cuts(dir: &Path) -> Vec<PathBuf> {
+    let all = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    all.filter(|path| path.to_string_lossy().contains(".cut-")).collect()
+}
+
+/// Kills the tool at each call in turn; `check` is told what was done, and says whether the change had been made.
+fn at_every_call(
+    dir: &Path,
+    args: &[&str],
+    names: &[&str],
+    mut prepare: impl FnMut(),
+    mut check: impl FnMut(&str) -> bool,
+) {
+    let (mut before, mut after) = (0, 0);
+    for call in CALLS {
+        for nth in 1.. {
+            prepare();
+            match run_killed(dir, args, names, call, nth) {
+                None => return,
+                Some(Run::Ended) => break,
+                Some(Run::Killed) => {}
+            }
+            if check(&format!("killed at {call} {nth}")) { after += 1 } else { before += 1 }
+        }
+    }
+    println!("killed {before} times before the change and {after} times after it");
+    assert!(before >= 6 && after >= 1, "{before} and {after}");
+}
+
+#[test]
+fn a_kill_at_any_call_of_an_offline_rewrite_leaves_the_old_log_or_the_new() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small_log(dir.path());
+    let path = dir.path().join("kvred.aof");
+    let expected = data(&path);
+    let prepare = || fs::write(&path, &log).unwrap();
+    at_every_call(dir.path(), &["rewrite", arg(&path)], &["temp-rewrite-kvred.aof"], prepare, |what| {
+        let now = fs::read(&path).unwrap();
+        let renamed = now != log;
+        assert_eq!(code(&aof(&["check", arg(&path)])), 0, "{what}");
+        assert_eq!(data(&path), expected, "{what}");
+        let json = aof(&["check", "--json", arg(&path)]);
+        let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+        assert_eq!(json["rewrites"].as_u64(), Some(u64::from(renamed)), "{what}");
+        // Nothing stands in the way of the next one, and it tidies up.
+        let again = aof(&["rewrite", arg(&path)]);
+        assert_eq!(code(&again), 0, "{what}: {}", stderr(&again));
+        assert!(!dir.path().join("temp-rewrite-kvred.aof").exists(), "{what}");
+        assert_eq!(data(&path), expected, "{what}");
+        renamed
+    });
+}
+
+#[test]
+fn a_kill_at_any_call_of_fix_loses_no_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small_log(dir.path());
+    let path = dir.path().join("kvred.aof");
+    let copy = format!("kvred.aof.cut-{}", log.len());
+    let torn = [&log[..], b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100\r\nlost in a crash"].concat();
+    let prepare = || {
+        for cut in cuts(dir.path()) {
+            fs::remove_file(cut).unwrap();
+        }
+        fs::write(&path, &torn).unwrap();
+    };
+    at_every_call(dir.path(), &["check", "--fix", "--yes", arg(&path)], &[&copy], prepare, |what| {
+        let now = fs::read(&path).unwrap();
+        let cut = now.len() < torn.len();
+        assert!(now == torn || now == log, "{what}: {} bytes", now.len());
+        if cut {
+            let [kept] = &cuts(dir.path())[..] else { panic!("{what}: one copy") };
+            assert_eq!([now, fs::read(kept).unwrap()].concat(), torn, "{what}");
+        }
+        let again = aof(&["check", "--fix", "--yes", arg(&path)]);
+        assert_eq!(code(&again), 0, "{what}: {}{}", stdout(&again), stderr(&again));
+        assert_eq!(fs::read(&path).unwrap(), log, "{what}");
+        let [kept] = &cuts(dir.path())[..] else { panic!("{what}: one copy, also after the second time") };
+        assert_eq!(fs::read(kept).unwrap(), torn[log.len()..], "{what}");
+        cut
+    });
+}
+
+#[test]
+fn a_kill_at_any_call_of_a_header_s_repair_leaves_it_wrong_or_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small_log(dir.path());
+    let path = dir.path().join("kvred.aof");
+    let mut wrong = log.clone();
+    wrong[20] ^= 4;
+    let prepare = || {
+        for cut in cuts(dir.path()) {
+            fs::remove_file(cut).unwrap();
+        }
+        fs::write(&path, &wrong).unwrap();
+    };
+    at_every_call(dir.path(), &["check", "--fix", "--yes", arg(&path)], &["kvred.aof.cut-0"], prepare, |what| {
+        let now = fs::read(&path).unwrap();
+        assert!(now == wrong || now == log, "{what}");
+        let again = aof(&["check", "--fix", "--yes", arg(&path)]);
+        assert_eq!(code(&again), 0, "{what}: {}{}", stdout(&again), stderr(&again));
+        assert_eq!(fs::read(&path).unwrap(), log, "{what}");
+        now == log
+    });
+}

@@ -1,0 +1,201 @@
+//! What a person at a terminal sees of the tools: the question before `--fix`, and progress bars.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::kit::{arg, resp, small_log};
+use crate::helpers::terminal::Terminal;
+
+fn tool(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kvred"));
+    command.arg("aof").args(args).env("TERM", "xterm");
+    command
+}
+
+#[test]
+fn fix_asks_and_does_what_is_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = small_log(dir.path());
+    let torn = [&sound[..], b"*3\r\n$3\r\nSET\r\n"].concat();
+    let path = dir.path().join("kvred.aof");
+    let kept = dir.path().join(format!("kvred.aof.cut-{}", sound.len()));
+    let question = format!("cut 13 bytes off at byte {}? What is cut is kept. [y/N] ", sound.len());
+    for (answer, code, says) in [
+        ("n\r", 1, "nothing was changed"),
+        ("\r", 1, "nothing was changed"),
+        ("\u{4}", 1, "nothing was changed"),
+        ("perhaps\r", 2, "'perhaps' is neither yes nor no; nothing was changed"),
+        ("\u{3}", -2, ""),
+    ] {
+        fs::write(&path, &torn).unwrap();
+        let mut terminal = Terminal::start(tool(&["check", "--fix", arg(&path)]));
+        let before = terminal.sees(&question);
+        assert!(before.contains("kvred.aof: its tail is torn"), "what is asked about is shown first: {before}");
+        terminal.types(answer);
+        let (rest, ended) = terminal.ends();
+        assert_eq!(ended, code, "{answer:?}: {rest}");
+        assert!(rest.contains(says), "{answer:?}: {rest}");
+        assert!(fs::read(&path).unwrap() == torn && !kept.exists(), "{answer:?}");
+    }
+    for answer in ["y\r", "YES\r"] {
+        fs::write(&path, &torn).unwrap();
+        let mut terminal = Terminal::start(tool(&["check", "--fix", arg(&path)]));
+        terminal.sees(&question);
+        terminal.types(answer);
+        let (rest, ended) = terminal.ends();
+        assert_eq!(ended, 0, "{rest}");
+        assert!(rest.contains(&format!("cut-{}", sound.len())), "it says where the rest is: {rest}");
+        assert_eq!(fs::read(&path).unwrap(), sound);
+        assert_eq!(fs::read(&kept).unwrap(), torn[sound.len()..]);
+        fs::remove_file(&kept).unwrap();
+    }
+}
+
+#[test]
+fn fix_asks_about_a_header_too_and_not_about_a_sound_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = small_log(dir.path());
+    let path = dir.path().join("kvred.aof");
+    let mut flipped = sound.clone();
+    flipped[12] ^= 1;
+    fs::write(&path, &flipped).unwrap();
+    let mut terminal = Terminal::start(tool(&["check", "--fix", arg(&path)]));
+    terminal.sees("put the wrong bit of the header right? The line as it is is kept [y/N] ");
+    terminal.types("y\r");
+    assert_eq!(terminal.ends().1, 0);
+    assert_eq!(fs::read(&path).unwrap(), sound);
+    let (said, ended) = Terminal::start(tool(&["check", "--fix", arg(&path)])).ends();
+    assert!(ended == 0 && !said.contains("[y/N]"), "{said}");
+}
+
+#[test]
+fn a_table_fits_the_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    small_log(dir.path());
+    let path = dir.path().join("kvred.aof");
+    for (columns, has_times) in [(100, true), (80, true), (40, false)] {
+        let command = tool(&["dump", "--format", "table", "--limit", "20", arg(&path)]);
+        let (table, code) = Terminal::sized(&command, columns, 24).ends();
+        assert_eq!((code, table.lines().count()), (0, 21), "{table}");
+        let fits = |line: &str| line.trim_end().chars().count() <= usize::from(columns);
+        assert!(table.lines().all(fits), "{table}");
+        assert!(table.lines().skip(1).all(|line| line.contains(" SET key:")), "{table}");
+        assert_eq!(table.contains("TIME"), has_times, "{table}");
+    }
+}
+
+/// A plain log that is worth a bar.
+fn long_log(path: &Path) {
+    let one = resp(&[b"SET", b"key", &[b'v'; 100]]);
+    fs::write(path, one.repeat((64 << 20) / one.len())).unwrap();
+}
+
+/// Runs a tool on a machine that is slow enough for its bar to be seen, whatever machine this is: most of the time it
+/// is stopped. What it showed.
+fn slowly(command: &Command, columns: u16, ctrl_c: bool) -> (String, i32) {
+    // What it prints to stdout is not to hide the bar, which is on stderr.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "echo \"pid $$.\"; exec \"$@\"", "sh"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        shell.env(name, value.unwrap());
+    }
+    let mut terminal = Terminal::sized(&shell, columns, 24);
+    terminal.sees("pid ");
+    let pid = Pid::from_raw(terminal.sees(".").trim().parse().unwrap()).unwrap();
+    std::thread::scope(|scope| {
+        let brake = scope.spawn(move || {
+            // Until it has ended, and a while at most: the rest goes at full speed.
+            for _ in 0..100 {
+                if kill_process(pid, Signal::STOP).is_err() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+                if kill_process(pid, Signal::CONT).is_err() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(4));
+            }
+        });
+        let mut seen = terminal.sees(" left");
+        if ctrl_c {
+            terminal.presses('c');
+        }
+        let (rest, code) = terminal.ends();
+        brake.join().unwrap();
+        seen += " left";
+        (seen + &rest, code)
+    })
+}
+
+#[test]
+fn long_work_shows_a_bar_that_fits_and_goes_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, out) = (dir.path().join("long.aof"), dir.path().join("out.aof"));
+    long_log(&path);
+    for (doing, args) in [
+        ("checking", &["check", arg(&path)][..]),
+        ("salvaging", &["check", "--salvage", arg(&out), arg(&path)]),
+        ("reading", &["rewrite", arg(&path)]),
+    ] {
+        for columns in [80, 40] {
+            if doing == "reading" {
+                long_log(&path);
+            }
+            drop(fs::remove_file(&out));
+            let (seen, code) = slowly(&tool(args), columns, false);
+            assert_eq!(code, 0, "{seen}");
+            let frames: Vec<&str> = seen.split(['\r', '\n']).filter(|f| f.contains(" left")).collect();
+            assert!(!frames.is_empty(), "{seen:?}");
+            for frame in frames {
+                let text = without_escapes(frame);
+                assert!(text.starts_with(doing) && text.contains("/s, "), "{text:?}");
+                assert!(text.chars().count() <= usize::from(columns), "{text:?} in {columns} columns");
+            }
+            // The bar is cleared: what is left on its line is the report.
+            let last = without_escapes(seen.rsplit(" left").next().unwrap());
+            assert!(!last.contains('/') || last.contains("long.aof") || last.contains("out.aof"), "{last:?}");
+        }
+    }
+}
+
+#[test]
+fn a_dumb_terminal_and_a_pipe_see_no_bar() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("long.aof");
+    long_log(&path);
+    let mut dumb = tool(&["check", arg(&path)]);
+    dumb.env("TERM", "dumb");
+    let (said, code) = Terminal::start(dumb).ends();
+    assert!(code == 0 && !said.contains(" left") && !said.contains('\u{1b}'), "{said:?}");
+    let output = tool(&["check", arg(&path)]).output().unwrap();
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn ctrl_c_ends_a_rewrite_and_leaves_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("long.aof");
+    long_log(&path);
+    let before = fs::read(&path).unwrap();
+    let (seen, code) = slowly(&tool(&["rewrite", arg(&path)]), 80, true);
+    assert_eq!(code, -2, "{seen:?}");
+    assert!(fs::read(&path).unwrap() == before);
+}
+
+/// Text without escape sequences.
+fn without_escapes(text: &str) -> String {
+    let mut out = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c == '\u{1b}' {
+            chars.by_ref().find(char::is_ascii_alphabetic);
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}

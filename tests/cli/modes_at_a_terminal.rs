@@ -1,0 +1,177 @@
+//! The modes, and the question for a password, at a pseudo-terminal: what is drawn there, and what Ctrl-C does.
+
+use std::fs::File;
+
+use rustix::fs::{CWD, FileType, mknodat};
+
+use crate::helpers::terminal::Terminal;
+use crate::server::{Server, cli, write};
+
+fn start(server: &Server, args: &[&str], columns: u16) -> Terminal {
+    let mut command = server.cli(args);
+    command.env("TERM", "xterm").env("NO_COLOR", "1");
+    Terminal::sized(&command, columns, 24)
+}
+
+/// A server with keys enough for several hundred cycles of SCAN.
+fn with_keys() -> Server {
+    let server = Server::start(&[]);
+    let lines: String = (0..3000).map(|i| format!("set key{i} x\n")).collect();
+    server.run(&["--pipe"], lines);
+    server
+}
+
+#[test]
+fn ctrl_c_ends_stat_between_two_lines() {
+    let server = with_keys();
+    let mut terminal = start(&server, &["--stat", "-i", "0.05"], 80);
+    terminal.sees("keys       mem");
+    terminal.sees("3000 ");
+    terminal.sees("3000 ");
+    terminal.presses('c');
+    assert_eq!(terminal.ends().1, 130);
+    // Also while it waits for the next line.
+    let mut terminal = start(&server, &["--stat", "-i", "1000"], 80);
+    terminal.sees("3000 ");
+    terminal.presses('c');
+    assert_eq!(terminal.ends().1, 130);
+}
+
+#[test]
+fn latency_draws_one_line_and_ctrl_c_shows_the_histogram() {
+    let server = Server::start(&[]);
+    for columns in [80, 40] {
+        let mut terminal = start(&server, &["--latency"], columns);
+        terminal.sees("\r\u{1b}[Kmin: ");
+        let line = terminal.sees("\r\u{1b}[K");
+        assert!(line.chars().count() + 5 < columns.into() && !line.contains('\n'), "{line:?}");
+        terminal.presses('c');
+        terminal.sees("samples)");
+        let (chart, code) = terminal.ends();
+        assert_eq!(code, 130);
+        assert!(chart.contains("<= ") && chart.contains('#'), "{chart}");
+        assert!(chart.lines().all(|line| line.chars().count() <= columns.into()), "{chart}");
+    }
+}
+
+#[test]
+fn ctrl_c_ends_scan_where_it_is() {
+    let server = with_keys();
+    let mut terminal = start(&server, &["--scan", "--count", "10", "-i", "1000"], 80);
+    terminal.sees("key");
+    terminal.presses('c');
+    // Keys that were printed are all there is to say; the shell reads the signal as 130.
+    assert_eq!(terminal.ends().1, -2);
+}
+
+#[test]
+fn ctrl_c_ends_bigkeys_with_what_it_has_found() {
+    let server = with_keys();
+    let mut terminal = start(&server, &["--bigkeys", "--count", "10", "-i", "1000"], 80);
+    terminal.sees("keys looked at");
+    // A thousand keys or so, then it waits.
+    terminal.sees("1,");
+    terminal.presses('c');
+    terminal.sees("interrupted; these are the keys looked at so far");
+    let (found, code) = terminal.ends();
+    assert_eq!(code, 130);
+    assert!(found.contains("biggest: ") && !found.contains("3000 keys"), "{found}");
+}
+
+#[test]
+fn pipe_draws_its_progress_and_ctrl_c_tells_how_far_it_came() {
+    let server = Server::start(&[]);
+    let fifo = server.file("fifo");
+    mknodat(CWD, &fifo, FileType::Fifo, 0o600.into(), 0).unwrap();
+    for columns in [120, 80, 40] {
+        let mut shell = std::process::Command::new("sh");
+        let kvred = server.cli(&["--pipe"]);
+        shell.args(["-c", "exec \"$@\" <\"$0\""]).arg(&fifo).arg(kvred.get_program()).args(kvred.get_args());
+        shell.env("TERM", "xterm");
+        let mut terminal = Terminal::sized(&shell, columns, 24);
+        let mut input = File::options().write(true).open(&fifo).unwrap();
+        // An error in the middle has a line of its own.
+        let lines: String = (0..20_000).map(|i| format!("set key{i} x\n")).collect();
+        std::io::Write::write_all(&mut input, format!("{lines}nope\n{lines}").as_bytes()).unwrap();
+        terminal.sees("line 20001: ERR unknown command 'nope'");
+        let drawn = terminal.sees(" errors");
+        let line = drawn.rsplit(['\r', '\n', '\u{1b}']).next().unwrap();
+        assert!(line.chars().count() < columns.into(), "{line:?}");
+        while server.ok(&["exists", "key19999"]) == "0\n" {
+            std::thread::yield_now();
+        }
+        terminal.presses('c');
+        terminal.sees("errors: 1, replies: ");
+        let (rest, code) = terminal.ends();
+        assert_eq!(code, 130, "{rest}");
+        assert!(rest.contains("kvred: interrupted"), "{rest}");
+        drop(input);
+        server.ok(&["flushall"]);
+    }
+}
+
+#[test]
+fn pipe_shows_a_bar_for_a_file_and_takes_it_away() {
+    let server = Server::start(&[]);
+    let lines: String = (0..100_000).map(|i| format!("set key{i} {}\n", "x".repeat(100))).collect();
+    let file = write(&server.file("lines"), lines);
+    for columns in [120, 40] {
+        let kvred = server.cli(&["--pipe"]);
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", "exec \"$@\" <\"$0\"", &file]).arg(kvred.get_program()).args(kvred.get_args());
+        shell.env("TERM", "xterm");
+        let mut terminal = Terminal::sized(&shell, columns, 24);
+        terminal.sees("%");
+        let before = terminal.sees("errors: 0, replies: 100000 ");
+        let frames = before.split(['\r', '\n']).filter(|frame| frame.contains('%'));
+        for frame in frames {
+            let line = frame.replace("\u{1b}[2K", "");
+            assert!(line.trim_end().chars().count() <= usize::from(columns), "{line:?}");
+        }
+        assert_eq!(terminal.ends().1, 0);
+    }
+}
+
+#[test]
+fn askpass_asks_without_showing_what_is_typed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = write(&dir.path().join("pw"), "s3cret w\u{f6}rd\n");
+    let server = Server::start(&["--requirepass-file", &file]);
+    for (typed, code, says) in
+        [("s3cret w\u{f6}rd\r", 0, "PONG"), ("wrong\r", 1, "AUTH failed: WRONGPASS"), ("\r", 1, "AUTH failed")]
+    {
+        let mut terminal = start(&server, &["--askpass", "ping"], 80);
+        terminal.sees("Password: ");
+        terminal.types(typed);
+        let (said, ended) = terminal.ends();
+        assert_eq!(ended, code, "{said}");
+        assert!(said.contains(says) && !said.contains(typed.trim()) || typed == "\r", "{said}");
+    }
+    // It goes for the session too, whose first command is then allowed.
+    let mut command = server.cli(&["--askpass"]);
+    command.env("TERM", "xterm").env("NO_COLOR", "1").env("XDG_STATE_HOME", dir.path());
+    let mut terminal = Terminal::start(command);
+    terminal.sees("Password: ");
+    terminal.types("s3cret w\u{f6}rd\r");
+    let before = terminal.sees("> ");
+    assert!(!before.contains("s3cret"), "{before}");
+    terminal.enters("exists k", "(integer) 0");
+    terminal.presses('d');
+    assert_eq!(terminal.ends().1, 0);
+    // Ctrl-C instead of a password ends it before anything is sent.
+    let mut terminal = start(&server, &["--askpass", "ping"], 80);
+    terminal.sees("Password: ");
+    terminal.presses('c');
+    assert_eq!(terminal.ends().1, -2);
+}
+
+#[test]
+fn askpass_without_a_terminal_says_so() {
+    let server = Server::start(&[]);
+    let mut command = std::process::Command::new("setsid");
+    let kvred = cli(&["-p", &server.port.to_string(), "--askpass", "ping"]);
+    command.arg("--wait").arg(kvred.get_program()).args(kvred.get_args());
+    let ran = crate::server::run(command, "");
+    assert_eq!((ran.code, &ran.out[..]), (Some(3), ""), "{}", ran.err);
+    assert!(ran.err.contains("there is no terminal"), "{}", ran.err);
+}

@@ -1,0 +1,93 @@
+//! A program at a pseudo-terminal: what it shows is waited for, what a person would type is sent.
+
+use std::process::Command;
+
+use rexpect::process::WaitStatus;
+use rexpect::reader::Options;
+use rexpect::session::{PtySession, spawn_with_options};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+/// How long anything may take.
+const LIMIT_MS: u64 = 30_000;
+
+/// A running program. It is ended when this is dropped.
+pub struct Terminal {
+    pty: PtySession,
+}
+
+impl Terminal {
+    /// Starts a program at a terminal that does not tell its size, which then counts as 80 by 24.
+    pub fn start(command: Command) -> Self {
+        Self { pty: spawn_with_options(command, Options::new().timeout_ms(Some(LIMIT_MS))).unwrap() }
+    }
+
+    /// Starts a program at a terminal of this size, in columns and rows.
+    pub fn sized(command: &Command, columns: u16, rows: u16) -> Self {
+        let mut sized = Command::new("sh");
+        // The size has to be there before the program asks for it.
+        sized.args(["-c", &format!("stty cols {columns} rows {rows}; exec \"$@\""), "sh"]);
+        sized.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => sized.env(name, value),
+                None => sized.env_remove(name),
+            };
+        }
+        Self::start(sized)
+    }
+
+    /// Changes the size, as a person does who pulls at the window's corner.
+    pub fn resize(&mut self, columns: u16, rows: u16) {
+        let size = Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(self.pty.process().get_file_handle().unwrap(), size).unwrap();
+    }
+
+    /// Waits for text on the screen, and returns what came before it.
+    #[track_caller]
+    pub fn sees(&mut self, text: &str) -> String {
+        // The library takes each byte for a character.
+        let bytes: String = text.bytes().map(char::from).collect();
+        match self.pty.exp_string(&bytes) {
+            Ok(before) => decoded(&before),
+            Err(error) => panic!("waiting for {text:?}: {error}"),
+        }
+    }
+
+    /// Types text, all at once.
+    pub fn types(&mut self, text: &str) {
+        self.pty.send(text).unwrap();
+        self.pty.flush().unwrap();
+    }
+
+    /// Types a line and waits for text that comes of it.
+    #[track_caller]
+    pub fn enters(&mut self, line: &str, sees: &str) {
+        self.types(&format!("{line}\r"));
+        self.sees(sees);
+    }
+
+    /// Holds the control key and presses another.
+    pub fn presses(&mut self, control: char) {
+        self.pty.send_control(control).unwrap();
+    }
+
+    /// Waits for the program to end: what it still showed, and its exit code, which is negative for a signal's number.
+    #[track_caller]
+    pub fn ends(&mut self) -> (String, i32) {
+        let rest = match self.pty.exp_eof() {
+            Ok(rest) => decoded(&rest),
+            Err(error) => panic!("it does not end: {error}"),
+        };
+        match self.pty.process().wait().unwrap() {
+            WaitStatus::Exited(_, code) => (rest, code),
+            WaitStatus::Signaled(_, signal, _) => (rest, -(signal as i32)),
+            other => panic!("it ended as {other:?}"),
+        }
+    }
+}
+
+/// Text whose every byte was taken for a character.
+fn decoded(text: &str) -> String {
+    let bytes: Vec<u8> = text.chars().map(|c| u8::try_from(u32::from(c)).expect("it was a byte")).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
