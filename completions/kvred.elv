@@ -30,7 +30,12 @@ set edit:completion:arg-completer[kvred] = {|@words|
         }
         &'kvred;serve'= {
             cand --bind 'Address to listen on'
-            cand --port 'TCP port; 0: any free one'
+            cand --port 'TCP port, or none'
+            cand --tls-port 'TCP port for TLS'
+            cand --tls-cert-file 'The server''s certificate, PEM'
+            cand --tls-key-file 'Its private key, PEM'
+            cand --tls-ca-cert-file 'CAs of the clients'' certificates, PEM'
+            cand --tls-auth-clients 'Must clients show a certificate?'
             cand --unixsocket 'Listen on this unix socket too'
             cand --dir 'Where the log lies'
             cand --appendonly 'Keep a log: yes or no'
@@ -44,6 +49,8 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand --proto-max-bulk-len 'Longest key or value'
             cand --client-query-buffer-limit 'Most input waiting for one client'
             cand --timeout 'Close idle clients after seconds'
+            cand --slowlog-log-slower-than 'Slow commands are kept: from so long'
+            cand --slowlog-max-len 'Most entries of the slow log'
             cand --requirepass-file 'File with the password for clients'
             cand --protected-mode 'Refuse other machines: yes or no'
             cand --log-level 'Least severe messages to log'
@@ -93,12 +100,16 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand --port 'The server''s port'
             cand -s 'The server''s unix socket; comes before -u, -h and -p'
             cand --socket 'The server''s unix socket; comes before -u, -h and -p'
-            cand -u 'redis://[[user:]password@]host[:port][/db] (port 6379 unless given) or unix://[[user:]password@]/path[?db=N]; comes before -h and -p'
-            cand --uri 'redis://[[user:]password@]host[:port][/db] (port 6379 unless given) or unix://[[user:]password@]/path[?db=N]; comes before -h and -p'
+            cand -u 'redis://[[user:]password@]host[:port][/db] (port 6379 unless given), rediss:// for TLS, or unix://[[user:]password@]/path[?db=N]; comes before -h and -p'
+            cand --uri 'redis://[[user:]password@]host[:port][/db] (port 6379 unless given), rediss:// for TLS, or unix://[[user:]password@]/path[?db=N]; comes before -h and -p'
             cand --user 'Log in as this user'
             cand -a 'Password; others can see it in the process list, so prefer --askpass, --password-file or KVRED_PASSWORD'
             cand --pass 'Password; others can see it in the process list, so prefer --askpass, --password-file or KVRED_PASSWORD'
             cand --password-file 'Take the password from the first line of this file [else: KVRED_PASSWORD, REDISCLI_AUTH]'
+            cand --cacert 'Trust these CA certificates, PEM [default: those of the system]'
+            cand --cert 'Show this certificate to the server, PEM'
+            cand --key 'The certificate''s private key, PEM'
+            cand --sni 'The name to find in the server''s certificate [default: the host]'
             cand -n 'Select this database'
             cand --db 'Select this database'
             cand -t 'Give up connecting after so many seconds'
@@ -113,6 +124,8 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand --pattern 'With --scan and --bigkeys: only keys that match, for instance ''user:*'''
             cand --count 'With --scan and --bigkeys: how many keys to ask for at a time'
             cand --askpass 'Ask for the password at the terminal'
+            cand --tls 'Speak TLS; so does a URI of rediss://'
+            cand --insecure 'Trust any server: whoever is on the way can read and change everything'
             cand -2 'Ask for RESP2 with HELLO'
             cand -3 'Ask for RESP3 with HELLO'
             cand -x 'Take the last argument from the standard input, byte for byte'
@@ -146,6 +159,16 @@ set edit:completion:arg-completer[kvred] = {|@words|
         }
         &'kvred;serve;--port'= {
         }
+        &'kvred;serve;--tls-port'= {
+        }
+        &'kvred;serve;--tls-cert-file'= { edit:complete-filename $@words }
+        &'kvred;serve;--tls-key-file'= { edit:complete-filename $@words }
+        &'kvred;serve;--tls-ca-cert-file'= { edit:complete-filename $@words }
+        &'kvred;serve;--tls-auth-clients'= {
+            cand yes 'They must, signed by one of --tls-ca-cert-file'
+            cand optional 'They may; one that they show must be right'
+            cand no 'They are not asked'
+        }
         &'kvred;serve;--unixsocket'= { edit:complete-filename $@words }
         &'kvred;serve;--dir'= { edit:complete-filename $@words }
         &'kvred;serve;--appendonly'= {
@@ -173,6 +196,10 @@ set edit:completion:arg-completer[kvred] = {|@words|
         &'kvred;serve;--client-query-buffer-limit'= {
         }
         &'kvred;serve;--timeout'= {
+        }
+        &'kvred;serve;--slowlog-log-slower-than'= {
+        }
+        &'kvred;serve;--slowlog-max-len'= {
         }
         &'kvred;serve;--requirepass-file'= { edit:complete-filename $@words }
         &'kvred;serve;--protected-mode'= {
@@ -232,6 +259,11 @@ set edit:completion:arg-completer[kvred] = {|@words|
         &'kvred;cli;-a'= {
         }
         &'kvred;cli;--password-file'= { edit:complete-filename $@words }
+        &'kvred;cli;--cacert'= { edit:complete-filename $@words }
+        &'kvred;cli;--cert'= { edit:complete-filename $@words }
+        &'kvred;cli;--key'= { edit:complete-filename $@words }
+        &'kvred;cli;--sni'= {
+        }
         &'kvred;cli;--db'= {
         }
         &'kvred;cli;-n'= {

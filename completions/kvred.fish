@@ -32,7 +32,14 @@ complete -c kvred -n "__fish_kvred_needs_command" -f -a "cli" -d 'Talk to a serv
 complete -c kvred -n "__fish_kvred_needs_command" -f -a "completions" -d 'Print the completions for a shell'
 complete -c kvred -n "__fish_kvred_needs_command" -f -a "man" -d 'Write the man pages'
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l bind -d 'Address to listen on' -r -f
-complete -c kvred -n "__fish_kvred_using_subcommand serve" -l port -d 'TCP port; 0: any free one' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand serve" -l port -d 'TCP port, or none' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand serve" -l tls-port -d 'TCP port for TLS' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand serve" -l tls-cert-file -d 'The server\'s certificate, PEM' -r -F
+complete -c kvred -n "__fish_kvred_using_subcommand serve" -l tls-key-file -d 'Its private key, PEM' -r -F
+complete -c kvred -n "__fish_kvred_using_subcommand serve" -l tls-ca-cert-file -d 'CAs of the clients\' certificates, PEM' -r -F
+complete -c kvred -n "__fish_kvred_using_subcommand serve" -l tls-auth-clients -d 'Must clients show a certificate?' -r -f -a "yes\t'They must, signed by one of --tls-ca-cert-file'
+optional\t'They may; one that they show must be right'
+no\t'They are not asked'"
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l unixsocket -d 'Listen on this unix socket too' -r -F
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l dir -d 'Where the log lies' -r -f -a "(__fish_complete_directories)"
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l appendonly -d 'Keep a log: yes or no' -r -f -a "yes\t'On'
@@ -49,6 +56,8 @@ complete -c kvred -n "__fish_kvred_using_subcommand serve" -l maxmemory -d 'Most
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l proto-max-bulk-len -d 'Longest key or value' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l client-query-buffer-limit -d 'Most input waiting for one client' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l timeout -d 'Close idle clients after seconds' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand serve" -l slowlog-log-slower-than -d 'Slow commands are kept: from so long' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand serve" -l slowlog-max-len -d 'Most entries of the slow log' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l requirepass-file -d 'File with the password for clients' -r -F
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l protected-mode -d 'Refuse other machines: yes or no' -r -f -a "yes\t'On'
 no\t'Off'"
@@ -86,10 +95,14 @@ complete -c kvred -n "__fish_kvred_using_subcommand aof; and __fish_seen_subcomm
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s h -l host -d 'The server\'s host' -r -f -a "(__fish_print_hostnames)"
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s p -l port -d 'The server\'s port' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s s -l socket -d 'The server\'s unix socket; comes before -u, -h and -p' -r -F
-complete -c kvred -n "__fish_kvred_using_subcommand cli" -s u -l uri -d 'redis://[[user:]password@]host[:port][/db] (port 6379 unless given) or unix://[[user:]password@]/path[?db=N]; comes before -h and -p' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand cli" -s u -l uri -d 'redis://[[user:]password@]host[:port][/db] (port 6379 unless given), rediss:// for TLS, or unix://[[user:]password@]/path[?db=N]; comes before -h and -p' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l user -d 'Log in as this user' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s a -l pass -d 'Password; others can see it in the process list, so prefer --askpass, --password-file or KVRED_PASSWORD' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l password-file -d 'Take the password from the first line of this file [else: KVRED_PASSWORD, REDISCLI_AUTH]' -r -F
+complete -c kvred -n "__fish_kvred_using_subcommand cli" -l cacert -d 'Trust these CA certificates, PEM [default: those of the system]' -r -F
+complete -c kvred -n "__fish_kvred_using_subcommand cli" -l cert -d 'Show this certificate to the server, PEM' -r -F
+complete -c kvred -n "__fish_kvred_using_subcommand cli" -l key -d 'The certificate\'s private key, PEM' -r -F
+complete -c kvred -n "__fish_kvred_using_subcommand cli" -l sni -d 'The name to find in the server\'s certificate [default: the host]' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s n -l db -d 'Select this database' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s t -l connect-timeout -d 'Give up connecting after so many seconds' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s r -l repeat -d 'Run the command so many times; for --stat, --latency: print so many lines [-1: without end]' -r -f
@@ -106,6 +119,8 @@ complete -c kvred -n "__fish_kvred_using_subcommand cli" -l pipe-timeout -d 'Wit
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l pattern -d 'With --scan and --bigkeys: only keys that match, for instance \'user:*\'' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l count -d 'With --scan and --bigkeys: how many keys to ask for at a time' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l askpass -d 'Ask for the password at the terminal'
+complete -c kvred -n "__fish_kvred_using_subcommand cli" -l tls -d 'Speak TLS; so does a URI of rediss://'
+complete -c kvred -n "__fish_kvred_using_subcommand cli" -l insecure -d 'Trust any server: whoever is on the way can read and change everything'
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s 2 -d 'Ask for RESP2 with HELLO'
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s 3 -d 'Ask for RESP3 with HELLO'
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s x -d 'Take the last argument from the standard input, byte for byte'

@@ -4,6 +4,7 @@ mod aof;
 mod cli;
 mod manual;
 mod serve;
+mod tls;
 
 use std::str::FromStr;
 
@@ -13,7 +14,8 @@ use clap::{Command as Definition, CommandFactory, Parser, Subcommand, ValueEnum}
 pub use self::aof::{AofArgs, AofCommand, CheckArgs, DumpArgs, DumpFormat, Moment, RewriteArgs};
 pub use self::cli::{CliArgs, ColorWhen, OutputFormat};
 pub use self::manual::{CompletionsArgs, ManArgs};
-pub use self::serve::{Fsync, LogFormat, LogLevel, ServeArgs};
+pub use self::serve::{Fsync, LogFormat, LogLevel, Port, ServeArgs, TlsAuthClients};
+pub use self::tls::TlsArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -144,6 +146,9 @@ impl FromStr for Size {
             "gb" => 1 << 30,
             other => return Err(format!("unknown unit '{other}'; use b, k, kb, m, mb, g or gb")),
         };
+        if digits.starts_with('+') {
+            return Err(format!("'{text}' is not a size like 512mb or 1gb"));
+        }
         let number: u64 = digits.parse().map_err(|_| format!("'{text}' is not a size like 512mb or 1gb"))?;
         number.checked_mul(unit).map(Self).ok_or_else(|| format!("'{text}' is too large"))
     }
@@ -171,7 +176,7 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(Size(want)), "{text}");
         }
-        for text in ["", "mb", "-1", "1.5mb", "1tb", "99999999999gb", "1 mb"] {
+        for text in ["", "mb", "-1", "+1", "1.5mb", "1tb", "99999999999gb", "1 mb"] {
             assert!(text.parse::<Size>().is_err(), "{text}");
         }
     }

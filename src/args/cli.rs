@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
+use super::TlsArgs;
+
 const CLI_EXAMPLES: &str = "\
 Examples:
   kvred cli                             an interactive session; try help there
@@ -59,7 +61,7 @@ pub struct CliArgs {
 
     /// The server as a URI.
     #[arg(
-        help = "redis://[[user:]password@]host[:port][/db] (port 6379 unless given) or unix://[[user:]password@]/path[?db=N]; comes before -h and -p"
+        help = "redis://[[user:]password@]host[:port][/db] (port 6379 unless given), rediss:// for TLS, or unix://[[user:]password@]/path[?db=N]; comes before -h and -p"
     )]
     #[arg(short, long, env = "KVRED_URI", hide_env_values = true, value_name = "URI")]
     pub uri: Option<String>,
@@ -79,6 +81,10 @@ pub struct CliArgs {
     /// Take the password from the first line of this file [else: KVRED_PASSWORD, REDISCLI_AUTH]
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "see TlsArgs")]
+    pub tls: TlsArgs,
 
     /// Select this database
     #[arg(short = 'n', long = "db", value_name = "N")]

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum, ValueHint};
 
@@ -15,6 +16,10 @@ Examples:
                                         nothing acknowledged is ever lost
   KVRED_FSYNC=none kvred serve --port 0
                                         any free port; a log line names it
+  kvred serve --port none --unixsocket /run/kvred/kvred.sock
+                                        for this machine alone
+
+TLS takes --tls-port, --tls-cert-file and --tls-key-file; and --tls-ca-cert-file, unless --tls-auth-clients is no.
 
 SIZE is a number of bytes, with a unit or without: k is 1000, kb 1024, m, mb, g, gb likewise.
 
@@ -48,9 +53,39 @@ pub struct ServeArgs {
     #[arg(long, env = "KVRED_BIND", value_name = "ADDR", value_delimiter = ',', default_value = "127.0.0.1")]
     pub bind: Vec<IpAddr>,
 
-    /// TCP port; 0: any free one
-    #[arg(long, env = "KVRED_PORT", value_name = "N", default_value_t = 6380)]
-    pub port: u16,
+    /// TCP port, or none
+    ///
+    /// 0: any free one, which a log line names; none: TLS or a unix socket alone.
+    #[arg(long, env = "KVRED_PORT", value_name = "N", default_value = "6380")]
+    pub port: Port,
+
+    /// TCP port for TLS
+    ///
+    /// On the same addresses; 0: any free one.
+    #[arg(long, env = "KVRED_TLS_PORT", value_name = "N", requires_all = ["tls_cert_file", "tls_key_file"])]
+    pub tls_port: Option<u16>,
+
+    /// The server's certificate, PEM
+    ///
+    /// And those above it. Read anew on SIGHUP.
+    #[arg(long, env = "KVRED_TLS_CERT_FILE", value_name = "FILE")]
+    pub tls_cert_file: Option<PathBuf>,
+
+    /// Its private key, PEM
+    ///
+    /// Read anew on SIGHUP.
+    #[arg(long, env = "KVRED_TLS_KEY_FILE", value_name = "FILE")]
+    pub tls_key_file: Option<PathBuf>,
+
+    /// CAs of the clients' certificates, PEM
+    ///
+    /// Read anew on SIGHUP.
+    #[arg(long, env = "KVRED_TLS_CA_CERT_FILE", value_name = "FILE")]
+    pub tls_ca_cert_file: Option<PathBuf>,
+
+    /// Must clients show a certificate?
+    #[arg(long, env = "KVRED_TLS_AUTH_CLIENTS", value_name = "WHEN", default_value = "yes")]
+    pub tls_auth_clients: TlsAuthClients,
 
     /// Listen on this unix socket too
     #[arg(long, env = "KVRED_UNIXSOCKET", value_name = "PATH")]
@@ -126,10 +161,27 @@ pub struct ServeArgs {
     #[arg(long, env = "KVRED_TIMEOUT", value_name = "SECS", default_value_t = 0)]
     pub timeout: u64,
 
+    /// Slow commands are kept: from so long
+    ///
+    /// In microseconds; 0: all, -1: none. SLOWLOG GET shows them.
+    #[arg(
+        long,
+        env = "KVRED_SLOWLOG_LOG_SLOWER_THAN",
+        value_name = "USEC",
+        default_value_t = 10_000,
+        allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i64).range(-1..)
+    )]
+    pub slowlog_log_slower_than: i64,
+
+    /// Most entries of the slow log
+    #[arg(long, env = "KVRED_SLOWLOG_MAX_LEN", value_name = "N", default_value_t = 128)]
+    pub slowlog_max_len: u32,
+
     /// File with the password for clients
     ///
     /// Its first line counts. Without the flag, the variable KVRED_REQUIREPASS is the password.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "KVRED_REQUIREPASS_FILE", value_name = "FILE")]
     pub requirepass_file: Option<PathBuf>,
 
     /// Refuse other machines: yes or no
@@ -171,6 +223,44 @@ impl From<Fsync> for FsyncPolicy {
             Fsync::Always => Self::Always,
             Fsync::Everysec => Self::Everysec,
             Fsync::None => Self::None,
+        }
+    }
+}
+
+/// `--port`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Port(pub Option<u16>);
+
+impl FromStr for Port {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        let port = text.parse().map_err(|_| "give a number from 0 to 65535, or none".to_owned())?;
+        Ok(Self(Some(port)))
+    }
+}
+
+/// `--tls-auth-clients`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TlsAuthClients {
+    /// They must, signed by one of --tls-ca-cert-file
+    Yes,
+    /// They may; one that they show must be right
+    Optional,
+    /// They are not asked
+    No,
+}
+
+impl TlsAuthClients {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::Optional => "optional",
+            Self::No => "no",
         }
     }
 }

@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStringExt;
 use anyhow::{Context, anyhow};
 
 use crate::args::CliArgs;
-use crate::client::{Address, Login, Target};
+use crate::client::address::uri_wants_tls;
+use crate::client::{Address, Login, Target, Tls};
 use crate::exit::{Failure, OrExit, Status};
 
 /// Puts the target together: the socket comes before the URI, and that before host and port.
@@ -16,6 +17,7 @@ pub(crate) fn target(args: &CliArgs) -> Result<Target, Failure> {
         (None, Some(uri)) => Target::from_uri(uri).or_exit(Status::Usage, || "-u".to_owned())?,
         (None, None) => Target::new(Address::Tcp { host: args.host.clone(), port: args.port }),
     };
+    target.tls = tls(args)?;
     if let Some(db) = args.db {
         target.db = db;
     }
@@ -36,6 +38,22 @@ pub(crate) fn target(args: &CliArgs) -> Result<Target, Failure> {
         return Err(Failure::new(Status::Usage, error));
     }
     Ok(target)
+}
+
+/// TLS, if the flags or the URI ask for it.
+fn tls(args: &CliArgs) -> Result<Option<Tls>, Failure> {
+    let by_uri = args.socket.is_none() && args.uri.as_deref().is_some_and(uri_wants_tls);
+    if !args.tls.tls && !by_uri {
+        if args.tls.any() {
+            let error = anyhow!("--cacert, --cert, --key, --insecure and --sni need --tls or a URI of rediss://");
+            return Err(Failure::new(Status::Usage, error));
+        }
+        return Ok(None);
+    }
+    if args.socket.is_some() {
+        return Err(Failure::new(Status::Usage, anyhow!("there is no TLS on a unix socket")));
+    }
+    Tls::new(args.tls.options()).map(Some).or_exit(Status::Unavailable, || "TLS cannot be used".to_owned())
 }
 
 /// The password that a flag gives.

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::tls::Tls;
+
 /// The port that a `redis://` URI without one means.
 pub const REDIS_URI_PORT: u16 = 6379;
 
@@ -62,24 +64,31 @@ pub struct Target {
     pub db: u32,
     /// The protocol to ask for with `HELLO`; `None`: no `HELLO` is sent, so RESP2.
     pub hello: Option<u8>,
+    /// TLS, if it is spoken.
+    pub tls: Option<Tls>,
+}
+
+/// Whether a URI asks for TLS.
+pub fn uri_wants_tls(uri: &str) -> bool {
+    let scheme = uri.split("://").next().unwrap_or_default();
+    ["rediss", "valkeys"].iter().any(|s| s.eq_ignore_ascii_case(scheme))
 }
 
 impl Target {
     /// A server as it is found, without a login.
     pub fn new(address: Address) -> Self {
-        Self { address, login: None, db: 0, hello: None }
+        Self { address, login: None, db: 0, hello: None, tls: None }
     }
 
-    /// Reads a URI.
+    /// Reads a URI. Of TLS, it can only ask for it ([`uri_wants_tls`]): whom to trust, it does not say.
     ///
     /// # Errors
     /// [`UriError`], which says what is wrong with it, and never repeats the password.
     pub fn from_uri(uri: &str) -> Result<Self, UriError> {
         let (scheme, rest) = uri.split_once("://").ok_or(UriError::Scheme)?;
         match scheme.to_ascii_lowercase().as_str() {
-            "redis" | "valkey" | "kvred" => tcp(rest),
+            "redis" | "valkey" | "kvred" | "rediss" | "valkeys" => tcp(rest),
             "unix" | "redis+unix" => unix(rest),
-            "rediss" | "valkeys" => Err(UriError::Tls),
             _ => Err(UriError::Scheme),
         }
     }
@@ -88,12 +97,9 @@ impl Target {
 /// What is wrong with a URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum UriError {
-    /// Neither `redis://` nor `unix://`.
+    /// None of `redis://`, `rediss://` and `unix://`.
     #[error("a server's URI is redis://[[user:]password@]host[:port][/db] or unix:///path")]
     Scheme,
-    /// `rediss://`
-    #[error("rediss:// means TLS, which kvred does not have yet; use redis:// over a trusted network or a tunnel")]
-    Tls,
     /// No number, or too large a one.
     #[error("the port in the URI is not a number from 1 to 65535")]
     Port,
@@ -119,7 +125,7 @@ fn tcp(rest: &str) -> Result<Target, UriError> {
     let host = if host.is_empty() { "127.0.0.1".to_owned() } else { text(host)? };
     let path = path.split('?').next().unwrap_or_default();
     let db = if path.is_empty() { 0 } else { path.parse().map_err(|_| UriError::Db)? };
-    Ok(Target { address: Address::Tcp { host, port }, login, db, hello: None })
+    Ok(Target { login, db, ..Target::new(Address::Tcp { host, port }) })
 }
 
 fn unix(rest: &str) -> Result<Target, UriError> {
@@ -131,7 +137,7 @@ fn unix(rest: &str) -> Result<Target, UriError> {
         Some(db) => db.parse().map_err(|_| UriError::Db)?,
         None => 0,
     };
-    Ok(Target { address: Address::Unix(PathBuf::from(text(path)?)), login, db, hello: None })
+    Ok(Target { login, db, ..Target::new(Address::Unix(PathBuf::from(text(path)?))) })
 }
 
 /// Splits a login off; a word without a colon is the password, as for `redis-cli`.
@@ -180,6 +186,7 @@ mod tests {
             ("redis://pw@h", tcp("h", 6379), Some((None, "pw")), 0),
             ("redis://:pw@h", tcp("h", 6379), Some((None, "pw")), 0),
             ("redis://ann:p%40%2f:x@h:7/1", tcp("h", 7), Some((Some("ann"), "p@/:x")), 1),
+            ("rediss://pw@h", tcp("h", 6379), Some((None, "pw")), 0),
             ("unix:///tmp/a%20b?db=2", Address::Unix("/tmp/a b".into()), None, 2),
             ("unix://ann:pw@/tmp/s", Address::Unix("/tmp/s".into()), Some((Some("ann"), "pw")), 0),
         ];
@@ -187,7 +194,8 @@ mod tests {
             let target = Target::from_uri(uri).unwrap();
             let login = login
                 .map(|(user, pw): (Option<&str>, &str)| Login { user: user.map(str::to_owned), password: pw.into() });
-            assert_eq!(target, Target { address, login, db, hello: None }, "{uri}");
+            assert_eq!(target, Target { login, db, ..Target::new(address) }, "{uri}");
+            assert_eq!(uri_wants_tls(uri), uri.starts_with("rediss"), "{uri}");
         }
     }
 
@@ -197,7 +205,6 @@ mod tests {
             ("h:7", UriError::Scheme),
             ("http://h", UriError::Scheme),
             ("unix://h", UriError::Scheme),
-            ("rediss://secret@h", UriError::Tls),
             ("redis://secret@h:x", UriError::Port),
             ("redis://h:0", UriError::Port),
             ("redis://h/x", UriError::Db),

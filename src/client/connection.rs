@@ -10,11 +10,14 @@ use std::time::Duration;
 use bytes::BytesMut;
 use socket2::SockRef;
 use thiserror::Error;
+use tokio::io as io_split;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
 
 use super::address::Address;
+use super::tls::{Tls, explain};
 use crate::protocol::encode;
 use crate::protocol::frame::{Frame, FrameDecoder, FrameError};
 
@@ -31,6 +34,14 @@ pub enum ClientError {
         address: Address,
         /// The reason.
         source: io::Error,
+    },
+    /// Somebody listens there, and TLS fails.
+    #[error("cannot connect to {address} by TLS: {reason}")]
+    Tls {
+        /// What was tried.
+        address: Address,
+        /// The reason, and what to do.
+        reason: String,
     },
     /// Nobody answered in time.
     #[error("cannot connect to {address}: no answer within {} s", limit.as_secs_f64())]
@@ -76,38 +87,49 @@ pub struct Receiver {
 enum WriteHalf {
     Tcp(tcp::OwnedWriteHalf),
     Unix(unix::OwnedWriteHalf),
+    Tls(io_split::WriteHalf<TlsStream<TcpStream>>),
 }
 
 #[derive(Debug)]
 enum ReadHalf {
     Tcp(tcp::OwnedReadHalf),
     Unix(unix::OwnedReadHalf),
+    /// And the socket below, to look at without reading.
+    Tls(io_split::ReadHalf<TlsStream<TcpStream>>, std::net::TcpStream),
 }
 
 impl Connection {
-    /// Connects, looking the name up if it is one, within `limit` in all.
+    /// Connects, looking the name up if it is one, and shaking hands with `tls`, within `limit` in all.
     ///
     /// # Errors
-    /// [`ClientError::Unreachable`] or [`ClientError::TimedOut`].
-    pub async fn open(address: &Address, limit: Duration) -> Result<Self, ClientError> {
-        match timeout(limit, Self::connect(address)).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(source)) => Err(ClientError::Unreachable { address: address.clone(), source }),
+    /// [`ClientError::Unreachable`], [`ClientError::Tls`] or [`ClientError::TimedOut`].
+    pub async fn open(address: &Address, tls: Option<&Tls>, limit: Duration) -> Result<Self, ClientError> {
+        match timeout(limit, Self::connect(address, tls)).await {
+            Ok(result) => result,
             Err(_) => Err(ClientError::TimedOut { address: address.clone(), limit }),
         }
     }
 
-    async fn connect(address: &Address) -> io::Result<Self> {
+    async fn connect(address: &Address, tls: Option<&Tls>) -> Result<Self, ClientError> {
+        let unreachable = |source| ClientError::Unreachable { address: address.clone(), source };
         let (read, write) = match address {
             Address::Tcp { host, port } => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
                 // A request goes out when it is written, not when the last one has been acknowledged.
-                stream.set_nodelay(true)?;
-                let (read, write) = stream.into_split();
-                (ReadHalf::Tcp(read), WriteHalf::Tcp(write))
+                stream.set_nodelay(true).map_err(unreachable)?;
+                if let Some(tls) = tls {
+                    let below = SockRef::from(&stream).try_clone().map_err(unreachable)?;
+                    let stream = tls.connect(stream, host).await;
+                    let failed = |e| ClientError::Tls { address: address.clone(), reason: explain(&e) };
+                    let (read, write) = io_split::split(stream.map_err(failed)?);
+                    (ReadHalf::Tls(read, below.into()), WriteHalf::Tls(write))
+                } else {
+                    let (read, write) = stream.into_split();
+                    (ReadHalf::Tcp(read), WriteHalf::Tcp(write))
+                }
             }
             Address::Unix(path) => {
-                let (read, write) = UnixStream::connect(path).await?.into_split();
+                let (read, write) = UnixStream::connect(path).await.map_err(unreachable)?.into_split();
                 (ReadHalf::Unix(read), WriteHalf::Unix(write))
             }
         };
@@ -131,11 +153,36 @@ impl Connection {
         let peeked = match &self.receiver.half {
             ReadHalf::Tcp(half) => SockRef::from(half.as_ref()).peek(&mut byte),
             ReadHalf::Unix(half) => SockRef::from(half.as_ref()).peek(&mut byte),
+            ReadHalf::Tls(_, below) => return tls_is_closed(below),
         };
         match peeked {
             Ok(read) => read == 0,
             Err(e) => !matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
         }
+    }
+}
+
+/// Whether the server has said goodbye, or is gone: what waits below is nothing, or the record of an alert.
+fn tls_is_closed(below: &std::net::TcpStream) -> bool {
+    /// The record of an alert on its own, and of what is encrypted.
+    const ALERT: u8 = 21;
+    const ENCRYPTED: u8 = 23;
+    /// An encrypted alert in TLS 1.3: its two bytes, its type, and the tag. No reply is as short.
+    const ALERT_BYTES: [u8; 2] = [0, 2 + 1 + 16];
+    let mut header = [0; 5];
+    match below.peek(&mut header) {
+        Ok(0) => true,
+        Ok(read) => header[0] == ALERT || read == 5 && header[0] == ENCRYPTED && header[3..] == ALERT_BYTES,
+        Err(e) => !matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
+    }
+}
+
+/// A server that is gone without a goodbye has closed the connection like any other; what else TLS complains of is said
+/// in words. (In TLS 1.3, a server that does not want the client says so only after the client's handshake.)
+fn cut_off(error: &io::Error) -> io::Result<usize> {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Ok(0),
+        kind => Err(io::Error::new(kind, explain(error))),
     }
 }
 
@@ -158,6 +205,10 @@ impl Sender {
         match &mut self.0 {
             WriteHalf::Tcp(half) => half.write_all(bytes).await?,
             WriteHalf::Unix(half) => half.write_all(bytes).await?,
+            WriteHalf::Tls(half) => {
+                half.write_all(bytes).await?;
+                half.flush().await?;
+            }
         }
         Ok(())
     }
@@ -179,6 +230,7 @@ impl Receiver {
             let read = match &mut self.half {
                 ReadHalf::Tcp(half) => half.read_buf(&mut self.input).await?,
                 ReadHalf::Unix(half) => half.read_buf(&mut self.input).await?,
+                ReadHalf::Tls(half, _) => half.read_buf(&mut self.input).await.or_else(|e| cut_off(&e))?,
             };
             if read == 0 {
                 return Err(ClientError::Closed);

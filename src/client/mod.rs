@@ -5,6 +5,7 @@
 //! | [`address`] | where a server is and who asks: addresses, logins, `redis://` and `unix://` URIs |
 //! | [`connection`] | connecting within a time limit, sending requests, taking replies in order |
 //! | [`setup`] | `HELLO`, `AUTH` and `SELECT`, before anything else is sent |
+//! | [`tls`] | whom to trust, and the handshake |
 //! | [`backoff`] | how long to wait before the next attempt |
 //!
 //! Nothing here sends a request twice: who lost a connection is told so, and decides.
@@ -13,8 +14,10 @@ pub mod address;
 pub mod backoff;
 pub mod connection;
 pub mod setup;
+pub mod tls;
 
 pub use self::address::{Address, Login, Target};
 pub use self::backoff::Backoff;
 pub use self::connection::{ClientError, Connection, Receiver, Sender};
 pub use self::setup::SetupError;
+pub use self::tls::{Tls, TlsOptions};

@@ -34,7 +34,7 @@ impl Target {
     /// # Errors
     /// [`SetupError`]; nothing but the set-up has been sent.
     pub async fn connect(&self, limit: Duration) -> Result<Connection, SetupError> {
-        let mut connection = Connection::open(&self.address, limit).await?;
+        let mut connection = Connection::open(&self.address, self.tls.as_ref(), limit).await?;
         match timeout(limit, self.set_up(&mut connection)).await {
             Ok(result) => result.map(|()| connection),
             Err(_) => Err(ClientError::TimedOut { address: self.address.clone(), limit }.into()),

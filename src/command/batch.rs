@@ -7,7 +7,7 @@
 use super::errors::CommandError;
 use super::parse::{DataCommand, When, is_data, parse};
 use super::spec::{CommandSpec, Flag};
-use super::table::{CommandId, resolve};
+use super::table::{CommandId, find, resolve};
 use crate::db::state::{KeyHash, Keyspace, ValueRef};
 use crate::db::writer::{NotNow, Ticket, WriteBatch, WriteFailure, Writer};
 use crate::protocol::decode::{Args, ProtocolError, RequestDecoder, Span};
@@ -40,12 +40,16 @@ pub struct Env<'e> {
     pub max_memory_bytes: usize,
     /// What is counted.
     pub counters: &'e dyn Count,
+    /// Most commands that one batch takes.
+    pub most_commands: usize,
 }
 
 /// Receives what is counted while a batch runs.
 pub trait Count {
     /// A command was carried out, or refused.
     fn command(&self, id: CommandId);
+    /// A command was refused before it did anything: its number of arguments is wrong, there is no memory for it. `counted`: as a call, already.
+    fn rejected(&self, id: CommandId, counted: bool);
     /// An error was replied; `code` is its first word.
     fn error(&self, id: Option<CommandId>, code: &str);
     /// Keys were looked up by reads.
@@ -145,7 +149,7 @@ impl Batch {
         let start = at;
         let mut at = at;
         loop {
-            if self.queued.len() == TURN_COMMANDS || at - start > TURN_BYTES {
+            if self.queued.len() == env.most_commands || at - start > TURN_BYTES {
                 return (at, Stop::Full);
             }
             let first_span = self.spans.len();
@@ -201,6 +205,34 @@ impl Batch {
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.queued.is_empty()
+    }
+
+    /// The first commands, so many, in runs of the same one, each with how much work it is beside the others: by its
+    /// arguments and bytes. `start` is where the first begins in the buffer.
+    pub fn runs(&self, start: usize, commands: usize) -> impl Iterator<Item = (Option<&'static CommandSpec>, u32)> {
+        let (mut span, mut byte) = (0, start as u32);
+        self.queued[..commands].chunk_by(|a, b| a.spec.map(|s| s.id) == b.spec.map(|s| s.id)).map(move |run| {
+            let last = &run[run.len() - 1];
+            let weight = weight(last.end_span - span, last.end_byte - byte, run);
+            (span, byte) = (last.end_span, last.end_byte);
+            (last.spec, weight)
+        })
+    }
+
+    /// The same for each command by itself, with its arguments.
+    pub fn singly<'a>(
+        &'a self,
+        start: usize,
+        commands: usize,
+        buffer: &'a [u8],
+    ) -> impl Iterator<Item = (Option<&'static CommandSpec>, u32, Args<'a>)> {
+        let mut byte = start as u32;
+        self.queued[..commands].iter().map(move |queued| {
+            let spans = queued.end_span - queued.first_span;
+            let weight = weight(spans, queued.end_byte - byte, std::slice::from_ref(queued));
+            byte = queued.end_byte;
+            (queued.spec, weight, self.args(queued, buffer))
+        })
     }
 
     fn args<'a>(&'a self, queued: &Queued, buffer: &'a [u8]) -> Args<'a> {
@@ -300,7 +332,11 @@ impl Batch {
         if let Err(error) = result {
             let at = out.buffer.len();
             error.encode(&mut out.buffer);
-            count_error(env, queued.spec, &out.buffer[at + 1..]);
+            let tried = queued.spec.filter(|spec| !refused_untried(env, spec, &error));
+            if queued.spec.is_none() {
+                count_unresolved(env, &error, args);
+            }
+            count_error(env, tried, &out.buffer[at + 1..]);
         }
     }
 
@@ -347,6 +383,16 @@ impl Held {
     }
 }
 
+/// How much work a run of one command is: what is looked up, and what is copied.
+fn weight(spans: u32, bytes: u32, run: &[Queued]) -> u32 {
+    /// So many bytes are copied in the time of a lookup.
+    const BYTES_A_LOOKUP: u32 = 256;
+    /// Beside a command that drops everything, what else a batch does takes no time.
+    const FLUSH: u32 = 1 << 20;
+    let flushes = run[0].spec.is_some_and(|s| matches!(s.id, CommandId::FlushAll | CommandId::FlushDb));
+    spans + bytes / BYTES_A_LOOKUP + if flushes { FLUSH } else { 0 }
+}
+
 fn is_write(queued: &Queued) -> bool {
     queued.spec.is_some_and(|spec| spec.flags.contains(Flag::Write))
 }
@@ -355,6 +401,24 @@ fn reply_failure(failure: &WriteFailure, queued: &Queued, env: &Env<'_>, out: &m
     let text = failure.to_string();
     count_error(env, queued.spec, text.as_bytes());
     encode::error(&mut out.buffer, text);
+}
+
+/// Counts a command that was counted as a call and then not even tried: Redis calls it rejected.
+fn refused_untried(env: &Env<'_>, spec: &CommandSpec, error: &CommandError) -> bool {
+    let untried = *error == CommandError::OutOfMemory;
+    if untried {
+        env.counters.rejected(spec.id, true);
+    }
+    untried
+}
+
+/// Counts a call that did not become a command, for the command that it was meant for.
+fn count_unresolved(env: &Env<'_>, error: &CommandError, args: Args<'_>) {
+    if matches!(error, CommandError::WrongArity(_) | CommandError::NoAuth)
+        && let Some(spec) = find(args)
+    {
+        env.counters.rejected(spec.id, false);
+    }
 }
 
 fn count_error(env: &Env<'_>, spec: Option<&CommandSpec>, text: &[u8]) {
@@ -373,6 +437,10 @@ fn run_read(command: DataCommand<'_>, hash: KeyHash, env: &Env<'_>, out: &mut Ro
         DataCommand::Exists(args) => {
             let count = env.keyspace.count_existing(args.from(1));
             reply_count(count, args, env, out);
+        }
+        DataCommand::StrLen(key) => {
+            let len = env.keyspace.get(hash, key, |value| value.as_slice().len());
+            reply_len(len, env, out);
         }
         DataCommand::Type(key) => reply_type(env.keyspace.contains(hash, key), out),
         DataCommand::Ping(message) => reply_ping(message, out),
@@ -423,6 +491,10 @@ impl WriterView<'_, '_> {
             DataCommand::Exists(args) => {
                 let count = args.from(1).filter(|key| self.batch.exists(self.keyspace.hash(key), key)).count();
                 reply_count(count, args, env, out);
+            }
+            DataCommand::StrLen(key) => {
+                let len = self.batch.get(hash, key, |value| value.map(|v| v.as_slice().len()));
+                reply_len(len, env, out);
             }
             DataCommand::Type(key) => reply_type(self.batch.exists(hash, key), out),
             DataCommand::Ping(message) => reply_ping(message, out),
@@ -504,6 +576,11 @@ fn reply_missing(missing: bool, env: &Env<'_>, out: &mut Rope) {
 fn reply_count(count: usize, args: Args<'_>, env: &Env<'_>, out: &mut Rope) {
     encode::integer(&mut out.buffer, count as i64);
     env.counters.lookups(count as u64, (args.len() - 1 - count) as u64);
+}
+
+fn reply_len(len: Option<usize>, env: &Env<'_>, out: &mut Rope) {
+    encode::integer(&mut out.buffer, len.unwrap_or(0) as i64);
+    env.counters.lookups(u64::from(len.is_some()), u64::from(len.is_none()));
 }
 
 fn reply_type(exists: bool, out: &mut Rope) {

@@ -8,6 +8,8 @@ use std::fmt;
 
 use super::refused::{self, Family};
 use super::table::CommandSpec;
+use crate::protocol::decode::Args;
+use crate::protocol::encode;
 
 /// How much of an unknown command's name, and of all its arguments together, Redis repeats.
 const ECHO_LEN_MAX: usize = 128;
@@ -27,6 +29,15 @@ pub enum CommandError {
     /// An argument that must be a number is none, or too large.
     #[error("ERR value is not an integer or out of range")]
     NotAnInteger,
+    /// An argument that must be a number of 32 bits is larger.
+    #[error("ERR value is out of range, value must between -2147483648 and 2147483647")]
+    NotAnInt32,
+    /// `CLIENT KILL MAXAGE` with an age that is no number.
+    #[error("ERR maxage is not an integer or out of range")]
+    MaxAgeNotAnInteger,
+    /// `CLIENT KILL MAXAGE` with an age that cannot be.
+    #[error("ERR maxage should be greater than 0")]
+    MaxAgeNotPositive,
     /// `SELECT` of a database other than 0.
     #[error("ERR DB index is out of range")]
     DbIndex,
@@ -58,15 +69,12 @@ pub enum CommandError {
     /// `HELLO` with a version that is no number.
     #[error("ERR Protocol version is not an integer or out of range")]
     ProtocolVersion,
-    /// An option that `HELLO` or `CLIENT SETINFO` does not know.
+    /// An option, a setting, a type of client or a user that is not known.
     #[error("{0}")]
     UnknownOption(Echo),
     /// A connection's name with a space or a control character.
     #[error("ERR Client names cannot contain spaces, newlines or special characters.")]
     ClientName,
-    /// A library's name or version with a space or a control character; the attribute is `lib-name` or `lib-ver`.
-    #[error("ERR {0} cannot contain spaces, newlines or special characters.")]
-    ClientInfo(&'static str),
     /// `COMMAND GETKEYS` of an unknown command.
     #[error("ERR Invalid command specified")]
     GetKeysCommand,
@@ -76,9 +84,6 @@ pub enum CommandError {
     /// `COMMAND GETKEYS` of a call with the wrong number of arguments.
     #[error("ERR Invalid number of arguments specified for command")]
     GetKeysArity,
-    /// `CLIENT KILL` or `CLIENT LIST` with a type that is none.
-    #[error("ERR Unknown client type '{0}'")]
-    UnknownClientType(String),
     /// `CLIENT LIST ID` with something that is no id.
     #[error("ERR Invalid client ID")]
     InvalidClientId,
@@ -88,12 +93,6 @@ pub enum CommandError {
     /// `CLIENT KILL` of an address that nobody has.
     #[error("ERR No such client")]
     NoSuchClient,
-    /// `CLIENT KILL USER` with a user that is not there.
-    #[error("ERR No such user '{0}'")]
-    NoSuchUser(String),
-    /// `CONFIG SET` of a setting that is not there.
-    #[error("ERR Unknown option or number of arguments for CONFIG SET - '{0}'")]
-    UnknownSetting(String),
     /// `CONFIG SET` of a value that cannot be.
     #[error("ERR CONFIG SET failed (possibly related to argument '{0}') - {1}")]
     SettingRefused(String, String),
@@ -104,8 +103,11 @@ pub enum CommandError {
     #[error("ERR {0} cannot be used when appendonly is disabled.")]
     NoLog(&'static str),
     /// `WAITAOF` for more logs than there can be.
-    #[error("ERR value is out of range, must between 0 and 1")]
+    #[error("ERR value is out of range, value must between 0 and 1")]
     OneLocalLog,
+    /// `WAITAOF` for a number of replicas that is none, or negative.
+    #[error("ERR value is out of range, must be positive")]
+    NotPositive,
     /// `WAITAOF` with a timeout that is no number.
     #[error("ERR timeout is not an integer or out of range")]
     TimeoutNotAnInteger,
@@ -115,6 +117,9 @@ pub enum CommandError {
     /// `WAITAOF` when a sync failed.
     #[error("{0}")]
     SyncFailed(String),
+    /// `SLOWLOG GET` of a number of entries that cannot be.
+    #[error("ERR count should be greater than or equal to -1")]
+    CountTooSmall,
     /// `SHUTDOWN ABORT` while none is under way.
     #[error("ERR No shutdown in progress.")]
     NoShutdown,
@@ -181,6 +186,18 @@ impl CommandError {
         ]))
     }
 
+    /// The error for a subcommand that has too many arguments, where Redis finds that out by itself.
+    pub fn subcommand_arity(args: Args<'_>) -> Self {
+        let container = args.at(0).to_ascii_uppercase();
+        Self::Unknown(Echo::new(&[
+            b"ERR unknown subcommand or wrong number of arguments for '",
+            c_string(args.at(1), ECHO_LEN_MAX),
+            b"'. Try ",
+            &container,
+            b" HELP.",
+        ]))
+    }
+
     /// The error for an option of `HELLO` that is unknown or incomplete.
     pub fn hello_option(option: &[u8]) -> Self {
         Self::UnknownOption(Echo::new(&[b"ERR Syntax error in HELLO option '", c_string(option, usize::MAX), b"'"]))
@@ -191,14 +208,34 @@ impl CommandError {
         Self::UnknownOption(Echo::new(&[b"ERR Unrecognized option '", c_string(option, usize::MAX), b"'"]))
     }
 
+    /// The error for a library's name or version with a space or a control character, by the attribute as it was written.
+    pub fn client_info_value(attribute: &[u8]) -> Self {
+        let end = b" cannot contain spaces, newlines or special characters.";
+        Self::UnknownOption(Echo::new(&[b"ERR ", c_string(attribute, usize::MAX), end]))
+    }
+
+    /// The error for a type of clients that `CLIENT KILL` and `CLIENT LIST` do not know.
+    pub fn client_type(kind: &[u8]) -> Self {
+        Self::UnknownOption(Echo::new(&[b"ERR Unknown client type '", c_string(kind, usize::MAX), b"'"]))
+    }
+
+    /// The error for a user that `CLIENT KILL` does not know.
+    pub fn no_such_user(user: &[u8]) -> Self {
+        Self::UnknownOption(Echo::new(&[b"ERR No such user '", c_string(user, usize::MAX), b"'"]))
+    }
+
+    /// The error for a setting that `CONFIG SET` does not know.
+    pub fn unknown_setting(name: &[u8]) -> Self {
+        let start = b"ERR Unknown option or number of arguments for CONFIG SET - '";
+        Self::UnknownOption(Echo::new(&[start, c_string(name, usize::MAX), b"'"]))
+    }
+
     /// Appends the whole reply: `-`, the text, CRLF.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(b'-');
         match self {
-            Self::Unknown(echo) | Self::UnknownOption(echo) => out.extend_from_slice(&echo.0),
-            other => out.extend_from_slice(other.to_string().as_bytes()),
+            Self::Unknown(echo) | Self::UnknownOption(echo) => encode::error(out, &echo.0),
+            other => encode::error(out, other.to_string()),
         }
-        out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -231,7 +268,7 @@ impl fmt::Display for Echo {
 }
 
 /// Returns what C's `%.*s` prints of `bytes`: at most `len_max` of them, and nothing from a zero byte on.
-fn c_string(bytes: &[u8], len_max: usize) -> &[u8] {
+pub fn c_string(bytes: &[u8], len_max: usize) -> &[u8] {
     let bytes = &bytes[..bytes.len().min(len_max)];
     memchr::memchr(0, bytes).map_or(bytes, |end| &bytes[..end])
 }
@@ -334,7 +371,7 @@ mod tests {
             (E::hello_option(b"foo"), "ERR Syntax error in HELLO option 'foo'"),
             (E::client_info_option(b"foo"), "ERR Unrecognized option 'foo'"),
             (E::ClientName, "ERR Client names cannot contain spaces, newlines or special characters."),
-            (E::ClientInfo("lib-name"), "ERR lib-name cannot contain spaces, newlines or special characters."),
+            (E::client_info_value(b"lib-name"), "ERR lib-name cannot contain spaces, newlines or special characters."),
             (E::GetKeysCommand, "ERR Invalid command specified"),
             (E::GetKeysNoKeys, "ERR The command has no key arguments"),
             (E::GetKeysArity, "ERR Invalid number of arguments specified for command"),
@@ -361,6 +398,10 @@ mod tests {
             CommandError::unknown_subcommand(lookup(b"config").unwrap(), nasty),
             CommandError::hello_option(nasty),
             CommandError::client_info_option(nasty),
+            CommandError::client_type(nasty),
+            CommandError::no_such_user(nasty),
+            CommandError::unknown_setting(nasty),
+            CommandError::SettingRefused("x\r\ny".to_owned(), "why\r\n+OK\r\n".to_owned()),
         ] {
             let reply = reply(&error);
             assert_eq!(memchr::memmem::find(&reply, b"\r\n"), Some(reply.len() - 2));

@@ -5,6 +5,10 @@
 
 /// Says whether `subject` matches `pattern`, letter case included.
 pub fn matches(pattern: &[u8], subject: &[u8]) -> bool {
+    if subject.is_empty() {
+        // Redis takes a lone star without looking, and its loop never begins on an empty subject.
+        return pattern.is_empty() || pattern == b"*";
+    }
     let (mut p, mut s) = (0, 0);
     // After a star: where its rest begins, and how much of the subject it has taken so far.
     let mut star: Option<(usize, usize)> = None;

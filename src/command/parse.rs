@@ -28,6 +28,8 @@ pub enum DataCommand<'a> {
         /// Whether the reply is the value that it had before.
         get: bool,
     },
+    /// `STRLEN key`
+    StrLen(&'a [u8]),
     /// `DEL key [key …]`
     Del(Args<'a>),
     /// `EXISTS key [key …]`
@@ -53,7 +55,19 @@ pub enum When {
 /// Whether a command is one on data.
 pub fn is_data(id: CommandId) -> bool {
     use CommandId as Id;
-    matches!(id, Id::Get | Id::Set | Id::Del | Id::Exists | Id::Type | Id::Ping | Id::Echo | Id::FlushAll | Id::FlushDb)
+    matches!(
+        id,
+        Id::Get
+            | Id::Set
+            | Id::StrLen
+            | Id::Del
+            | Id::Exists
+            | Id::Type
+            | Id::Ping
+            | Id::Echo
+            | Id::FlushAll
+            | Id::FlushDb
+    )
 }
 
 /// Checks the arguments of a command on data. Their number is right already.
@@ -68,6 +82,7 @@ pub fn parse(id: CommandId, args: Args<'_>) -> Result<DataCommand<'_>, CommandEr
     Ok(match id {
         CommandId::Get => DataCommand::Get(args.at(1)),
         CommandId::Set => return parse_set(args),
+        CommandId::StrLen => DataCommand::StrLen(args.at(1)),
         CommandId::Del => DataCommand::Del(args),
         CommandId::Exists => DataCommand::Exists(args),
         CommandId::Type => DataCommand::Type(args.at(1)),

@@ -57,6 +57,7 @@ impl<'a> Record<'a> {
             DataCommand::Ping(_)
             | DataCommand::Echo(_)
             | DataCommand::Get(_)
+            | DataCommand::StrLen(_)
             | DataCommand::Exists(_)
             | DataCommand::Type(_) => Err(format!("'{}' does not belong in a log", spec.name)),
         }

@@ -24,6 +24,7 @@ pub enum CommandId {
     // string
     Get,
     Set,
+    StrLen,
     // generic
     Del,
     Exists,
@@ -53,6 +54,7 @@ pub enum CommandId {
     ClientKill,
     ClientNoEvict,
     ClientNoTouch,
+    ClientReply,
     ClientHelp,
     // server
     Command,
@@ -78,6 +80,11 @@ pub enum CommandId {
     Memory,
     MemoryUsage,
     MemoryHelp,
+    SlowLog,
+    SlowLogGet,
+    SlowLogLen,
+    SlowLogReset,
+    SlowLogHelp,
     Latency,
     LatencyLatest,
     LatencyHistory,
@@ -93,6 +100,7 @@ pub const COMMAND_IDS: usize = CommandId::LatencyHelp as usize + 1;
 pub static COMMANDS: &[&CommandSpec] = &[
     &string::GET,
     &string::SET,
+    &string::STRLEN,
     &generic::DEL,
     &generic::EXISTS,
     &generic::TYPE,
@@ -120,6 +128,7 @@ pub static COMMANDS: &[&CommandSpec] = &[
     &server::BGREWRITEAOF,
     &server::SHUTDOWN,
     &introspection::MEMORY,
+    &introspection::SLOWLOG,
     &introspection::LATENCY,
 ];
 
@@ -160,6 +169,12 @@ pub fn resolve(args: Args<'_>) -> Result<&'static CommandSpec, CommandError> {
         spec
     };
     if spec.arity_ok(args.len()) { Ok(spec) } else { Err(CommandError::WrongArity(spec.name)) }
+}
+
+/// Finds the row that a call means, whatever the number of its arguments.
+pub fn find(args: Args<'_>) -> Option<&'static CommandSpec> {
+    let spec = lookup(args.at(0))?;
+    if spec.is_container() && args.len() > 1 { spec.subcommand(args.at(1)) } else { Some(spec) }
 }
 
 /// The longest name that a [`NameKey`] can hold.

@@ -709,6 +709,11 @@ impl Writer {
         }
     }
 
+    /// How many wait for a sync.
+    pub fn sync_waiters(&self) -> u64 {
+        self.sync_waiters.load(Ordering::SeqCst)
+    }
+
     /// See [`Writer::sync_waiter_joined`].
     pub fn sync_waiter_left(&self) {
         self.sync_waiters.fetch_sub(1, Ordering::SeqCst);

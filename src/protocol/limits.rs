@@ -21,6 +21,9 @@ pub const MAX_ARRAY_LEN_UNAUTHENTICATED: i64 = 10;
 /// Longest bulk string before authentication, as in Redis.
 pub const MAX_BULK_BYTES_UNAUTHENTICATED: usize = 16 * 1024;
 
+/// Unexecuted input of a client that has not authenticated: a stranger that reads no replies cannot pile up more.
+pub const MAX_QUERY_BYTES_UNAUTHENTICATED: usize = 1 << 20;
+
 /// Deepest nesting of a reply that a client accepts; Redis's own replies stay below 10.
 pub const MAX_REPLY_DEPTH: usize = 64;
 

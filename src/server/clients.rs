@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use crate::command::errors::c_string;
 use crate::protocol::encode::Resp;
 
 /// A connected client, as others may see it.
@@ -101,6 +102,12 @@ impl Client {
         self.connected.elapsed().as_secs()
     }
 
+    /// Memory that it takes, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        let buffers = self.query_bytes.load(Ordering::Relaxed) + self.reply_bytes.load(Ordering::Relaxed);
+        buffers + size_of::<Self>() + size_of::<super::connection::Connection>()
+    }
+
     /// Its line in `CLIENT LIST`.
     pub fn describe(&self, now_seconds: u64) -> Vec<u8> {
         let about = self.about.lock().clone();
@@ -110,7 +117,7 @@ impl Client {
         };
         let (query, replies) = (self.query_bytes.load(Ordering::Relaxed), self.reply_bytes.load(Ordering::Relaxed));
         let mut line = format!("id={} addr={} laddr={} fd=-1 name=", self.id, self.addr, self.laddr).into_bytes();
-        line.extend_from_slice(&about.name);
+        line.extend_from_slice(c_string(&about.name, usize::MAX));
         line.extend_from_slice(
             format!(
                 " age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf={query} qbuf-free=0 argv-mem=0 \
@@ -118,14 +125,14 @@ impl Client {
                  redir=-1 resp={resp} lib-name=",
                 self.age_seconds(),
                 now_seconds.saturating_sub(self.last_active_seconds.load(Ordering::Relaxed)),
-                query + replies + size_of::<Self>(),
+                self.memory_bytes(),
                 if about.last_command.is_empty() { "NULL" } else { about.last_command },
             )
             .as_bytes(),
         );
-        line.extend_from_slice(&about.lib_name);
+        line.extend_from_slice(c_string(&about.lib_name, usize::MAX));
         line.extend_from_slice(b" lib-ver=");
-        line.extend_from_slice(&about.lib_version);
+        line.extend_from_slice(c_string(&about.lib_version, usize::MAX));
         line
     }
 }

@@ -7,17 +7,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
 
+use super::tls::TlsFiles;
 use crate::args::{ServeArgs, Size};
 use crate::persistence::FsyncPolicy;
 use crate::protocol::limits::HIGHEST_MAX_BULK_BYTES;
+use crate::protocol::number::parse_i64;
 
 /// What the server was started with.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Addresses to listen on.
     pub bind: Vec<IpAddr>,
-    /// The port; after start-up the one in use.
-    pub port: u16,
+    /// The port, if there is one; after start-up the one in use.
+    pub port: Option<u16>,
+    /// The port for TLS, likewise.
+    pub tls_port: Option<u16>,
+    /// What TLS needs; there if `tls_port` is, or where systemd may hand over a socket for it.
+    pub tls: Option<TlsFiles>,
     /// The unix socket to listen on too.
     pub unix_socket: Option<PathBuf>,
     /// Where the log lies; absolute.
@@ -44,6 +50,10 @@ pub struct Config {
     pub max_query_bytes: usize,
     /// Idle time after which a client is closed; 0: never.
     pub timeout_seconds: u64,
+    /// Commands that take so many microseconds go into the slow log; negative: none does.
+    pub slowlog_slower_than_us: i64,
+    /// Most entries of the slow log.
+    pub slowlog_max_len: u32,
     /// What clients must give.
     pub password: Option<Password>,
     /// Whether peers from elsewhere are refused without a password.
@@ -61,9 +71,13 @@ impl std::fmt::Debug for Password {
 }
 
 impl Password {
-    /// Whether `given` is it, in a time that does not tell how much of it fits.
+    /// Whether `given` is it, in a time that depends on the length of `given` alone: it tells neither how much of it fits
+    /// nor how long the password is.
     pub fn matches(&self, given: &[u8]) -> bool {
-        subtle::ConstantTimeEq::ct_eq(&self.0[..], given).into()
+        let mut expected = self.0.to_vec();
+        expected.resize(given.len(), 0);
+        let same = subtle::ConstantTimeEq::ct_eq(&expected[..], given);
+        (same & subtle::ConstantTimeEq::ct_eq(&self.0.len(), &given.len())).into()
     }
 }
 
@@ -92,9 +106,14 @@ impl Config {
             Some(file) => Some(read_password(file)?),
             None => environment,
         };
+        if args.port.0.is_none() && args.tls_port.is_none() && args.unixsocket.is_none() {
+            bail!("--port none needs --tls-port or --unixsocket: nobody could connect");
+        }
         Ok(Self {
             bind: args.bind.clone(),
-            port: args.port,
+            port: args.port.0,
+            tls_port: args.tls_port,
+            tls: tls_files(args),
             unix_socket: args.unixsocket.clone(),
             dir: std::path::absolute(&args.dir).context("the working directory is not known")?,
             append_only: args.appendonly.into(),
@@ -108,6 +127,8 @@ impl Config {
             max_bulk_bytes,
             max_query_bytes,
             timeout_seconds: args.timeout,
+            slowlog_slower_than_us: args.slowlog_log_slower_than,
+            slowlog_max_len: args.slowlog_max_len,
             password: password.filter(|p| !p.is_empty()).map(|p| Password(p.into())),
             protected_mode: args.protected_mode.into(),
         })
@@ -122,8 +143,11 @@ impl Config {
     pub fn settings(&self, live: &Live, fsync: FsyncPolicy) -> Vec<(&'static str, String)> {
         let yes_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
         let addresses: Vec<String> = self.bind.iter().map(ToString::to_string).collect();
+        let tls_file = |of: fn(&TlsFiles) -> Option<&Path>| {
+            self.tls.as_ref().and_then(of).unwrap_or(Path::new("")).display().to_string()
+        };
         let mut settings: Vec<_> =
-            LIVE_SETTINGS.iter().map(|s| (s.name, (s.value)(live).load(Ordering::Relaxed).to_string())).collect();
+            LIVE_SETTINGS.iter().map(|s| (s.name, s.show((s.value)(live).load(Ordering::Relaxed)))).collect();
         settings.extend([
             ("appendfilename", self.append_filename.display().to_string()),
             ("appendfsync", fsync.to_string()),
@@ -133,10 +157,15 @@ impl Config {
             ("dir", self.dir.display().to_string()),
             ("io-threads", self.threads.to_string()),
             ("maxmemory-policy", "noeviction".to_owned()),
-            ("port", self.port.to_string()),
+            ("port", self.port.unwrap_or(0).to_string()),
             ("protected-mode", yes_no(self.protected_mode)),
             ("save", String::new()),
             ("tcp-keepalive", super::listen::KEEPALIVE.as_secs().to_string()),
+            ("tls-auth-clients", self.tls.as_ref().map_or("yes", |tls| tls.auth_clients.name()).to_owned()),
+            ("tls-ca-cert-file", tls_file(|tls| tls.ca_cert.as_deref())),
+            ("tls-cert-file", tls_file(|tls| Some(&tls.cert))),
+            ("tls-key-file", tls_file(|tls| Some(&tls.key))),
+            ("tls-port", self.tls_port.unwrap_or(0).to_string()),
             ("unixsocket", self.unix_socket.as_deref().unwrap_or(Path::new("")).display().to_string()),
         ]);
         settings.sort_unstable();
@@ -155,6 +184,9 @@ pub struct Live {
     pub max_memory_bytes: AtomicU64,
     pub max_bulk_bytes: AtomicU64,
     pub timeout_seconds: AtomicU64,
+    /// An `i64`, as its bits.
+    pub slowlog_slower_than_us: AtomicU64,
+    pub slowlog_max_len: AtomicU64,
 }
 
 impl Live {
@@ -168,6 +200,8 @@ impl Live {
             max_memory_bytes: (config.max_memory_bytes as u64).into(),
             max_bulk_bytes: (config.max_bulk_bytes as u64).into(),
             timeout_seconds: config.timeout_seconds.into(),
+            slowlog_slower_than_us: config.slowlog_slower_than_us.cast_unsigned().into(),
+            slowlog_max_len: u64::from(config.slowlog_max_len).into(),
         }
     }
 }
@@ -177,12 +211,23 @@ impl Live {
 pub struct LiveSetting {
     /// Redis's name for it.
     pub name: &'static str,
-    /// Whether it takes units.
-    pub is_size: bool,
+    /// How it is written.
+    pub kind: Kind,
     /// What it can be set to.
-    pub range: std::ops::RangeInclusive<u64>,
+    pub range: std::ops::RangeInclusive<i128>,
     /// Where it is kept.
     pub value: fn(&Live) -> &AtomicU64,
+}
+
+/// How a setting is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A number.
+    Number,
+    /// A number that may be negative; it is kept as the bits of an `i64`.
+    Signed,
+    /// A number of bytes, with units.
+    Size,
 }
 
 impl LiveSetting {
@@ -191,18 +236,24 @@ impl LiveSetting {
         LIVE_SETTINGS.iter().find(|s| s.name.eq_ignore_ascii_case(name))
     }
 
+    /// Its value as `CONFIG GET` shows it.
+    pub fn show(&self, value: u64) -> String {
+        if self.kind == Kind::Signed { value.cast_signed().to_string() } else { value.to_string() }
+    }
+
     /// Reads a value for it.
     ///
     /// # Errors
     /// Why it cannot be, in Redis's words.
     pub fn parse(&self, text: &str) -> Result<u64, String> {
-        let number = if self.is_size {
-            text.parse::<Size>().map_err(|_| "argument must be a memory value".to_owned())?.0
+        let number = if self.kind == Kind::Size {
+            text.parse::<Size>().map_err(|_| "argument must be a memory value".to_owned())?.0.into()
         } else {
-            text.parse::<u64>().map_err(|_| "argument couldn't be parsed into an integer".to_owned())?
+            let number = parse_i64(text.as_bytes());
+            number.ok_or_else(|| "argument couldn't be parsed into an integer".to_owned())?.into()
         };
         if self.range.contains(&number) {
-            Ok(number)
+            Ok(number as u64)
         } else {
             Err(format!("argument must be between {} and {} inclusive", self.range.start(), self.range.end()))
         }
@@ -211,22 +262,24 @@ impl LiveSetting {
 
 const fn live(
     name: &'static str,
-    is_size: bool,
-    range: std::ops::RangeInclusive<u64>,
+    kind: Kind,
+    range: std::ops::RangeInclusive<i128>,
     value: fn(&Live) -> &AtomicU64,
 ) -> LiveSetting {
-    LiveSetting { name, is_size, range, value }
+    LiveSetting { name, kind, range, value }
 }
 
 /// Every setting that can be changed while the server runs, but for `appendfsync`.
 pub static LIVE_SETTINGS: &[LiveSetting] = &[
-    live("auto-aof-rewrite-min-size", true, 0..=u64::MAX, |l| &l.rewrite_min_bytes),
-    live("auto-aof-rewrite-percentage", false, 0..=u32::MAX as u64, |l| &l.rewrite_percentage),
-    live("client-query-buffer-limit", true, 1 << 20..=MAX_QUERY_BYTES, |l| &l.max_query_bytes),
-    live("maxclients", false, 1..=u32::MAX as u64, |l| &l.max_clients),
-    live("maxmemory", true, 0..=u64::MAX, |l| &l.max_memory_bytes),
-    live("proto-max-bulk-len", true, 1 << 20..=HIGHEST_MAX_BULK_BYTES as u64, |l| &l.max_bulk_bytes),
-    live("timeout", false, 0..=i32::MAX as u64, |l| &l.timeout_seconds),
+    live("auto-aof-rewrite-min-size", Kind::Size, 0..=u64::MAX as i128, |l| &l.rewrite_min_bytes),
+    live("auto-aof-rewrite-percentage", Kind::Number, 0..=u32::MAX as i128, |l| &l.rewrite_percentage),
+    live("client-query-buffer-limit", Kind::Size, 1 << 20..=MAX_QUERY_BYTES as i128, |l| &l.max_query_bytes),
+    live("maxclients", Kind::Number, 1..=u32::MAX as i128, |l| &l.max_clients),
+    live("maxmemory", Kind::Size, 0..=u64::MAX as i128, |l| &l.max_memory_bytes),
+    live("proto-max-bulk-len", Kind::Size, 1 << 20..=HIGHEST_MAX_BULK_BYTES as i128, |l| &l.max_bulk_bytes),
+    live("slowlog-log-slower-than", Kind::Signed, -1..=i64::MAX as i128, |l| &l.slowlog_slower_than_us),
+    live("slowlog-max-len", Kind::Number, 0..=i64::MAX as i128, |l| &l.slowlog_max_len),
+    live("timeout", Kind::Number, 0..=i32::MAX as i128, |l| &l.timeout_seconds),
 ];
 
 /// The most that `client-query-buffer-limit` can be: positions in a buffer are 32 bits wide.
@@ -234,6 +287,15 @@ const MAX_QUERY_BYTES: u64 = 2 << 30;
 
 fn bytes(size: Size) -> usize {
     usize::try_from(size.0).unwrap_or(usize::MAX)
+}
+
+fn tls_files(args: &ServeArgs) -> Option<TlsFiles> {
+    Some(TlsFiles {
+        cert: args.tls_cert_file.clone()?,
+        key: args.tls_key_file.clone()?,
+        ca_cert: args.tls_ca_cert_file.clone(),
+        auth_clients: args.tls_auth_clients,
+    })
 }
 
 fn read_password(file: &Path) -> Result<Vec<u8>> {
@@ -249,4 +311,20 @@ fn read_password(file: &Path) -> Result<Vec<u8>> {
         bail!("the password file {name} is empty");
     }
     Ok(line.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_matched_by_itself_alone() {
+        let password = Password(b"secret".as_slice().into());
+        assert!(password.matches(b"secret"));
+        for wrong in [&b""[..], b"secre", b"secret ", b"secret\0", b"\0", b"Secret", b"secrets", b"terces"] {
+            assert!(!password.matches(wrong), "{}", wrong.escape_ascii());
+        }
+        let nul = Password(b"a\0".as_slice().into());
+        assert!(nul.matches(b"a\0") && !nul.matches(b"a") && !nul.matches(b"a\0\0"));
+    }
 }

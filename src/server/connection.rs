@@ -14,17 +14,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use super::clients::Client;
 use super::control::{self, After};
 use super::socket::Socket;
 use super::worker::Worker;
-use crate::command::batch::{Batch, Env, Held, Replies, Stop, TURN_COMMANDS};
+use crate::command::batch::{Batch, Env, Held, Ran, Replies, Stop, TURN_COMMANDS};
 use crate::db::writer::WriteFailure;
 use crate::protocol::decode::RequestDecoder;
 use crate::protocol::encode::{self, Resp};
 use crate::protocol::limits::RequestLimits;
-use crate::protocol::rope::Rope;
+use crate::protocol::rope::{Mark, Rope};
 
 /// Least room made for input that did not fit into the worker's shared buffer.
 const INPUT_BYTES: usize = 64 << 10;
@@ -61,6 +62,8 @@ struct State {
     sent: usize,
     /// Replies wait for a commit.
     held: bool,
+    /// What waits for a commit or a sync is not to be answered.
+    muted: bool,
     /// `WAITAOF` waits for its reply.
     waits_for_sync: bool,
     /// The next command waits for room in the log.
@@ -88,6 +91,21 @@ pub struct Session {
     pub authenticated: bool,
     /// The protocol version of its replies.
     pub resp: Resp,
+    /// Which commands are answered.
+    pub answers: Answers,
+}
+
+/// Which commands are answered: `CLIENT REPLY`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// All.
+    All,
+    /// Not the next one, then all.
+    SkipNext,
+    /// Not the one that is running, then all.
+    SkipThis,
+    /// None.
+    None,
 }
 
 /// What a connection can do next.
@@ -103,13 +121,14 @@ impl Connection {
     pub fn new(socket: Socket, client: Arc<Client>, worker: &Worker) -> Self {
         let authenticated = worker.server.config.password.is_none();
         let state = State {
-            session: Session { authenticated, resp: Resp::V2 },
+            session: Session { authenticated, resp: Resp::V2, answers: Answers::All },
             decoder: RequestDecoder::new(limits(authenticated, worker)),
             input: Vec::new(),
             start: 0,
             out: Rope::default(),
             sent: 0,
             held: false,
+            muted: false,
             waits_for_sync: false,
             no_room: false,
             flush_due: false,
@@ -142,6 +161,11 @@ impl Connection {
         worker.account(&mut self.state.borrow_mut().accounted_bytes, 0);
     }
 
+    /// Whether the client has yet to finish its TLS handshake.
+    pub fn is_handshaking(&self) -> bool {
+        self.socket.is_handshaking()
+    }
+
     /// Asks it to close: at once if nothing is held up, else after the replies that are due.
     pub fn close_when_answered(&self, worker: &Worker) {
         let mut state = self.state.borrow_mut();
@@ -161,7 +185,10 @@ impl Connection {
     pub fn resume(&self, held: Held, outcome: &Result<(), WriteFailure>, worker: &Worker) {
         let mut state = self.state.borrow_mut();
         state.held = false;
-        if let Err(failure) = outcome {
+        let muted = std::mem::take(&mut state.muted);
+        if let Err(failure) = outcome
+            && !muted
+        {
             let session = state.session;
             held.answer_failed(failure, &env(session, worker), &mut state.out);
         }
@@ -182,6 +209,7 @@ impl Connection {
         let mut state = self.state.borrow_mut();
         state.waits_for_sync = false;
         match synced {
+            _ if std::mem::take(&mut state.muted) => {}
             Ok(synced) => control::reply_wait_aof(*synced, &mut state.out.buffer),
             Err(failure) => encode::error(&mut state.out.buffer, failure.to_string()),
         }
@@ -258,6 +286,7 @@ impl Connection {
                 return;
             }
         };
+        worker.stats.reads.add(1);
         worker.stats.input_bytes.add(read as u64);
         self.client.last_active_seconds.store(worker.now_seconds(), Ordering::Relaxed);
         if directly {
@@ -325,7 +354,13 @@ impl Connection {
             let env = env(state.session, worker);
             let (filled_to, stop) = batch.fill(input, at, &mut state.decoder, &env);
             if !batch.is_empty() {
+                let answered = state.out.mark();
+                let began = Instant::now();
                 let ran = batch.run(input, at, &env, &mut state.out);
+                worker.time_batch(began, batch, at, ran.commands, input, &self.client);
+                if state.session.answers != Answers::All {
+                    state.drop_answers(answered, &ran);
+                }
                 commands += ran.commands;
                 let all = ran.commands == batch.len();
                 at = if all { filled_to } else { ran.consumed };
@@ -360,23 +395,39 @@ impl Connection {
                     at = command.end_byte;
                     worker.count_command(command.spec.id);
                     let args = batch.control_args(input);
+                    state.session.begin_command();
+                    let answered = state.out.mark();
                     let mut context = control::Context { worker, client: &self.client, session: &mut state.session };
-                    match control::run(command.spec, args, &mut context, &mut state.out.buffer) {
+                    let began = Instant::now();
+                    let after = control::run(command.spec, args, &mut context, &mut state.out.buffer);
+                    worker.time_control(began, command.spec, args, &self.client);
+                    let muted = state.session.end_command();
+                    if muted {
+                        state.out.truncate(answered);
+                    }
+                    match after {
                         After::GoOn => {}
                         After::NewLimits => {
                             state.decoder.set_limits(limits(state.session.authenticated, worker));
                         }
-                        After::Close => state.closing = true,
+                        After::Close => {
+                            state.closing = true;
+                            state.more = false;
+                        }
                         After::WaitForSync { group, timeout_ms } => {
                             state.waits_for_sync = true;
+                            state.muted = muted;
                             worker.wait_for_sync(self, group, timeout_ms);
                             return at;
                         }
                     }
                 }
                 Stop::NotResp(error) => {
-                    encode::error(&mut state.out.buffer, error.to_string());
+                    if state.session.answers != Answers::None {
+                        encode::error(&mut state.out.buffer, error.to_string());
+                    }
                     state.closing = true;
+                    state.more = false;
                 }
             }
         }
@@ -392,6 +443,7 @@ impl Connection {
             match self.socket.write(&state.out, state.sent) {
                 Ok(written) => {
                     let written = written.unwrap_or(0);
+                    worker.stats.writes.add(1);
                     worker.stats.output_bytes.add(written as u64);
                     state.sent += written;
                 }
@@ -415,7 +467,8 @@ impl Connection {
         let waiting_bytes = state.input.len() - state.start;
         self.client.query_bytes.store(waiting_bytes, Ordering::Relaxed);
         worker.account(&mut state.accounted_bytes, waiting_bytes);
-        if let Some(limit) = worker.over_limit(waiting_bytes) {
+        if let Some(limit) = worker.over_limit(waiting_bytes, state.session.authenticated) {
+            worker.stats.query_limit_closed.add(1);
             tracing::warn!(
                 client = self.client.id,
                 addr = %self.client.addr,
@@ -426,7 +479,36 @@ impl Connection {
     }
 }
 
+impl Session {
+    /// Begins a command that runs alone: it may be the one that is to be skipped.
+    fn begin_command(&mut self) {
+        if self.answers == Answers::SkipNext {
+            self.answers = Answers::SkipThis;
+        }
+    }
+
+    /// Ends it: whether its reply is dropped.
+    fn end_command(&mut self) -> bool {
+        let muted = self.answers != Answers::All;
+        if self.answers == Answers::SkipThis {
+            self.answers = Answers::All;
+        }
+        muted
+    }
+}
+
 impl State {
+    /// Takes back the replies of a batch that is not to be answered.
+    fn drop_answers(&mut self, from: Mark, ran: &Ran) {
+        if ran.commands > 0 {
+            self.out.truncate(from);
+            self.muted = matches!(ran.replies, Replies::Held(_));
+            if self.session.answers == Answers::SkipNext {
+                self.session.answers = Answers::All;
+            }
+        }
+    }
+
     /// Whether it runs no commands for the time being.
     fn held_up(&self) -> bool {
         self.held || self.waits_for_sync || self.no_room || !self.out.is_empty()
@@ -481,6 +563,7 @@ fn env(session: Session, worker: &Worker) -> Env<'_> {
         authenticated: session.authenticated,
         max_memory_bytes: worker.server.live.max_memory_bytes.load(Ordering::Relaxed) as usize,
         counters: &*worker.stats,
+        most_commands: if session.answers == Answers::SkipNext { 1 } else { TURN_COMMANDS },
     }
 }
 

@@ -3,13 +3,14 @@
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::Server;
 use super::clients::Client;
 use super::config::LiveSetting;
-use super::connection::Session;
+use super::connection::{Answers, Session};
 use super::info;
 use super::worker::Worker;
 use crate::command::batch::Count;
-use crate::command::errors::CommandError;
+use crate::command::errors::{CommandError, c_string};
 use crate::command::glob;
 use crate::command::introspect;
 use crate::command::spec::CommandSpec;
@@ -82,13 +83,17 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
         Id::Reset => {
             context.session.resp = Resp::V2;
             context.session.authenticated = server.config.password.is_none();
+            if context.session.answers != Answers::SkipThis {
+                context.session.answers = Answers::All;
+            }
             *context.client.about.lock() = super::clients::About::default();
             simple(out, "RESET");
             return Ok(After::NewLimits);
         }
-        Id::Select => match parse_i64(args.at(1)) {
-            Some(0) => simple(out, "OK"),
-            Some(_) => return Err(CommandError::DbIndex),
+        Id::Select => match parse_i64(args.at(1)).map(i32::try_from) {
+            Some(Ok(0)) => simple(out, "OK"),
+            Some(Ok(_)) => return Err(CommandError::DbIndex),
+            Some(Err(_)) => return Err(CommandError::NotAnInt32),
             None => return Err(CommandError::NotAnInteger),
         },
 
@@ -110,6 +115,17 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
         }
         Id::ClientList => client_list(args, context, out)?,
         Id::ClientKill => return client_kill(args, context, out),
+        Id::ClientReply => {
+            context.session.answers = match args.at(2).to_ascii_lowercase().as_slice() {
+                b"on" => Answers::All,
+                b"off" => Answers::None,
+                // Where nothing is answered, there is nothing to skip.
+                b"skip" if context.session.answers == Answers::None => Answers::None,
+                b"skip" => Answers::SkipNext,
+                _ => return Err(CommandError::Syntax),
+            };
+            simple(out, "OK");
+        }
         Id::ClientNoEvict | Id::ClientNoTouch => {
             on_or_off(args.at(2))?;
             simple(out, "OK");
@@ -180,14 +196,34 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
         Id::LatencyDoctor => bulk(out, b"Latency monitoring is not offered; see INFO persistence for the disk's part."),
         Id::Shutdown => shutdown(args, context)?,
 
-        Id::ClientHelp | Id::CommandHelp | Id::ConfigHelp | Id::ObjectHelp | Id::MemoryHelp | Id::LatencyHelp => {
-            help(args, out);
+        Id::SlowLogGet => slow_log_get(args, server, out)?,
+        Id::SlowLogLen => integer(out, server.slow_log.len() as i64),
+        Id::SlowLogReset => {
+            server.slow_log.reset();
+            simple(out, "OK");
         }
 
-        Id::Get | Id::Set | Id::Del | Id::Exists | Id::Type | Id::Ping | Id::Echo | Id::FlushAll | Id::FlushDb => {
+        Id::ClientHelp
+        | Id::CommandHelp
+        | Id::ConfigHelp
+        | Id::ObjectHelp
+        | Id::MemoryHelp
+        | Id::SlowLogHelp
+        | Id::LatencyHelp => help(args, out),
+
+        Id::Get
+        | Id::Set
+        | Id::StrLen
+        | Id::Del
+        | Id::Exists
+        | Id::Type
+        | Id::Ping
+        | Id::Echo
+        | Id::FlushAll
+        | Id::FlushDb => {
             unreachable!("commands on data run in batches")
         }
-        Id::Client | Id::Config | Id::Object | Id::Memory | Id::Latency => {
+        Id::Client | Id::Config | Id::Object | Id::Memory | Id::SlowLog | Id::Latency => {
             unreachable!("a container needs a subcommand")
         }
     }
@@ -224,7 +260,9 @@ fn hello(args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>) -> Result
         if option.eq_ignore_ascii_case(b"AUTH") && options.len() >= 2 {
             credentials = options.next().zip(options.next());
         } else if option.eq_ignore_ascii_case(b"SETNAME") && options.len() >= 1 {
-            name = options.next();
+            let given = options.next();
+            check_printable(given.unwrap_or_default()).map_err(|()| CommandError::ClientName)?;
+            name = given;
         } else {
             return Err(CommandError::hello_option(option));
         }
@@ -236,7 +274,6 @@ fn hello(args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>) -> Result
         return Err(CommandError::NoAuthHello);
     }
     if let Some(name) = name {
-        check_printable(name).map_err(|()| CommandError::ClientName)?;
         context.client.about.lock().name = name.to_vec();
     }
     context.session.resp = resp;
@@ -282,20 +319,20 @@ fn check_password(user: &[u8], password: &[u8], context: &Context<'_>) -> Result
     if right && user == b"default" { Ok(()) } else { Err(CommandError::WrongPass) }
 }
 
-/// Redis takes no spaces, control characters or bytes beyond ASCII in names.
+/// Redis takes no spaces, control characters or bytes beyond ASCII in names, as far as it looks: to the first NUL.
 fn check_printable(text: &[u8]) -> Result<(), ()> {
-    if text.iter().all(|c| (b'!'..=b'~').contains(c)) { Ok(()) } else { Err(()) }
+    if c_string(text, usize::MAX).iter().all(|c| (b'!'..=b'~').contains(c)) { Ok(()) } else { Err(()) }
 }
 
 fn client_set_info(args: Args<'_>, client: &Client, out: &mut Vec<u8>) -> Result<(), CommandError> {
     let (option, value) = (args.at(2), args.at(3));
     let mut about = client.about.lock();
-    let (field, attribute) = match option.to_ascii_lowercase().as_slice() {
-        b"lib-name" => (&mut about.lib_name, "lib-name"),
-        b"lib-ver" => (&mut about.lib_version, "lib-ver"),
+    let field = match option.to_ascii_lowercase().as_slice() {
+        b"lib-name" => &mut about.lib_name,
+        b"lib-ver" => &mut about.lib_version,
         _ => return Err(CommandError::client_info_option(option)),
     };
-    check_printable(value).map_err(|()| CommandError::ClientInfo(attribute))?;
+    check_printable(value).map_err(|()| CommandError::client_info_value(option))?;
     *field = value.to_vec();
     simple(out, "OK");
     Ok(())
@@ -317,12 +354,13 @@ fn client_list(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Resu
         [word, kind] if word.eq_ignore_ascii_case(b"TYPE") => match kind.to_ascii_lowercase().as_slice() {
             b"normal" => clients,
             b"master" | b"replica" | b"slave" | b"pubsub" => Vec::new(),
-            _ => return Err(CommandError::UnknownClientType(String::from_utf8_lossy(kind).into_owned())),
+            _ => return Err(CommandError::client_type(kind)),
         },
         [word, ref ids @ ..] if word.eq_ignore_ascii_case(b"ID") && !ids.is_empty() => {
-            let ids = ids.iter().map(|id| parse_i64(id).filter(|n| *n > 0).ok_or(CommandError::InvalidClientId));
+            let ids = ids.iter().map(|id| parse_i64(id).ok_or(CommandError::InvalidClientId));
             let ids = ids.collect::<Result<Vec<i64>, _>>()?;
-            clients.into_iter().filter(|c| ids.contains(&c.id.cast_signed())).collect()
+            let by_id = |id| clients.iter().find(|c| c.id.cast_signed() == id).cloned();
+            ids.into_iter().filter_map(by_id).collect()
         }
         _ => return Err(CommandError::Syntax),
     };
@@ -359,11 +397,11 @@ fn client_kill(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Resu
                 b"addr" => chosen.retain(|c| c.addr.as_bytes() == value),
                 b"laddr" => chosen.retain(|c| c.laddr.as_bytes() == value),
                 b"user" if value == b"default" => {}
-                b"user" => return Err(CommandError::NoSuchUser(String::from_utf8_lossy(value).into_owned())),
+                b"user" => return Err(CommandError::no_such_user(value)),
                 b"type" => match value.to_ascii_lowercase().as_slice() {
                     b"normal" => {}
                     b"master" | b"replica" | b"slave" | b"pubsub" => chosen.clear(),
-                    _ => return Err(CommandError::UnknownClientType(String::from_utf8_lossy(value).into_owned())),
+                    _ => return Err(CommandError::client_type(value)),
                 },
                 b"skipme" => match value.to_ascii_lowercase().as_slice() {
                     b"yes" => skip_me = true,
@@ -371,7 +409,10 @@ fn client_kill(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Resu
                     _ => return Err(CommandError::Syntax),
                 },
                 b"maxage" => {
-                    let age = parse_i64(value).filter(|age| *age > 0).ok_or(CommandError::NotAnInteger)?;
+                    let age = parse_i64(value).ok_or(CommandError::MaxAgeNotAnInteger)?;
+                    if age <= 0 {
+                        return Err(CommandError::MaxAgeNotPositive);
+                    }
                     chosen.retain(|c| c.age_seconds().cast_signed() >= age);
                 }
                 _ => return Err(CommandError::Syntax),
@@ -398,11 +439,14 @@ fn client_kill(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Resu
 
 fn config_get(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
     let server = &*context.worker.server;
-    let mut settings = server.config.settings(&server.live, server.writer.policy());
-    settings.retain(|(name, _)| args.from(2).any(|pattern| glob::matches_ignoring_case(pattern, name.as_bytes())));
-    map(out, settings.len(), context.session.resp);
-    for (name, value) in settings {
-        bulk(out, name.as_bytes());
+    let settings = server.config.settings(&server.live, server.writer.policy());
+    // As in Redis, a setting that was named is given the name as it was written.
+    let named = |name: &str| args.from(2).find(|arg| arg.eq_ignore_ascii_case(name.as_bytes()));
+    let wanted = |name: &str| args.from(2).any(|pattern| glob::matches_ignoring_case(pattern, name.as_bytes()));
+    let found: Vec<_> = settings.iter().filter(|(name, _)| wanted(name)).collect();
+    map(out, found.len(), context.session.resp);
+    for (name, value) in found {
+        bulk(out, named(name).unwrap_or(name.as_bytes()));
         bulk(out, value.as_bytes());
     }
 }
@@ -415,15 +459,17 @@ fn config_set(args: Args<'_>, context: &Context<'_>) -> Result<(), CommandError>
         return Err(CommandError::WrongArity("config|set"));
     }
     let (mut policy, mut changes) = (None, Vec::new());
-    for pair in pairs.chunks_exact(2) {
+    for (i, pair) in pairs.chunks_exact(2).enumerate() {
         let [name, value] = [pair[0], pair[1]].map(|text| String::from_utf8_lossy(text).into_owned());
         let refused = |reason: String| CommandError::SettingRefused(name.to_ascii_lowercase(), reason);
-        if name.eq_ignore_ascii_case("appendfsync") {
+        if pairs.chunks_exact(2).take(i).any(|earlier| earlier[0].eq_ignore_ascii_case(pair[0])) {
+            return Err(CommandError::SettingRefused(name, "duplicate parameter".to_owned()));
+        } else if name.eq_ignore_ascii_case("appendfsync") {
             policy = Some(match value.to_ascii_lowercase().as_str() {
                 "always" => FsyncPolicy::Always,
                 "everysec" => FsyncPolicy::Everysec,
                 "no" | "none" => FsyncPolicy::None,
-                _ => return Err(refused("argument(s) must be one of the following: always, everysec, no".to_owned())),
+                _ => return Err(refused("argument(s) must be one of the following: everysec, always, no".to_owned())),
             });
         } else if let Some(setting) = LiveSetting::find(&name) {
             changes.push((setting, setting.parse(&value).map_err(refused)?));
@@ -433,9 +479,9 @@ fn config_set(args: Args<'_>, context: &Context<'_>) -> Result<(), CommandError>
             .iter()
             .any(|(n, _)| n.eq_ignore_ascii_case(&name))
         {
-            return Err(refused("can't set immutable config".to_owned()));
+            return Err(CommandError::SettingRefused(name, "can't set immutable config".to_owned()));
         } else {
-            return Err(CommandError::UnknownSetting(name));
+            return Err(CommandError::unknown_setting(pair[0]));
         }
     }
     for (setting, value) in changes {
@@ -447,15 +493,32 @@ fn config_set(args: Args<'_>, context: &Context<'_>) -> Result<(), CommandError>
     Ok(())
 }
 
+/// `SLOWLOG GET [count]`
+fn slow_log_get(args: Args<'_>, server: &Server, out: &mut Vec<u8>) -> Result<(), CommandError> {
+    /// Redis's default.
+    const NEWEST: usize = 10;
+    let most = match args.len() {
+        2 => NEWEST,
+        3 => match parse_i64(args.at(2)) {
+            Some(-1) => usize::MAX,
+            Some(count @ 0..) => count as usize,
+            _ => return Err(CommandError::CountTooSmall),
+        },
+        _ => return Err(CommandError::subcommand_arity(args)),
+    };
+    server.slow_log.encode(most, out);
+    Ok(())
+}
+
 /// `WAITAOF numlocal numreplicas timeout`: waits until what the connection has written is synced. There are no replicas,
 /// and never will be, so none is waited for.
 fn wait_aof(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Result<After, CommandError> {
     let local = parse_i64(args.at(1)).ok_or(CommandError::NotAnInteger)?;
-    parse_i64(args.at(2)).filter(|n| *n >= 0).ok_or(CommandError::NotAnInteger)?;
-    let timeout_ms = parse_i64(args.at(3)).ok_or(CommandError::TimeoutNotAnInteger)?;
     if !(0..=1).contains(&local) {
         return Err(CommandError::OneLocalLog);
     }
+    parse_i64(args.at(2)).filter(|n| *n >= 0).ok_or(CommandError::NotPositive)?;
+    let timeout_ms = parse_i64(args.at(3)).ok_or(CommandError::TimeoutNotAnInteger)?;
     let timeout_ms = u64::try_from(timeout_ms).map_err(|_| CommandError::NegativeTimeout)?;
     if local > 0 && !context.worker.server.config.append_only {
         return Err(CommandError::NoLog("WAITAOF"));
@@ -480,12 +543,20 @@ pub fn reply_wait_aof(synced: bool, out: &mut Vec<u8>) {
 /// `SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE]`: the log is always written and synced, so all of them mean the same; there
 /// is no reply, the connection closes.
 fn shutdown(args: Args<'_>, context: &Context<'_>) -> Result<(), CommandError> {
+    let (mut save, mut abort) = (None, false);
     for option in args.from(1) {
         match option.to_ascii_lowercase().as_slice() {
-            b"nosave" | b"save" | b"now" | b"force" => {}
-            b"abort" => return Err(CommandError::NoShutdown),
+            b"save" if save != Some(false) => save = Some(true),
+            b"nosave" if save != Some(true) => save = Some(false),
+            b"now" | b"force" => {}
+            b"abort" => abort = true,
             _ => return Err(CommandError::Syntax),
         }
+    }
+    match (abort, args.len()) {
+        (false, _) => {}
+        (true, 2) => return Err(CommandError::NoShutdown),
+        (true, _) => return Err(CommandError::Syntax),
     }
     context.worker.server.stop.notify_one();
     Ok(())
@@ -515,8 +586,7 @@ fn keys(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
 }
 
 fn scan(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Result<(), CommandError> {
-    let cursor = std::str::from_utf8(args.at(1)).ok().and_then(|c| c.parse::<u64>().ok());
-    let cursor = cursor.ok_or(CommandError::InvalidCursor)?;
+    let cursor = parse_cursor(args.at(1)).ok_or(CommandError::InvalidCursor)?;
     let (mut pattern, mut count, mut of_type) = (None, 10, true);
     let mut options = args.from(2);
     while let Some(option) = options.next() {
@@ -546,6 +616,24 @@ fn scan(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Result<(), 
     Ok(())
 }
 
+/// Reads a cursor as Redis does: a number as `string2ll` takes it but not negative, or else whatever C's `strtoull` takes.
+fn parse_cursor(text: &[u8]) -> Option<u64> {
+    if let Some(number) = parse_i64(text) {
+        return u64::try_from(number).ok();
+    }
+    let text = c_string(text, usize::MAX);
+    let start = text.iter().position(|c| !matches!(c, b' ' | b'\t'..=b'\r'))?;
+    let (negative, digits) = match &text[start..] {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] | rest => (false, rest),
+    };
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(if negative { number.wrapping_neg() } else { number })
+}
+
 /// What Redis would call the encoding of such a value.
 fn encoding(value: ValueRef<'_>) -> &'static str {
     /// The longest string that Redis embeds in its object.
@@ -561,12 +649,12 @@ fn encoding(value: ValueRef<'_>) -> &'static str {
 }
 
 fn memory_usage(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Result<(), CommandError> {
-    match rest(args, 3)[..] {
-        [] => {}
-        [word, samples] if word.eq_ignore_ascii_case(b"SAMPLES") => {
-            parse_i64(samples).filter(|n| *n >= 0).ok_or(CommandError::NotAnInteger)?;
+    let mut options = args.from(3);
+    while let Some(option) = options.next() {
+        let samples = options.next().filter(|_| option.eq_ignore_ascii_case(b"SAMPLES")).ok_or(CommandError::Syntax)?;
+        if parse_i64(samples).ok_or(CommandError::NotAnInteger)? < 0 {
+            return Err(CommandError::Syntax);
         }
-        _ => return Err(CommandError::Syntax),
     }
     let keyspace = context.worker.server.writer.keyspace();
     let key = args.at(2);

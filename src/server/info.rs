@@ -1,10 +1,11 @@
 //! `INFO`: the sections and fields that people and dashboards read, with true numbers.
 
 use std::fmt::Write;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Server;
 use super::control::REDIS_VERSION;
+use super::stats::Calls;
 use crate::command::table::COMMANDS;
 
 /// Writes one section's lines.
@@ -66,7 +67,7 @@ fn server(server: &Server, out: &mut String) {
         "multiplexing_api:epoll";
         "process_id:{}", std::process::id();
         "run_id:{}", server.run_id;
-        "tcp_port:{}", server.config.port;
+        "tcp_port:{}", server.config.port.or(server.config.tls_port).unwrap_or(0);
         "server_time_usec:{}", server.writer.clock().unix_time().as_micros();
         "uptime_in_seconds:{}", uptime;
         "uptime_in_days:{}", uptime / 86_400;
@@ -87,7 +88,7 @@ fn clients(server: &Server, out: &mut String) {
         "maxclients:{}", server.live.max_clients.load(Ordering::Relaxed);
         "client_recent_max_input_buffer:{}", most(|c| c.query_bytes.load(Ordering::Relaxed));
         "client_recent_max_output_buffer:{}", most(|c| c.reply_bytes.load(Ordering::Relaxed));
-        "blocked_clients:0";
+        "blocked_clients:{}", server.writer.sync_waiters();
         "tracking_clients:0";
         "pubsub_clients:0";
         "query_buffer_bytes:{}", server.query_bytes.load(Ordering::Relaxed);
@@ -96,6 +97,8 @@ fn clients(server: &Server, out: &mut String) {
 
 fn memory(server: &Server, out: &mut String) {
     let used = server.writer.keyspace().memory();
+    let (_, peak) = server.note_peak_memory();
+    let clients: usize = server.clients.all().iter().map(|c| c.memory_bytes()).sum();
     let rss = resident_bytes();
     let limit = server.live.max_memory_bytes.load(Ordering::Relaxed) as usize;
     let total = used.total_bytes();
@@ -104,6 +107,9 @@ fn memory(server: &Server, out: &mut String) {
         "used_memory_human:{}", human(total);
         "used_memory_rss:{}", rss;
         "used_memory_rss_human:{}", human(rss);
+        "used_memory_peak:{}", peak;
+        "used_memory_peak_human:{}", human(peak);
+        "used_memory_peak_perc:{:.2}%", total as f64 * 100.0 / peak.max(1) as f64;
         "used_memory_dataset:{}", used.data_bytes;
         "used_memory_overhead:{}", total - used.data_bytes;
         "mem_fragmentation_ratio:{:.2}", rss as f64 / total.max(1) as f64;
@@ -112,6 +118,7 @@ fn memory(server: &Server, out: &mut String) {
         "maxmemory:{}", limit;
         "maxmemory_human:{}", human(limit);
         "maxmemory_policy:noeviction";
+        "mem_clients_normal:{}", clients;
         "mem_allocator:mimalloc";
         "mem_aof_buffer:{}", server.writer.stats().pending_bytes;
     );
@@ -156,12 +163,15 @@ fn persistence(server: &Server, out: &mut String) {
 
 fn stats(server: &Server, out: &mut String) {
     let totals = server.stats.totals();
+    let kib = |bytes: &AtomicU64| bytes.load(Ordering::Relaxed) as f64 / 1024.0;
     lines!(out,
         "total_connections_received:{}", server.stats.connections.load(Ordering::Relaxed);
         "total_commands_processed:{}", totals.commands;
         "instantaneous_ops_per_sec:{}", server.ops_per_sec.load(Ordering::Relaxed);
         "total_net_input_bytes:{}", totals.input_bytes;
         "total_net_output_bytes:{}", totals.output_bytes;
+        "instantaneous_input_kbps:{:.2}", kib(&server.input_per_sec);
+        "instantaneous_output_kbps:{:.2}", kib(&server.output_per_sec);
         "rejected_connections:{}", server.stats.rejected.load(Ordering::Relaxed);
         "expired_keys:0";
         "evicted_keys:0";
@@ -170,7 +180,13 @@ fn stats(server: &Server, out: &mut String) {
         "pubsub_channels:0";
         "pubsub_patterns:0";
         "latest_fork_usec:0";
+        "total_forks:0";
         "total_error_replies:{}", totals.errors.values().sum::<u64>();
+        "total_reads_processed:{}", totals.reads;
+        "total_writes_processed:{}", totals.writes;
+        "client_query_buffer_limit_disconnections:{}", totals.query_limit_closed;
+        "client_output_buffer_limit_disconnections:0";
+        "slowlog_entries:{}", server.slow_log.len();
     );
 }
 
@@ -180,14 +196,18 @@ fn replication(_: &Server, out: &mut String) {
 
 fn cpu(_: &Server, out: &mut String) {
     let (user, system) = cpu_seconds();
-    lines!(out, "used_cpu_sys:{:.6}", system; "used_cpu_user:{:.6}", user;);
+    lines!(out, "used_cpu_sys:{:.6}", system; "used_cpu_user:{:.6}", user; "used_cpu_sys_children:0.000000"; "used_cpu_user_children:0.000000";);
 }
 
 fn command_stats(server: &Server, out: &mut String) {
     for row in COMMANDS.iter().flat_map(|row| std::iter::once(row).chain(row.subcommands)) {
-        let (calls, failed) = server.stats.calls(row.id);
-        if calls > 0 {
-            lines!(out, "cmdstat_{}:calls={},rejected_calls=0,failed_calls={}", row.name, calls, failed;);
+        let Calls { calls, failed, rejected, micros } = server.stats.calls(row.id);
+        if calls + rejected > 0 {
+            let mean = if calls > 0 { micros as f64 / calls as f64 } else { 0.0 };
+            lines!(out,
+                "cmdstat_{}:calls={},usec={},usec_per_call={:.2},rejected_calls={},failed_calls={}",
+                row.name, calls, micros, mean, rejected, failed;
+            );
         }
     }
 }

@@ -4,10 +4,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use super::tls::{Certificates, TlsSocket};
 
 /// Redis's `tcp-keepalive` default: half-open connections are noticed after some minutes.
 pub const KEEPALIVE: Duration = Duration::from_mins(5);
@@ -20,8 +23,10 @@ const BACKLOG: i32 = 1024;
 pub enum Listener {
     /// TCP.
     Tcp(TcpListener),
-    /// A unix socket, and its file.
-    Unix(UnixListener, PathBuf),
+    /// A unix socket, and its file, where that is the server's to remove.
+    Unix(UnixListener, Option<PathBuf>),
+    /// TLS over TCP.
+    Tls(TcpListener, Arc<Certificates>),
 }
 
 /// A connection that was accepted and not yet given to a worker; it belongs to no runtime.
@@ -31,6 +36,8 @@ pub enum Accepted {
     Tcp(std::net::TcpStream, SocketAddr),
     /// A unix socket.
     Unix(std::os::unix::net::UnixStream),
+    /// TLS, yet to begin; the peer, and what it will be shown.
+    Tls(std::net::TcpStream, SocketAddr, Arc<rustls::ServerConfig>),
 }
 
 impl Listener {
@@ -39,16 +46,15 @@ impl Listener {
     /// # Errors
     /// The address cannot be had.
     pub fn tcp(addr: IpAddr, port: u16) -> io::Result<Self> {
-        let addr = SocketAddr::new(addr, port);
-        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        if addr.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.bind(&addr.into())?;
-        socket.listen(BACKLOG)?;
-        socket.set_nonblocking(true)?;
-        Ok(Self::Tcp(TcpListener::from_std(socket.into())?))
+        Ok(Self::Tcp(listen(addr, port)?))
+    }
+
+    /// The same, for TLS.
+    ///
+    /// # Errors
+    /// The address cannot be had.
+    pub fn tls(addr: IpAddr, port: u16, certificates: Arc<Certificates>) -> io::Result<Self> {
+        Ok(Self::Tls(listen(addr, port)?, certificates))
     }
 
     /// Listens on a unix socket. A socket file that nobody listens on is left from a crash and replaced.
@@ -67,13 +73,40 @@ impl Listener {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),
         }
-        Ok(Self::Unix(UnixListener::bind(path)?, path.to_owned()))
+        Ok(Self::Unix(UnixListener::bind(path)?, Some(path.to_owned())))
+    }
+
+    /// Takes a socket that listens already.
+    ///
+    /// # Errors
+    /// The event loop cannot have it.
+    pub fn adopt_tcp(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self::Tcp(TcpListener::from_std(listener)?))
+    }
+
+    /// The same, for TLS.
+    ///
+    /// # Errors
+    /// The event loop cannot have it.
+    pub fn adopt_tls(listener: std::net::TcpListener, certificates: Arc<Certificates>) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self::Tls(TcpListener::from_std(listener)?, certificates))
+    }
+
+    /// The same, for a unix socket; its file stays when the server goes.
+    ///
+    /// # Errors
+    /// The event loop cannot have it.
+    pub fn adopt_unix(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self::Unix(UnixListener::from_std(listener)?, None))
     }
 
     /// The port, if it has one.
     pub fn port(&self) -> Option<u16> {
         match self {
-            Self::Tcp(listener) => listener.local_addr().ok().map(|a| a.port()),
+            Self::Tcp(listener) | Self::Tls(listener, _) => listener.local_addr().ok().map(|a| a.port()),
             Self::Unix(..) => None,
         }
     }
@@ -90,17 +123,35 @@ impl Listener {
                 Ok(Accepted::Tcp(stream.into_std()?, peer))
             }
             Self::Unix(listener, _) => Ok(Accepted::Unix(listener.accept().await?.0.into_std()?)),
+            Self::Tls(listener, certificates) => {
+                let (stream, peer) = listener.accept().await?;
+                set_up_tcp(&stream)?;
+                Ok(Accepted::Tls(stream.into_std()?, peer, certificates.current()))
+            }
         }
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Self::Unix(_, path) = self {
+        if let Self::Unix(_, Some(path)) = self {
             // Only tidiness: a start over a left socket file works too.
             drop(std::fs::remove_file(path));
         }
     }
+}
+
+fn listen(addr: IpAddr, port: u16) -> io::Result<TcpListener> {
+    let addr = SocketAddr::new(addr, port);
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
 }
 
 fn set_up_tcp(stream: &TcpStream) -> io::Result<()> {
@@ -118,13 +169,16 @@ impl Accepted {
         Ok(match self {
             Self::Tcp(stream, _) => super::socket::Socket::Tcp(TcpStream::from_std(stream)?),
             Self::Unix(stream) => super::socket::Socket::Unix(UnixStream::from_std(stream)?),
+            Self::Tls(stream, peer, config) => {
+                super::socket::Socket::Tls(Box::new(TlsSocket::new(TcpStream::from_std(stream)?, peer, config)?))
+            }
         })
     }
 
     /// The peer's address and the local one, as `CLIENT LIST` shows them.
     pub fn addresses(&self, unix_path: &Path) -> (String, String) {
         match self {
-            Self::Tcp(stream, peer) => {
+            Self::Tcp(stream, peer) | Self::Tls(stream, peer, _) => {
                 let local = stream.local_addr().map_or_else(|_| "?:0".to_owned(), |a| a.to_string());
                 (peer.to_string(), local)
             }
@@ -138,7 +192,7 @@ impl Accepted {
     /// Whether the peer is on this machine.
     pub fn is_local(&self) -> bool {
         match self {
-            Self::Tcp(_, peer) => peer.ip().to_canonical().is_loopback(),
+            Self::Tcp(_, peer) | Self::Tls(_, peer, _) => peer.ip().to_canonical().is_loopback(),
             Self::Unix(_) => true,
         }
     }
@@ -150,6 +204,8 @@ impl Accepted {
         drop(match self {
             Self::Tcp(mut stream, _) => stream.write(reply),
             Self::Unix(mut stream) => stream.write(reply),
+            // It would have to shake hands first.
+            Self::Tls(..) => Ok(0),
         });
     }
 }

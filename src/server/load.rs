@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::config::Config;
+use super::systemd::Loading;
 use crate::command::loader::Loader;
 use crate::db::state::Keyspace;
 use crate::db::writer::LogPlace;
@@ -127,7 +128,9 @@ fn replay_file(file: &Arc<dyn DiskFile>, keyspace: &Keyspace) -> Result<Recovery
     let began = Instant::now();
     let bar = progress_bar(file.len().unwrap_or(0));
     let mut last_shown = began;
+    let mut loading = Loading::of(file.len().unwrap_or(0));
     let progress = |at: LogOffset| {
+        loading.reached(at.0);
         if last_shown.elapsed() >= PROGRESS_INTERVAL {
             last_shown = Instant::now();
             bar.set_position(at.0);

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | [`config`] | the settings |
 //! | [`load`] | the log of the last run -> keyspace and log |
-//! | [`listen`] | listening sockets |
+//! | [`listen`], [`tls`] | listening sockets; certificates |
 //! | [`worker`] | a thread that serves its share of the connections |
 //! | [`connection`] | one client: reading, turns, writing, waiting |
 //! | [`socket`] | its socket |
 //! | [`control`] | commands about connection and server |
 //! | [`clients`], [`stats`], [`info`] | who is connected, what was counted, what `INFO` says |
+//! | [`systemd`] | what systemd is told, and the sockets that it hands over |
+//! | [`timing`], [`slowlog`] | how long commands take, and those that took long |
 
 pub mod clients;
 pub mod config;
@@ -19,10 +21,15 @@ pub mod info;
 pub mod listen;
 pub mod load;
 mod logging;
+pub mod slowlog;
 pub mod socket;
 pub mod stats;
+pub mod systemd;
+pub mod timing;
+pub mod tls;
 pub mod worker;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -36,7 +43,10 @@ use tokio::task::LocalSet;
 use self::clients::Clients;
 use self::config::{Config, Live};
 use self::listen::{Accepted, Listener};
+use self::slowlog::SlowLog;
 use self::stats::Stats;
+use self::systemd::Handed;
+use self::tls::Certificates;
 use self::worker::{Message, Worker, WorkerHandle};
 use crate::args::ServeArgs;
 use crate::db::log_thread::LogThreads;
@@ -51,6 +61,9 @@ const RESERVED_FILES: u64 = 64;
 /// A pause after `accept` failed, so that a lack of descriptors does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How often systemd is told that stopping goes on.
+const STOPPING_INTERVAL: Duration = Duration::from_secs(10);
+
 /// What all workers share.
 #[derive(Debug)]
 pub struct Server {
@@ -64,6 +77,8 @@ pub struct Server {
     pub clients: Clients,
     /// What was counted.
     pub stats: Stats,
+    /// What was slow.
+    pub slow_log: SlowLog,
     /// When the process began to serve.
     pub started: Instant,
     /// The same by the calendar.
@@ -74,7 +89,15 @@ pub struct Server {
     pub now_seconds: AtomicU64,
     /// Commands in the last full second.
     pub ops_per_sec: AtomicU64,
+    /// Bytes read from clients in the last full second, and written to them.
+    pub input_per_sec: AtomicU64,
+    /// See `input_per_sec`.
+    pub output_per_sec: AtomicU64,
+    /// The most memory that the data has taken, as far as it was looked at: once a second, and by `INFO`.
+    pub peak_memory_bytes: AtomicUsize,
     commands_at_tick: AtomicU64,
+    input_at_tick: AtomicU64,
+    output_at_tick: AtomicU64,
     /// Unexecuted input of all clients.
     pub query_bytes: AtomicUsize,
     /// Notified to stop the server.
@@ -86,10 +109,23 @@ impl Server {
     /// Called about once a second.
     pub fn tick(&self) {
         self.now_seconds.store(self.started.elapsed().as_secs(), Ordering::Relaxed);
-        let commands = self.stats.totals().commands;
-        let before = self.commands_at_tick.swap(commands, Ordering::Relaxed);
-        self.ops_per_sec.store(commands.saturating_sub(before), Ordering::Relaxed);
+        let totals = self.stats.totals();
+        for (now, at_tick, per_sec) in [
+            (totals.commands, &self.commands_at_tick, &self.ops_per_sec),
+            (totals.input_bytes, &self.input_at_tick, &self.input_per_sec),
+            (totals.output_bytes, &self.output_at_tick, &self.output_per_sec),
+        ] {
+            let before = at_tick.swap(now, Ordering::Relaxed);
+            per_sec.store(now.saturating_sub(before), Ordering::Relaxed);
+        }
+        self.note_peak_memory();
         self.rewrite_if_grown();
+    }
+
+    /// Looks at how much memory the data takes: that, and the most so far.
+    pub fn note_peak_memory(&self) -> (usize, usize) {
+        let now = self.writer.keyspace().memory().total_bytes();
+        (now, self.peak_memory_bytes.fetch_max(now, Ordering::Relaxed).max(now))
     }
 
     /// Starts a rewrite when the log has grown enough since the last.
@@ -117,7 +153,10 @@ impl Server {
     pub fn reset_stats(&self) {
         self.stats.connections.store(0, Ordering::Relaxed);
         self.stats.rejected.store(0, Ordering::Relaxed);
-        self.commands_at_tick.store(0, Ordering::Relaxed);
+        for at_tick in [&self.commands_at_tick, &self.input_at_tick, &self.output_at_tick] {
+            at_tick.store(0, Ordering::Relaxed);
+        }
+        self.peak_memory_bytes.store(0, Ordering::Relaxed);
         for worker in &self.workers {
             // Each worker's counters are its own to change.
             drop(worker.messages.send(Message::ResetStats));
@@ -157,7 +196,19 @@ pub fn serve(args: &ServeArgs) -> Result<Status, Failure> {
 
 async fn run(mut config: Config, keyspace: Arc<Keyspace>, log: Option<(Aof, LogPlace)>) -> Result<Status, Failure> {
     let mut stop = StopSignals::new().or_exit(Status::Unavailable, || "cannot wait for signals".to_owned())?;
-    let listeners = open_listeners(&mut config)?;
+    let certificates = match &config.tls {
+        Some(files) => {
+            let loaded = Certificates::load(files.clone());
+            Some(Arc::new(loaded.or_exit(Status::Unavailable, || "TLS cannot be offered".to_owned())?))
+        }
+        None => None,
+    };
+    let handed =
+        Handed::take().or_exit(Status::Unavailable, || "a socket that was handed over cannot be used".to_owned())?;
+    let listeners = match handed {
+        Some(handed) => adopt_listeners(&mut config, certificates.as_ref(), handed)?,
+        None => open_listeners(&mut config, certificates.as_ref())?,
+    };
     let notifies: Vec<Arc<Notify>> = (0..config.threads).map(|_| Arc::default()).collect();
     let wakes = notifies.iter().cloned().map(|n| Box::new(move || n.notify_one()) as Wake).collect();
     let writer = Arc::new(Writer::new(keyspace, log, config.fsync, Arc::new(SystemClock::default()), wakes));
@@ -175,12 +226,18 @@ async fn run(mut config: Config, keyspace: Arc<Keyspace>, log: Option<(Aof, LogP
         stats: Stats::new(config.threads),
         writer,
         clients: Clients::default(),
+        slow_log: SlowLog::default(),
         started: Instant::now(),
         started_unix_seconds: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
         run_id: format!("{:016x}{:016x}{:08x}", random_u64(), random_u64(), random_u64() as u32),
         now_seconds: AtomicU64::new(0),
         ops_per_sec: AtomicU64::new(0),
+        input_per_sec: AtomicU64::new(0),
+        output_per_sec: AtomicU64::new(0),
+        peak_memory_bytes: AtomicUsize::new(0),
         commands_at_tick: AtomicU64::new(0),
+        input_at_tick: AtomicU64::new(0),
+        output_at_tick: AtomicU64::new(0),
         query_bytes: AtomicUsize::new(0),
         stop: Notify::new(),
         workers: handles,
@@ -197,7 +254,7 @@ async fn run(mut config: Config, keyspace: Arc<Keyspace>, log: Option<(Aof, LogP
     announce(&server);
     tokio::select! {
         () = accept_from_all(&listeners, &server) => unreachable!("accepting never ends by itself"),
-        () = stop.first() => {}
+        () = stop.first(certificates.as_deref()) => {}
         () = server.stop.notified() => {}
     }
     drop(listeners);
@@ -219,15 +276,22 @@ fn start_worker(
     })
 }
 
-fn open_listeners(config: &mut Config) -> Result<Vec<Listener>, Failure> {
+fn open_listeners(config: &mut Config, certificates: Option<&Arc<Certificates>>) -> Result<Vec<Listener>, Failure> {
     let mut listeners = Vec::new();
     for addr in &config.bind {
-        let listener = Listener::tcp(*addr, config.port).or_exit(Status::Unavailable, || {
-            format!("cannot listen on {}", std::net::SocketAddr::new(*addr, config.port))
-        })?;
+        let cannot = |port| move || format!("cannot listen on {}", SocketAddr::new(*addr, port));
         // With port 0, all addresses share the port that the first was given.
-        config.port = listener.port().unwrap_or(config.port);
-        listeners.push(listener);
+        if let Some(port) = config.port {
+            let listener = Listener::tcp(*addr, port).or_exit(Status::Unavailable, cannot(port))?;
+            config.port = listener.port();
+            listeners.push(listener);
+        }
+        if let (Some(port), Some(certificates)) = (config.tls_port, certificates) {
+            let listener = Listener::tls(*addr, port, Arc::clone(certificates));
+            let listener = listener.or_exit(Status::Unavailable, cannot(port))?;
+            config.tls_port = listener.port();
+            listeners.push(listener);
+        }
     }
     if let Some(path) = &config.unix_socket {
         let listener = Listener::unix(path)
@@ -237,23 +301,60 @@ fn open_listeners(config: &mut Config) -> Result<Vec<Listener>, Failure> {
     Ok(listeners)
 }
 
+/// Takes the sockets that systemd listens on; what the flags say of addresses and ports does not count then.
+fn adopt_listeners(
+    config: &mut Config,
+    certificates: Option<&Arc<Certificates>>,
+    handed: Handed,
+) -> Result<Vec<Listener>, Failure> {
+    let mut listeners = Vec::new();
+    let failed = || "a socket that was handed over cannot be used".to_owned();
+    (config.bind, config.port, config.tls_port, config.unix_socket) = (Vec::new(), None, None, None);
+    for listener in handed.tcp {
+        let address = listener.local_addr().or_exit(Status::Unavailable, failed)?;
+        config.bind.push(address.ip());
+        config.port = Some(address.port());
+        listeners.push(Listener::adopt_tcp(listener).or_exit(Status::Unavailable, failed)?);
+    }
+    for listener in handed.tls {
+        let Some(certificates) = certificates else {
+            let error = anyhow::anyhow!("a socket for TLS was handed over, but there is no --tls-cert-file");
+            return Err(Failure::new(Status::Usage, error));
+        };
+        let address = listener.local_addr().or_exit(Status::Unavailable, failed)?;
+        if !config.bind.contains(&address.ip()) {
+            config.bind.push(address.ip());
+        }
+        config.tls_port = Some(address.port());
+        let listener = Listener::adopt_tls(listener, Arc::clone(certificates));
+        listeners.push(listener.or_exit(Status::Unavailable, failed)?);
+    }
+    for listener in handed.unix {
+        let address = listener.local_addr().or_exit(Status::Unavailable, failed)?;
+        config.unix_socket = address.as_pathname().map(std::path::Path::to_owned);
+        listeners.push(Listener::adopt_unix(listener).or_exit(Status::Unavailable, failed)?);
+    }
+    Ok(listeners)
+}
+
 /// Says that clients can connect: to people in the log, to systemd by its protocol.
 fn announce(server: &Server) {
     let config = &server.config;
-    let addresses: Vec<String> =
-        config.bind.iter().map(|a| std::net::SocketAddr::new(*a, config.port).to_string()).collect();
-    let unix = config.unix_socket.as_ref().map(|p| format!(" and {}", p.display())).unwrap_or_default();
+    let on = |port: Option<u16>| config.bind.iter().filter_map(move |a| Some(SocketAddr::new(*a, port?)));
+    let mut addresses: Vec<String> = on(config.port).map(|a| a.to_string()).collect();
+    addresses.extend(on(config.tls_port).map(|a| format!("{a} (TLS)")));
+    addresses.extend(config.unix_socket.as_ref().map(|p| p.display().to_string()));
     tracing::info!(
-        port = config.port,
+        port = config.port.unwrap_or(0),
+        tls_port = config.tls_port,
         keys = server.writer.keyspace().len(),
         pid = std::process::id(),
         fsync = %config.fsync,
         threads = config.threads,
-        "ready to accept connections on {}{unix}",
+        "ready to accept connections on {}",
         addresses.join(", "),
     );
-    // Without systemd there is nobody to tell.
-    drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));
+    systemd::ready(server.writer.keyspace().len());
 }
 
 /// Accepts from all listeners at once, for ever.
@@ -317,7 +418,7 @@ async fn shut_down(
     mut stop: StopSignals,
 ) -> Result<Status, Failure> {
     tracing::info!("stopping: no more connections; commands under way are finished");
-    drop(sd_notify::notify(&[sd_notify::NotifyState::Stopping]));
+    systemd::stopping();
     for worker in &server.workers {
         // One that has ended has nothing to finish.
         drop(worker.messages.send(Message::Stop));
@@ -331,6 +432,7 @@ async fn shut_down(
         server.writer.close()
     });
     tokio::select! {
+        () = keep_alive() => unreachable!("it goes on for ever"),
         result = finished => {
             let result = result.context("the shutdown did not finish").map_err(|e| Failure::new(Status::Unavailable, e))?;
             result.or_exit(Status::Unavailable, || "the log could not be closed".to_owned())?;
@@ -344,26 +446,57 @@ async fn shut_down(
     }
 }
 
-/// `SIGTERM` and `SIGINT`.
+/// Tells systemd again and again that stopping goes on: a last sync may take its time.
+async fn keep_alive() {
+    let mut interval = tokio::time::interval(STOPPING_INTERVAL);
+    loop {
+        interval.tick().await;
+        systemd::still_alive("stopping: commands under way are finished, the log is synced");
+    }
+}
+
+/// `SIGTERM` and `SIGINT`; and `SIGHUP`, which stops nothing.
 struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl StopSignals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
-    async fn first(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    /// Waits for the first; certificates are read anew with each `SIGHUP` that comes before it.
+    async fn first(&mut self, certificates: Option<&Certificates>) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => reload(certificates),
+            }
         }
     }
 
     async fn second(&mut self) {
-        self.first().await;
+        self.first(None).await;
+    }
+}
+
+fn reload(certificates: Option<&Certificates>) {
+    let Some(certificates) = certificates else {
+        return tracing::info!("SIGHUP: there are no certificates to read anew");
+    };
+    systemd::reloading();
+    let result = certificates.reload();
+    systemd::ready_again();
+    match result {
+        Ok(()) => tracing::info!("the TLS certificates were read anew; new connections use them"),
+        Err(e) => tracing::error!("the TLS certificates stay as they were, the new ones cannot be used: {e:#}"),
     }
 }
 

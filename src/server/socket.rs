@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
+use super::tls::TlsSocket;
 use crate::protocol::rope::Rope;
 
 /// Most pieces that one `writev` takes here.
@@ -21,82 +22,117 @@ pub enum Socket {
     Tcp(TcpStream),
     /// A unix socket.
     Unix(UnixStream),
+    /// TLS over TCP; what it keeps lies elsewhere, so that plain sockets stay small.
+    Tls(Box<TlsSocket>),
 }
 
-/// Does the same with either kind.
+/// Does the same with either plain kind, and something else with TLS.
 macro_rules! each {
-    ($socket:expr, $stream:ident => $do:expr) => {
+    ($socket:expr, $stream:ident => $do:expr, $tls:ident => $do_tls:expr) => {
         match $socket {
             Socket::Tcp($stream) => $do,
             Socket::Unix($stream) => $do,
+            Socket::Tls($tls) => $do_tls,
         }
     };
+}
+
+/// Does one transfer as [`transfer`] has it.
+macro_rules! nonblocking {
+    ($stream:expr, $interest:expr, $offered:expr, $call:expr) => {{
+        let mut moved = None;
+        let result = $stream.try_io($interest, || transfer($offered, &mut moved, || Ok($call?)));
+        outcome(result, moved)
+    }};
 }
 
 impl Socket {
     /// Whether something can be read, or the peer has closed.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, stream => stream.poll_read_ready(cx))
+        each!(self, stream => stream.poll_read_ready(cx), tls => tls.poll_read_ready(cx))
     }
 
     /// Whether something can be written.
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, stream => stream.poll_write_ready(cx))
+        each!(self, stream => stream.poll_write_ready(cx), tls => tls.poll_write_ready(cx))
     }
 
     /// Reads into `buffer`: how much; 0 if the peer has closed. `Ok(None)`: nothing is there.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         let room = buffer.len();
-        each!(self, stream => self.nonblocking(Interest::READABLE, room, || Ok(rustix::io::read(stream, &mut *buffer)?)))
+        each!(
+            self,
+            stream => nonblocking!(stream, Interest::READABLE, room, rustix::io::read(stream, &mut *buffer)),
+            tls => tls.read(buffer)
+        )
     }
 
     /// Appends to `buffer` what there is, as far as its capacity goes.
     pub fn read_append(&self, buffer: &mut Vec<u8>) -> io::Result<Option<usize>> {
         let room = buffer.capacity() - buffer.len();
-        each!(self, stream => self.nonblocking(Interest::READABLE, room, || {
-            Ok(rustix::io::read(stream, rustix::buffer::spare_capacity(buffer))?)
-        }))
+        each!(
+            self,
+            stream => nonblocking!(
+                stream,
+                Interest::READABLE,
+                room,
+                rustix::io::read(stream, rustix::buffer::spare_capacity(buffer))
+            ),
+            tls => {
+                let there = buffer.len();
+                buffer.resize(buffer.capacity(), 0);
+                let read = tls.read(&mut buffer[there..]);
+                buffer.truncate(there + read.as_ref().ok().copied().flatten().unwrap_or(0));
+                read
+            }
+        )
     }
 
     /// Writes what is in `rope` from byte `skip` on: how much. `Ok(None)`: there is no room.
     pub fn write(&self, rope: &Rope, skip: usize) -> io::Result<Option<usize>> {
         let room = rope.len() - skip;
-        match rope.as_single_slice() {
-            Some(all) => {
-                each!(self, stream => self.nonblocking(Interest::WRITABLE, room, || Ok(rustix::io::write(stream, &all[skip..])?)))
-            }
-            None => {
-                let mut pieces = [IoSlice::new(&[]); MAX_PIECES];
-                let filled = rope.slices(skip, &mut pieces);
-                let offered = pieces[..filled].iter().map(|p| p.len()).sum();
-                each!(self, stream => self.nonblocking(Interest::WRITABLE, offered, || Ok(rustix::io::writev(stream, &pieces[..filled])?)))
-            }
-        }
+        each!(
+            self,
+            stream => match rope.as_single_slice() {
+                Some(all) => {
+                    nonblocking!(stream, Interest::WRITABLE, room, rustix::io::write(stream, &all[skip..]))
+                }
+                None => {
+                    let mut pieces = [IoSlice::new(&[]); MAX_PIECES];
+                    let filled = rope.slices(skip, &mut pieces);
+                    let offered = pieces[..filled].iter().map(|p| p.len()).sum();
+                    nonblocking!(stream, Interest::WRITABLE, offered, rustix::io::writev(stream, &pieces[..filled]))
+                }
+            },
+            tls => tls.write(rope, skip)
+        )
     }
 
-    /// Calls `transfer`. If that moved less than `offered`, the socket is drained (or full), and tokio is told so,
-    /// as it would be by the `WouldBlock` of one more call.
-    fn nonblocking(
-        &self,
-        interest: Interest,
-        offered: usize,
-        mut transfer: impl FnMut() -> io::Result<usize>,
-    ) -> io::Result<Option<usize>> {
-        let mut moved = None;
-        let result = each!(self, stream => stream.try_io(interest, || loop {
-            match transfer() {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Ok(n) => {
-                    moved = Some(n);
-                    return if n < offered { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) };
-                }
-                Err(e) => return Err(e),
+    /// Whether it speaks TLS and the client has not finished its handshake.
+    pub fn is_handshaking(&self) -> bool {
+        matches!(self, Self::Tls(tls) if tls.is_handshaking())
+    }
+}
+
+/// Calls `call`. If that moved less than `offered`, the socket is drained (or full), and tokio is told so, as it would be
+/// by the `WouldBlock` of one more call.
+fn transfer(offered: usize, moved: &mut Option<usize>, mut call: impl FnMut() -> io::Result<usize>) -> io::Result<()> {
+    loop {
+        match call() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Ok(n) => {
+                *moved = Some(n);
+                return if n < offered { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) };
             }
-        }));
-        match result {
-            Ok(()) => Ok(moved),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(moved),
-            Err(e) => Err(e),
+            Err(e) => return Err(e),
         }
+    }
+}
+
+fn outcome(result: io::Result<()>, moved: Option<usize>) -> io::Result<Option<usize>> {
+    match result {
+        Ok(()) => Ok(moved),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(moved),
+        Err(e) => Err(e),
     }
 }

@@ -19,6 +19,10 @@ impl Counter {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
     }
 
+    fn take_one(&self) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
+    }
+
     fn set_zero(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
@@ -37,8 +41,18 @@ pub struct WorkerStats {
     calls: [Counter; COMMAND_IDS],
     /// Of these, those that were answered with an error.
     failed: [Counter; COMMAND_IDS],
+    /// Calls that were refused before they were tried; not among `calls`.
+    rejected: [Counter; COMMAND_IDS],
+    /// Time that the calls took.
+    nanos: [Counter; COMMAND_IDS],
     hits: Counter,
     misses: Counter,
+    /// Reads from clients' sockets that brought something.
+    pub reads: Counter,
+    /// Writes to clients' sockets.
+    pub writes: Counter,
+    /// Clients closed for piling up input.
+    pub query_limit_closed: Counter,
     /// Bytes read from clients.
     pub input_bytes: Counter,
     /// Bytes written to clients.
@@ -52,6 +66,11 @@ impl Default for WorkerStats {
         Self {
             calls: std::array::from_fn(|_| Counter::default()),
             failed: std::array::from_fn(|_| Counter::default()),
+            rejected: std::array::from_fn(|_| Counter::default()),
+            nanos: std::array::from_fn(|_| Counter::default()),
+            reads: Counter::default(),
+            writes: Counter::default(),
+            query_limit_closed: Counter::default(),
             hits: Counter::default(),
             misses: Counter::default(),
             input_bytes: Counter::default(),
@@ -64,19 +83,32 @@ impl Default for WorkerStats {
 impl WorkerStats {
     /// Sets all of them to zero; only the worker itself may.
     pub fn reset(&self) {
-        for counter in self.calls.iter().chain(&self.failed) {
+        for counter in self.calls.iter().chain(&self.failed).chain(&self.rejected).chain(&self.nanos) {
             counter.set_zero();
         }
-        for counter in [&self.hits, &self.misses, &self.input_bytes, &self.output_bytes] {
+        let others = [&self.hits, &self.misses, &self.input_bytes, &self.output_bytes, &self.reads, &self.writes];
+        for counter in others.into_iter().chain([&self.query_limit_closed]) {
             counter.set_zero();
         }
         self.errors.lock().clear();
+    }
+
+    /// Adds to the time that a command's calls took.
+    pub fn took(&self, id: CommandId, nanos: u64) {
+        self.nanos[id as usize].add(nanos);
     }
 }
 
 impl Count for WorkerStats {
     fn command(&self, id: CommandId) {
         self.calls[id as usize].add(1);
+    }
+
+    fn rejected(&self, id: CommandId, counted: bool) {
+        self.rejected[id as usize].add(1);
+        if counted {
+            self.calls[id as usize].take_one();
+        }
     }
 
     fn error(&self, id: Option<CommandId>, code: &str) {
@@ -116,12 +148,31 @@ pub struct Totals {
     pub hits: u64,
     /// Keys not found.
     pub misses: u64,
+    /// Reads from sockets.
+    pub reads: u64,
+    /// Writes to sockets.
+    pub writes: u64,
+    /// Clients closed for piling up input.
+    pub query_limit_closed: u64,
     /// Bytes read.
     pub input_bytes: u64,
     /// Bytes written.
     pub output_bytes: u64,
     /// Errors replied, by their first word.
     pub errors: BTreeMap<String, u64>,
+}
+
+/// What was counted of one command.
+#[derive(Debug, Clone, Copy)]
+pub struct Calls {
+    /// How often it was carried out.
+    pub calls: u64,
+    /// How often of these with an error.
+    pub failed: u64,
+    /// How often it was refused untried.
+    pub rejected: u64,
+    /// How long all calls together took, in microseconds.
+    pub micros: u64,
 }
 
 impl Stats {
@@ -146,6 +197,9 @@ impl Stats {
             totals.commands += worker.calls.iter().map(Counter::get).sum::<u64>();
             totals.hits += worker.hits.get();
             totals.misses += worker.misses.get();
+            totals.reads += worker.reads.get();
+            totals.writes += worker.writes.get();
+            totals.query_limit_closed += worker.query_limit_closed.get();
             totals.input_bytes += worker.input_bytes.get();
             totals.output_bytes += worker.output_bytes.get();
             for (code, count) in &*worker.errors.lock() {
@@ -155,11 +209,16 @@ impl Stats {
         totals
     }
 
-    /// Calls of a command, and how many of them failed.
-    pub fn calls(&self, id: CommandId) -> (u64, u64) {
+    /// What was counted of a command.
+    pub fn calls(&self, id: CommandId) -> Calls {
         let sum = |of: fn(&WorkerStats) -> &[Counter; COMMAND_IDS]| {
-            self.workers.iter().map(|w| of(w)[id as usize].get()).sum()
+            self.workers.iter().map(|w| of(w)[id as usize].get()).sum::<u64>()
         };
-        (sum(|w| &w.calls), sum(|w| &w.failed))
+        Calls {
+            calls: sum(|w| &w.calls),
+            failed: sum(|w| &w.failed),
+            rejected: sum(|w| &w.rejected),
+            micros: sum(|w| &w.nanos) / 1000,
+        }
     }
 }

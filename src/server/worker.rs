@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,8 +16,10 @@ use super::Server;
 use super::connection::Connection;
 use super::listen::Accepted;
 use super::stats::WorkerStats;
+use super::tls::HANDSHAKE_LIMIT;
 use crate::command::batch::{Count, Held};
 use crate::command::table::CommandId;
+use crate::protocol::limits::MAX_QUERY_BYTES_UNAUTHENTICATED;
 
 /// Input is read into a buffer of this size, which all connections of a worker share.
 const SCRATCH_BYTES: usize = 64 << 10;
@@ -153,7 +155,19 @@ impl Worker {
         let client = self.server.clients.add(addr, laddr, self.number, self.now_seconds());
         let connection = Rc::new(Connection::new(socket, client, self));
         self.connections.borrow_mut().insert(connection.client.id, Rc::clone(&connection));
+        if connection.is_handshaking() {
+            drop(tokio::task::spawn_local(Self::limit_handshake(Rc::downgrade(&connection))));
+        }
         drop(tokio::task::spawn_local(connection.serve(Rc::clone(self))));
+    }
+
+    /// Closes a connection that has not begun to speak TLS in time.
+    async fn limit_handshake(connection: Weak<Connection>) {
+        tokio::time::sleep(HANDSHAKE_LIMIT).await;
+        if let Some(connection) = connection.upgrade().filter(|c| c.is_handshaking()) {
+            tracing::info!(addr = %connection.client.addr, "closing a client that did not shake hands in time");
+            connection.close_now();
+        }
     }
 
     /// Strikes off a connection that has ended.
@@ -301,8 +315,11 @@ impl Worker {
     }
 
     /// Whether a connection with so much unexecuted input has to go, and for which reason.
-    pub fn over_limit(&self, query_bytes: usize) -> Option<String> {
+    pub fn over_limit(&self, query_bytes: usize, authenticated: bool) -> Option<String> {
         let limit = self.server.live.max_query_bytes.load(Ordering::Relaxed) as usize;
+        if !authenticated && query_bytes > MAX_QUERY_BYTES_UNAUTHENTICATED {
+            return Some(format!("before authentication, {MAX_QUERY_BYTES_UNAUTHENTICATED} is the limit"));
+        }
         if query_bytes > limit {
             return Some(format!("--client-query-buffer-limit is {limit}"));
         }

@@ -193,9 +193,14 @@ impl Client {
 
     /// Reads one reply and gives it as the bytes it came in.
     pub fn raw_reply(&mut self) -> Vec<u8> {
+        self.reply_and_raw().1
+    }
+
+    /// Reads one reply, and gives its bytes too.
+    pub fn reply_and_raw(&mut self) -> (Reply, Vec<u8>) {
         let mut raw = Vec::new();
-        read_reply(&mut self.input, Some(&mut raw)).expect("a reply comes");
-        raw
+        let reply = read_reply(&mut self.input, Some(&mut raw)).expect("a reply comes");
+        (reply, raw)
     }
 }
 
@@ -210,12 +215,12 @@ fn read_reply(input: &mut impl BufRead, mut raw: Option<&mut Vec<u8>>) -> Result
     let text = String::from_utf8_lossy(rest).into_owned();
     let number = || text.parse::<i64>().unwrap_or_else(|_| panic!("not a number: {}", shown(content)));
     Ok(match kind {
-        b'+' => Reply::Simple(text),
+        b'+' | b',' | b'#' => Reply::Simple(text),
         b'-' => Reply::Error(text),
         b':' => Reply::Integer(number()),
         b'_' => Reply::Null,
         b'$' | b'*' if number() == -1 => Reply::Null,
-        b'$' => {
+        b'$' | b'=' => {
             let mut bytes = vec![0; usize::try_from(number()).expect("a length") + 2];
             input.read_exact(&mut bytes).map_err(|_| Gone)?;
             if let Some(raw) = raw {

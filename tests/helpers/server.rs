@@ -156,7 +156,9 @@ impl Launch {
                     let text = String::from_utf8_lossy(&line);
                     said.lock().expect("nothing panics under it").push_str(&text);
                     if text.contains("ready to accept connections") {
-                        let port = text.split("port=").nth(1).and_then(|rest| rest.split_whitespace().next());
+                        // `port=6380`, or in JSON `"port":6380`.
+                        let port = text.split_once("port=").or_else(|| text.split_once("\"port\":"));
+                        let port = port.and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
                         let port = port.and_then(|p| p.parse::<u16>().ok()).expect("the ready line names the port");
                         send_port.send(port).expect("somebody waits for it");
                     }

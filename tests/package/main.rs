@@ -1,8 +1,11 @@
 //! What is installed beside the binary, and what a stranger reads first: completions, man pages, `--help`, the package,
 //! and the shell blocks of README.md.
 
+#![allow(unreachable_pub, reason = "helpers are shared by test binaries as they are")]
+#![allow(clippy::unwrap_used, reason = "what fails here fails its test")]
+#![allow(dead_code, reason = "no test binary uses every helper")]
+
 #[path = "../helpers/mod.rs"]
-#[expect(dead_code, reason = "each test binary uses a part of the helpers")]
 mod helpers;
 
 mod completions;

@@ -69,6 +69,36 @@ fn node_clients_work_with_their_defaults() {
 }
 
 #[test]
+fn the_redis_crate_works_with_its_defaults() {
+    let server = Server::start();
+    let launch = server.launch().clone().env("KVRED_PORT", &server.port().to_string());
+    let client = redis::Client::open(format!("redis://127.0.0.1:{}", server.port())).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    let all: Vec<u8> = (0..=255).collect();
+    redis::cmd("SET").arg("k").arg(&all).exec(&mut connection).unwrap();
+    let value: Vec<u8> = redis::cmd("GET").arg("k").query(&mut connection).unwrap();
+    assert_eq!(value, all);
+    let missing: Option<Vec<u8>> = redis::cmd("GET").arg("missing").query(&mut connection).unwrap();
+    assert_eq!(missing, None);
+    let mut pipe = redis::pipe();
+    for i in 0..500 {
+        pipe.cmd("SET").arg(format!("p{i}")).arg(i).ignore().cmd("GET").arg(format!("p{i}"));
+    }
+    let replies: Vec<i64> = pipe.query(&mut connection).unwrap();
+    assert_eq!(replies, (0..500).collect::<Vec<_>>());
+    let refused = redis::cmd("SET").arg("e").arg("v").arg("EX").arg(10).exec(&mut connection);
+    assert!(refused.unwrap_err().to_string().contains("expire"));
+    server.kill9();
+    let server = launch.start();
+    // This client has a connection, and no say in when another is opened: the user asks for one.
+    redis::cmd("PING").exec(&mut connection).unwrap_err();
+    let mut connection = client.get_connection().unwrap();
+    let value: i64 = redis::cmd("GET").arg("p499").query(&mut connection).unwrap();
+    assert_eq!(value, 499);
+    drop(server);
+}
+
+#[test]
 fn redis_cli_inserts_a_million_keys_by_pipe() {
     let Some(mut cli) = program("redis-cli") else { return };
     let count: i64 = if cfg!(debug_assertions) { 200_000 } else { 1_000_000 };

@@ -12,8 +12,16 @@ mod helpers;
 
 mod clients;
 mod contract;
+mod crowds;
+mod differential;
 mod durability;
 mod malformed;
 mod peers;
+mod proxy;
 mod recovery;
+mod reply;
+mod slowlog;
 mod startup;
+mod systemd;
+mod tls;
+mod tools;

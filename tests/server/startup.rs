@@ -54,6 +54,8 @@ const VARIABLES: &[(&str, &str, &str, &str)] = &[
     ("KVRED_PROTO_MAX_BULK_LEN", "1mb", "proto-max-bulk-len", "1048576"),
     ("KVRED_CLIENT_QUERY_BUFFER_LIMIT", "2mb", "client-query-buffer-limit", "2097152"),
     ("KVRED_TIMEOUT", "300", "timeout", "300"),
+    ("KVRED_SLOWLOG_LOG_SLOWER_THAN", "-1", "slowlog-log-slower-than", "-1"),
+    ("KVRED_SLOWLOG_MAX_LEN", "7", "slowlog-max-len", "7"),
     ("KVRED_PROTECTED_MODE", "no", "protected-mode", "no"),
 ];
 
@@ -66,8 +68,20 @@ fn every_flag_has_its_variable() {
     }
     let (_, help, _) = run(&["serve", "--help"]);
     let named = VARIABLES.iter().map(|row| row.0);
-    let others =
-        ["KVRED_PORT", "KVRED_UNIXSOCKET", "KVRED_DIR", "KVRED_LOG_LEVEL", "KVRED_LOG_FORMAT", "KVRED_REQUIREPASS"];
+    let others = [
+        "KVRED_TLS_PORT",
+        "KVRED_TLS_CERT_FILE",
+        "KVRED_TLS_KEY_FILE",
+        "KVRED_TLS_CA_CERT_FILE",
+        "KVRED_TLS_AUTH_CLIENTS",
+        "KVRED_REQUIREPASS_FILE",
+        "KVRED_PORT",
+        "KVRED_UNIXSOCKET",
+        "KVRED_DIR",
+        "KVRED_LOG_LEVEL",
+        "KVRED_LOG_FORMAT",
+        "KVRED_REQUIREPASS",
+    ];
     for variable in named.chain(others) {
         assert!(help.contains(variable), "--help does not name {variable}");
     }

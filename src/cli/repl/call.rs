@@ -219,8 +219,9 @@ mod tests {
         for (line, missing) in [
             ("get", "key"),
             ("get k", ""),
-            ("set", "key value"),
-            ("set match", "value"),
+            ("set", "key value [NX|XX] [GET]"),
+            ("set match", "value [NX|XX] [GET]"),
+            ("set match x nx", "[GET]"),
             ("del a", "[key ...]"),
             ("scan", "cursor [MATCH pattern] [COUNT count] [TYPE type]"),
             ("scan 0 count", "count [MATCH pattern] [TYPE type]"),

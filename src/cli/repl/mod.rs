@@ -46,7 +46,8 @@ use super::stop::{Stop, explain};
 use super::terminal::{Paint, Style, is_dumb};
 use super::words;
 use crate::args::ColorWhen;
-use crate::client::{Address, Target};
+use crate::client::address::uri_wants_tls;
+use crate::client::{Address, Target, Tls, TlsOptions};
 use crate::exit::{Failure, Status};
 
 /// A session at a terminal.
@@ -235,13 +236,27 @@ impl Repl<'_> {
         Ok(())
     }
 
+    fn target_of(&self, uri: &str) -> Result<Target, String> {
+        let mut target = Target::from_uri(uri).map_err(|e| e.to_string())?;
+        if uri_wants_tls(uri) {
+            let known = self.session.target.tls.clone();
+            let tls = known.map_or_else(|| Tls::new(TlsOptions::default()), Ok);
+            target.tls = Some(tls.map_err(|e| format!("{e:#}"))?);
+        }
+        Ok(target)
+    }
+
     fn connect(&mut self, words: &[Vec<u8>]) {
         let words: Vec<_> = words.iter().map(|word| String::from_utf8_lossy(word)).collect();
         let target = match words.as_slice() {
-            [uri] if uri.contains("://") => Target::from_uri(uri).map_err(|e| e.to_string()),
+            [uri] if uri.contains("://") => self.target_of(uri),
             [path] if path.starts_with('/') => Ok(Target::new(Address::Unix(path.as_ref().into()))),
             [host, port] => match port.parse() {
-                Ok(port) => Ok(Target::new(Address::Tcp { host: host.to_string(), port })),
+                Ok(port) => {
+                    // Whoever speaks TLS goes on to; to be without it takes a URI that says so.
+                    let tls = self.session.target.tls.clone();
+                    Ok(Target { tls, ..Target::new(Address::Tcp { host: host.to_string(), port }) })
+                }
                 Err(_) => Err(format!("'{port}' is no port")),
             },
             _ => Err("connect HOST PORT, connect /path/to/socket, or connect redis://...".to_owned()),

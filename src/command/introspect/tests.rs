@@ -109,7 +109,7 @@ fn list_filters_as_redis_does() {
     assert_eq!(names("").unwrap().len(), COMMANDS.len());
     assert_eq!(names("filterby pattern ge?").unwrap(), ["get"]);
     assert_eq!(names("FILTERBY Pattern CLIENT|I*").unwrap(), ["client|id", "client|info"]);
-    assert_eq!(names("filterby aclcat STRING").unwrap(), ["get", "set"]);
+    assert_eq!(names("filterby aclcat STRING").unwrap(), ["get", "set", "strlen"]);
     assert!(names("filterby aclcat @string").unwrap().is_empty());
     assert!(names("filterby module json").unwrap().is_empty());
     for wrong in ["x", "filterby", "filterby pattern", "filterby x y", "filterby pattern a b"] {

@@ -15,6 +15,7 @@ pub(super) static CLIENT: CommandSpec = CommandSpec::new(Id::Client, "client", -
         &CLIENT_KILL,
         &CLIENT_NO_EVICT,
         &CLIENT_NO_TOUCH,
+        &CLIENT_REPLY,
         &CLIENT_HELP,
     ]);
 
@@ -112,6 +113,13 @@ static CLIENT_NO_TOUCH: CommandSpec = open(Id::ClientNoTouch, "client|no-touch",
     "O(1)",
     "Accepted for compatibility: kvred keeps no access times of keys.",
     ON_OFF,
+);
+
+static CLIENT_REPLY: CommandSpec = open(Id::ClientReply, "client|reply", 3).docs(
+    "3.2.0",
+    "O(1)",
+    "Says whether the server answers this connection's commands.",
+    &[Arg::one_of("action", &[Arg::word("on", "ON"), Arg::word("off", "OFF"), Arg::word("skip", "SKIP")])],
 );
 
 static CLIENT_HELP: CommandSpec = open(Id::ClientHelp, "client|help", 2).flags(&[Flag::Loading, Flag::Stale]).docs(

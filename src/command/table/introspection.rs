@@ -1,4 +1,4 @@
-//! The rows of the containers that look into the server: `COMMAND`, `MEMORY` and `LATENCY`.
+//! The rows of the containers that look into the server: `COMMAND`, `MEMORY`, `SLOWLOG` and `LATENCY`.
 
 use super::CommandId as Id;
 use crate::command::spec::{Arg, Category, CommandSpec, Flag, Group, KeySpec};
@@ -83,6 +83,34 @@ static MEMORY_HELP: CommandSpec = CommandSpec::new(Id::MemoryHelp, "memory|help"
     HELP_SUMMARY,
     &[],
 );
+
+pub(super) static SLOWLOG: CommandSpec = CommandSpec::new(Id::SlowLog, "slowlog", -2, Group::Server)
+    .docs("2.2.12", "Depends on subcommand.", "A container for commands about slow commands.", &[])
+    .subcommands(&[&SLOWLOG_GET, &SLOWLOG_LEN, &SLOWLOG_RESET, &SLOWLOG_HELP]);
+
+/// A subcommand of `SLOWLOG`.
+const fn slow_log(id: Id, name: &'static str, arity: i8) -> CommandSpec {
+    CommandSpec::new(id, name, arity, Group::Server).flags(&[Flag::Admin, Flag::Loading, Flag::Stale])
+}
+
+static SLOWLOG_GET: CommandSpec =
+    slow_log(Id::SlowLogGet, "slowlog|get", -2).tips(&["request_policy:all_nodes", "nondeterministic_output"]).docs(
+        "2.2.12",
+        "O(N) where N is the number of entries returned",
+        "Returns the newest entries of the slow log.",
+        &[Arg::integer("count").optional()],
+    );
+
+static SLOWLOG_LEN: CommandSpec = slow_log(Id::SlowLogLen, "slowlog|len", 2)
+    .tips(&["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"])
+    .docs("2.2.12", "O(1)", "Returns the number of entries in the slow log.", &[]);
+
+static SLOWLOG_RESET: CommandSpec = slow_log(Id::SlowLogReset, "slowlog|reset", 2)
+    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+    .docs("2.2.12", "O(N) where N is the number of entries", "Empties the slow log.", &[]);
+
+static SLOWLOG_HELP: CommandSpec =
+    slow_log(Id::SlowLogHelp, "slowlog|help", 2).flags(ALWAYS).docs("6.2.0", "O(1)", HELP_SUMMARY, &[]);
 
 pub(super) static LATENCY: CommandSpec = CommandSpec::new(Id::Latency, "latency", -2, Group::Server)
     .docs("2.8.13", "Depends on subcommand.", "A container for commands about latency.", &[])

@@ -18,5 +18,16 @@ pub(super) static SET: CommandSpec = CommandSpec::new(Id::Set, "set", -3, Group:
         "1.0.0",
         "O(1)",
         "Sets the string value of a key; the key is created if it does not exist.",
-        &[Arg::key(), Arg::string("value")],
+        &[
+            Arg::key(),
+            Arg::string("value"),
+            Arg::one_of("condition", &[Arg::word("nx", "NX"), Arg::word("xx", "XX")]).since("2.6.12").optional(),
+            Arg::word("get", "GET").since("6.2.0").optional(),
+        ],
     );
+
+pub(super) static STRLEN: CommandSpec = CommandSpec::new(Id::StrLen, "strlen", 2, Group::String)
+    .flags(&[Flag::Readonly, Flag::Fast])
+    .also_in(&[Category::String])
+    .keys(KeySpec::one(1, &["RO"]))
+    .docs("2.2.0", "O(1)", "Returns the length of a key's string value in bytes; 0 if there is none.", &[Arg::key()]);

@@ -1,0 +1,54 @@
+//! The flags of TLS for what connects to a server, by the names that redis-cli has for them.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::client::TlsOptions;
+
+/// `--tls` and what belongs to it.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "TLS")]
+pub struct TlsArgs {
+    /// Speak TLS; so does a URI of rediss://
+    #[arg(long)]
+    pub tls: bool,
+
+    /// Trust these CA certificates, PEM [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    pub cacert: Option<PathBuf>,
+
+    /// Show this certificate to the server, PEM
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<PathBuf>,
+
+    /// The certificate's private key, PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
+
+    /// Trust any server: whoever is on the way can read and change everything
+    #[arg(long, conflicts_with = "cacert")]
+    pub insecure: bool,
+
+    /// The name to find in the server's certificate [default: the host]
+    #[arg(long, value_name = "NAME")]
+    pub sni: Option<String>,
+}
+
+impl TlsArgs {
+    /// Whether there is a flag that means nothing without TLS.
+    pub fn any(&self) -> bool {
+        self.insecure || [&self.cacert, &self.cert, &self.key].iter().any(|f| f.is_some()) || self.sni.is_some()
+    }
+
+    /// What is wanted of TLS, where it is wanted.
+    pub fn options(&self) -> TlsOptions {
+        TlsOptions {
+            ca_cert: self.cacert.clone(),
+            cert: self.cert.clone(),
+            key: self.key.clone(),
+            insecure: self.insecure,
+            sni: self.sni.clone(),
+        }
+    }
+}

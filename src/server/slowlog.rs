@@ -1,0 +1,123 @@
+//! The slow log: the commands that took longer than a limit, the newest first.
+//!
+//! An entry keeps a bounded part of its command, and nothing that is secret.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::clients::Client;
+use crate::command::table::CommandId;
+use crate::protocol::decode::Args;
+use crate::protocol::encode::{array, bulk, integer};
+
+/// Most arguments that an entry keeps, as in Redis; the last then says how many more there were.
+const MAX_ARGS: usize = 32;
+
+/// Most bytes of an argument that an entry keeps, as in Redis.
+const MAX_ARG_BYTES: usize = 128;
+
+/// Stands for what is secret.
+const REDACTED: &[u8] = b"(redacted)";
+
+/// The slow log of a server.
+#[derive(Debug, Default)]
+pub struct SlowLog {
+    next_id: AtomicU64,
+    /// The newest in front.
+    entries: Mutex<VecDeque<Entry>>,
+}
+
+/// A command that was slow.
+#[derive(Debug, Clone)]
+struct Entry {
+    id: u64,
+    unix_seconds: u64,
+    took_us: u64,
+    args: Vec<Vec<u8>>,
+    addr: String,
+    name: Vec<u8>,
+}
+
+impl SlowLog {
+    /// Keeps a command, and drops the oldest beyond `max_len`.
+    pub fn add(&self, id: CommandId, args: Args<'_>, took_us: u64, unix_seconds: u64, client: &Client, max_len: usize) {
+        let entry = Entry {
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            unix_seconds,
+            took_us,
+            args: kept(id, args),
+            addr: client.addr.clone(),
+            name: client.about.lock().name.clone(),
+        };
+        let mut entries = self.entries.lock();
+        entries.push_front(entry);
+        entries.truncate(max_len);
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.lock().len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Drops all entries.
+    pub fn reset(&self) {
+        self.entries.lock().clear();
+    }
+
+    /// Appends the newest entries as `SLOWLOG GET` gives them.
+    pub fn encode(&self, most: usize, out: &mut Vec<u8>) {
+        let newest: Vec<Entry> = self.entries.lock().iter().take(most).cloned().collect();
+        array(out, newest.len());
+        for entry in newest {
+            array(out, 6);
+            integer(out, entry.id.cast_signed());
+            integer(out, entry.unix_seconds.cast_signed());
+            integer(out, entry.took_us.cast_signed());
+            array(out, entry.args.len());
+            entry.args.iter().for_each(|arg| bulk(out, arg));
+            bulk(out, entry.addr.as_bytes());
+            bulk(out, &entry.name);
+        }
+    }
+}
+
+/// What an entry keeps of a command.
+fn kept(id: CommandId, args: Args<'_>) -> Vec<Vec<u8>> {
+    let secret = secret_from(id, args);
+    let shown = if args.len() > MAX_ARGS { MAX_ARGS - 1 } else { args.len() };
+    let mut kept: Vec<Vec<u8>> = args
+        .from(0)
+        .take(shown)
+        .enumerate()
+        .map(|(i, arg)| match arg.len().checked_sub(MAX_ARG_BYTES) {
+            _ if secret.contains(&i) => REDACTED.to_vec(),
+            Some(more @ 1..) => [&arg[..MAX_ARG_BYTES], format!("... ({more} more bytes)").as_bytes()].concat(),
+            _ => arg.to_vec(),
+        })
+        .collect();
+    if shown < args.len() {
+        kept.push(format!("... ({} more arguments)", args.len() - shown).into_bytes());
+    }
+    kept
+}
+
+/// Which arguments are secret, or follow what introduces a secret: names and passwords of `AUTH` and `HELLO`.
+fn secret_from(id: CommandId, args: Args<'_>) -> std::ops::Range<usize> {
+    match id {
+        CommandId::Auth => 1..args.len(),
+        CommandId::Hello => {
+            let auth = args.from(0).position(|arg| arg.eq_ignore_ascii_case(b"auth"));
+            auth.map_or(0..0, |at| at + 1..args.len())
+        }
+        // No password can be set so; one that was tried is one all the same.
+        CommandId::ConfigSet => 3..args.len(),
+        _ => 0..0,
+    }
+}

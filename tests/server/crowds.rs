@@ -1,0 +1,226 @@
+//! Many clients, idle, hasty, gone or rude: others are served, and memory stays bounded.
+//!
+//! Times are printed for who looks (`--nocapture`), and never asserted.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::helpers::{Client, Launch, Reply, Server, command, skip, wait_until};
+
+const MIB: u64 = 1 << 20;
+
+/// Lets this process have so many files open; `false`, said, if the system does not.
+fn allow_files(wanted: u64) -> bool {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return true;
+    }
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
+    if raised.is_err() {
+        skip(&format!("the system does not allow {wanted} open files"));
+    }
+    raised.is_ok()
+}
+
+fn info(client: &mut Client, section: &str, field: &str) -> u64 {
+    let info = String::from_utf8(client.ask(&["INFO", section]).into_bytes()).unwrap();
+    let value = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    value.and_then(|v| v.parse().ok()).unwrap_or_else(|| panic!("no {field} in {info}"))
+}
+
+/// Round trips of a GET and a SET in turn: the median and the 99th percentile.
+fn probe(client: &mut Client) -> [Duration; 2] {
+    let mut took: Vec<Duration> = (0..2000)
+        .map(|i| {
+            let began = Instant::now();
+            if i % 2 == 0 {
+                client.send(command(&["GET", "probe"])).expect("$1\r\nv\r\n");
+            } else {
+                client.send(command(&["SET", "probe", "v"])).expect("+OK\r\n");
+            }
+            began.elapsed()
+        })
+        .collect();
+    took.sort();
+    [took[took.len() / 2], took[took.len() * 99 / 100]]
+}
+
+/// 2,000 clients that say nothing, and 20 that ask for 200 MB each and never read.
+#[test]
+fn idle_clients_and_readers_that_never_read_cost_bounded_memory() {
+    if !allow_files(4096) {
+        return;
+    }
+    let server = Server::start_with(&["--fsync", "none"]);
+    let mut client = server.connect();
+    client.set("probe", "v");
+    client.set("large", vec![b'x'; 64 << 10]);
+    let usual = probe(&mut client);
+    let before = server.resident_bytes();
+    let idle: Vec<Client> = (0..2000)
+        .map(|_| {
+            let mut idle = server.connect();
+            idle.send("PING\r\n").expect("+PONG\r\n");
+            idle
+        })
+        .collect();
+    let with_idle = server.resident_bytes();
+    let lazy: Vec<Client> = (0..20)
+        .map(|_| {
+            let mut lazy = server.connect();
+            lazy.send(command(&["GET", "large"]).repeat(3200));
+            lazy
+        })
+        .collect();
+    let during = probe(&mut client);
+    let with_lazy = server.resident_bytes();
+    assert_eq!(info(&mut client, "clients", "connected_clients"), 2021);
+    drop((idle, lazy));
+    wait_until("all are gone", || info(&mut client, "clients", "connected_clients") == 1);
+    assert_eq!(info(&mut client, "clients", "query_buffer_bytes"), 0);
+    let after = server.resident_bytes();
+    println!(
+        "resident KiB: before {}, 2,000 idle {}, 20 that do not read {}, after {}; probe's p50 and p99: before {usual:?}, \
+         during {during:?}",
+        before / 1024,
+        with_idle / 1024,
+        with_lazy / 1024,
+        after / 1024
+    );
+    let grown = with_idle.saturating_sub(before);
+    assert!(grown < 2000 * 8 * 1024, "2,000 idle clients took {grown} bytes");
+    let grown = with_lazy.saturating_sub(with_idle);
+    assert!(grown < 20 * 2 * MIB, "20 clients that do not read took {grown} bytes");
+    assert!(after <= with_lazy + MIB, "memory grew when they went: {after} bytes");
+}
+
+/// Clients that connect, ask one thing or nothing, and go, with and without a goodbye.
+#[test]
+fn a_storm_of_connections_passes() {
+    const THREADS: u64 = 8;
+    const EACH: u64 = 500;
+    let server = Server::start_with(&["--fsync", "none"]);
+    let mut client = server.connect();
+    client.set("k", "v");
+    let port = server.port();
+    let storm: Vec<_> = (0..THREADS)
+        .map(|thread| {
+            std::thread::spawn(move || {
+                for i in 0..EACH {
+                    match (thread + i) % 4 {
+                        0 => drop(TcpStream::connect(("127.0.0.1", port)).unwrap()),
+                        // Half a command.
+                        1 => TcpStream::connect(("127.0.0.1", port)).unwrap().write_all(b"*2\r\n$3\r\nGE").unwrap(),
+                        // Replies that meet a closed socket.
+                        2 => drop(Client::connect(port).send(command(&["GET", "k"]).repeat(20))),
+                        _ => drop(Client::connect(port).send("GET k\r\nQUIT\r\n").expect("$1\r\nv\r\n+OK\r\n")),
+                    }
+                }
+            })
+        })
+        .collect();
+    while !storm.iter().all(std::thread::JoinHandle::is_finished) {
+        assert_eq!(client.get("k"), Some(b"v".to_vec()));
+    }
+    for thread in storm {
+        thread.join().unwrap();
+    }
+    wait_until("all have come", || info(&mut client, "stats", "total_connections_received") == THREADS * EACH + 1);
+    wait_until("all are gone", || info(&mut client, "clients", "connected_clients") == 1);
+    assert_eq!(info(&mut client, "stats", "rejected_connections"), 0);
+}
+
+/// A peer that is gone without a word is found out by the kernel: its timer runs on every connection.
+#[test]
+fn half_open_connections_are_probed() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.send("PING\r\n").expect("+PONG\r\n");
+    let port = format!(":{:04X}", server.port());
+    // The kernel's table: local address, remote address, state 01 (established), queues, and timer 02 (keepalive).
+    // What is not acknowledged yet has a timer of its own for the moment.
+    wait_until("the timer is that of keepalive", || {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let mut ours = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        ours.any(|f| f.len() > 5 && f[1].ends_with(&port) && f[3] == "01" && f[5].starts_with("02:"))
+    });
+    assert_eq!(client.ask_words("CONFIG GET tcp-keepalive").into_array().pop(), Some(Reply::bulk("300")));
+}
+
+#[test]
+fn maxmemory_refuses_only_what_needs_memory() {
+    let server = Server::start_with(&["--fsync", "none", "--maxmemory", "20mb"]);
+    let mut client = server.connect();
+    let value = vec![b'v'; 64 << 10];
+    let stored = (0..1000).find(|i| match client.ask(&[b"SET", format!("k{i}").as_bytes(), &value]) {
+        Reply::Error(text) => {
+            assert_eq!(text, "OOM command not allowed when used memory > 'maxmemory'.");
+            true
+        }
+        _ => false,
+    });
+    let stored = stored.expect("20 MB do not hold 64");
+    assert!((200..=330).contains(&stored), "{stored} values of 64 KiB fit into 20 MB");
+    for (request, reply) in [
+        ("SET small v", "-OOM command not allowed when used memory > 'maxmemory'.\r\n"),
+        ("SET k0 v", "-OOM command not allowed when used memory > 'maxmemory'.\r\n"),
+        ("GET small", "$-1\r\n"),
+        ("EXISTS k0 k1 small", ":2\r\n"),
+        ("PING", "+PONG\r\n"),
+        ("TYPE k0", "+string\r\n"),
+        ("CONFIG GET maxmemory", "*2\r\n$9\r\nmaxmemory\r\n$8\r\n20971520\r\n"),
+        ("DEL k0 k1 k2 k3", ":4\r\n"),
+        ("SET small v", "+OK\r\n"),
+        ("GET small", "$1\r\nv\r\n"),
+        ("CONFIG SET maxmemory 1", "+OK\r\n"),
+        ("SET small w", "-OOM command not allowed when used memory > 'maxmemory'.\r\n"),
+        ("CONFIG SET maxmemory 0", "+OK\r\n"),
+        ("SET small w", "+OK\r\n"),
+        ("FLUSHALL", "+OK\r\n"),
+    ] {
+        client.send(crate::helpers::commands(request)).expect(reply);
+    }
+}
+
+/// While half of a huge value is there, and while a huge reply waits for a reader, others are served.
+#[test]
+fn others_work_while_a_huge_value_comes_and_goes() {
+    let server = Server::start_with(&["--fsync", "none"]);
+    let (mut slow, mut other) = (server.connect(), server.connect());
+    let value = vec![b'h'; 200 << 20];
+    slow.send(format!("*3\r\n$3\r\nSET\r\n$4\r\nhuge\r\n${}\r\n", value.len()));
+    for part in value.chunks(20 << 20) {
+        slow.send(part);
+        other.set("k", "v");
+        assert_eq!(other.get("k"), Some(b"v".to_vec()));
+        assert_eq!(other.get("huge"), None);
+    }
+    slow.send("\r\n").expect("+OK\r\n");
+    slow.send(command(&["GET", "huge"]));
+    for _ in 0..100 {
+        assert_eq!(other.get("k"), Some(b"v".to_vec()));
+        other.set("k", "v");
+    }
+    assert!(slow.reply() == Reply::Bulk(value));
+    let resident = server.resident_bytes();
+    other.ask_words("DEL huge");
+    // The value is kept once, not once for each that reads it.
+    assert!(resident < 700 * MIB, "a value of 200 MiB took {resident} bytes");
+}
+
+/// Before the password, what is not executed is held to a small limit: a stranger that never reads is closed.
+#[test]
+fn strangers_cannot_pile_up_input() {
+    let server = Launch::new().env("KVRED_REQUIREPASS", "secret").start();
+    let mut stranger = server.connect();
+    let block = command(&["PING"]).repeat(10_000);
+    let closed = (0..500).any(|_| stranger.try_send(&block).is_err());
+    assert!(closed, "a stranger may send 70 MB that are not executed");
+    server.wait_for_stderr("before authentication, 1048576 is the limit");
+    let mut client = server.connect();
+    client.send("AUTH secret\r\nPING\r\n").expect("+OK\r\n+PONG\r\n");
+    assert_eq!(info(&mut client, "stats", "client_query_buffer_limit_disconnections"), 1);
+}

@@ -1,0 +1,177 @@
+//! What systemd sees of the server: notifications, sockets handed over, the unit file, logs for the journal.
+
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::Signal;
+
+use crate::helpers::{Client, DEADLINE, Launch, Reply, command, skip, wait_until};
+
+/// The socket that a service is told to report to.
+struct Manager(UnixDatagram);
+
+impl Manager {
+    fn new(dir: &Path) -> (Self, String) {
+        let path = dir.join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        (Self(socket), path.display().to_string())
+    }
+
+    /// The next message, its lines in order.
+    fn next(&self) -> Vec<String> {
+        let mut message = [0; 4096];
+        let len = self.0.recv(&mut message).expect("a message comes");
+        String::from_utf8(message[..len].to_vec()).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// The messages up to the one that has this line, that one too.
+    fn until(&self, line: &str) -> Vec<Vec<String>> {
+        let mut messages = vec![self.next()];
+        while !messages[messages.len() - 1].iter().any(|l| l == line) {
+            messages.push(self.next());
+        }
+        messages
+    }
+}
+
+fn percent(message: &[String]) -> Option<u32> {
+    message.iter().find_map(|line| line.strip_prefix("STATUS=loading ")?.strip_suffix(" %")?.parse().ok())
+}
+
+#[test]
+fn systemd_is_told_of_loading_readiness_and_stopping() {
+    let log: Vec<u8> = (0..600_000).flat_map(|i| command(&["SET", &format!("key:{i}"), "value"])).collect();
+    let launch = Launch::on_log(log);
+    let (manager, path) = Manager::new(launch.dir());
+    let server = launch.env("NOTIFY_SOCKET", &path).start();
+    let messages = manager.until("READY=1");
+    let (ready, loading) = messages.split_last().unwrap();
+    let percents: Vec<u32> = loading.iter().filter_map(|m| percent(m)).collect();
+    assert_eq!((percents.len(), percents.first()), (loading.len(), Some(&0)), "{messages:?}");
+    assert!(percents.is_sorted() && *percents.last().unwrap() <= 100, "{percents:?}");
+    // What is built for tests takes seconds to load so much.
+    assert!(!cfg!(debug_assertions) || percents.iter().any(|p| (1..100).contains(p)), "{percents:?}");
+    assert!(loading.iter().all(|m| m.iter().any(|l| l.starts_with("EXTEND_TIMEOUT_USEC="))), "{messages:?}");
+    assert!(ready.iter().any(|l| l == "STATUS=serving; 600000 keys loaded"), "{ready:?}");
+    server.connect().send("PING\r\n").expect("+PONG\r\n");
+    server.signal(Signal::TERM);
+    manager.until("STOPPING=1");
+    let exit = server.exit();
+    assert_eq!(exit.code, Some(0), "{}", exit.stderr);
+}
+
+/// The binary with sockets as its file descriptors 3 and up, as systemd starts it.
+fn activated(dir: &Path, sockets: Vec<OwnedFd>, names: &str, args: &[&str]) -> Child {
+    // A shell passes on what it gets as its standard input and output, and knows its own process id.
+    let mut streams = sockets.into_iter().map(Stdio::from);
+    let count = streams.len();
+    let script = "exec 3<&0; [ $1 = 1 ] || exec 4<&1; export LISTEN_PID=$$ LISTEN_FDS=$1 LISTEN_FDNAMES=$2; \
+                  shift 2; exec \"$@\" </dev/null >/dev/null";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, "sh", &count.to_string(), names]);
+    shell.arg(Launch::binary().get_program()).arg("serve").args(args).current_dir(dir);
+    shell.stdin(streams.next().unwrap()).stderr(Stdio::piped());
+    if let Some(second) = streams.next() {
+        shell.stdout(second);
+    }
+    shell.spawn().unwrap()
+}
+
+#[test]
+fn sockets_that_systemd_listens_on_are_served() {
+    let launch = Launch::new();
+    let (tcp, path) = (TcpListener::bind("127.0.0.1:0").unwrap(), launch.dir().join("handed.sock"));
+    let port = tcp.local_addr().unwrap().port();
+    let unix = UnixListener::bind(&path).unwrap();
+    // Whoever connects before the server is there waits.
+    let mut early = Client::connect(port);
+    early.send(command(&["SET", "early", "bird"]));
+    let mut child = activated(launch.dir(), vec![tcp.into(), unix.into()], "a:b", &["--port", "1"]);
+    early.expect("+OK\r\n");
+    assert_eq!(Client::connect_unix(&path).get("early"), Some(b"bird".to_vec()));
+    let mut client = Client::connect(port);
+    let shown = client.ask_words("CONFIG GET port").into_array().pop().unwrap();
+    assert_eq!(shown, Reply::bulk(&port.to_string()));
+    client.send("SHUTDOWN\r\n").expect_closed();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(path.exists(), "the socket's file is systemd's");
+}
+
+#[test]
+fn what_is_handed_over_and_is_no_listening_socket_is_refused() {
+    let launch = Launch::new();
+    let file = std::fs::File::create(launch.dir().join("file")).unwrap();
+    let child = activated(launch.dir(), vec![file.into()], "", &[]);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("handed over"), "{said}");
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let output = activated(launch.dir(), vec![tcp.into()], "tls", &[]).wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("--tls-cert-file"), "{said}");
+}
+
+#[test]
+fn the_unit_file_is_one() {
+    if Command::new("systemd-analyze").arg("--version").stdout(Stdio::null()).status().is_err() {
+        return skip("systemd-analyze is not installed");
+    }
+    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["kvred.service", "kvred.socket"] {
+        let unit = std::fs::read_to_string(dist.join(name)).unwrap();
+        let unit = unit.replace("/usr/local/bin/kvred", env!("CARGO_BIN_EXE_kvred"));
+        let unit: Vec<&str> = unit.lines().filter(|line| !line.starts_with("Documentation=")).collect();
+        std::fs::write(dir.path().join(name), unit.join("\n")).unwrap();
+    }
+    let output = Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .args(["kvred.service", "kvred.socket"].map(|name| dir.path().join(name)))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let ours: Vec<&str> = said.lines().filter(|line| line.contains("kvred")).collect();
+    assert!(ours.is_empty(), "{}", ours.join("\n"));
+}
+
+#[test]
+fn logs_are_an_object_a_line_where_json_is_asked_for() {
+    let server = Launch::new().args(&["--log-format", "json", "--fsync", "none"]).try_start();
+    // The helper looks for the ready line of the text format, and takes it by its words.
+    let stderr = match server {
+        Ok(server) => server.terminate().stderr,
+        Err(exit) => panic!("it ended: {}", exit.stderr),
+    };
+    let lines: Vec<serde_json::Value> = stderr.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let ready = lines.iter().find(|l| l["fields"]["message"].as_str().unwrap().starts_with("ready to accept")).unwrap();
+    assert!(ready["fields"]["port"].as_u64().unwrap() > 0 && ready["level"] == "INFO", "{ready}");
+    assert!(ready["timestamp"].as_str().unwrap().ends_with('Z'), "{ready}");
+    wait_until("it has said all", || lines.last().unwrap()["fields"]["message"] == "stopped");
+}
+
+/// Only the owner can read what is stored.
+#[test]
+fn the_log_and_its_directory_are_the_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let launch = Launch::new();
+    let dir = launch.dir().join("made");
+    let server = launch.args(&["--dir", dir.to_str().unwrap(), "--auto-aof-rewrite-min-size", "1"]).start();
+    let mut client = server.connect();
+    client.set("k", "v");
+    client.ask_words("BGREWRITEAOF");
+    wait_until("it is rewritten", || {
+        String::from_utf8(client.ask_words("INFO persistence").into_bytes()).unwrap().contains("aof_rewrites:1\r\n")
+    });
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
+    for entry in std::fs::read_dir(&dir).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+}

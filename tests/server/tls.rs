@@ -1,0 +1,340 @@
+//! TLS: who is let in and who is not, large values both ways, new certificates while it runs; by kvred's own client and
+//! by redis-cli.
+
+#[path = "../helpers/certs.rs"]
+mod certs;
+
+use std::io::{Read, Write};
+use std::process::Output;
+
+use rustix::process::Signal;
+
+use self::certs::{Authority, Kind};
+use crate::helpers::client::shown;
+use crate::helpers::{Client, Launch, Server, skip, wait_until};
+
+/// A server with TLS, and what belongs to it.
+struct Rig {
+    launch: Launch,
+    ca: Authority,
+}
+
+impl Rig {
+    /// Certificates of a new CA; clients must do as `auth_clients` says.
+    fn new(auth_clients: &str) -> Self {
+        let launch = Launch::new();
+        let ca = Authority::new(launch.dir(), "ca");
+        let (cert, key) = ca.sign("server", Kind::Server);
+        let launch = launch.args(&["--tls-port", "0", "--tls-cert-file", &cert, "--tls-key-file", &key]);
+        let launch = launch.args(&["--tls-ca-cert-file", &ca.cert(), "--tls-auth-clients", auth_clients]);
+        Self { launch, ca }
+    }
+}
+
+fn tls_port(server: &Server) -> String {
+    let said = server.stderr();
+    let port = said.split("tls_port=").nth(1).and_then(|rest| rest.split_whitespace().next());
+    port.expect("the ready line names the TLS port").to_owned()
+}
+
+/// `kvred cli` by TLS.
+fn cli(server: &Server, args: &[&str]) -> Output {
+    let port = tls_port(server);
+    let mut command = Launch::binary();
+    command.args(["cli", "-p", &port, "--tls"]).args(args).output().unwrap()
+}
+
+fn answer(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}
+
+fn complaint(output: &Output, code: i32) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert_eq!(said.trim_end().lines().count(), 1, "one line: {said}");
+    said
+}
+
+#[test]
+fn a_client_that_trusts_the_ca_is_served() {
+    let rig = Rig::new("no");
+    let server = rig.launch.start();
+    let ca = rig.ca.cert();
+    assert_eq!(answer(&cli(&server, &["--cacert", &ca, "SET", "k", "v"])), "OK");
+    assert_eq!(answer(&cli(&server, &["--cacert", &ca, "GET", "k"])), "v");
+    assert_eq!(answer(&cli(&server, &["--insecure", "GET", "k"])), "v");
+    assert_eq!(answer(&cli(&server, &["-h", "localhost", "--cacert", &ca, "GET", "k"])), "v");
+    let uri = format!("rediss://127.0.0.1:{}", tls_port(&server));
+    let by_uri = Launch::binary().args(["cli", "-u", &uri, "--cacert", &ca, "GET", "k"]).output().unwrap();
+    assert_eq!(answer(&by_uri), "v");
+    // The plain port is as it was.
+    assert_eq!(server.connect().get("k"), Some(b"v".to_vec()));
+    let info = String::from_utf8(server.connect().ask_words("INFO server").into_bytes()).unwrap();
+    assert!(info.contains(&format!("tcp_port:{}\r\n", server.port())), "{info}");
+}
+
+#[test]
+fn config_get_shows_the_settings_by_redis_names() {
+    let rig = Rig::new("optional");
+    let server = rig.launch.start();
+    let mut client = server.connect();
+    let dir = rig.launch.dir().display().to_string();
+    for (name, value) in [
+        ("tls-port", tls_port(&server)),
+        ("tls-cert-file", format!("{dir}/server.pem")),
+        ("tls-key-file", format!("{dir}/server.key")),
+        ("tls-ca-cert-file", format!("{dir}/ca.pem")),
+        ("tls-auth-clients", "optional".to_owned()),
+    ] {
+        let shown = client.ask(&["CONFIG", "GET", name]).into_array().pop().unwrap();
+        assert_eq!(shown, crate::helpers::Reply::bulk(&value), "{name}");
+    }
+}
+
+#[test]
+fn a_client_that_cannot_trust_the_server_says_why() {
+    let rig = Rig::new("no");
+    let server = rig.launch.start();
+    let other = Authority::new(rig.launch.dir(), "other");
+    let said = complaint(&cli(&server, &["--cacert", &other.cert(), "PING"]), 3);
+    assert!(said.contains("no CA that is trusted") && said.contains("--cacert"), "{said}");
+    let said = complaint(&cli(&server, &["--cacert", &rig.ca.cert(), "--sni", "elsewhere.example", "PING"]), 3);
+    assert!(said.contains("elsewhere.example"), "{said}");
+    let said = complaint(&cli(&server, &["--cacert", "/no/such/file", "PING"]), 3);
+    assert!(said.contains("/no/such/file"), "{said}");
+    let plain = Launch::binary().args(["cli", "-p", &tls_port(&server), "--insecure", "PING"]).output().unwrap();
+    let said = complaint(&plain, 2);
+    assert!(said.contains("need --tls"), "{said}");
+    // TLS to the plain port.
+    let port = server.port().to_string();
+    let output =
+        Launch::binary().args(["cli", "-p", &port, "--tls", "--cacert", &rig.ca.cert(), "PING"]).output().unwrap();
+    let said = complaint(&output, 3);
+    assert!(said.contains("does not speak TLS"), "{said}");
+}
+
+#[test]
+fn an_expired_server_is_not_trusted() {
+    let launch = Launch::new();
+    let ca = Authority::new(launch.dir(), "ca");
+    let (cert, key) = ca.sign("server", Kind::ExpiredServer);
+    let flags = ["--tls-port", "0", "--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-auth-clients", "no"];
+    let server = launch.args(&flags).start();
+    let said = complaint(&cli(&server, &["--cacert", &ca.cert(), "PING"]), 3);
+    assert!(said.contains("expired"), "{said}");
+}
+
+#[test]
+fn clients_show_certificates_of_the_ca() {
+    let rig = Rig::new("yes");
+    let server = rig.launch.start();
+    let ca = rig.ca.cert();
+    let (cert, key) = rig.ca.sign("client", Kind::Client);
+    assert_eq!(answer(&cli(&server, &["--cacert", &ca, "--cert", &cert, "--key", &key, "PING"])), "PONG");
+
+    let said = complaint(&cli(&server, &["--cacert", &ca, "PING"]), 3);
+    assert!(said.contains("certificate"), "{said}");
+    let other = Authority::new(rig.launch.dir(), "other");
+    let (cert, key) = other.sign("stranger", Kind::Client);
+    complaint(&cli(&server, &["--cacert", &ca, "--cert", &cert, "--key", &key, "PING"]), 3);
+    let (cert, key) = rig.ca.sign("late", Kind::ExpiredClient);
+    complaint(&cli(&server, &["--cacert", &ca, "--cert", &cert, "--key", &key, "PING"]), 3);
+    server.wait_for_stderr("a client is refused by TLS: peer sent no certificates");
+    server.wait_for_stderr("a client is refused by TLS: invalid peer certificate: UnknownIssuer");
+    server.wait_for_stderr("a client is refused by TLS: invalid peer certificate: certificate expired");
+}
+
+#[test]
+fn an_optional_certificate_is_checked_where_there_is_one() {
+    let rig = Rig::new("optional");
+    let server = rig.launch.start();
+    let ca = rig.ca.cert();
+    assert_eq!(answer(&cli(&server, &["--cacert", &ca, "PING"])), "PONG");
+    let other = Authority::new(rig.launch.dir(), "other");
+    let (cert, key) = other.sign("stranger", Kind::Client);
+    complaint(&cli(&server, &["--cacert", &ca, "--cert", &cert, "--key", &key, "PING"]), 3);
+}
+
+#[test]
+fn plain_text_sent_to_the_tls_port_closes_that_connection_only() {
+    let rig = Rig::new("no");
+    let server = rig.launch.start();
+    let port: u16 = tls_port(&server).parse().unwrap();
+    for sent in [&b"PING\r\n"[..], b"*1\r\n$4\r\nPING\r\n", &[0; 100], b"\x16\x03\x01\x00\x05hello"] {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(crate::helpers::DEADLINE)).unwrap();
+        stream.write_all(sent).unwrap();
+        let mut said = Vec::new();
+        // An alert at most, or a reset.
+        drop(stream.read_to_end(&mut said));
+        assert!(said.is_empty() || said[0] == 21, "{}", shown(&said));
+    }
+    server.wait_for_stderr("it does not speak TLS");
+    assert_eq!(answer(&cli(&server, &["--cacert", &rig.ca.cert(), "PING"])), "PONG");
+}
+
+#[test]
+fn large_values_and_deep_pipelines_come_through_whole() {
+    let rig = Rig::new("no");
+    let server = rig.launch.start();
+    let port = tls_port(&server);
+    let file = rig.launch.dir().join("value");
+    let value: Vec<u8> = (0..20 << 20).map(|i: u32| (i ^ (i >> 11)) as u8).collect();
+    std::fs::write(&file, &value).unwrap();
+    let ca = rig.ca.cert();
+    let base = ["cli", "-p", &port, "--tls", "--cacert", &ca];
+    let input = std::fs::File::open(&file).unwrap();
+    let set = Launch::binary().args(base).args(["-x", "SET", "large"]).stdin(input).output().unwrap();
+    assert_eq!(answer(&set), "OK");
+    let got = Launch::binary().args(base).args(["--no-newline", "GET", "large"]).output().unwrap();
+    assert!(got.status.success() && got.stdout == value);
+    assert!(server.connect().get("large").unwrap() == value);
+    // A pipeline of many small ones, whose replies come back by TLS too.
+    let mut lines: String = (0..50_000).map(|i| format!("SET k{i} {i}\n")).collect::<Vec<_>>().concat();
+    lines += &"GET large\n".repeat(3);
+    std::fs::write(&file, lines).unwrap();
+    let input = std::fs::File::open(&file).unwrap();
+    let piped = Launch::binary().args(base).arg("--pipe").stdin(input).output().unwrap();
+    let said = String::from_utf8_lossy(&piped.stdout).into_owned() + &String::from_utf8_lossy(&piped.stderr);
+    assert!(piped.status.success() && said.contains("50003"), "{said}");
+    assert_eq!(server.connect().get("k49999"), Some(b"49999".to_vec()));
+}
+
+#[test]
+fn new_certificates_are_read_on_sighup_and_bad_ones_refused() {
+    let rig = Rig::new("no");
+    let manager = rig.launch.dir().join("notify");
+    let notified = std::os::unix::net::UnixDatagram::bind(&manager).unwrap();
+    notified.set_read_timeout(Some(crate::helpers::DEADLINE)).unwrap();
+    let server = rig.launch.clone().env("NOTIFY_SOCKET", manager.to_str().unwrap()).start();
+    let (old_ca, dir) = (rig.ca.cert(), rig.launch.dir());
+    let ping = |ca: &str| cli(&server, &["--cacert", ca, "PING"]);
+    assert_eq!(answer(&ping(&old_ca)), "PONG");
+    let new = Authority::new(dir, "new-ca");
+    let (key, cert) = (dir.join("server.key"), dir.join("server.pem"));
+    let old_key = std::fs::read(&key).unwrap();
+    let refused = "the TLS certificates stay as they were";
+    let times = |words: &str| server.stderr().matches(words).count();
+    for (i, bad) in [&b"no key at all"[..], b"", &std::fs::read(&cert).unwrap()].iter().enumerate() {
+        std::fs::write(&key, bad).unwrap();
+        server.signal(Signal::HUP);
+        wait_until("it is refused", || times(refused) == i + 1);
+        assert_eq!(answer(&ping(&old_ca)), "PONG");
+    }
+    // A key of another certificate.
+    new.sign("stray", Kind::Server);
+    std::fs::copy(dir.join("stray.key"), &key).unwrap();
+    server.signal(Signal::HUP);
+    wait_until("a key that does not fit is refused", || times(refused) == 4);
+    assert!(server.stderr().contains("do not fit"), "{}", server.stderr());
+    std::fs::write(&key, old_key).unwrap();
+
+    new.sign("server", Kind::Server);
+    server.signal(Signal::HUP);
+    server.wait_for_stderr("certificates were read anew");
+    assert_eq!(answer(&ping(&new.cert())), "PONG");
+    complaint(&ping(&old_ca), 3);
+
+    // systemd has been told of each reload, and of its end.
+    let mut told = String::new();
+    while told.matches("READY=1").count() < 6 {
+        let mut message = [0; 4096];
+        let len = notified.recv(&mut message).unwrap();
+        told += std::str::from_utf8(&message[..len]).unwrap();
+    }
+    assert_eq!(told.matches("RELOADING=1\nMONOTONIC_USEC=").count(), 5, "{told}");
+}
+
+#[test]
+fn sighup_stops_no_server_without_tls() {
+    let server = Server::start();
+    server.signal(Signal::HUP);
+    server.wait_for_stderr("SIGHUP");
+    server.connect().send("PING\r\n").expect("+PONG\r\n");
+}
+
+#[test]
+fn tls_alone_listens_on_no_plain_port() {
+    let rig = Rig::new("no");
+    let server = rig.launch.clone().args(&["--port", "none"]).start();
+    assert_eq!(answer(&cli(&server, &["--cacert", &rig.ca.cert(), "PING"])), "PONG");
+    assert_eq!(answer(&cli(&server, &["--cacert", &rig.ca.cert(), "CONFIG", "GET", "port"])), "port\n0");
+}
+
+#[test]
+fn settings_that_do_not_fit_are_refused() {
+    let rig = Rig::new("no");
+    let dir = rig.launch.dir().display().to_string();
+    let (cert, key) = (format!("{dir}/server.pem"), format!("{dir}/server.key"));
+    let tls = ["--tls-port", "0", "--tls-cert-file", &cert, "--tls-key-file"];
+    Launch::new().args(&["--tls-port", "0"]).refused().expect(2, &["--tls-cert-file"]);
+    Launch::new().args(&["--port", "none"]).refused().expect(2, &["--tls-port"]);
+    Launch::new().args(&tls).args(&[&key]).refused().expect(3, &["--tls-ca-cert-file", "--tls-auth-clients no"]);
+    Launch::new().args(&tls).args(&["/no/key", "--tls-auth-clients", "no"]).refused().expect(3, &["/no/key"]);
+    Launch::new().args(&tls).args(&[&cert, "--tls-auth-clients", "no"]).refused().expect(3, &["private key", &cert]);
+    rig.ca.sign("other", Kind::Server);
+    let other = format!("{dir}/other.key");
+    Launch::new().args(&tls).args(&[&other, "--tls-auth-clients", "no"]).refused().expect(3, &["do not fit"]);
+}
+
+/// The session notices that the server has closed, as it does without TLS: nothing is sent into a closed connection.
+#[test]
+fn a_script_over_tls_survives_no_restart_and_says_so() {
+    let rig = Rig::new("no");
+    let server = rig.launch.start();
+    let port = tls_port(&server);
+    let mut child = Launch::binary()
+        .args(["cli", "-p", &port, "--tls", "--cacert", &rig.ca.cert()])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"SET before 1\n").unwrap();
+    wait_until("the first command has come", || server.connect().get("before").is_some());
+    assert_eq!(server.terminate().code, Some(0));
+    // The port may be taken meanwhile, but nobody speaks TLS there.
+    drop(input.write_all(b"SET after 1\n"));
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+}
+
+/// Debian's redis-cli speaks TLS.
+#[test]
+fn redis_cli_speaks_tls_with_it() {
+    let help = std::process::Command::new("redis-cli").arg("--help").output();
+    if !help.is_ok_and(|h| String::from_utf8_lossy(&[h.stdout, h.stderr].concat()).contains("--cacert")) {
+        return skip("there is no redis-cli that speaks TLS; run .ci/install-test-tools");
+    }
+    let rig = Rig::new("yes");
+    let server = rig.launch.start();
+    let (cert, key) = rig.ca.sign("client", Kind::Client);
+    let port = tls_port(&server);
+    let redis_cli = |args: &[&str]| {
+        let tls = ["-p", &port, "--tls", "--cacert", &rig.ca.cert()];
+        let output = std::process::Command::new("redis-cli").args(tls).args(args).output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim_end().to_owned()
+    };
+    let with_cert = |args: &[&str]| redis_cli(&[&["--cert", &cert, "--key", &key], args].concat());
+    assert_eq!(with_cert(&["SET", "k", "v"]), "OK");
+    assert_eq!(with_cert(&["GET", "k"]), "v");
+    assert_eq!(with_cert(&["--scan"]), "k");
+    let without = redis_cli(&["GET", "k"]);
+    assert!(!without.contains('v') || without.contains("rror"), "{without}");
+    // By TLS 1.2 too.
+    let old = with_cert(&["--tls-ciphers", "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256", "GET", "k"]);
+    assert_eq!(old, "v");
+}
+
+/// A client that connects and says nothing is not waited for for ever.
+#[test]
+fn who_does_not_shake_hands_is_closed() {
+    let rig = Rig::new("no");
+    let server = rig.launch.start();
+    let port: u16 = tls_port(&server).parse().unwrap();
+    let mut silent = Client::connect(port);
+    silent.expect_closed();
+    server.wait_for_stderr("did not shake hands in time");
+}
