@@ -6,32 +6,34 @@ use clap::Args;
 
 use crate::client::TlsOptions;
 
+/// They stand together in the help.
+const HEADING: &str = "TLS";
+
 /// `--tls` and what belongs to it.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "TLS")]
 pub struct TlsArgs {
     /// Speak TLS; so does a URI of rediss://
-    #[arg(long)]
+    #[arg(long, help_heading = HEADING)]
     pub tls: bool,
 
     /// Trust these CA certificates, PEM [default: those of the system]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = HEADING, value_name = "FILE")]
     pub cacert: Option<PathBuf>,
 
     /// Show this certificate to the server, PEM
-    #[arg(long, value_name = "FILE", requires = "key")]
+    #[arg(long, help_heading = HEADING, value_name = "FILE", requires = "key")]
     pub cert: Option<PathBuf>,
 
     /// The certificate's private key, PEM
-    #[arg(long, value_name = "FILE", requires = "cert")]
+    #[arg(long, help_heading = HEADING, value_name = "FILE", requires = "cert")]
     pub key: Option<PathBuf>,
 
     /// Trust any server: whoever is on the way can read and change everything
-    #[arg(long, conflicts_with = "cacert")]
+    #[arg(long, help_heading = HEADING, conflicts_with = "cacert")]
     pub insecure: bool,
 
     /// The name to find in the server's certificate [default: the host]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = HEADING, value_name = "NAME")]
     pub sni: Option<String>,
 }
 
