@@ -104,9 +104,11 @@ fn brief(command: Definition) -> Definition {
         return command;
     }
     command
-        .mut_args(|arg| match arg.get_action().takes_values() {
-            true => arg.hide_env(true).hide_default_value(true).hide_possible_values(true),
-            false => arg,
+        .mut_args(|arg| {
+            if !arg.get_action().takes_values() {
+                return arg;
+            }
+            arg.hide_env(true).hide_default_value(true).hide_possible_values(true)
         })
         .mut_subcommands(brief)
 }

@@ -6,12 +6,14 @@
 #![allow(dead_code, reason = "no test binary uses every helper")]
 
 #[path = "../helpers/mod.rs"]
+#[allow(unused_imports, reason = "nor all of their names")]
 mod helpers;
 
 mod completions;
 mod generated;
 mod help;
 mod man;
+mod readme;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
