@@ -9,7 +9,7 @@ use std::time::Duration;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use kvred::command::loader::Loader;
-use kvred::db::state::{Keyspace, NewValue, ValueRef};
+use kvred::db::state::{Keyspace, NewValue};
 use kvred::persistence::FsyncPolicy;
 use kvred::persistence::aof::Aof;
 use kvred::persistence::disk::{Disk, RealDisk};
@@ -118,7 +118,7 @@ fn get(bencher: Bencher<'_, '_>) {
     let keys: Vec<Vec<u8>> = (0..1000).map(|i| key(i * 104_729)).collect();
     bencher.counter(ItemsCount::new(keys.len())).bench(|| {
         for key in &keys {
-            black_box(keyspace.get(keyspace.hash(key), key, ValueRef::len));
+            black_box(keyspace.get(keyspace.hash(key), key, |value| value.as_slice().len()));
         }
     });
 }

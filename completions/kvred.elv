@@ -25,6 +25,7 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand serve 'Run the server'
             cand aof 'Check, dump or rewrite a log'
             cand cli 'Talk to a server: a command, a script or a session'
+            cand bench 'Measure a server: throughput and latency'
             cand completions 'Print the completions for a shell'
             cand man 'Write the man pages'
         }
@@ -144,6 +145,77 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand -e 'Exit codes always tell of errors; taken for the sake of habit'
             cand --no-auth-warning 'Do not warn about -a'
             cand --help 'Print help'
+        }
+        &'kvred;bench'= {
+            cand -h 'The server''s host'
+            cand --host 'The server''s host'
+            cand -p 'The server''s port'
+            cand --port 'The server''s port'
+            cand -s 'The server''s unix socket; comes before -u, -h and -p'
+            cand --socket 'The server''s unix socket; comes before -u, -h and -p'
+            cand -u 'redis://[[user:]password@]host[:port][/db] (port 6379 unless given; rediss:// with TLS) or unix://[[user:]password@]/path[?db=N]; comes before -h and -p'
+            cand --uri 'redis://[[user:]password@]host[:port][/db] (port 6379 unless given; rediss:// with TLS) or unix://[[user:]password@]/path[?db=N]; comes before -h and -p'
+            cand --user 'Log in as this user'
+            cand -a 'Password; others can see it in the process list, so prefer --askpass, --password-file or KVRED_PASSWORD'
+            cand --pass 'Password; others can see it in the process list, so prefer --askpass, --password-file or KVRED_PASSWORD'
+            cand --password-file 'Take the password from the first line of this file [else: KVRED_PASSWORD, REDISCLI_AUTH]'
+            cand --db 'Select this database'
+            cand --connect-timeout 'Give up connecting after so many seconds'
+            cand --cacert 'Trust these CA certificates, PEM [default: those of the system]'
+            cand --cert 'Show this certificate to the server, PEM'
+            cand --key 'The certificate''s private key, PEM'
+            cand --sni 'The name to find in the server''s certificate [default: the host]'
+            cand -t 'The tests, with commas between them; ping, set, get, exists and del unless given'
+            cand --tests 'The tests, with commas between them; ping, set, get, exists and del unless given'
+            cand --ratio 'One test of SETs and GETs in this ratio, for instance 1:10'
+            cand -n 'Requests of each test [default: 100000]'
+            cand --requests 'Requests of each test [default: 100000]'
+            cand --duration 'Seconds of each test'
+            cand -c 'Connections'
+            cand --clients 'Connections'
+            cand -P 'Requests that a connection sends before it waits for their replies'
+            cand --pipeline 'Requests that a connection sends before it waits for their replies'
+            cand -d 'Bytes of a value: a size, or a range like 16-1024'
+            cand --data 'Bytes of a value: a size, or a range like 16-1024'
+            cand -r 'How many keys there are'
+            cand --keyspace 'How many keys there are'
+            cand --distribution 'How keys are chosen'
+            cand --threads 'Worker threads [default: one for every two cores]'
+            cand --rate 'Send so many requests a second on a fixed schedule, and measure from when each should have left'
+            cand --warmup 'Requests before each test that do not count'
+            cand --repeats 'Run each test so many times; the median counts [default: 1, with --compare 5]'
+            cand --seed 'What keys and values are chosen by: the same seed, the same requests'
+            cand --compare 'Measure this server too, in turn with the first: HOST:PORT, or a URI'
+            cand --fail-if 'Exit with 1 when this is true, for instance ''p99>2ms''; may be given several times'
+            cand --format 'How the results are printed [default: table, or what the name of -o ends in]'
+            cand -o 'Write the results to this file; the table then still goes to stdout'
+            cand --output 'Write the results to this file; the table then still goes to stdout'
+            cand --askpass 'Ask for the password at the terminal'
+            cand --tls 'Speak TLS; so does a URI of rediss://'
+            cand --insecure 'Trust any server: whoever is on the way can read and change everything'
+            cand --verify 'Check each value that is read; it follows from key and seed'
+            cand --help 'Print help'
+            cand diff 'Compare two results that were saved as JSON'
+            cand report 'Measure servers of its own, with charts'
+        }
+        &'kvred;bench;diff'= {
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'kvred;bench;report'= {
+            cand --server-bin 'The kvred to measure [default: this one]'
+            cand --fsync 'The policies, with commas between them'
+            cand --repeats 'Runs of each test that count'
+            cand --warmup 'Runs of each test before those'
+            cand --ops-read 'Requests in a run of PING, GET and EXISTS'
+            cand --ops-write 'Requests in a run of SET and DEL'
+            cand -d 'Bytes of a value: a size, or a range like 16-1024'
+            cand --data 'Bytes of a value: a size, or a range like 16-1024'
+            cand --peer 'Another server to measure beside it'
+            cand -o 'The folder to write to'
+            cand --output 'The folder to write to'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
         }
         &'kvred;completions'= {
             cand -h 'Print help (see more with ''--help'')'
@@ -298,11 +370,129 @@ set edit:completion:arg-completer[kvred] = {|@words|
         }
         &'kvred;cli;--count'= {
         }
+        &'kvred;bench;--host'= {
+        }
+        &'kvred;bench;-h'= {
+        }
+        &'kvred;bench;--port'= {
+        }
+        &'kvred;bench;-p'= {
+        }
+        &'kvred;bench;--socket'= { edit:complete-filename $@words }
+        &'kvred;bench;-s'= { edit:complete-filename $@words }
+        &'kvred;bench;--uri'= {
+        }
+        &'kvred;bench;-u'= {
+        }
+        &'kvred;bench;--user'= {
+        }
+        &'kvred;bench;--pass'= {
+        }
+        &'kvred;bench;-a'= {
+        }
+        &'kvred;bench;--password-file'= { edit:complete-filename $@words }
+        &'kvred;bench;--db'= {
+        }
+        &'kvred;bench;--connect-timeout'= {
+        }
+        &'kvred;bench;--cacert'= { edit:complete-filename $@words }
+        &'kvred;bench;--cert'= { edit:complete-filename $@words }
+        &'kvred;bench;--key'= { edit:complete-filename $@words }
+        &'kvred;bench;--sni'= {
+        }
+        &'kvred;bench;--tests'= {
+            cand ping 'PING'
+            cand set 'SET of keys in the key space'
+            cand get 'GET of keys that are there'
+            cand exists 'EXISTS of keys that are there'
+            cand del 'DEL of keys that are there, each once'
+        }
+        &'kvred;bench;-t'= {
+            cand ping 'PING'
+            cand set 'SET of keys in the key space'
+            cand get 'GET of keys that are there'
+            cand exists 'EXISTS of keys that are there'
+            cand del 'DEL of keys that are there, each once'
+        }
+        &'kvred;bench;--ratio'= {
+        }
+        &'kvred;bench;--requests'= {
+        }
+        &'kvred;bench;-n'= {
+        }
+        &'kvred;bench;--duration'= {
+        }
+        &'kvred;bench;--clients'= {
+        }
+        &'kvred;bench;-c'= {
+        }
+        &'kvred;bench;--pipeline'= {
+        }
+        &'kvred;bench;-P'= {
+        }
+        &'kvred;bench;--data'= {
+        }
+        &'kvred;bench;-d'= {
+        }
+        &'kvred;bench;--keyspace'= {
+        }
+        &'kvred;bench;-r'= {
+        }
+        &'kvred;bench;--distribution'= {
+            cand uniform 'Each as often as any other'
+            cand zipf 'A few very often (exponent 0.99, as in YCSB)'
+            cand sequential 'One after the other'
+        }
+        &'kvred;bench;--threads'= {
+        }
+        &'kvred;bench;--rate'= {
+        }
+        &'kvred;bench;--warmup'= {
+        }
+        &'kvred;bench;--repeats'= {
+        }
+        &'kvred;bench;--seed'= {
+        }
+        &'kvred;bench;--compare'= {
+        }
+        &'kvred;bench;--fail-if'= {
+        }
+        &'kvred;bench;--format'= {
+            cand table 'For people, at most 80 columns'
+            cand json 'One object'
+            cand csv 'A line for each test'
+        }
+        &'kvred;bench;--output'= { edit:complete-filename $@words }
+        &'kvred;bench;-o'= { edit:complete-filename $@words }
+        &'kvred;bench;report;--server-bin'= { edit:complete-filename $@words }
+        &'kvred;bench;report;--fsync'= {
+            cand always 'Answered once the disk has it: nothing acknowledged is ever lost'
+            cand everysec 'Answered once the kernel has it, synced each second: a power cut takes 1 to 2 seconds at most'
+            cand none 'Synced at shutdown only: a power cut takes what the kernel had not written'
+        }
+        &'kvred;bench;report;--repeats'= {
+        }
+        &'kvred;bench;report;--warmup'= {
+        }
+        &'kvred;bench;report;--ops-read'= {
+        }
+        &'kvred;bench;report;--ops-write'= {
+        }
+        &'kvred;bench;report;--data'= {
+        }
+        &'kvred;bench;report;-d'= {
+        }
+        &'kvred;bench;report;--peer'= {
+        }
+        &'kvred;bench;report;--output'= { edit:complete-filename $@words }
+        &'kvred;bench;report;-o'= { edit:complete-filename $@words }
     ]
     var files = [
         &'kvred;aof;check'= $true
         &'kvred;aof;dump'= $true
         &'kvred;aof;rewrite'= $true
+        &'kvred;bench;diff'= $true
+        &'kvred;bench;diff'= $true
         &'kvred;man'= $true
     ]
     var flag = $command';'$words[-2]

@@ -29,6 +29,7 @@ complete -c kvred -n "__fish_kvred_needs_command" -s V -l version -d 'Print vers
 complete -c kvred -n "__fish_kvred_needs_command" -f -a "serve" -d 'Run the server'
 complete -c kvred -n "__fish_kvred_needs_command" -f -a "aof" -d 'Check, dump or rewrite a log'
 complete -c kvred -n "__fish_kvred_needs_command" -f -a "cli" -d 'Talk to a server: a command, a script or a session'
+complete -c kvred -n "__fish_kvred_needs_command" -f -a "bench" -d 'Measure a server: throughput and latency'
 complete -c kvred -n "__fish_kvred_needs_command" -f -a "completions" -d 'Print the completions for a shell'
 complete -c kvred -n "__fish_kvred_needs_command" -f -a "man" -d 'Write the man pages'
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l bind -d 'Address to listen on' -r -f
@@ -139,5 +140,64 @@ complete -c kvred -n "__fish_kvred_using_subcommand cli" -l bigkeys -d 'Find the
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s e -d 'Exit codes always tell of errors; taken for the sake of habit'
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l no-auth-warning -d 'Do not warn about -a'
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l help -d 'Print help'
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s h -l host -d 'The server\'s host' -r -f -a "(__fish_print_hostnames)"
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s p -l port -d 'The server\'s port' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s s -l socket -d 'The server\'s unix socket; comes before -u, -h and -p' -r -F
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s u -l uri -d 'redis://[[user:]password@]host[:port][/db] (port 6379 unless given; rediss:// with TLS) or unix://[[user:]password@]/path[?db=N]; comes before -h and -p' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l user -d 'Log in as this user' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s a -l pass -d 'Password; others can see it in the process list, so prefer --askpass, --password-file or KVRED_PASSWORD' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l password-file -d 'Take the password from the first line of this file [else: KVRED_PASSWORD, REDISCLI_AUTH]' -r -F
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l db -d 'Select this database' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l connect-timeout -d 'Give up connecting after so many seconds' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l cacert -d 'Trust these CA certificates, PEM [default: those of the system]' -r -F
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l cert -d 'Show this certificate to the server, PEM' -r -F
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l key -d 'The certificate\'s private key, PEM' -r -F
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l sni -d 'The name to find in the server\'s certificate [default: the host]' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s t -l tests -d 'The tests, with commas between them; ping, set, get, exists and del unless given' -r -f -a "ping\t'PING'
+set\t'SET of keys in the key space'
+get\t'GET of keys that are there'
+exists\t'EXISTS of keys that are there'
+del\t'DEL of keys that are there, each once'"
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l ratio -d 'One test of SETs and GETs in this ratio, for instance 1:10' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s n -l requests -d 'Requests of each test [default: 100000]' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l duration -d 'Seconds of each test' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s c -l clients -d 'Connections' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s P -l pipeline -d 'Requests that a connection sends before it waits for their replies' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s d -l data -d 'Bytes of a value: a size, or a range like 16-1024' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s r -l keyspace -d 'How many keys there are' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l distribution -d 'How keys are chosen' -r -f -a "uniform\t'Each as often as any other'
+zipf\t'A few very often (exponent 0.99, as in YCSB)'
+sequential\t'One after the other'"
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l threads -d 'Worker threads [default: one for every two cores]' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l rate -d 'Send so many requests a second on a fixed schedule, and measure from when each should have left' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l warmup -d 'Requests before each test that do not count' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l repeats -d 'Run each test so many times; the median counts [default: 1, with --compare 5]' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l seed -d 'What keys and values are chosen by: the same seed, the same requests' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l compare -d 'Measure this server too, in turn with the first: HOST:PORT, or a URI' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l fail-if -d 'Exit with 1 when this is true, for instance \'p99>2ms\'; may be given several times' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l format -d 'How the results are printed [default: table, or what the name of -o ends in]' -r -f -a "table\t'For people, at most 80 columns'
+json\t'One object'
+csv\t'A line for each test'"
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s o -l output -d 'Write the results to this file; the table then still goes to stdout' -r -F
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l askpass -d 'Ask for the password at the terminal'
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l tls -d 'Speak TLS; so does a URI of rediss://'
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l insecure -d 'Trust any server: whoever is on the way can read and change everything'
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l verify -d 'Check each value that is read; it follows from key and seed'
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l help -d 'Print help'
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -f -a "diff" -d 'Compare two results that were saved as JSON'
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -f -a "report" -d 'Measure servers of its own, with charts'
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l server-bin -d 'The kvred to measure [default: this one]' -r -F
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l fsync -d 'The policies, with commas between them' -r -f -a "always\t'Answered once the disk has it: nothing acknowledged is ever lost'
+everysec\t'Answered once the kernel has it, synced each second: a power cut takes 1 to 2 seconds at most'
+none\t'Synced at shutdown only: a power cut takes what the kernel had not written'"
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l repeats -d 'Runs of each test that count' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l warmup -d 'Runs of each test before those' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l ops-read -d 'Requests in a run of PING, GET and EXISTS' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l ops-write -d 'Requests in a run of SET and DEL' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -s d -l data -d 'Bytes of a value: a size, or a range like 16-1024' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l peer -d 'Another server to measure beside it' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -s o -l output -d 'The folder to write to' -r -F
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kvred -n "__fish_kvred_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kvred -n "__fish_kvred_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'

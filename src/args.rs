@@ -1,6 +1,7 @@
 //! Every flag of every subcommand: the one source for the parser, the help, the completions and the man pages.
 
 mod aof;
+mod bench;
 mod cli;
 mod manual;
 mod serve;
@@ -12,6 +13,9 @@ use clap::error::ErrorKind;
 use clap::{Command as Definition, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub use self::aof::{AofArgs, AofCommand, CheckArgs, DumpArgs, DumpFormat, Moment, RewriteArgs};
+pub use self::bench::{
+    BenchArgs, BenchCommand, BenchFormat, BenchServer, DataSize, DiffArgs, Distribution, Peer, Ratio, ReportArgs, Test,
+};
 pub use self::cli::{CliArgs, ColorWhen, OutputFormat};
 pub use self::manual::{CompletionsArgs, ManArgs};
 pub use self::serve::{Fsync, LogFormat, LogLevel, Port, ServeArgs, TlsAuthClients};
@@ -73,6 +77,11 @@ pub enum Command {
     /// For any Redis server. With a command it prints the reply; without one, at a terminal it begins a session, and
     /// elsewhere it runs the lines of its standard input.
     Cli(Box<CliArgs>),
+    /// Measure a server: throughput and latency
+    ///
+    /// Any Redis server. Lookups are of keys that are there, which it fills in first; errors, wrong replies and misses
+    /// are counted, and make the exit code 1.
+    Bench(Box<BenchArgs>),
     /// Print the completions for a shell
     ///
     /// Commands, flags and their values are completed; files and hosts where they belong.
@@ -101,7 +110,7 @@ pub fn parse() -> Result<Cli, clap::Error> {
 /// The same commands with shorter lists, but for those whose `-h` means a host.
 fn brief(command: Definition) -> Definition {
     if command.is_disable_help_flag_set() {
-        return command;
+        return command.mut_subcommands(brief);
     }
     command
         .mut_args(|arg| {

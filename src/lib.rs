@@ -1,7 +1,7 @@
 //! kvred: a durable string store that speaks Redis.
 //!
 //! The modules in reading order; dependencies run one way: `protocol <- persistence <- db <- command <- server`, and
-//! `protocol <- client <- cli`.
+//! `protocol <- client <- cli, bench`.
 
 pub mod args;
 pub mod exit;
@@ -21,5 +21,7 @@ pub mod aof;
 pub mod client;
 
 pub mod cli;
+
+pub mod bench;
 
 pub mod manual;

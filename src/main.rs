@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => kvred::server::serve(&args),
         Command::Aof(args) => kvred::aof::run(&args.command),
         Command::Cli(args) => kvred::cli::run(&args),
+        Command::Bench(args) => kvred::bench::run(&args),
         Command::Completions(args) => kvred::manual::print_completions(&args),
         Command::Man(args) => kvred::manual::write_pages(&args),
     };

@@ -233,7 +233,7 @@ pub enum ColorWhen {
 }
 
 /// A duration in seconds, with fractions, that a timer can take.
-fn seconds(text: &str) -> Result<f64, String> {
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
     /// A hundred years: enough for anybody, and far from any overflow.
     const MOST: f64 = 100.0 * 365.0 * 86_400.0;
     match text.parse::<f64>() {

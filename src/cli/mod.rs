@@ -22,9 +22,9 @@ mod repl;
 mod script;
 mod session;
 mod stat;
-mod stop;
-mod target;
-mod terminal;
+pub(crate) mod stop;
+pub(crate) mod target;
+pub(crate) mod terminal;
 mod words;
 
 use std::io::{self, IsTerminal};

@@ -2,10 +2,11 @@
 
 use std::env;
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 
 use anyhow::{Context, anyhow};
 
-use crate::args::CliArgs;
+use crate::args::{CliArgs, TlsArgs};
 use crate::client::address::uri_wants_tls;
 use crate::client::{Address, Login, Target, Tls};
 use crate::exit::{Failure, OrExit, Status};
@@ -17,7 +18,7 @@ pub(crate) fn target(args: &CliArgs) -> Result<Target, Failure> {
         (None, Some(uri)) => Target::from_uri(uri).or_exit(Status::Usage, || "-u".to_owned())?,
         (None, None) => Target::new(Address::Tcp { host: args.host.clone(), port: args.port }),
     };
-    target.tls = tls(args)?;
+    target.tls = tls(&args.tls, args.socket.as_deref(), args.uri.as_deref())?;
     if let Some(db) = args.db {
         target.db = db;
     }
@@ -41,45 +42,53 @@ pub(crate) fn target(args: &CliArgs) -> Result<Target, Failure> {
 }
 
 /// TLS, if the flags or the URI ask for it.
-fn tls(args: &CliArgs) -> Result<Option<Tls>, Failure> {
-    let by_uri = args.socket.is_none() && args.uri.as_deref().is_some_and(uri_wants_tls);
-    if !args.tls.tls && !by_uri {
-        if args.tls.any() {
+pub(crate) fn tls(args: &TlsArgs, socket: Option<&Path>, uri: Option<&str>) -> Result<Option<Tls>, Failure> {
+    let by_uri = socket.is_none() && uri.is_some_and(uri_wants_tls);
+    if !args.tls && !by_uri {
+        if args.any() {
             let error = anyhow!("--cacert, --cert, --key, --insecure and --sni need --tls or a URI of rediss://");
             return Err(Failure::new(Status::Usage, error));
         }
         return Ok(None);
     }
-    if args.socket.is_some() {
+    if socket.is_some() {
         return Err(Failure::new(Status::Usage, anyhow!("there is no TLS on a unix socket")));
     }
-    Tls::new(args.tls.options()).map(Some).or_exit(Status::Unavailable, || "TLS cannot be used".to_owned())
+    Tls::new(args.options()).map(Some).or_exit(Status::Unavailable, || "TLS cannot be used".to_owned())
 }
 
 /// The password that a flag gives.
 fn given(args: &CliArgs) -> Result<Option<Vec<u8>>, Failure> {
-    if args.askpass {
+    if let (Some(_), false) = (&args.pass, args.no_auth_warning) {
+        warn_of_visible_password();
+    }
+    password(args.askpass, args.password_file.as_deref(), args.pass.as_deref())
+}
+
+/// Says what is wrong with `-a`.
+pub(crate) fn warn_of_visible_password() {
+    eprintln!("warning: other users can see a password given with -a; use --askpass or KVRED_PASSWORD");
+}
+
+/// The password that one of the three gives: asked for, from the first line of a file, or in plain sight.
+pub(crate) fn password(ask: bool, file: Option<&Path>, plain: Option<&str>) -> Result<Option<Vec<u8>>, Failure> {
+    if ask {
         let password = rpassword::prompt_password("Password: ")
             .or_exit(Status::Unavailable, || "cannot ask for the password: there is no terminal".to_owned())?;
         return Ok(Some(password.into_bytes()));
     }
-    if let Some(path) = &args.password_file {
+    if let Some(path) = file {
         let bytes = std::fs::read(path)
             .with_context(|| path.display().to_string())
             .or_exit(Status::Unavailable, || "cannot read the password".to_owned())?;
         let line = bytes.split(|&c| c == b'\n').next().unwrap_or_default();
         return Ok(Some(line.strip_suffix(b"\r").unwrap_or(line).to_vec()));
     }
-    if let Some(password) = &args.pass {
-        if !args.no_auth_warning {
-            eprintln!("warning: other users can see a password given with -a; use --askpass or KVRED_PASSWORD");
-        }
-        return Ok(Some(password.clone().into_bytes()));
-    }
-    Ok(None)
+    Ok(plain.map(|password| password.as_bytes().to_vec()))
 }
 
-fn from_environment() -> Option<Vec<u8>> {
+/// The password in the environment.
+pub(crate) fn from_environment() -> Option<Vec<u8>> {
     ["KVRED_PASSWORD", "REDISCLI_AUTH"]
         .into_iter()
         .filter_map(env::var_os)

@@ -226,16 +226,29 @@ impl Receiver {
             if let Some(frame) = self.ready()? {
                 return Ok(frame);
             }
-            self.input.reserve(READ_BYTES);
-            let read = match &mut self.half {
-                ReadHalf::Tcp(half) => half.read_buf(&mut self.input).await?,
-                ReadHalf::Unix(half) => half.read_buf(&mut self.input).await?,
-                ReadHalf::Tls(half, _) => half.read_buf(&mut self.input).await.or_else(|e| cut_off(&e))?,
-            };
-            if read == 0 {
-                return Err(ClientError::Closed);
-            }
+            self.fill().await?;
         }
+    }
+
+    /// Waits for more bytes from the server, and appends them to [`Self::input`].
+    ///
+    /// Cancel-safe, as [`Self::next`] is.
+    ///
+    /// # Errors
+    /// The connection failed or was closed.
+    pub async fn fill(&mut self) -> Result<(), ClientError> {
+        self.input.reserve(READ_BYTES);
+        let read = match &mut self.half {
+            ReadHalf::Tcp(half) => half.read_buf(&mut self.input).await?,
+            ReadHalf::Unix(half) => half.read_buf(&mut self.input).await?,
+            ReadHalf::Tls(half, _) => half.read_buf(&mut self.input).await.or_else(|e| cut_off(&e))?,
+        };
+        if read == 0 { Err(ClientError::Closed) } else { Ok(()) }
+    }
+
+    /// What has arrived and was not taken yet, for a caller that decodes it itself: it advances behind what it took.
+    pub fn input(&mut self) -> &mut BytesMut {
+        &mut self.input
     }
 
     /// The next frame, if it is here already.

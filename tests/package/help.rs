@@ -7,7 +7,7 @@ const WIDTH: usize = 80;
 
 /// `kvred cli` and `kvred bench` have `-h` for the host, as their models have.
 fn has_short_help(command: &[String]) -> bool {
-    !matches!(command.first().map(String::as_str), Some("cli" | "bench")) || command.len() > 1
+    !(command.len() == 1 && matches!(command[0].as_str(), "cli" | "bench"))
 }
 
 fn help(command: &[String], flag: &str) -> String {

@@ -10,6 +10,7 @@
 mod helpers;
 
 mod completions;
+mod deb;
 mod generated;
 mod help;
 mod man;

@@ -75,6 +75,26 @@ fn a_client_that_trusts_the_ca_is_served() {
 }
 
 #[test]
+fn the_load_generator_speaks_it_too() {
+    let rig = Rig::new("no");
+    let server = rig.launch.start();
+    let (port, ca) = (tls_port(&server), rig.ca.cert());
+    let bench = |args: &[&str]| {
+        let common = ["bench", "-t", "set,get", "-n", "200", "-c", "2", "-r", "50", "--verify", "--format", "csv"];
+        Launch::binary().args(common).args(args).output().unwrap()
+    };
+    let uri = format!("rediss://127.0.0.1:{port}");
+    for args in [&["-p", &port, "--tls", "--cacert", &ca][..], &["-u", &uri, "--cacert", &ca]] {
+        let table = answer(&bench(args));
+        assert_eq!(table.lines().filter(|line| line.contains(",200,")).count(), 2, "{table}");
+    }
+    let both = bench(&["-u", &uri, "--cacert", &ca, "--compare", &uri]);
+    assert!(both.status.success(), "{}", String::from_utf8_lossy(&both.stderr));
+    complaint(&bench(&["-p", &port, "--tls"]), 3);
+    complaint(&bench(&["-p", &port, "--cacert", &ca]), 2);
+}
+
+#[test]
 fn config_get_shows_the_settings_by_redis_names() {
     let rig = Rig::new("optional");
     let server = rig.launch.start();

@@ -1,0 +1,95 @@
+//! `kvred bench diff`: two saved results side by side.
+
+use std::fs;
+use std::path::Path;
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::Value;
+
+use super::environment;
+use super::output;
+use super::results::{Document, verdict};
+use super::text::{compact, micros};
+use crate::args::DiffArgs;
+use crate::exit::{Failure, OrExit, Status};
+
+/// Prints the two beside each other.
+pub(super) fn run(args: &DiffArgs) -> Result<Status, Failure> {
+    let (before, after) = (read(&args.before)?, read(&args.after)?);
+    for (path, document) in [(&args.before, &before), (&args.after, &after)] {
+        if document.partial {
+            eprintln!("warning: {} is partial: its run ended early", path.display());
+        }
+    }
+    for difference in differences(&before, &after) {
+        eprintln!("warning: not measured alike: {difference}");
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["test", "ops/s before", "after", "after/before", "p99 before", "after", "after is"]);
+    for (at, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 1));
+        column.set_cell_alignment(if at == 0 { CellAlignment::Left } else { CellAlignment::Right });
+    }
+    let mut rows = 0;
+    for new in &after.results {
+        let Some(old) = before.results.iter().find(|old| old.figures.test == new.figures.test) else { continue };
+        let (old_rate, new_rate) = (old.rate(), new.rate());
+        let ratio = |new: f64, old: f64| if old > 0.0 { format!("{:.2}", new / old) } else { "-".to_owned() };
+        let times = if old.spread.is_some() && new.spread.is_some() {
+            let (least, most) = (ratio(new_rate.min, old_rate.max), ratio(new_rate.max, old_rate.min));
+            format!("{} ({least}…{most})", ratio(new_rate.median, old_rate.median))
+        } else {
+            ratio(new_rate.median, old_rate.median)
+        };
+        table.add_row([
+            new.figures.test.clone(),
+            compact(old_rate.median),
+            compact(new_rate.median),
+            times,
+            micros(old.figures.latency_us.p99),
+            micros(new.figures.latency_us.p99),
+            verdict(new, old).to_owned(),
+        ]);
+        rows += 1;
+    }
+    if rows == 0 {
+        eprintln!("the two have no test in common");
+        return Ok(Status::Negative);
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
+    output::print(&lines.concat())?;
+    Ok(Status::Fine)
+}
+
+fn read(path: &Path) -> Result<Document, Failure> {
+    let text = fs::read_to_string(path).or_exit(Status::Unavailable, || format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text)
+        .or_exit(Status::Unavailable, || format!("{} is no result of kvred bench --format json", path.display()))
+}
+
+/// What makes the two hard to compare.
+fn differences(before: &Document, after: &Document) -> Vec<String> {
+    let settings = |document: &Document| match serde_json::to_value(&document.settings) {
+        Ok(Value::Object(map)) => map,
+        _ => serde_json::Map::new(),
+    };
+    let (old, new) = (settings(before), settings(after));
+    let mut differences: Vec<String> = new
+        .iter()
+        .filter(|(name, value)| !matches!(&name[..], "tests" | "repeats") && old.get(*name) != Some(value))
+        .map(|(name, value)| format!("{name} was {} and is {value}", old.get(name).unwrap_or(&Value::Null)))
+        .collect();
+    let machines = [
+        ("CPU", before.host.cpu.clone(), after.host.cpu.clone()),
+        ("kernel", before.host.kernel.clone(), after.host.kernel.clone()),
+        ("server", environment::name(&before.server), environment::name(&after.server)),
+    ];
+    differences.extend(
+        machines
+            .iter()
+            .filter(|(_, old, new)| old != new)
+            .map(|(what, old, new)| format!("{what} was {old} and is {new}")),
+    );
+    differences
+}

@@ -1,0 +1,194 @@
+//! What is sent: requests encoded into a buffer that is used again, and what each reply should be.
+
+use std::sync::Arc;
+
+use fastrand::Rng;
+
+use super::keys::Picker;
+use super::replies::Reply;
+use super::tally::Tally;
+use super::values::Values;
+
+/// Digits of a key's number; `key:` and these are 16 bytes, as in `redis-benchmark`.
+const KEY_DIGITS: usize = 12;
+
+/// A command that a request can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Op {
+    Ping,
+    Set,
+    Get,
+    Exists,
+    Del,
+}
+
+impl Op {
+    /// The request up to the digits of its key.
+    fn head(self) -> &'static [u8] {
+        match self {
+            Self::Ping => b"*1\r\n$4\r\nPING\r\n",
+            Self::Set => b"*3\r\n$3\r\nSET\r\n$16\r\nkey:",
+            Self::Get => b"*2\r\n$3\r\nGET\r\n$16\r\nkey:",
+            Self::Exists => b"*2\r\n$6\r\nEXISTS\r\n$16\r\nkey:",
+            Self::Del => b"*2\r\n$3\r\nDEL\r\n$16\r\nkey:",
+        }
+    }
+}
+
+/// Which command comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mix {
+    /// Always this one.
+    Only(Op),
+    /// SETs and GETs at random, in this ratio.
+    SetGet(u32, u32),
+}
+
+/// A request that is on its way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent {
+    op: Op,
+    key: u64,
+    /// When it left, or should have, in nanoseconds since the start.
+    pub(super) due_ns: u64,
+}
+
+/// Makes the requests of one connection, and judges the replies.
+#[derive(Debug, Clone)]
+pub(super) struct Load {
+    pub(super) mix: Mix,
+    pub(super) picker: Picker,
+    pub(super) values: Arc<Values>,
+    pub(super) verify: bool,
+    pub(super) rng: Rng,
+}
+
+impl Load {
+    /// Appends the request with this index.
+    pub(super) fn push(&mut self, index: u64, due_ns: u64, out: &mut Vec<u8>, sent: &mut Vec<Sent>) {
+        let op = match self.mix {
+            Mix::Only(op) => op,
+            Mix::SetGet(set, get) if self.rng.u32(..set + get) < set => Op::Set,
+            Mix::SetGet(..) => Op::Get,
+        };
+        out.extend_from_slice(op.head());
+        let key = if op == Op::Ping { 0 } else { self.picker.key(index, &mut self.rng) };
+        if op != Op::Ping {
+            digits(out, key);
+            out.extend_from_slice(b"\r\n");
+        }
+        if op == Op::Set {
+            out.push(b'$');
+            out.extend_from_slice(itoa::Buffer::new().format(self.values.len(key)).as_bytes());
+            out.extend_from_slice(b"\r\n");
+            self.values.append(out, key);
+            out.extend_from_slice(b"\r\n");
+        }
+        sent.push(Sent { op, key, due_ns });
+    }
+
+    /// Counts what a reply says.
+    pub(super) fn judge(&self, sent: &Sent, reply: &Reply<'_>, tally: &mut Tally) {
+        match (sent.op, reply) {
+            (_, Reply::Error(text)) => tally.error(text),
+            (Op::Ping, Reply::Simple(b"PONG")) | (Op::Set, Reply::Simple(b"OK")) => {}
+            (Op::Get, Reply::Bulk(value)) => {
+                tally.hits += 1;
+                if self.verify && !self.values.is_value_of(sent.key, value) {
+                    tally.wrong(|| format!("GET key:{:012} gave another value than was set", sent.key));
+                }
+            }
+            (Op::Exists | Op::Del, Reply::Integer(1)) => tally.hits += 1,
+            (Op::Get, Reply::Null) | (Op::Exists | Op::Del, Reply::Integer(0)) => tally.misses += 1,
+            (op, reply) => tally.wrong(|| format!("{op:?} was answered with {reply:?}")),
+        }
+    }
+}
+
+/// Appends twelve digits.
+fn digits(out: &mut Vec<u8>, mut number: u64) {
+    let mut text = [b'0'; KEY_DIGITS];
+    for place in text.iter_mut().rev() {
+        if number == 0 {
+            break;
+        }
+        *place = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    out.extend_from_slice(&text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{DataSize, Distribution};
+    use crate::protocol::encode;
+
+    fn load(mix: Mix) -> Load {
+        Load {
+            mix,
+            picker: Picker::new(1_000_000, Distribution::Sequential),
+            values: Arc::new(Values::new(DataSize(5, 5), 1)),
+            verify: true,
+            rng: Rng::with_seed(1),
+        }
+    }
+
+    #[test]
+    fn requests_are_what_the_encoder_of_the_protocol_writes() {
+        let mut value = Vec::new();
+        load(Mix::Only(Op::Set)).values.append(&mut value, 907_012);
+        let key = &b"key:000000907012"[..];
+        let cases: [(Op, Vec<&[u8]>); 5] = [
+            (Op::Ping, vec![b"PING"]),
+            (Op::Set, vec![b"SET", key, &value]),
+            (Op::Get, vec![b"GET", key]),
+            (Op::Exists, vec![b"EXISTS", key]),
+            (Op::Del, vec![b"DEL", key]),
+        ];
+        for (op, args) in cases {
+            let (mut out, mut expected) = (Vec::new(), Vec::new());
+            load(Mix::Only(op)).push(907_012, 0, &mut out, &mut Vec::new());
+            encode::request(&mut expected, &args);
+            assert_eq!(out, expected, "{op:?}");
+        }
+    }
+
+    #[test]
+    fn a_mix_keeps_its_ratio() {
+        let mut load = load(Mix::SetGet(1, 3));
+        let mut sent = Vec::new();
+        for index in 0..10_000 {
+            load.push(index, 0, &mut Vec::new(), &mut sent);
+        }
+        let sets = sent.iter().filter(|s| s.op == Op::Set).count();
+        assert!((2300..2700).contains(&sets), "{sets}");
+    }
+
+    #[test]
+    fn replies_are_hits_misses_errors_or_wrong() {
+        let load = load(Mix::Only(Op::Get));
+        let mut value = Vec::new();
+        load.values.append(&mut value, 7);
+        // op, reply, and what it adds to: errors, wrong, hits, misses
+        let cases = [
+            (Op::Get, Reply::Bulk(&value), [0, 0, 1, 0]),
+            (Op::Get, Reply::Bulk(b"12345"), [0, 1, 1, 0]),
+            (Op::Get, Reply::Null, [0, 0, 0, 1]),
+            (Op::Get, Reply::Integer(1), [0, 1, 0, 0]),
+            (Op::Get, Reply::Error(b"ERR x"), [1, 0, 0, 0]),
+            (Op::Set, Reply::Simple(b"OK"), [0, 0, 0, 0]),
+            (Op::Set, Reply::Null, [0, 1, 0, 0]),
+            (Op::Ping, Reply::Simple(b"PONG"), [0, 0, 0, 0]),
+            (Op::Ping, Reply::Simple(b"QUEUED"), [0, 1, 0, 0]),
+            (Op::Del, Reply::Integer(1), [0, 0, 1, 0]),
+            (Op::Exists, Reply::Integer(0), [0, 0, 0, 1]),
+            (Op::Exists, Reply::Integer(2), [0, 1, 0, 0]),
+        ];
+        for (op, reply, expected) in cases {
+            let mut tally = Tally::new();
+            load.judge(&Sent { op, key: 7, due_ns: 0 }, &reply, &mut tally);
+            assert_eq!([tally.errors, tally.wrong, tally.hits, tally.misses], expected, "{op:?} {reply:?}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! `kvred bench`: how fast a Redis-compatible server is, told honestly.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `run`, `diff`, `report` | the three commands |
+//! | `plan`, `threshold` | what is to be measured, and when that counts as failed |
+//! | `session` | fills the key space, warms up, measures; on one server or on several in turn |
+//! | `phase`, `worker`, `drive` | one load: the threads, their connections, what each of them does |
+//! | `schedule`, `timer` | which request leaves when, in a closed and in an open loop |
+//! | `load`, `keys`, `values`, `replies` | requests, and what their replies say |
+//! | `tally`, `results` | what was counted, and what it comes to |
+//! | `environment`, `output`, `progress`, `text` | where it was measured, and how it is shown |
+//!
+//! A latency ends when the reply has been read, and begins when the request was handed to the kernel, or under
+//! `--rate` when it should have been: a server that hangs delays those that wait to leave too, and they say so.
+
+mod diff;
+mod drive;
+mod environment;
+mod interrupt;
+mod keys;
+mod load;
+mod output;
+mod phase;
+mod plan;
+mod progress;
+mod replies;
+mod report;
+mod results;
+mod run;
+mod schedule;
+mod session;
+mod tally;
+mod text;
+mod threshold;
+mod timer;
+mod values;
+mod worker;
+
+use crate::args::{BenchArgs, BenchCommand};
+use crate::exit::{Failure, Status};
+
+/// Runs `kvred bench`.
+///
+/// # Errors
+/// Wrong usage, a server that cannot be reached or went away, files that cannot be read or written.
+pub fn run(args: &BenchArgs) -> Result<Status, Failure> {
+    raise_descriptor_limit();
+    match &args.command {
+        None => run::run(args),
+        Some(BenchCommand::Diff(args)) => diff::run(args),
+        Some(BenchCommand::Report(args)) => report::run(args),
+    }
+}
+
+/// Many connections are many descriptors; what is allowed is allowed without asking.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where that is refused, connecting will say what is missing.
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).ok();
+}

@@ -1,0 +1,208 @@
+//! Results as a table of at most 80 columns, as JSON, as CSV.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use anyhow::anyhow;
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::environment;
+use super::results::{Compared, Document, Figures, Ratio, TestResult};
+use super::text::{compact, micros, percent, short};
+use crate::args::BenchFormat;
+use crate::exit::{Failure, OrExit, Status};
+
+/// The document in a format, with the newline at its end.
+pub(super) fn render(document: &Document, format: BenchFormat) -> String {
+    match format {
+        BenchFormat::Table => tables(document),
+        BenchFormat::Json => {
+            let text = serde_json::to_string_pretty(document).expect("the document has no odd keys");
+            text + "\n"
+        }
+        BenchFormat::Csv => csv(document),
+    }
+}
+
+/// What the name of a file asks for.
+pub(super) fn format_of(path: &Path) -> BenchFormat {
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("json") => BenchFormat::Json,
+        Some("csv") => BenchFormat::Csv,
+        _ => BenchFormat::Table,
+    }
+}
+
+/// Prints to stdout; that nobody reads it any more is no error.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Status::Unavailable, anyhow!("cannot write the output: {e}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a file in one step, so that whoever reads it meanwhile sees the old or the new one, whole.
+pub(super) fn save(path: &Path, text: &str) -> Result<(), Failure> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    fs::write(&new, text)
+        .and_then(|()| fs::rename(&new, path))
+        .or_exit(Status::Unavailable, || format!("cannot write {}", path.display()))
+}
+
+fn tables(document: &Document) -> String {
+    let s = &document.settings;
+    let sizes = if s.value_bytes_min == s.value_bytes_max {
+        format!("{}", s.value_bytes_min)
+    } else {
+        format!("{} to {}", s.value_bytes_min, s.value_bytes_max)
+    };
+    let rate = s.rate.map_or(String::new(), |rate| format!(", {rate} requests/s on schedule"));
+    let mut out = format!(
+        "{}\n{}, pipeline {}, {}{rate}\n{} keys ({}), values of {sizes} bytes\n",
+        described(&document.server),
+        plural(s.clients.into(), "connection"),
+        s.pipeline,
+        plural(s.threads.into(), "thread"),
+        s.keyspace,
+        s.distribution,
+    );
+    if document.partial {
+        out.push_str("PARTIAL: it ended before its end\n");
+    }
+    table(&mut out, &document.results);
+    if let Some(compared) = &document.compare {
+        write!(out, "\n{}\n", described(&compared.server)).expect("a string takes any text");
+        table(&mut out, &compared.results);
+        ratios(&mut out, compared);
+    }
+    out
+}
+
+fn described(server: &std::collections::BTreeMap<String, String>) -> String {
+    let address = server.get("address").map_or("?", String::as_str);
+    format!("{} at {address}", environment::name(server))
+}
+
+fn plural(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// A table with little air, so that much fits.
+fn plain_table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header.to_vec());
+    for (at, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 1));
+        column.set_cell_alignment(if at == 0 { CellAlignment::Left } else { CellAlignment::Right });
+    }
+    table
+}
+
+fn push(out: &mut String, table: &Table) {
+    for line in table.lines() {
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+}
+
+fn table(out: &mut String, results: &[TestResult]) {
+    if results.is_empty() {
+        out.push_str("nothing was measured\n");
+        return;
+    }
+    let header = ["test", "ops", "ops/s", "mean us", "p50", "p95", "p99", "p99.9", "max", "errors", "hits"];
+    let mut table = plain_table(&header);
+    for result in results {
+        let figures = &result.figures;
+        let latency = figures.latency_us;
+        let name = if figures.partial { format!("{}*", figures.test) } else { figures.test.clone() };
+        let rate = match result.spread {
+            Some(spread) => format!("{}\n{}…{}", compact(spread.median), short(spread.min), short(spread.max)),
+            None => compact(figures.ops_per_sec),
+        };
+        let mut row = vec![name, compact(figures.operations as f64), rate];
+        row.extend([latency.mean, latency.p50, latency.p95, latency.p99, latency.p99_9, latency.max].map(micros));
+        row.push(compact((figures.errors + figures.wrong) as f64));
+        row.push(figures.hit_rate().map_or_else(|| "-".to_owned(), percent));
+        table.add_row(row);
+    }
+    push(out, &table);
+    if results.iter().any(|result| result.figures.partial) {
+        out.push_str("* ended early\n");
+    }
+}
+
+fn ratios(out: &mut String, compared: &Compared) {
+    if compared.ratios.is_empty() {
+        return;
+    }
+    out.push_str("\nThe first server beside the second, from runs in turn\n");
+    let mut table = plain_table(&["test", "ratio of ops/s", "min…max", "the first is"]);
+    for Ratio { test, ratio, verdict } in &compared.ratios {
+        let spread = format!("{:.2}…{:.2}", ratio.min, ratio.max);
+        table.add_row([test.clone(), format!("{:.2}", ratio.median), spread, in_words(verdict).to_owned()]);
+    }
+    push(out, &table);
+}
+
+fn in_words(verdict: &str) -> &str {
+    if verdict == "no difference" { "no different: the spreads overlap" } else { verdict }
+}
+
+fn csv(document: &Document) -> String {
+    let mut out = format!("server,{CSV_FIGURES},min,median,max,partial,kvred_version,cpu,kernel\n");
+    let compared = document.compare.iter().map(|compared| (&compared.server, &compared.results));
+    for (server, results) in std::iter::once((&document.server, &document.results)).chain(compared) {
+        for result in results {
+            let spread = result.rate();
+            writeln!(
+                out,
+                "{},{},{},{},{},{},{},{},{}",
+                quoted(&described(server)),
+                csv_figures(&result.figures),
+                spread.min,
+                spread.median,
+                spread.max,
+                result.figures.partial,
+                document.kvred_version,
+                quoted(&document.host.cpu),
+                quoted(&document.host.kernel)
+            )
+            .expect("a string takes any text");
+        }
+    }
+    out
+}
+
+/// The columns of [`csv_figures`]: the names of JSON, those of latencies with `latency_us_` before them.
+pub(super) const CSV_FIGURES: &str = "test,operations,seconds,ops_per_sec,latency_us_mean,latency_us_p50,latency_us_p95,\
+latency_us_p99,latency_us_p99_9,latency_us_p99_99,latency_us_max,errors,wrong,hits,misses";
+
+/// Figures as columns.
+pub(super) fn csv_figures(f: &Figures) -> String {
+    let latencies: Vec<String> = f.latency_us.named().iter().map(|(_, us)| us.to_string()).collect();
+    format!(
+        "{},{},{},{},{},{},{},{},{}",
+        f.test,
+        f.operations,
+        f.seconds,
+        f.ops_per_sec,
+        latencies.join(","),
+        f.errors,
+        f.wrong,
+        f.hits,
+        f.misses
+    )
+}
+
+/// Text as a CSV field (RFC 4180).
+pub(super) fn quoted(text: &str) -> String {
+    if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}

@@ -1,0 +1,188 @@
+//! One load from its first to its last request: workers are started, watched, and what they counted is put together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, watch};
+
+use super::interrupt::Interrupt;
+use super::load::Load;
+use super::schedule::Schedule;
+use super::tally::Tally;
+use super::worker::{self, Job, Report, State};
+use crate::client::{SetupError, Target};
+
+/// With no reply at all for so long, a server counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often who watches is told.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What is to be done.
+pub(super) struct Phase<'a> {
+    pub(super) target: &'a Target,
+    pub(super) connect_limit: Duration,
+    pub(super) clients: u32,
+    pub(super) threads: u32,
+    pub(super) pipeline: u32,
+    /// Requests at most.
+    pub(super) total: u64,
+    pub(super) duration: Option<Duration>,
+    pub(super) rate: Option<u64>,
+    /// Copied for each connection.
+    pub(super) load: Load,
+    pub(super) seed: u64,
+}
+
+/// How a phase ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
+    Finished,
+    Interrupted,
+    /// The server went away, or hangs.
+    Lost(String),
+}
+
+/// What came of a phase.
+#[derive(Debug, Clone)]
+pub(super) struct Outcome {
+    pub(super) tally: Tally,
+    /// From the first request to the last reply.
+    pub(super) seconds: f64,
+    /// The share of the time that the busiest worker was computing, 0 to 1.
+    pub(super) busy: f64,
+    /// Requests that were due and never sent, under a rate.
+    pub(super) unsent: u64,
+    pub(super) end: End,
+}
+
+/// Runs a phase; `progress` is told the number of replies now and then.
+///
+/// # Errors
+/// There was no connecting; nothing was sent.
+pub(super) fn run(
+    phase: &Phase<'_>,
+    runtime: &Runtime,
+    interrupt: &mut Interrupt,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Outcome, SetupError> {
+    let until_ns = phase.duration.filter(|_| phase.rate.is_some()).map(|d| d.as_nanos() as u64);
+    let schedule = Arc::new(Schedule::new(phase.total, phase.rate, until_ns));
+    let replies = Arc::new(AtomicU64::new(0));
+    let (state, _) = watch::channel(State::Wait);
+    let threads = phase.threads.min(phase.clients);
+    let (reports, inbox) = mpsc::unbounded_channel();
+    std::thread::scope(|scope| {
+        for index in 0..threads {
+            let job = Job { phase, index, threads, schedule: &schedule, replies: &replies, state: state.subscribe() };
+            let reports = reports.clone();
+            scope.spawn(move || worker::run(job, &reports));
+        }
+        drop(reports);
+        let watcher = Watcher { phase, schedule: &schedule, replies: &replies, state: &state, inbox };
+        runtime.block_on(watcher.watch(threads, interrupt, progress))
+    })
+}
+
+/// The end that waits for the workers.
+struct Watcher<'a> {
+    phase: &'a Phase<'a>,
+    schedule: &'a Schedule,
+    replies: &'a AtomicU64,
+    state: &'a watch::Sender<State>,
+    inbox: mpsc::UnboundedReceiver<Report>,
+}
+
+impl Watcher<'_> {
+    async fn watch(
+        mut self,
+        threads: u32,
+        interrupt: &mut Interrupt,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Outcome, SetupError> {
+        let mut end = End::Finished;
+        let mut failed = None;
+        for _ in 0..threads {
+            tokio::select! {
+                report = self.inbox.recv() => match report {
+                    Some(Report::Ready) => {}
+                    Some(Report::Unreachable(error)) => failed = Some(error),
+                    // A worker that ends without a word has panicked; the scope passes that on.
+                    Some(Report::Done(_)) | None => break,
+                },
+                () = interrupt.wait() => { end = End::Interrupted; break }
+            }
+        }
+        if let Some(error) = failed {
+            self.state.send_replace(State::Abort);
+            return Err(error);
+        }
+        let started = Instant::now();
+        self.state.send_replace(if end == End::Finished { State::Go(started) } else { State::Abort });
+        let mut tally = Tally::new();
+        let (mut first, mut last, mut busy) = (None::<Instant>, None::<Instant>, 0_f64);
+        let mut alive = Alive { replies: 0, since: started };
+        let mut tick = tokio::time::interval(TICK);
+        let timed = self.phase.duration.is_some();
+        let over = tokio::time::sleep(self.phase.duration.unwrap_or(Duration::MAX));
+        tokio::pin!(over);
+        let mut stopped = false;
+        loop {
+            tokio::select! {
+                report = self.inbox.recv() => match report {
+                    None => break,
+                    Some(Report::Ready | Report::Unreachable(_)) => {}
+                    Some(Report::Done(done)) => {
+                        tally.add(&done.tally);
+                        first = first.into_iter().chain([done.began]).min();
+                        last = last.into_iter().chain([done.ended]).max();
+                        busy = busy.max(done.busy);
+                        if let Some(reason) = done.lost {
+                            self.state.send_replace(State::Abort);
+                            if end == End::Finished {
+                                end = End::Lost(reason);
+                            }
+                        }
+                    }
+                },
+                () = &mut over, if timed && !stopped => {
+                    stopped = true;
+                    self.schedule.stop();
+                }
+                () = interrupt.wait(), if end == End::Finished => {
+                    end = End::Interrupted;
+                    self.state.send_replace(State::Abort);
+                }
+                _ = tick.tick() => {
+                    let replies = self.replies.load(Ordering::Relaxed);
+                    progress(replies);
+                    if end == End::Finished && alive.hangs(replies, self.phase.rate) {
+                        end = End::Lost(format!("the server has not answered for {} s", PATIENCE.as_secs()));
+                        self.state.send_replace(State::Abort);
+                    }
+                }
+            }
+        }
+        progress(self.replies.load(Ordering::Relaxed));
+        let seconds = first.zip(last).map_or(0.0, |(first, last)| (last - first).as_secs_f64());
+        Ok(Outcome { tally, seconds, busy, unsent: self.schedule.unsent(), end })
+    }
+}
+
+/// When the last reply was seen.
+struct Alive {
+    replies: u64,
+    since: Instant,
+}
+
+impl Alive {
+    fn hangs(&mut self, replies: u64, rate: Option<u64>) -> bool {
+        if replies != self.replies {
+            *self = Self { replies, since: Instant::now() };
+        }
+        let between = rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate.min(u32::MAX.into()) as u32);
+        self.since.elapsed() > PATIENCE + between
+    }
+}

@@ -1,0 +1,211 @@
+//! What is to be measured: the flags, checked and resolved.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+
+use super::environment::cores;
+use super::load::{Mix, Op};
+use super::results::Settings;
+use super::threshold::Threshold;
+use crate::args::{BenchArgs, BenchServer, DataSize, Distribution, Ratio, Test, TlsArgs};
+use crate::cli::target;
+use crate::client::address::uri_wants_tls;
+use crate::client::{Address, Login, Target};
+use crate::exit::{Failure, OrExit, Status};
+
+/// Requests of a test unless told otherwise.
+const REQUESTS: u64 = 100_000;
+
+/// Runs of each test with `--compare`, unless told otherwise: fewer show no spread.
+const REPEATS_COMPARED: u32 = 5;
+
+/// The order in which tests run unless given: what SET wrote is there for the others, and DEL comes last.
+const TESTS: [Test; 5] = [Test::Ping, Test::Set, Test::Get, Test::Exists, Test::Del];
+
+/// A test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Single(Test),
+    Mixed(Ratio),
+}
+
+impl Kind {
+    /// As it is called in results.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Single(Test::Ping) => "ping",
+            Self::Single(Test::Set) => "set",
+            Self::Single(Test::Get) => "get",
+            Self::Single(Test::Exists) => "exists",
+            Self::Single(Test::Del) => "del",
+            Self::Mixed(_) => "mixed",
+        }
+    }
+
+    /// What is sent.
+    pub(super) fn mix(self) -> Mix {
+        Mix::Only(match self {
+            Self::Single(Test::Ping) => Op::Ping,
+            Self::Single(Test::Set) => Op::Set,
+            Self::Single(Test::Get) => Op::Get,
+            Self::Single(Test::Exists) => Op::Exists,
+            Self::Single(Test::Del) => Op::Del,
+            Self::Mixed(Ratio(set, get)) => return Mix::SetGet(set, get),
+        })
+    }
+
+    /// Whether it looks up keys that must be there.
+    pub(super) fn needs_keys(self) -> bool {
+        !matches!(self, Self::Single(Test::Ping | Test::Set) | Self::Mixed(Ratio(_, 0)))
+    }
+
+    /// Whether it takes away the keys that it asks for.
+    pub(super) fn deletes(self) -> bool {
+        self == Self::Single(Test::Del)
+    }
+}
+
+/// What each run of each test is.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) tests: Vec<Kind>,
+    /// `None`: as many as there is time for.
+    pub(super) requests: Option<u64>,
+    pub(super) duration: Option<Duration>,
+    pub(super) clients: u32,
+    pub(super) threads: u32,
+    pub(super) pipeline: u32,
+    pub(super) size: DataSize,
+    pub(super) keyspace: u64,
+    pub(super) distribution: Distribution,
+    pub(super) rate: Option<u64>,
+    pub(super) warmup: u64,
+    pub(super) repeats: u32,
+    pub(super) seed: u64,
+    pub(super) verify: bool,
+}
+
+impl Plan {
+    /// The plan that the flags mean.
+    pub(super) fn new(args: &BenchArgs) -> Self {
+        let tests = match (args.ratio, &args.tests[..]) {
+            (Some(ratio), _) => vec![Kind::Mixed(ratio)],
+            (None, []) => TESTS.map(Kind::Single).to_vec(),
+            (None, tests) => tests.iter().copied().map(Kind::Single).collect(),
+        };
+        let usual_threads = (cores() / 2).max(1) as u32;
+        Self {
+            tests,
+            requests: if args.duration.is_some() { None } else { Some(args.requests.unwrap_or(REQUESTS)) },
+            duration: args.duration.map(Duration::from_secs_f64),
+            clients: args.clients,
+            threads: args.threads.unwrap_or(usual_threads).min(args.clients),
+            pipeline: args.pipeline,
+            size: args.data,
+            keyspace: args.keyspace,
+            distribution: args.distribution,
+            rate: args.rate,
+            warmup: args.warmup,
+            repeats: args.repeats.unwrap_or(if args.compare.is_some() { REPEATS_COMPARED } else { 1 }),
+            seed: args.seed,
+            verify: args.verify,
+        }
+    }
+
+    /// How many keys a test is about. DEL takes each away, so it needs as many as it has requests.
+    pub(super) fn keys(&self, kind: Kind) -> u64 {
+        if kind.deletes() { self.keyspace.max(self.requests.unwrap_or(0)).max(self.warmup) } else { self.keyspace }
+    }
+
+    /// The plan, as it is saved.
+    pub(super) fn settings(&self) -> Settings {
+        let ratio = self.tests.iter().find_map(|kind| match kind {
+            Kind::Mixed(Ratio(set, get)) => Some(format!("{set}:{get}")),
+            Kind::Single(_) => None,
+        });
+        let distribution = match self.distribution {
+            Distribution::Uniform => "uniform",
+            Distribution::Zipf => "zipf",
+            Distribution::Sequential => "sequential",
+        };
+        Settings {
+            tests: self.tests.iter().map(|kind| kind.name().to_owned()).collect(),
+            requests: self.requests,
+            duration_ms: self.duration.map(|d| d.as_millis() as u64),
+            clients: self.clients,
+            threads: self.threads,
+            pipeline: self.pipeline,
+            value_bytes_min: self.size.0,
+            value_bytes_max: self.size.1,
+            keyspace: self.keyspace,
+            distribution: distribution.to_owned(),
+            ratio,
+            rate: self.rate,
+            warmup: self.warmup,
+            repeats: self.repeats,
+            seed: self.seed,
+            verify: self.verify,
+        }
+    }
+}
+
+/// The thresholds of `--fail-if`, each about a test that runs.
+pub(super) fn thresholds(args: &BenchArgs, plan: &Plan) -> Result<Vec<Threshold>, Failure> {
+    let mut thresholds = Vec::new();
+    for text in &args.fail_if {
+        let threshold: Threshold =
+            text.parse().map_err(|e| anyhow!("{e}")).or_exit(Status::Usage, || "--fail-if".to_owned())?;
+        if let Some(test) = threshold.test().filter(|test| plan.tests.iter().all(|kind| kind.name() != *test)) {
+            let error = anyhow!("--fail-if '{threshold}': the test {test} is not among those that run");
+            return Err(Failure::new(Status::Usage, error));
+        }
+        thresholds.push(threshold);
+    }
+    Ok(thresholds)
+}
+
+/// The server that the flags and the environment mean.
+pub(super) fn server(args: &BenchServer) -> Result<Target, Failure> {
+    let mut target = match (&args.socket, &args.uri) {
+        (Some(path), _) => Target::new(Address::Unix(path.clone())),
+        (None, Some(uri)) => Target::from_uri(uri).or_exit(Status::Usage, || "-u".to_owned())?,
+        (None, None) => Target::new(Address::Tcp { host: args.host.clone(), port: args.port }),
+    };
+    target.tls = target::tls(&args.tls, args.socket.as_deref(), args.uri.as_deref())?;
+    target.db = args.db.unwrap_or(target.db);
+    if args.pass.is_some() {
+        target::warn_of_visible_password();
+    }
+    let given = target::password(args.askpass, args.password_file.as_deref(), args.pass.as_deref())?;
+    let in_uri = target.login.take();
+    let user = args.user.clone().or_else(|| in_uri.as_ref().and_then(|login| login.user.clone()));
+    let password = given.or_else(|| in_uri.map(|login| login.password)).or_else(target::from_environment);
+    if password.is_none() && args.user.is_some() {
+        let error = anyhow!("--user needs a password: --askpass, --password-file or KVRED_PASSWORD");
+        return Err(Failure::new(Status::Usage, error));
+    }
+    target.login = password.map(|password| Login { user, password });
+    Ok(target)
+}
+
+/// The server of `--compare`: a URI, or a host and a port with the first server's login and TLS.
+pub(super) fn second_server(text: &str, first: &Target, args: &BenchServer) -> Result<Target, Failure> {
+    if text.contains("://") {
+        let target = Target::from_uri(text).or_exit(Status::Usage, || "--compare".to_owned())?;
+        let args = if uri_wants_tls(text) { &args.tls } else { &TlsArgs::default() };
+        return Ok(Target { tls: target::tls(args, None, Some(text))?, ..target });
+    }
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    match port.parse() {
+        Ok(port) if port != 0 && !host.is_empty() => {
+            let address = Address::Tcp { host: host.to_owned(), port };
+            Ok(Target { address, ..first.clone() })
+        }
+        _ => {
+            let error = anyhow!("--compare takes HOST:PORT or a URI, for instance 127.0.0.1:6379, and not '{text}'");
+            Err(Failure::new(Status::Usage, error))
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! `summary.md`: the tables, the charts, and what one should know about them.
+
+use std::fmt::Write;
+
+use super::book::Book;
+use super::{READS, WRITES};
+use crate::bench::environment;
+use crate::bench::text::{compact, micros};
+
+/// The whole file.
+pub(super) fn markdown(book: &Book) -> String {
+    let mut out = String::from("# kvred bench report\n\n");
+    if book.partial {
+        out.push_str("**Partial**: not all runs are finished.\n\n");
+    }
+    let host = &book.host;
+    let memory_gib = host.memory_bytes as f64 / f64::from(1 << 30);
+    let s = &book.settings;
+    let servers: Vec<String> = book
+        .servers
+        .iter()
+        .map(|(name, info)| {
+            let version = environment::name(info);
+            if version.to_lowercase().starts_with(&format!("{name} ")) {
+                version
+            } else {
+                format!("{name} ({version})")
+            }
+        })
+        .collect();
+    let (least, most) = (s.load.value_bytes_min, s.load.value_bytes_max);
+    let sizes = if least == most { most.to_string() } else { format!("{least} to {most}") };
+    let lines = format!(
+        "- Machine: {}, {} cores, {memory_gib:.0} GiB, {} {}\n\
+         - Servers: {}\n\
+         - One connection, one request at a time; {} requests in a run of PING, GET and EXISTS (of keys that are there), {} of SET and DEL; \
+         values of {sizes} bytes, {} keys\n\
+         - {} runs of each test, servers in turn, after {} that did not count\n\n",
+        host.cpu,
+        host.cores,
+        host.kernel,
+        host.arch,
+        servers.join(", "),
+        s.ops_read,
+        s.ops_write,
+        s.load.keyspace,
+        s.repeats,
+        s.warmup,
+    );
+    out.push_str(&lines);
+    for problem in book.warnings.iter().chain(&book.problems) {
+        writeln!(out, "> {problem}\n").expect("a string takes any text");
+    }
+    for policy in book.policies() {
+        policy_section(&mut out, book, policy);
+    }
+    out.push_str(
+        "Throughput is the median of the runs; percentiles are over the requests of all runs, in microseconds. Where the \
+         ranges of two servers overlap, there is no difference that these runs could show.\n",
+    );
+    out
+}
+
+fn policy_section(out: &mut String, book: &Book, policy: &str) {
+    let head = format!(
+        "## fsync {policy}\n\n![Throughput under fsync {policy}](charts/fsync-{policy}.svg)\n\n\
+         | test | server | ops/s | min | max | p50 | p95 | p99 | p99.9 | p99.99 | max |\n\
+         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+    );
+    out.push_str(&head);
+    let servers = book.servers_of(policy);
+    let rows = READS.into_iter().chain(WRITES).flat_map(|test| servers.iter().map(move |server| (test, server)));
+    for (test, server) in rows {
+        let Some(result) = book.find(policy, server, test) else { continue };
+        let (spread, l) = (result.rate(), result.figures.latency_us);
+        let rates = [spread.median, spread.min, spread.max].map(compact);
+        let latencies = [l.p50, l.p95, l.p99, l.p99_9, l.p99_99, l.max].map(micros);
+        let numbers: Vec<String> = rates.into_iter().chain(latencies).collect();
+        writeln!(out, "| {} | {} | {} |", result.figures.test.to_uppercase(), server, numbers.join(" | "))
+            .expect("a string takes any text");
+    }
+    writeln!(out, "\n![Latency under fsync {policy}](charts/latency-{policy}.svg)\n").expect("a string takes any text");
+}

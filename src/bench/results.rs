@@ -1,0 +1,336 @@
+//! The results as they are saved: names here are the interface's, and stay.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::phase::{End, Outcome};
+use super::tally::Tally;
+
+/// A whole run set.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Document {
+    pub(super) kvred_version: String,
+    /// Its address, and what its `INFO server` said.
+    pub(super) server: BTreeMap<String, String>,
+    pub(super) host: Host,
+    pub(super) settings: Settings,
+    /// Whether it ended before its end.
+    pub(super) partial: bool,
+    pub(super) warnings: Vec<String>,
+    pub(super) results: Vec<TestResult>,
+    /// The other server of `--compare`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) compare: Option<Compared>,
+}
+
+/// The machine that the load came from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Host {
+    pub(super) cpu: String,
+    pub(super) cores: usize,
+    pub(super) memory_bytes: u64,
+    pub(super) kernel: String,
+    pub(super) arch: String,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Settings {
+    pub(super) tests: Vec<String>,
+    pub(super) requests: Option<u64>,
+    /// In thousandths of a second.
+    pub(super) duration_ms: Option<u64>,
+    pub(super) clients: u32,
+    pub(super) threads: u32,
+    pub(super) pipeline: u32,
+    pub(super) value_bytes_min: u32,
+    pub(super) value_bytes_max: u32,
+    pub(super) keyspace: u64,
+    pub(super) distribution: String,
+    pub(super) ratio: Option<String>,
+    pub(super) rate: Option<u64>,
+    pub(super) warmup: u64,
+    pub(super) repeats: u32,
+    pub(super) seed: u64,
+    pub(super) verify: bool,
+}
+
+/// Latencies in microseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Latency {
+    pub(super) mean: f64,
+    pub(super) p50: f64,
+    pub(super) p95: f64,
+    pub(super) p99: f64,
+    pub(super) p99_9: f64,
+    pub(super) p99_99: f64,
+    pub(super) max: f64,
+}
+
+impl Latency {
+    pub(super) fn of(tally: &Tally) -> Self {
+        let h = &tally.latency_ns;
+        // Three digits are kept, so nanoseconds are more than enough.
+        let us = |ns: f64| ns.round() / 1000.0;
+        let at = |quantile| us(h.value_at_quantile(quantile).min(h.max()) as f64);
+        if h.is_empty() {
+            return Self::default();
+        }
+        Self {
+            mean: us(h.mean()),
+            p50: at(0.5),
+            p95: at(0.95),
+            p99: at(0.99),
+            p99_9: at(0.999),
+            p99_99: at(0.9999),
+            max: us(h.max() as f64),
+        }
+    }
+
+    /// All of them, with their names.
+    pub(super) fn named(&self) -> [(&'static str, f64); 7] {
+        [
+            ("mean", self.mean),
+            ("p50", self.p50),
+            ("p95", self.p95),
+            ("p99", self.p99),
+            ("p99_9", self.p99_9),
+            ("p99_99", self.p99_99),
+            ("max", self.max),
+        ]
+    }
+}
+
+/// What one run of a test, or all of them together, gave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Figures {
+    pub(super) test: String,
+    pub(super) operations: u64,
+    pub(super) seconds: f64,
+    pub(super) ops_per_sec: f64,
+    pub(super) latency_us: Latency,
+    pub(super) errors: u64,
+    /// Replies of the wrong kind, or with the wrong value.
+    pub(super) wrong: u64,
+    pub(super) hits: u64,
+    pub(super) misses: u64,
+    pub(super) partial: bool,
+}
+
+impl Figures {
+    fn new(test: &str, tally: &Tally, seconds: f64, partial: bool) -> Self {
+        Self {
+            test: test.to_owned(),
+            operations: tally.operations,
+            seconds: round(seconds, 1e6),
+            ops_per_sec: if seconds > 0.0 { round(tally.operations as f64 / seconds, 10.0) } else { 0.0 },
+            latency_us: Latency::of(tally),
+            errors: tally.errors,
+            wrong: tally.wrong,
+            hits: tally.hits,
+            misses: tally.misses,
+            partial,
+        }
+    }
+
+    /// The share of the lookups that found their key; `None` where nothing was looked up.
+    pub(super) fn hit_rate(&self) -> Option<f64> {
+        let lookups = self.hits + self.misses;
+        (lookups > 0).then(|| self.hits as f64 / lookups as f64)
+    }
+}
+
+fn round(x: f64, steps: f64) -> f64 {
+    (x * steps).round() / steps
+}
+
+/// What a test gave: with several runs, their median rate, and everything else over all of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct TestResult {
+    #[serde(flatten)]
+    pub(super) figures: Figures,
+    /// Of `ops_per_sec`, with several runs.
+    #[serde(flatten)]
+    pub(super) spread: Option<Spread>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) runs: Option<Vec<Figures>>,
+}
+
+/// How far the runs differ.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Spread {
+    pub(super) min: f64,
+    pub(super) median: f64,
+    pub(super) max: f64,
+}
+
+impl Spread {
+    /// Of at least one number.
+    pub(super) fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut sorted: Vec<f64> = numbers.into_iter().collect();
+        sorted.sort_by(f64::total_cmp);
+        let (&min, &max) = (sorted.first()?, sorted.last()?);
+        let upper = sorted[sorted.len() / 2];
+        let lower = sorted[(sorted.len() - 1) / 2];
+        Some(Self { min, median: f64::midpoint(lower, upper), max })
+    }
+
+    /// Whether one could be the other, for all that is known.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        self.min <= other.max && other.min <= self.max
+    }
+}
+
+impl TestResult {
+    /// The rate and how far it goes up and down; with one run, not at all.
+    pub(super) fn rate(&self) -> Spread {
+        let rate = self.figures.ops_per_sec;
+        self.spread.unwrap_or(Spread { min: rate, median: rate, max: rate })
+    }
+}
+
+/// The runs of a test so far.
+#[derive(Debug, Clone)]
+pub(super) struct Series {
+    test: String,
+    all: Tally,
+    seconds: f64,
+    runs: Vec<Figures>,
+}
+
+impl Series {
+    pub(super) fn new(test: &str) -> Self {
+        Self { test: test.to_owned(), all: Tally::new(), seconds: 0.0, runs: Vec::new() }
+    }
+
+    /// Adds what a run gave, if that is anything.
+    pub(super) fn push(&mut self, outcome: &Outcome) {
+        if outcome.tally.operations == 0 {
+            return;
+        }
+        self.all.add(&outcome.tally);
+        self.seconds += outcome.seconds;
+        let partial = outcome.end != End::Finished;
+        self.runs.push(Figures::new(&self.test, &outcome.tally, outcome.seconds, partial));
+    }
+
+    /// Everything that was counted.
+    pub(super) fn all(&self) -> &Tally {
+        &self.all
+    }
+
+    /// The runs, one by one.
+    pub(super) fn runs(&self) -> &[Figures] {
+        &self.runs
+    }
+
+    /// What it comes to; `None` before the first run. `repeated`: with the runs one by one.
+    pub(super) fn result(&self, repeated: bool) -> Option<TestResult> {
+        // A run that was cut short has a rate, but one of another load.
+        let whole = self.runs.iter().filter(|run| !run.partial).map(|run| run.ops_per_sec);
+        let spread = Spread::of(whole).or_else(|| Spread::of(self.runs.iter().map(|run| run.ops_per_sec)))?;
+        let mut figures = Figures::new(&self.test, &self.all, self.seconds, self.runs.iter().any(|run| run.partial));
+        figures.ops_per_sec = spread.median;
+        Some(TestResult { figures, spread: repeated.then_some(spread), runs: repeated.then(|| self.runs.clone()) })
+    }
+}
+
+/// The second server, and the first beside it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Compared {
+    pub(super) server: BTreeMap<String, String>,
+    pub(super) results: Vec<TestResult>,
+    pub(super) ratios: Vec<Ratio>,
+}
+
+/// The first server's rate over the second's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names are those of the interface")]
+pub(super) struct Ratio {
+    pub(super) test: String,
+    /// Of the ratios within the pairs of runs.
+    pub(super) ratio: Spread,
+    /// `faster`, `slower` or `no difference`, of the first.
+    pub(super) verdict: String,
+}
+
+impl Ratio {
+    /// Compares runs made in turn; `None` when there is no pair.
+    pub(super) fn of(test: &str, first: &TestResult, second: &TestResult) -> Option<Self> {
+        let one = |result: &TestResult| vec![result.figures.clone()];
+        let (a, b) =
+            (first.runs.clone().unwrap_or_else(|| one(first)), second.runs.clone().unwrap_or_else(|| one(second)));
+        let pairs = a.iter().zip(&b).filter(|(a, b)| !a.partial && !b.partial && b.ops_per_sec > 0.0);
+        let ratio = Spread::of(pairs.map(|(a, b)| a.ops_per_sec / b.ops_per_sec))?;
+        Some(Self { test: test.to_owned(), ratio, verdict: verdict(first, second).to_owned() })
+    }
+}
+
+/// Whether the first is faster, slower, or neither for all that the runs show.
+pub(super) fn verdict(first: &TestResult, second: &TestResult) -> &'static str {
+    let (a, b) = (first.rate(), second.rate());
+    let runs = |result: &TestResult| result.runs.as_ref().map_or(1, Vec::len);
+    if runs(first) < 2 || runs(second) < 2 {
+        "one run: unknown"
+    } else if a.overlaps(&b) {
+        "no difference"
+    } else if a.median > b.median {
+        "faster"
+    } else {
+        "slower"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(rates: &[f64]) -> TestResult {
+        let mut series = Series::new("get");
+        for &rate in rates {
+            let mut tally = Tally::new();
+            tally.took(5_000, rate as u64);
+            series.push(&Outcome { tally, seconds: 1.0, busy: 0.0, unsent: 0, end: End::Finished });
+        }
+        series.result(true).unwrap()
+    }
+
+    #[test]
+    fn the_median_of_runs_lies_between_them() {
+        assert_eq!(result(&[30.0, 10.0, 20.0]).rate(), Spread { min: 10.0, median: 20.0, max: 30.0 });
+        assert_eq!(result(&[40.0, 10.0]).rate(), Spread { min: 10.0, median: 25.0, max: 40.0 });
+        assert!(Series::new("get").result(true).is_none());
+    }
+
+    #[test]
+    fn a_run_that_was_cut_short_moves_no_median() {
+        let mut series = Series::new("get");
+        let mut tally = Tally::new();
+        tally.took(5_000, 100);
+        let whole = Outcome { tally, seconds: 1.0, busy: 0.0, unsent: 0, end: End::Finished };
+        series.push(&whole);
+        series.push(&Outcome { seconds: 50.0, end: End::Interrupted, ..whole });
+        let result = series.result(true).unwrap();
+        assert_eq!((result.rate().min, result.figures.operations, result.figures.partial), (100.0, 200, true));
+    }
+
+    #[test]
+    fn spreads_that_overlap_are_no_difference() {
+        let of = |a: &[f64], b: &[f64]| Ratio::of("get", &result(a), &result(b)).unwrap().verdict;
+        assert_eq!(of(&[100.0, 110.0], &[105.0, 120.0]), "no difference");
+        assert_eq!(of(&[100.0, 110.0], &[90.0, 99.0]), "faster");
+        assert_eq!(of(&[10.0, 11.0], &[90.0, 99.0]), "slower");
+        assert_eq!(of(&[10.0], &[90.0]), "one run: unknown");
+        let ratio = Ratio::of("get", &result(&[100.0, 200.0, 300.0]), &result(&[100.0, 100.0, 100.0])).unwrap().ratio;
+        assert_eq!(ratio, Spread { min: 1.0, median: 2.0, max: 3.0 });
+    }
+
+    #[test]
+    fn what_is_saved_is_read_back() {
+        for result in [result(&[1.0, 2.0]), TestResult { spread: None, runs: None, ..result(&[5.0]) }] {
+            let text = serde_json::to_string(&result).unwrap();
+            assert_eq!(serde_json::from_str::<TestResult>(&text).unwrap(), result, "{text}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! `kvred bench`: one server, or two in turn.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::anyhow;
+
+use super::environment::{self, Watch};
+use super::output;
+use super::phase::{End, Outcome};
+use super::plan::{self, Kind, Plan};
+use super::results::{Compared, Document, Ratio, Series, TestResult};
+use super::session::{Session, Side, unreachable};
+use super::tally::Tally;
+use super::threshold::Threshold;
+use crate::args::{BenchArgs, BenchFormat};
+use crate::exit::{Failure, Status};
+
+/// A worker that computes for more than this share of its time may be what limits.
+const BUSY: f64 = 0.9;
+
+/// A server, and what was measured of it.
+struct Contender {
+    side: Side,
+    info: BTreeMap<String, String>,
+    series: Vec<Series>,
+}
+
+impl Contender {
+    fn results(&self, repeated: bool) -> Vec<TestResult> {
+        self.series.iter().filter_map(|series| series.result(repeated)).collect()
+    }
+}
+
+/// Runs the tests and prints what came of them.
+pub(super) fn run(args: &BenchArgs) -> Result<Status, Failure> {
+    let plan = Plan::new(args);
+    let thresholds = plan::thresholds(args, &plan)?;
+    let first = plan::server(&args.server)?;
+    let second = args.compare.as_ref().map(|text| plan::second_server(text, &first, &args.server)).transpose()?;
+    let limit = Duration::from_secs_f64(args.server.connect_timeout);
+    let mut session = Session::new(limit)?;
+    let mut contenders = Vec::new();
+    for target in std::iter::once(first).chain(second) {
+        let Some(info) = session.until_interrupted(environment::server(&target, limit)) else {
+            return Ok(Status::Interrupted);
+        };
+        let info = info.map_err(|e| unreachable(&e))?;
+        let series = plan.tests.iter().map(|kind| Series::new(kind.name())).collect();
+        contenders.push(Contender { side: Side::new(target), info, series });
+    }
+    let watch = Watch::start();
+    let mut warnings: Vec<String> = environment::clock_warning().into_iter().collect();
+    let measured = measure(&mut session, &plan, &mut contenders, &mut warnings);
+    let end = match &measured {
+        Ok(end) => end.clone(),
+        // What was measured before is worth printing.
+        Err(failure) if contenders.iter().any(|c| !c.results(false).is_empty()) => End::Lost(format!("{failure:#}")),
+        Err(_) => return measured.map(|_| Status::Fine),
+    };
+    warnings.extend(watch.warnings());
+    let document = document(&plan, &contenders, &end, warnings);
+    publish(args, &document)?;
+    conclude(&document, &contenders, &thresholds, end)
+}
+
+/// All tests and repetitions, the servers in turn. Each second time the order is the other way round.
+fn measure(
+    session: &mut Session,
+    plan: &Plan,
+    contenders: &mut [Contender],
+    warnings: &mut Vec<String>,
+) -> Result<End, Failure> {
+    let runs = plan.tests.len() * plan.repeats as usize * contenders.len();
+    let mut done = 0;
+    for (test, &kind) in plan.tests.iter().enumerate() {
+        for repeat in 0..plan.repeats {
+            let mut order: Vec<usize> = (0..contenders.len()).collect();
+            if repeat % 2 == 1 {
+                order.reverse();
+            }
+            for at in order {
+                done += 1;
+                session.progress.prefix = if runs > 1 { format!("{done}/{runs} ") } else { String::new() };
+                let contender = &mut contenders[at];
+                let outcome = session.measure(&mut contender.side, kind, plan, kind.name())?;
+                contender.series[test].push(&outcome);
+                for warning in warnings_of(kind, plan, &outcome) {
+                    // The same for each repetition would say nothing more.
+                    if repeat == 0 {
+                        warnings.push(warning);
+                    }
+                }
+                if outcome.end != End::Finished {
+                    return Ok(outcome.end);
+                }
+            }
+        }
+    }
+    Ok(End::Finished)
+}
+
+fn warnings_of(kind: Kind, plan: &Plan, outcome: &Outcome) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let name = kind.name();
+    if outcome.tally.operations == 0 {
+        return warnings;
+    }
+    // In a run of a moment, starting is most of what is done.
+    if outcome.busy > BUSY && outcome.seconds > 0.05 {
+        warnings.push(format!(
+            "{name}: the generator was computing {:.0} % of the time, so the server may be faster than this; \
+             more --threads may help, on a machine with more cores",
+            outcome.busy.min(1.0) * 100.0
+        ));
+    }
+    if outcome.unsent > 0 && outcome.end == End::Finished {
+        warnings.push(format!(
+            "{name}: {} requests were due and not sent in time: the rate is more than {} connections and the server \
+             can keep, and the true latencies are longer than those shown",
+            outcome.unsent, plan.clients
+        ));
+    }
+    if let Some(duration) = plan.duration.filter(|_| kind.deletes() && outcome.end == End::Finished)
+        && outcome.seconds < duration.as_secs_f64() * 0.9
+    {
+        warnings.push(format!(
+            "del: all {} keys were deleted after {:.2} s; use a larger -r to measure for longer",
+            plan.keys(kind),
+            outcome.seconds
+        ));
+    }
+    warnings
+}
+
+fn document(plan: &Plan, contenders: &[Contender], end: &End, warnings: Vec<String>) -> Document {
+    let repeated = plan.repeats > 1;
+    let results: Vec<_> = contenders.iter().map(|contender| contender.results(repeated)).collect();
+    let compare = contenders.get(1).map(|second| {
+        let pairs =
+            results[0].iter().filter_map(|a| Some((a, results[1].iter().find(|b| b.figures.test == a.figures.test)?)));
+        Compared {
+            server: second.info.clone(),
+            results: results[1].clone(),
+            ratios: pairs.filter_map(|(a, b)| Ratio::of(&a.figures.test, a, b)).collect(),
+        }
+    });
+    Document {
+        kvred_version: env!("CARGO_PKG_VERSION").to_owned(),
+        server: contenders[0].info.clone(),
+        host: environment::host(),
+        settings: plan.settings(),
+        partial: *end != End::Finished,
+        warnings,
+        results: results[0].clone(),
+        compare,
+    }
+}
+
+fn publish(args: &BenchArgs, document: &Document) -> Result<(), Failure> {
+    for warning in &document.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let Some(path) = &args.output else {
+        return output::print(&output::render(document, args.format.unwrap_or(BenchFormat::Table)));
+    };
+    let format = args.format.unwrap_or_else(|| output::format_of(path));
+    // The file first: it is what a script waits for.
+    output::save(path, &output::render(document, format))?;
+    output::print(&output::render(document, BenchFormat::Table))
+}
+
+/// Says what was wrong, and with which exit code to end.
+fn conclude(
+    document: &Document,
+    contenders: &[Contender],
+    thresholds: &[Threshold],
+    end: End,
+) -> Result<Status, Failure> {
+    let mut status = Status::Fine;
+    for contender in contenders {
+        for (kind, series) in document.settings.tests.iter().zip(&contender.series) {
+            for problem in problems(series.all()) {
+                eprintln!("{kind} at {}: {problem}", contender.side.target.address);
+                status = Status::Negative;
+            }
+        }
+    }
+    for threshold in thresholds {
+        for result in &document.results {
+            if let Some(broken) = threshold.broken_by(&result.figures) {
+                eprintln!("failed: {broken}");
+                status = Status::Negative;
+            }
+        }
+    }
+    match end {
+        End::Finished => Ok(status),
+        End::Interrupted => Ok(Status::Interrupted),
+        End::Lost(reason) => Err(Failure::new(Status::Unavailable, anyhow!("the run ended early: {reason}"))),
+    }
+}
+
+/// What must not be, in the words for it.
+pub(super) fn problems(tally: &Tally) -> Vec<String> {
+    let mut problems = Vec::new();
+    let of = format!("of {} replies", tally.operations);
+    if let Some(text) = &tally.first_error {
+        let hint = if text.starts_with("NOAUTH") {
+            "; give a password with --askpass, --password-file or KVRED_PASSWORD"
+        } else {
+            ""
+        };
+        problems.push(format!("{} {of} were errors, the first: {text}{hint}", tally.errors));
+    }
+    if let Some(text) = &tally.first_wrong {
+        problems.push(format!("{} {of} were wrong, the first: {text}", tally.wrong));
+    }
+    if tally.misses > 0 {
+        problems.push(format!("{} {of} missed keys that should be there", tally.misses));
+    }
+    problems
+}

@@ -1,0 +1,35 @@
+//! `kvred bench diff`.
+
+use crate::kit::{memory_server, run, run_at};
+
+#[test]
+fn two_results_are_compared() {
+    let server = memory_server();
+    let dir = tempfile::TempDir::new().unwrap();
+    let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (before, after, slow) = (file("a.json"), file("b.json"), file("slow.json"));
+    for (path, flags) in [(&before, "-c 4 --seed 1"), (&after, "-c 4 --seed 2"), (&slow, "-c 1 --rate 1000")] {
+        let ran = run_at(server.port(), &format!("-n 200 -r 100 -t ping,get --repeats 2 {flags} -o {path}"));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    }
+    let ran = run(&["diff", &before, &before]);
+    assert_eq!((ran.code, &ran.err[..]), (Some(0), ""));
+    assert_eq!(ran.out.matches("no difference").count(), 2, "{ran:?}");
+    assert!(ran.out.contains("1.00 ("), "the ratio has a spread: {}", ran.out);
+    assert!(ran.out.lines().all(|line| line.chars().count() <= 80), "{}", ran.out);
+    let ran = run(&["diff", &before, &after]);
+    assert!(ran.code == Some(0) && ran.err.contains("seed was 1 and is 2"), "{ran:?}");
+    let ran = run(&["diff", &before, &slow]);
+    assert!(ran.out.contains("slower") && ran.err.contains("rate was null and is 1000"), "{ran:?}");
+}
+
+#[test]
+fn what_is_no_result_is_told() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let path = dir.path().join("x.json").to_str().unwrap().to_owned();
+    std::fs::write(&path, "{\"results\": []}").unwrap();
+    let ran = run(&["diff", &path, &path]);
+    assert!(ran.code == Some(3) && ran.err.contains("is no result of kvred bench"), "{ran:?}");
+    let ran = run(&["diff", "/nonexistent/a", &path]);
+    assert!(ran.code == Some(3) && ran.err.contains("/nonexistent/a"), "{ran:?}");
+}

@@ -1,0 +1,82 @@
+//! `kvred bench`, and a server that answers every request with the same.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::helpers::{Launch, Server};
+
+/// `kvred bench` with a clean environment.
+pub fn bench(args: &[&str]) -> Command {
+    let mut command = Launch::binary();
+    command.arg("bench").args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for name in ["KVRED_HOST", "KVRED_PORT", "KVRED_URI", "KVRED_USER", "KVRED_PASSWORD", "REDISCLI_AUTH"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    /// The JSON on stdout.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+}
+
+/// Waits for a run that was started.
+pub fn finish(child: Child) -> Ran {
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+}
+
+pub fn run(args: &[&str]) -> Ran {
+    finish(bench(args).spawn().unwrap())
+}
+
+/// The same for a server's port, the flags in one line.
+pub fn run_at(port: u16, flags: &str) -> Ran {
+    let port = port.to_string();
+    let mut args = vec!["-p", &port];
+    args.extend(flags.split_whitespace());
+    run(&args)
+}
+
+pub fn memory_server() -> Server {
+    Server::start_with(&["--appendonly", "no"])
+}
+
+/// A server that answers each request with `reply`, and after `answers` of them on a connection closes it.
+pub fn fake(reply: &'static [u8], answers: usize) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || answer(stream, reply, answers));
+        }
+    });
+    port
+}
+
+fn answer(mut stream: std::net::TcpStream, reply: &[u8], answers: usize) {
+    let mut buffer = [0; 4096];
+    let mut left = answers;
+    while let Ok(read @ 1..) = stream.read(&mut buffer) {
+        // Keys and values of the tests hold no asterisk.
+        let requests = memchr::memchr_iter(b'*', &buffer[..read]).count();
+        if requests > left || stream.write_all(&reply.repeat(requests)).is_err() {
+            return;
+        }
+        left -= requests;
+    }
+}

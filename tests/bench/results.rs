@@ -1,0 +1,193 @@
+//! What a run says: names, counts, formats, exit codes.
+
+use serde_json::Value;
+
+use crate::helpers::{Reply, Server};
+use crate::kit::{memory_server, run, run_at};
+
+#[test]
+fn json_has_the_documented_names() {
+    let server = memory_server();
+    let ran = run_at(server.port(), "-n 300 -r 100 -c 3 -t get,set --repeats 2 --format json");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.err.contains("filled"), "that keys are filled in first is said: {}", ran.err);
+    let names = |value: &Value| {
+        let mut names: Vec<String> = value.as_object().unwrap().keys().cloned().collect();
+        names.sort();
+        names.join(" ")
+    };
+    let document = ran.json();
+    assert_eq!(names(&document), "host kvred_version partial results server settings warnings");
+    assert_eq!(names(&document["host"]), "arch cores cpu kernel memory_bytes");
+    let result = &document["results"][0];
+    let figures = "errors hits latency_us";
+    let rest = "misses operations ops_per_sec partial";
+    assert_eq!(names(result), format!("{figures} max median min {rest} runs seconds test wrong"));
+    assert_eq!(names(&result["runs"][0]), format!("{figures} {rest} seconds test wrong"));
+    assert_eq!(names(&result["latency_us"]), "max mean p50 p95 p99 p99_9 p99_99");
+    assert_eq!((&document["partial"], &result["test"]), (&false.into(), &"get".into()));
+    assert_eq!((&result["operations"], &result["hits"], &result["misses"]), (&600.into(), &600.into(), &0.into()));
+    assert!(document["server"]["kvred_version"].is_string() && document["settings"]["seed"] == 1);
+    let single = run_at(server.port(), "-n 50 -t ping --format json").json();
+    assert_eq!(names(&single["results"][0]), format!("{figures} {rest} seconds test wrong"), "one run has no spread");
+}
+
+#[test]
+fn the_server_sees_what_is_counted() {
+    let server = memory_server();
+    let ran = run_at(server.port(), "-n 1000 -r 1000 -t set --distribution sequential -P 7 -c 3 -d 5-9 --warmup 10");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let mut client = server.connect();
+    assert_eq!(client.ask_words("DBSIZE"), Reply::Integer(1000));
+    let value = client.get("key:000000000999").expect("the last key is there");
+    assert!((5..=9).contains(&value.len()));
+    // DEL takes each key once, and nothing is there afterwards.
+    let ran = run_at(server.port(), "-n 1000 -r 1000 -t del -P 3 --warmup 100 --format json");
+    assert_eq!((ran.code, &ran.json()["results"][0]["hits"]), (Some(0), &1000.into()), "{ran:?}");
+    assert_eq!(client.ask_words("DBSIZE"), Reply::Integer(0));
+    let ran = run_at(server.port(), "-n 2000 -r 10 -t del --format json");
+    assert_eq!((ran.code, &ran.json()["results"][0]["hits"]), (Some(0), &2000.into()), "{ran:?}");
+}
+
+#[test]
+fn values_are_verified() {
+    let server = memory_server();
+    let flags = "-r 500 -n 5000 -d 0-200 -P 8 --verify --seed 7";
+    assert_eq!(run_at(server.port(), &format!("{flags} --ratio 1:1 --distribution zipf")).code, Some(0));
+    // Another program writes what does not belong there, while the values are read.
+    let mut child = crate::kit::bench(&["-p", &server.port().to_string(), "-t", "get", "--verify", "-r", "1"]);
+    let child = child.args(["--duration", "600", "-c", "1"]).spawn().unwrap();
+    let mut client = server.connect();
+    crate::helpers::wait_until("the key is filled in", || client.get("key:000000000000").is_some());
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    client.set("key:000000000000", "spoilt");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    interrupt(&child);
+    let ran = crate::kit::finish(child);
+    assert!(ran.err.contains("were wrong, the first: GET key:000000000000 gave another value"), "{ran:?}");
+}
+
+pub(crate) fn interrupt(child: &std::process::Child) {
+    use rustix::process::{Pid, Signal, kill_process};
+    kill_process(Pid::from_child(child), Signal::INT).unwrap();
+}
+
+#[test]
+fn a_table_fits_80_columns() {
+    let server = memory_server();
+    let ran = run_at(server.port(), "-n 500 -r 100 --repeats 3");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.lines().all(|line| line.chars().count() <= 80), "{}", ran.out);
+    for word in ["ping", "set", "get", "exists", "del", "ops/s", "p99.9", "errors", "hits", "100%", "50 connections"] {
+        assert!(ran.out.contains(word), "{word}: {}", ran.out);
+    }
+}
+
+#[test]
+fn csv_has_a_column_for_each_name() {
+    let server = memory_server();
+    let ran = run_at(server.port(), "-n 100 -r 100 -t ping,get --format csv");
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert_eq!(lines.len(), 3, "{ran:?}");
+    assert!(lines[0].starts_with("server,test,operations,seconds,ops_per_sec,latency_us_mean,latency_us_p50,"));
+    assert!(lines.iter().all(|line| line.split(',').count() == lines[0].split(',').count()), "{ran:?}");
+    assert!(lines[2].contains(",get,100,"));
+}
+
+#[test]
+fn a_file_takes_its_format_from_its_name() {
+    let server = memory_server();
+    let dir = tempfile::TempDir::new().unwrap();
+    let path = dir.path().join("run.json");
+    let ran = run_at(server.port(), &format!("-n 100 -t ping -o {}", path.display()));
+    assert_eq!(ran.code, Some(0));
+    assert!(ran.out.contains("ops/s"), "the table is printed all the same: {}", ran.out);
+    let saved: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    assert_eq!(saved["results"][0]["operations"], 100);
+    let ran = run_at(server.port(), "-n 100 -t ping -o /nonexistent/run.json");
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+}
+
+#[test]
+fn thresholds_decide_the_exit_code() {
+    let server = memory_server();
+    let port = server.port();
+    assert_eq!(run_at(port, "-n 100 -t ping --fail-if errors>0 --fail-if p99>100s").code, Some(0));
+    let ran = run_at(port, "-n 100 -t ping,set --fail-if set.ops_per_sec<1000M");
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("failed: set: set.ops_per_sec<1000M") && !ran.err.contains("failed: ping"), "{ran:?}");
+    for (flags, word) in [("--fail-if p98>1", "no metric"), ("-t get --fail-if set.p99>1", "not among those that run")]
+    {
+        let ran = run_at(port, flags);
+        assert_eq!(ran.code, Some(2));
+        assert!(ran.err.contains(word), "{ran:?}");
+    }
+}
+
+#[test]
+fn wrong_usage_exits_2() {
+    for flags in [
+        "-n 5 --duration 1",
+        "-t nonsense",
+        "-n 0",
+        "-c 0",
+        "-P 0",
+        "-d 9-1",
+        "--ratio 1",
+        "--ratio 1:1 -t get",
+        "--rate 0",
+        "--duration 0",
+        "-r 0",
+        "--compare nowhere",
+        "--user ann",
+        "report --repeats 0",
+        "report --peer redis",
+        "diff one",
+    ] {
+        let ran = run(&flags.split_whitespace().collect::<Vec<_>>());
+        assert_eq!((ran.code, &ran.out[..]), (Some(2), ""), "{flags}: {ran:?}");
+    }
+    let help = run(&["--help"]);
+    assert_eq!(help.code, Some(0));
+    assert!(help.out.contains("--fail-if") && help.out.contains("KVRED_PORT"));
+}
+
+#[test]
+fn a_duration_ends_a_run() {
+    let server = memory_server();
+    let ran = run_at(server.port(), "-t get -r 100 --duration 0.3 --format json");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(ran.json()["partial"], false);
+    assert!(ran.json()["results"][0]["seconds"].as_f64().unwrap() >= 0.29);
+    // All keys are gone long before the time is over.
+    let ran = run_at(server.port(), "-t del -r 100 --duration 600");
+    assert!(ran.code == Some(0) && ran.err.contains("all 100 keys were deleted"), "{ran:?}");
+}
+
+#[test]
+fn passwords_and_sockets_work_as_for_the_cli() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let socket = dir.path().join("s").to_str().unwrap().to_owned();
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, "pass word\n").unwrap();
+    let secret = secret.to_str().unwrap();
+    let server = Server::start_with(&["--requirepass-file", secret, "--unixsocket", &socket]);
+    let port = server.port().to_string();
+    let flags = ["-n", "100", "-t", "set,get", "-r", "10"];
+    let with = |more: &[&str]| {
+        let mut command = crate::kit::bench(more);
+        command.args(flags);
+        command
+    };
+    let code = |mut command: std::process::Command| crate::kit::finish(command.spawn().unwrap()).code;
+    assert_eq!(code(with(&["-p", &port, "--password-file", secret])), Some(0));
+    assert_eq!(code(with(&["-s", &socket, "--password-file", secret])), Some(0));
+    assert_eq!(code(with(&["-u", &format!("redis://:pass%20word@127.0.0.1:{port}")])), Some(0));
+    let mut command = with(&["-p", &port]);
+    command.env("KVRED_PASSWORD", "pass word");
+    assert_eq!(code(command), Some(0));
+    assert_eq!(code(with(&["-p", &port, "-a", "wrong"])), Some(1));
+    let ran = crate::kit::finish(with(&["-p", &port]).spawn().unwrap());
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("100 of 100 replies were errors, the first: NOAUTH"), "{ran:?}");
+}

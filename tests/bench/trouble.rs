@@ -1,0 +1,132 @@
+//! Servers that are not there, err, hang, or go away.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::helpers::wait_until;
+use crate::kit::{bench, fake, finish, memory_server, run_at};
+use crate::results::interrupt;
+
+#[test]
+fn a_server_that_is_down_is_told_at_once() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let ran = run_at(port, "");
+    assert_eq!((ran.code, &ran.out[..]), (Some(3), ""));
+    assert!(ran.err.contains(&format!("cannot connect to 127.0.0.1:{port}: connection refused")), "{ran:?}");
+}
+
+#[test]
+fn a_server_that_never_answers_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ran = run_at(listener.local_addr().unwrap().port(), "--connect-timeout 0.3");
+    assert_eq!(ran.code, Some(3));
+    assert!(ran.err.contains("no answer within 0.3 s"), "{ran:?}");
+}
+
+#[test]
+fn errors_are_counted_and_exit_1() {
+    let ran = run_at(fake(b"-ERR always\r\n", usize::MAX), "-n 500 -r 50 -P 4 -c 2 --format json");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    for result in ran.json()["results"].as_array().unwrap() {
+        assert_eq!((&result["errors"], &result["operations"], &result["hits"]), (&500.into(), &500.into(), &0.into()));
+    }
+    assert_eq!(ran.json()["results"].as_array().unwrap().len(), 5);
+    assert!(ran.err.contains("500 of 500 replies were errors, the first: ERR always"), "{ran:?}");
+}
+
+#[test]
+fn misses_and_replies_of_the_wrong_kind_exit_1() {
+    let ran = run_at(fake(b"$-1\r\n", usize::MAX), "-n 100 -r 5 -c 2 -t get,ping --format json");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_eq!((&ran.json()["results"][0]["misses"], &ran.json()["results"][1]["wrong"]), (&100.into(), &100.into()));
+    // An array comes in parts, and is one reply.
+    let ran = run_at(fake(b"*2\r\n$2\r\nab\r\n:1\r\n", usize::MAX), "-n 100 -P 9 -c 1 -t ping --format json");
+    assert_eq!((ran.code, &ran.json()["results"][0]["wrong"]), (Some(1), &100.into()), "{ran:?}");
+    let ran = run_at(fake(b"+PONG\r\n+PONG\r\n", usize::MAX), "-n 100 -c 1 -t ping");
+    assert_eq!(ran.code, Some(3));
+    assert!(ran.err.contains("more replies than it was sent requests"), "{ran:?}");
+    let ran = run_at(fake(b"HTTP/1.1 400 Bad Request\r\n", usize::MAX), "-n 100 -t ping");
+    assert!(ran.code == Some(3) && ran.err.contains("not RESP"), "{ran:?}");
+}
+
+#[test]
+fn a_server_killed_in_the_middle_leaves_partial_results() {
+    let server = memory_server();
+    let port = server.port().to_string();
+    let child = bench(&["-p", &port, "-t", "set", "--duration", "600", "--format", "json"]).spawn().unwrap();
+    let mut client = server.connect();
+    wait_until("it has begun", || client.get("key:000000000007").is_some());
+    server.kill9();
+    let ran = finish(child);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(ran.err.contains("the run ended early: "), "{ran:?}");
+    assert_eq!(ran.json()["partial"], true);
+    assert!(ran.json()["results"][0]["operations"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn connections_closed_by_the_server_end_the_run() {
+    let ran = run_at(fake(b"+PONG\r\n", 50), "-n 1000 -c 1 -t ping --format json");
+    assert_eq!((ran.code, &ran.json()["results"][0]["operations"]), (Some(3), &50.into()), "{ran:?}");
+    assert!(ran.err.contains("closed the connection"), "{ran:?}");
+}
+
+#[test]
+fn ctrl_c_prints_what_there_is() {
+    let server = memory_server();
+    let port = server.port().to_string();
+    for format in ["table", "json"] {
+        let mut client = server.connect();
+        client.ask_words("FLUSHALL");
+        let child = bench(&["-p", &port, "-t", "set", "--duration", "600", "--format", format]).spawn().unwrap();
+        wait_until("it has begun", || client.get("key:000000000007").is_some());
+        interrupt(&child);
+        let ran = finish(child);
+        assert_eq!(ran.code, Some(130), "{ran:?}");
+        match format {
+            "table" => assert!(ran.out.contains("PARTIAL") && ran.out.contains("set*"), "{ran:?}"),
+            _ => assert!(ran.json()["partial"] == true && ran.json()["results"][0]["partial"] == true),
+        }
+    }
+}
+
+#[test]
+fn a_frozen_server_shows_in_an_open_loop() {
+    let server = memory_server();
+    let port = server.port().to_string();
+    let flags = ["-p", &port, "-t", "set", "--rate", "1000", "-n", "4000", "-c", "2", "--format", "json"];
+    let child = bench(&flags).spawn().unwrap();
+    let mut client = server.connect();
+    wait_until("it has begun", || {
+        client.get("key:000000000007").is_some() || client.ask_words("DBSIZE") != crate::helpers::Reply::Integer(0)
+    });
+    server.signal(Signal::STOP);
+    let frozen = Instant::now();
+    std::thread::sleep(Duration::from_secs(1));
+    server.signal(Signal::CONT);
+    let most = frozen.elapsed().as_secs_f64() * 1e6;
+    let ran = finish(child);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let latency = ran.json()["results"][0]["latency_us"].clone();
+    // A thousand of four thousand requests should have left meanwhile: the last quarter of latencies is of them.
+    let at = |name: &str| latency[name].as_f64().unwrap();
+    assert!(at("max") > 900_000.0 && at("p99") > 800_000.0, "{latency}, frozen for {most} us");
+}
+
+#[test]
+fn a_rate_that_cannot_be_kept_is_told() {
+    let server = memory_server();
+    let ran = run_at(server.port(), "-t ping --rate 100M --duration 0.2 -c 1");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.err.contains("were due and not sent in time"), "{ran:?}");
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let server = memory_server();
+    let mut child = bench(&["-p", &server.port().to_string(), "-n", "100", "-t", "ping"]).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(finish(child).code, Some(0));
+}
