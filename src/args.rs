@@ -3,24 +3,56 @@
 mod aof;
 mod bench;
 mod cli;
+mod manual;
 mod serve;
 mod tls;
 
 use std::str::FromStr;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Command as Definition, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub use self::aof::{AofArgs, AofCommand, CheckArgs, DumpArgs, DumpFormat, Moment, RewriteArgs};
 pub use self::bench::{
     BenchArgs, BenchCommand, BenchFormat, BenchServer, DataSize, DiffArgs, Distribution, Peer, Ratio, ReportArgs, Test,
 };
 pub use self::cli::{CliArgs, ColorWhen, OutputFormat};
+pub use self::manual::{CompletionsArgs, ManArgs};
 pub use self::serve::{Fsync, LogFormat, LogLevel, Port, ServeArgs, TlsAuthClients};
 pub use self::tls::TlsArgs;
 
-/// A durable string store that speaks Redis.
+const EXAMPLES: &str = "\
+Examples:
+  kvred serve                           a server on 127.0.0.1:6380
+  kvred cli SET greeting hello          a command to it
+  kvred aof check kvred.aof             is its log sound?
+  kvred serve --help                    each command tells all about itself
+
+Environment:
+  KVRED_*               most flags have a variable, which the command's help
+                        names; the flag comes before it
+  NO_COLOR              no colour, if it is not empty
+  TERM                  dumb: no colour and no progress bars
+
+Files:
+  kvred.aof             the log, in the server's --dir
+
+Exit status:
+  0    fine
+  1    what was asked for came back negative: an error reply, a torn log, a
+       threshold that was not kept
+  2    wrong usage
+  3    the server cannot be reached, or a file cannot be read or written
+  4    a log is damaged in its middle
+  130  interrupted";
+
+/// A durable string store that speaks Redis
+///
+/// One binary: a server that keeps strings under keys, in memory and in a checksummed append-only log that Redis and
+/// Valkey can read; a client for any Redis server; and tools for the log.
 #[derive(Debug, Parser)]
-#[command(name = "kvred", version, max_term_width = 100, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(name = "kvred", version, max_term_width = 80, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -31,13 +63,63 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the server
+    ///
+    /// Loads the log, then listens, and logs "ready to accept connections" with its addresses. SIGTERM and SIGINT stop
+    /// it: commands in flight finish, the log is written, synced and closed. A second one ends it at once.
     Serve(Box<ServeArgs>),
     /// Check, dump or rewrite a log
+    ///
+    /// For logs of kvred, and of Redis and Valkey as far as they hold strings. `check` and `dump` may read a log that a
+    /// server is writing.
     Aof(AofArgs),
-    /// Talk to a server: one command, a script, or an interactive session
+    /// Talk to a server: a command, a script or a session
+    ///
+    /// For any Redis server. With a command it prints the reply; without one, at a terminal it begins a session, and
+    /// elsewhere it runs the lines of its standard input.
     Cli(Box<CliArgs>),
     /// Measure a server: throughput and latency
+    ///
+    /// Any Redis server. Lookups are of keys that are there, which it fills in first; errors, wrong replies and misses
+    /// are counted, and make the exit code 1.
     Bench(Box<BenchArgs>),
+    /// Print the completions for a shell
+    ///
+    /// Commands, flags and their values are completed; files and hosts where they belong.
+    Completions(CompletionsArgs),
+    /// Write the man pages
+    ///
+    /// One for each command, from the same texts as --help.
+    Man(ManArgs),
+}
+
+/// Parses the arguments of this process. `-h` has a line for each flag; what they are by default, their variables and
+/// values are told by `--help`.
+///
+/// # Errors
+/// Wrong usage, or help or a version to print.
+pub fn parse() -> Result<Cli, clap::Error> {
+    Cli::try_parse().map_err(|error| {
+        let mut asked = std::env::args_os().filter(|arg| arg == "-h" || arg == "--help");
+        if error.kind() == ErrorKind::DisplayHelp && asked.next().is_some_and(|arg| arg == "-h") {
+            return brief(Cli::command()).try_get_matches().err().unwrap_or(error);
+        }
+        error
+    })
+}
+
+/// The same commands with shorter lists, but for those whose `-h` means a host.
+fn brief(command: Definition) -> Definition {
+    if command.is_disable_help_flag_set() {
+        return command.mut_subcommands(brief);
+    }
+    command
+        .mut_args(|arg| {
+            if !arg.get_action().takes_values() {
+                return arg;
+            }
+            arg.hide_env(true).hide_default_value(true).hide_possible_values(true)
+        })
+        .mut_subcommands(brief)
 }
 
 /// `yes` or `no`, as Redis's settings have it.
@@ -86,7 +168,6 @@ impl FromStr for Size {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {

@@ -23,3 +23,5 @@ pub mod client;
 pub mod cli;
 
 pub mod bench;
+
+pub mod manual;

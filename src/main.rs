@@ -2,16 +2,15 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
-use kvred::args::{Cli, Command};
+use kvred::args::{self, Command};
 use kvred::exit::{Failure, Status};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match args::parse() {
         Ok(cli) => cli,
         Err(e) => return usage(&e),
     };
@@ -20,6 +19,8 @@ fn main() -> ExitCode {
         Command::Aof(args) => kvred::aof::run(&args.command),
         Command::Cli(args) => kvred::cli::run(&args),
         Command::Bench(args) => kvred::bench::run(&args),
+        Command::Completions(args) => kvred::manual::print_completions(&args),
+        Command::Man(args) => kvred::manual::write_pages(&args),
     };
     match result {
         Ok(status) => status.into(),

@@ -6,35 +6,93 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand, ValueEnum};
 
+const AOF_EXAMPLES: &str = "\
+Examples:
+  kvred aof check kvred.aof             is it sound, and what is in it?
+  kvred aof dump kvred.aof              what is in it, command by command
+  kvred aof rewrite kvred.aof           make it as short as its data
+
+Environment:
+  TERM                  dumb: no progress bars
+
+Files:
+  kvred.aof.lock        held by the server that uses the log
+
+";
+
 const AOF_STATUS: &str = "\
-Exit status: 0 fine; 1 the log's tail is torn, or what was asked for is not in it; 2 wrong usage; 3 a file cannot be
-read or written, or a server holds the log; 4 the log is damaged, or has a command that kvred does not offer.";
+Exit status:
+  0    fine
+  1    the log's tail is torn, or what was asked for is not in it
+  2    wrong usage
+  3    a file cannot be read or written, or a server holds the log
+  4    the log is damaged, or has a command that kvred does not offer";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
-  kvred aof check kvred.aof                     is it sound, and what is in it? Reads only
-  kvred aof check --fix kvred.aof               cut off what is torn; the cut part is kept beside the log
-  kvred aof check --salvage saved.aof kvred.aof all that still verifies, into a new log
-  kvred aof check appendonlydir/appendonly.aof.manifest";
+  kvred aof check kvred.aof             is it sound, and what is in it?
+  kvred aof check --fix kvred.aof       cut off what is torn
+  kvred aof check --salvage saved.aof kvred.aof
+                                        all that still verifies, into a new log
+  kvred aof check appendonlydir/appendonly.aof.manifest
+                                        a log of Redis's in several parts
+
+Without --fix nothing is written to the log. --fix asks first; without a terminal it needs --yes.
+
+Environment:
+  TERM                  dumb: no progress bar
+
+Files:
+  FILE.cut-OFFSET       what --fix has cut off
+  FILE.lock             held while --fix works, so that no server starts
+
+";
 
 const DUMP_EXAMPLES: &str = "\
 Examples:
-  kvred aof dump kvred.aof | kvred cli -p 6381  the data, into another server (redis-cli takes it too)
+  kvred aof dump kvred.aof | kvred cli -p 6381
+                                        the data, into another server
   kvred aof dump --format table --key 'user:*' --limit 20 kvred.aof
   kvred aof dump --format json --since 1h kvred.aof | jq -c .args
-  kvred aof dump --follow --format resp kvred.aof | kvred cli --pipe -h other
+  kvred aof dump -f --format resp kvred.aof | kvred cli --pipe -h b2
+                                        a copy that follows
 
 A follower shows committed batches only. When the log was replaced by something that does not continue it, or cut back
-behind what was shown, it says so on stderr, shows FLUSHALL, and then the log from its beginning.";
+behind what was shown, it says so on stderr, shows FLUSHALL, and then the log from its beginning.
+
+T is a time in unix seconds, in UTC like 2026-05-01T12:00:00Z, or so long ago: 90s, 10m, 2h, 3d.
+
+Environment:
+  COLUMNS               width of a table that does not go to a terminal
+  TERM                  dumb: no progress bar
+
+Files:
+  FILE                  is only read, also while a server writes it
+
+";
 
 const REWRITE_EXAMPLES: &str = "\
 Examples:
-  kvred aof rewrite kvred.aof                   make it as short as its data, in place
-  kvred aof rewrite -o old.aof --until 2026-05-01T12:00:00Z kvred.aof";
+  kvred aof rewrite kvred.aof           make it as short as its data, in place
+  kvred aof rewrite -o noon.aof --until 2026-05-01T12:00:00Z kvred.aof
+                                        the data as it was then
+
+T is a time in unix seconds, in UTC like 2026-05-01T12:00:00Z, or so long ago: 90s, 10m, 2h, 3d.
+
+Environment:
+  TERM                  dumb: no progress bar
+
+Files:
+  temp-rewrite-FILE     the new log, until it is complete and takes the place of
+                        the old one
+  FILE.lock             held meanwhile, so that no server starts
+
+";
 
 /// `kvred aof`
 #[derive(Debug, Clone, Args)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_long_help = format!("{AOF_EXAMPLES}{AOF_STATUS}"))]
 pub struct AofArgs {
     /// What to do with the log.
     #[command(subcommand)]
@@ -44,14 +102,22 @@ pub struct AofArgs {
 /// The tools.
 #[derive(Debug, Clone, Subcommand)]
 pub enum AofCommand {
-    /// Say whether a log is sound, and what is in it; cut off a torn tail; save what can be saved
-    #[command(after_long_help = format!("{CHECK_EXAMPLES}\n\n{AOF_STATUS}"))]
+    /// Say whether a log is sound, and repair it
+    ///
+    /// Prints its size, how many batches, commands and keys it has, how much of it is covered by checksums, and for
+    /// damage the byte, the command and the reason. Repairs are made only by --fix and --salvage.
+    #[command(after_long_help = format!("{CHECK_EXAMPLES}{AOF_STATUS}"))]
     Check(CheckArgs),
     /// Print what a log holds, as commands, JSON, RESP or a table
-    #[command(after_long_help = format!("{DUMP_EXAMPLES}\n\n{AOF_STATUS}"))]
+    ///
+    /// The commands restore the data when they are fed to a server, whatever bytes they have. A torn log is printed up
+    /// to the tear, with a warning.
+    #[command(after_long_help = format!("{DUMP_EXAMPLES}{AOF_STATUS}"))]
     Dump(DumpArgs),
     /// Write a log anew with nothing but its data
-    #[command(after_long_help = format!("{REWRITE_EXAMPLES}\n\n{AOF_STATUS}"))]
+    ///
+    /// What was overwritten or deleted is left out. Prints what it was before and after.
+    #[command(after_long_help = format!("{REWRITE_EXAMPLES}{AOF_STATUS}"))]
     Rewrite(RewriteArgs),
 }
 
@@ -62,7 +128,9 @@ pub struct CheckArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// Cut the log off where its sound part ends; what is cut is kept in FILE.cut-OFFSET
+    /// Cut a torn log off where it is sound
+    ///
+    /// What is cut is kept in FILE.cut-OFFSET, and synced, before the log is changed.
     #[arg(long, conflicts_with = "salvage")]
     pub fix: bool,
 
@@ -70,11 +138,15 @@ pub struct CheckArgs {
     #[arg(long, short = 'y', requires = "fix")]
     pub yes: bool,
 
-    /// Write every batch that verifies to a new log
+    /// Save what verifies to a new log
+    ///
+    /// Every batch that verifies is written; the ranges of bytes that are lost are listed.
     #[arg(long, value_name = "OUT")]
     pub salvage: Option<PathBuf>,
 
-    /// The log, of kvred's, Redis's or Valkey's; or the manifest of one in several parts
+    /// The log, or a manifest
+    ///
+    /// Of kvred's, Redis's or Valkey's; or the manifest of one in several parts.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 }
@@ -90,15 +162,15 @@ pub struct DumpArgs {
     #[arg(long, value_name = "GLOB")]
     pub key: Option<String>,
 
-    /// Only what stands at this byte of the file or behind it
+    /// Only from this byte of the file on
     #[arg(long, value_name = "OFFSET", default_value_t = 0)]
     pub from: u64,
 
-    /// Only what was written at this time or later: unix seconds, 2026-05-01T12:00:00Z, or 90s, 10m, 2h, 3d ago
+    /// Only what was written at T or later
     #[arg(long, value_name = "T")]
     pub since: Option<Moment>,
 
-    /// Only what was written at this time or earlier
+    /// Only what was written until T
     #[arg(long, value_name = "T")]
     pub until: Option<Moment>,
 
@@ -106,11 +178,15 @@ pub struct DumpArgs {
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
 
-    /// Go on as a server writes, across its rewrites and restarts
+    /// Go on as a server writes
+    ///
+    /// Across its rewrites and restarts, until Ctrl-C.
     #[arg(long, short = 'f')]
     pub follow: bool,
 
-    /// The log, of kvred's, Redis's or Valkey's; or the manifest of one in several parts
+    /// The log, or a manifest
+    ///
+    /// Of kvred's, Redis's or Valkey's; or the manifest of one in several parts.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 }
@@ -131,15 +207,19 @@ pub enum DumpFormat {
 /// `kvred aof rewrite`
 #[derive(Debug, Clone, Args)]
 pub struct RewriteArgs {
-    /// Write to this new file, and leave the log as it is
+    /// Write to this new file instead
+    ///
+    /// The log stays as it is.
     #[arg(short, long, value_name = "OUT")]
     pub output: Option<PathBuf>,
 
-    /// The data as it was at this time (needs -o): unix seconds, 2026-05-01T12:00:00Z, or 10m, 2h, 3d ago
-    #[arg(long, value_name = "UNIXTIME", requires = "output")]
+    /// The data as it was at T (needs -o)
+    #[arg(long, value_name = "T", requires = "output")]
     pub until: Option<Moment>,
 
-    /// The log, of kvred's, Redis's or Valkey's; or (with -o) the manifest of one in several parts
+    /// The log, or (with -o) a manifest
+    ///
+    /// Of kvred's, Redis's or Valkey's; or the manifest of one in several parts.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{ArgAction, Args, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Subcommand, ValueEnum, ValueHint};
 
 use super::Fsync;
 use super::TlsArgs;
@@ -11,23 +11,55 @@ use super::cli::seconds;
 
 const BENCH_EXAMPLES: &str = "\
 Examples:
-  kvred bench                                        five tests, 100000 requests each, of 127.0.0.1:6380
+  kvred bench                           five tests, 100000 requests each
   kvred bench -t get,set -P 16 --duration 10 --repeats 5
-  kvred bench -t get --rate 20000 --duration 30      an open loop: what a request waits that should have left counts
+  kvred bench -t get --rate 20000 --duration 30
+                                        an open loop: what a request waits that
+                                        should have left counts
   kvred bench --ratio 1:10 --distribution zipf -d 16-1024 --verify
-  kvred bench --compare 127.0.0.1:6379 -t get,set    two servers in turn, and whether there is a difference
-  kvred bench -t get --fail-if 'p99>2ms' --fail-if 'get.ops_per_sec<50k' -o run.json
+  kvred bench --compare 127.0.0.1:6379 -t get,set
+                                        two servers in turn, and whether there
+                                        is a difference
+  kvred bench -t get --fail-if 'p99>2ms' -o run.json
   kvred bench diff before.json after.json
   kvred bench report --peer redis=/usr/bin/redis-server
 
 It writes and deletes keys of the form key:000000000042, as redis-benchmark does.
 
 Metrics of --fail-if: ops_per_sec, mean, p50, p95, p99, p99_9, p99_99, max (times: us unless ns, ms or s follows),
-operations, errors, wrong, hits, misses, hit_rate (0 to 1); with a test and a dot before it, for that test only.
+operations, errors, wrong, hits, misses, hit_rate (0 to 1); with a test and a dot before it, for that test only:
+get.ops_per_sec<50k.
 
-Exit status: 0 fine; 1 errors, wrong replies, misses where keys should be, or a --fail-if that came true; 2 wrong usage;
-3 a server cannot be reached or went away, or a file cannot be read or written; 130 interrupted (what there is is
-printed and marked partial).";
+Environment:
+  KVRED_PASSWORD        the password, unless a flag gives one
+  REDISCLI_AUTH         the same, where KVRED_PASSWORD is not set
+  TERM                  dumb: no progress bar
+
+Files:
+  FILE                  of -o: the results, as JSON or CSV where its name ends
+                        so
+
+Exit status:
+  0    fine
+  1    errors, wrong replies, misses where keys should be, or a --fail-if that
+       came true
+  2    wrong usage
+  3    a server cannot be reached or went away, or a file cannot be read or
+       written
+  130  interrupted; what there is is printed and marked partial";
+
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  kvred bench diff before.json after.json
+
+Files:
+  before.json, after.json
+                        written by kvred bench -o FILE.json
+
+Exit status:
+  0    fine
+  2    wrong usage
+  3    a file cannot be read";
 
 /// `kvred bench`
 #[derive(Debug, Clone, Args)]
@@ -127,7 +159,7 @@ pub struct BenchArgs {
 #[derive(Debug, Clone, Args)]
 pub struct BenchServer {
     /// The server's host
-    #[arg(short = 'h', long, env = "KVRED_HOST", value_name = "HOST", default_value = "127.0.0.1")]
+    #[arg(short = 'h', long, env = "KVRED_HOST", value_name = "HOST", default_value = "127.0.0.1", value_hint = ValueHint::Hostname)]
     pub host: String,
 
     /// The server's port
@@ -179,30 +211,50 @@ pub struct BenchServer {
 pub enum BenchCommand {
     /// Compare two results that were saved as JSON
     Diff(DiffArgs),
-    /// Measure servers of its own under each fsync policy, with charts
+    /// Measure servers of its own, with charts
+    ///
+    /// A server for each fsync policy, in a directory of its own, over one connection.
     Report(ReportArgs),
 }
 
 /// `kvred bench diff`
 #[derive(Debug, Clone, Args)]
+#[command(after_long_help = DIFF_EXAMPLES)]
 pub struct DiffArgs {
-    /// The results before, written with --format json
+    /// The results before, as JSON
     pub before: PathBuf,
-    /// The results after
+    /// The results after, as JSON
     pub after: PathBuf,
+
+    /// Print help (see more with '--help')
+    #[arg(short, long, action = ArgAction::Help)]
+    pub help: Option<bool>,
 }
 
 const REPORT_EXAMPLES: &str = "\
 Examples:
   kvred bench report
   kvred bench report --fsync always --repeats 3 -o /data/report
-  kvred bench report --peer redis=/usr/bin/redis-server --peer valkey=/usr/bin/valkey-server
+  kvred bench report --peer redis=/usr/bin/redis-server
 
-Writes summary.md, charts/*.svg, raw/results.json, raw/results.csv, raw/summary.json and raw/summary.csv, anew after each
-run that is finished. The servers' data lies in a folder of the report too, so on its disk, and is removed at the end.
+Written anew after each run that is finished. The servers' data lies in a folder of the report too, so on its disk, and is
+removed at the end.
 
-Exit status: 0 fine; 1 errors or misses; 2 wrong usage; 3 a server cannot be started or went away, or a file cannot be
-written; 130 interrupted (what was finished is there).";
+Files:
+  summary.md            tables for people
+  charts/fsync-POLICY.svg
+                        medians, with whiskers from minimum to maximum
+  raw/results.json, raw/results.csv
+                        each run
+  raw/summary.json, raw/summary.csv
+                        the medians
+
+Exit status:
+  0    fine
+  1    errors or misses
+  2    wrong usage
+  3    a server cannot be started or went away, or a file cannot be written
+  130  interrupted; what was finished is there";
 
 /// `kvred bench report`
 #[derive(Debug, Clone, Args)]
@@ -236,13 +288,21 @@ pub struct ReportArgs {
     #[arg(short = 'd', long = "data", value_name = "BYTES", default_value = "64")]
     pub data: DataSize,
 
-    /// A Redis or Valkey server (or another kvred) to measure beside it; may be given several times
+    /// Another server to measure beside it
+    ///
+    /// Of Redis's, Valkey's or kvred's; may be given several times.
     #[arg(long = "peer", value_name = "NAME=PATH")]
     pub peers: Vec<Peer>,
 
-    /// The folder to write to [default: benchmark_reports/ and the time]
+    /// The folder to write to
+    ///
+    /// [default: benchmark_reports/ and the time]
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
+
+    /// Print help (see more with '--help')
+    #[arg(short, long, action = ArgAction::Help)]
+    pub help: Option<bool>,
 }
 
 /// What is measured.

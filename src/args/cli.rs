@@ -3,25 +3,44 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
 use super::TlsArgs;
 
 const CLI_EXAMPLES: &str = "\
 Examples:
-  kvred cli                                     an interactive session with 127.0.0.1:6380; type `help` there
-  kvred cli set greeting 'hello world'
-  kvred cli -x set picture < picture.png        the last argument from the standard input, byte for byte
+  kvred cli                             an interactive session; try help there
+  kvred cli set greeting 'hello world'  one command
+  kvred cli -x set picture < cat.png    the last argument from a file, its bytes
   kvred cli --no-newline get picture > copy.png
-  kvred cli < script.txt                        a command a line; stops at the first error and names its line
-  kvred cli --pipe < many-commands.txt          mass insertion, of RESP or of command lines
-  kvred cli -r 5 -i 1 dbsize
-  kvred cli --scan --pattern 'user:*'
+  kvred cli < script.txt                a command a line; an error stops it
+  kvred cli --pipe < commands.txt       mass insertion, of RESP or command lines
+  kvred cli -r 5 -i 1 dbsize            five times, a second apart
+  kvred cli --scan --pattern 'user:*'   the keys that match
 
 Quoting in scripts and sessions: \"...\" knows \\n \\r \\t \\a \\b \\xHH, '...' knows \\' only.
 
-Exit status: 0 fine; 1 the server answered an error; 2 wrong usage; 3 the server cannot be reached or the connection was
-lost (then the outcome of the command is unknown, and it is not sent again), or a file cannot be read; 130 interrupted.";
+Environment:
+  KVRED_PASSWORD        the password, unless a flag gives one
+  REDISCLI_AUTH         the same, where KVRED_PASSWORD is not set
+  KVRED_HISTFILE        the session's history; /dev/null or empty: none is kept
+  NO_COLOR              no colour, if it is not empty
+  TERM                  dumb: no colour and no progress bars
+  PAGER                 shows long replies of a session
+
+Files:
+  ~/.local/state/kvred/cli_history
+                        the session's history, without lines that have a
+                        password; under XDG_STATE_HOME, where that is set
+
+Exit status:
+  0    fine
+  1    the server answered an error
+  2    wrong usage
+  3    the server cannot be reached, the connection was lost (then the outcome
+       of the command is unknown, and it is not sent again), or a file cannot be
+       read
+  130  interrupted";
 
 /// `kvred cli`
 #[derive(Debug, Clone, Args)]
@@ -29,7 +48,7 @@ lost (then the outcome of the command is unknown, and it is not sent again), or 
 #[expect(clippy::struct_excessive_bools, reason = "they are flags")]
 pub struct CliArgs {
     /// The server's host
-    #[arg(short = 'h', long, env = "KVRED_HOST", value_name = "HOST", default_value = "127.0.0.1")]
+    #[arg(short = 'h', long, env = "KVRED_HOST", value_name = "HOST", default_value = "127.0.0.1", value_hint = ValueHint::Hostname)]
     pub host: String,
 
     /// The server's port

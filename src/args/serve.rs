@@ -4,50 +4,86 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
 use super::{Size, YesNo};
 use crate::persistence::FsyncPolicy;
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
-  kvred serve                                   listen on 127.0.0.1:6380, log to ./kvred.aof
+  kvred serve                           on 127.0.0.1:6380, log in ./kvred.aof
   kvred serve --dir /var/lib/kvred --fsync always
-  KVRED_FSYNC=none kvred serve --port 0         any free port; the log line names it
-  kvred serve --port none --tls-port 6380 --tls-cert-file cert.pem --tls-key-file key.pem --tls-auth-clients no
+                                        nothing acknowledged is ever lost
+  KVRED_FSYNC=none kvred serve --port 0
+                                        any free port; a log line names it
+  kvred serve --port none --unixsocket /run/kvred/kvred.sock
+                                        for this machine alone
 
-Exit status: 0 after SIGTERM or SIGINT; 2 wrong usage; 3 an address, a file or the log's lock cannot be had, or the
-last write or sync failed; 4 the log is damaged in its middle (see `kvred aof check`).";
+TLS takes --tls-port, --tls-cert-file and --tls-key-file; and --tls-ca-cert-file, unless --tls-auth-clients is no.
+
+SIZE is a number of bytes, with a unit or without: k is 1000, kb 1024, m, mb, g, gb likewise.
+
+Environment:
+  KVRED_REQUIREPASS     the password that clients must give
+  NO_COLOR              no colour in the messages, if it is not empty
+  TERM                  dumb: no colour and no progress bar
+
+Files:
+  kvred.aof             the log, in --dir
+  kvred.aof.lock        held by the server that uses the log; it is left behind
+  kvred.aof.cut-OFFSET  what was cut off a log that had an incomplete end
+  temp-rewrite-kvred.aof
+                        a log that is being compacted; the next start removes
+                        what a crash has left of it
+
+Exit status:
+  0    ended by SIGTERM, SIGINT or SHUTDOWN
+  2    wrong usage
+  3    an address, a file or the log's lock cannot be had, or the last write or
+       sync failed
+  4    the log is damaged in its middle: see kvred aof check";
 
 /// `kvred serve`
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = SERVE_EXAMPLES)]
 pub struct ServeArgs {
-    /// Address to listen on; may be given several times, or separated by commas
+    /// Address to listen on
+    ///
+    /// May be given several times, or several with commas between them.
     #[arg(long, env = "KVRED_BIND", value_name = "ADDR", value_delimiter = ',', default_value = "127.0.0.1")]
     pub bind: Vec<IpAddr>,
 
-    /// TCP port; 0 takes any free one, `none` listens on none (for TLS or a unix socket alone)
+    /// TCP port, or none
+    ///
+    /// 0: any free one, which a log line names; none: TLS or a unix socket alone.
     #[arg(long, env = "KVRED_PORT", value_name = "N", default_value = "6380")]
     pub port: Port,
 
-    /// TCP port for TLS, on the same addresses; 0 takes any free one
+    /// TCP port for TLS
+    ///
+    /// On the same addresses; 0: any free one.
     #[arg(long, env = "KVRED_TLS_PORT", value_name = "N", requires_all = ["tls_cert_file", "tls_key_file"])]
     pub tls_port: Option<u16>,
 
-    /// The server's certificate and those above it, PEM; read anew on SIGHUP
+    /// The server's certificate, PEM
+    ///
+    /// And those above it. Read anew on SIGHUP.
     #[arg(long, env = "KVRED_TLS_CERT_FILE", value_name = "FILE")]
     pub tls_cert_file: Option<PathBuf>,
 
-    /// The private key of the certificate, PEM; read anew on SIGHUP
+    /// Its private key, PEM
+    ///
+    /// Read anew on SIGHUP.
     #[arg(long, env = "KVRED_TLS_KEY_FILE", value_name = "FILE")]
     pub tls_key_file: Option<PathBuf>,
 
-    /// Certificates of the CAs that clients' certificates are signed by, PEM; read anew on SIGHUP
+    /// CAs of the clients' certificates, PEM
+    ///
+    /// Read anew on SIGHUP.
     #[arg(long, env = "KVRED_TLS_CA_CERT_FILE", value_name = "FILE")]
     pub tls_ca_cert_file: Option<PathBuf>,
 
-    /// Whether clients must show a certificate: `optional` checks it where there is one
+    /// Must clients show a certificate?
     #[arg(long, env = "KVRED_TLS_AUTH_CLIENTS", value_name = "WHEN", default_value = "yes")]
     pub tls_auth_clients: TlsAuthClients,
 
@@ -55,11 +91,15 @@ pub struct ServeArgs {
     #[arg(long, env = "KVRED_UNIXSOCKET", value_name = "PATH")]
     pub unixsocket: Option<PathBuf>,
 
-    /// Working directory, made if missing
-    #[arg(long, env = "KVRED_DIR", value_name = "DIR", default_value = ".")]
+    /// Where the log lies
+    ///
+    /// Made if it is missing, and the server's working directory.
+    #[arg(long, env = "KVRED_DIR", value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
 
-    /// Keep a log; `no` writes nothing to disk
+    /// Keep a log: yes or no
+    ///
+    /// With `no`, nothing is written to disk, and a restart begins empty.
     #[arg(long, env = "KVRED_APPENDONLY", value_name = "YES|NO", default_value = "yes", hide_possible_values = true)]
     pub appendonly: YesNo,
 
@@ -67,43 +107,63 @@ pub struct ServeArgs {
     #[arg(long, env = "KVRED_APPENDFILENAME", value_name = "NAME", default_value = "kvred.aof", value_parser = file_name)]
     pub appendfilename: PathBuf,
 
-    /// When writes are synced to the disk, and with that what a power cut can take
+    /// When writes reach the disk
+    ///
+    /// This decides what a power cut can take. A crash of kvred takes nothing that was acknowledged.
     #[arg(long, env = "KVRED_FSYNC", value_name = "POLICY", default_value = "everysec")]
     pub fsync: Fsync,
 
-    /// Growth over the last rewrite, in percent, that starts another; 0: never
+    /// Growth that starts a rewrite, in %
+    ///
+    /// Measured from the size after the last rewrite; 0: no rewrite starts by itself.
     #[arg(long, env = "KVRED_AUTO_AOF_REWRITE_PERCENTAGE", value_name = "N", default_value_t = 100)]
     pub auto_aof_rewrite_percentage: u32,
 
-    /// Size below which no rewrite starts by itself
+    /// Smallest log that is rewritten
+    ///
+    /// A smaller one is rewritten by BGREWRITEAOF only.
     #[arg(long, env = "KVRED_AUTO_AOF_REWRITE_MIN_SIZE", value_name = "SIZE", default_value = "64mb")]
     pub auto_aof_rewrite_min_size: Size,
 
-    /// Worker threads [default: chosen from the cores]
+    /// Worker threads
+    ///
+    /// [default: chosen from the cores]
     #[arg(long, env = "KVRED_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Option<u16>,
 
     /// Most clients at a time
+    ///
+    /// One more is told so, and closed.
     #[arg(long, env = "KVRED_MAXCLIENTS", value_name = "N", default_value_t = 10_000)]
     pub maxclients: u32,
 
-    /// Memory for keys and values past which writes that need more are refused; 0: no limit
+    /// Most memory for the data; 0: no limit
+    ///
+    /// Past it, writes that need more are refused with -OOM. Nothing is evicted.
     #[arg(long, env = "KVRED_MAXMEMORY", value_name = "SIZE", default_value = "0")]
     pub maxmemory: Size,
 
-    /// Longest key or value, at most 1gb
+    /// Longest key or value
+    ///
+    /// From 1mb to 1gb.
     #[arg(long, env = "KVRED_PROTO_MAX_BULK_LEN", value_name = "SIZE", default_value = "512mb")]
     pub proto_max_bulk_len: Size,
 
-    /// Input of one client that is not executed yet, past which it is closed
+    /// Most input waiting for one client
+    ///
+    /// A client that has sent more that is not executed yet is closed, with a log line. From 1mb to 2gb.
     #[arg(long, env = "KVRED_CLIENT_QUERY_BUFFER_LIMIT", value_name = "SIZE", default_value = "1gb")]
     pub client_query_buffer_limit: Size,
 
-    /// Close connections that are idle for so many seconds; 0: never
+    /// Close idle clients after seconds
+    ///
+    /// 0: never.
     #[arg(long, env = "KVRED_TIMEOUT", value_name = "SECS", default_value_t = 0)]
     pub timeout: u64,
 
-    /// Commands that take longer, in microseconds, are kept in the slow log; 0: all, -1: none
+    /// Slow commands are kept: from so long
+    ///
+    /// In microseconds; 0: all, -1: none. SLOWLOG GET shows them.
     #[arg(
         long,
         env = "KVRED_SLOWLOG_LOG_SLOWER_THAN",
@@ -118,11 +178,15 @@ pub struct ServeArgs {
     #[arg(long, env = "KVRED_SLOWLOG_MAX_LEN", value_name = "N", default_value_t = 128)]
     pub slowlog_max_len: u32,
 
-    /// File with the password that clients must give (its first line); or set KVRED_REQUIREPASS to the password
+    /// File with the password for clients
+    ///
+    /// Its first line counts. Without the flag, the variable KVRED_REQUIREPASS is the password.
     #[arg(long, env = "KVRED_REQUIREPASS_FILE", value_name = "FILE")]
     pub requirepass_file: Option<PathBuf>,
 
-    /// Refuse peers from other machines while no password is set
+    /// Refuse other machines: yes or no
+    ///
+    /// Only while no password is set. Those of this machine are never refused.
     #[arg(
         long,
         env = "KVRED_PROTECTED_MODE",
@@ -136,7 +200,7 @@ pub struct ServeArgs {
     #[arg(long, env = "KVRED_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     pub log_level: LogLevel,
 
-    /// Form of the log messages, on stderr
+    /// Form of the messages on stderr
     #[arg(long, env = "KVRED_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 }
@@ -144,7 +208,7 @@ pub struct ServeArgs {
 /// `--fsync`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Fsync {
-    /// A write is answered once the disk has it: nothing acknowledged is ever lost
+    /// Answered once the disk has it: nothing acknowledged is ever lost
     Always,
     /// Answered once the kernel has it, synced each second: a power cut takes 1 to 2 seconds at most
     Everysec,
@@ -215,9 +279,9 @@ pub enum LogLevel {
 /// `--log-format`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// Lines for people.
+    /// Lines for people
     Text,
-    /// A JSON object a line.
+    /// A JSON object a line
     Json,
 }
 

@@ -1,0 +1,45 @@
+//! `kvred completions` and `kvred man`: what packages install beside the binary, made from the flags in `args`.
+//!
+//! The same files stand under `completions/` and `man/`; `tests/package` fails when they are stale.
+
+mod completions;
+mod page;
+mod text;
+
+use std::io::{ErrorKind, Write};
+
+pub use self::completions::script;
+pub use self::page::{Page, pages};
+use crate::args::{CompletionsArgs, ManArgs};
+use crate::exit::{Failure, OrExit, Status};
+
+/// Prints the completion script for a shell.
+///
+/// # Errors
+/// It cannot be written to the standard output.
+pub fn print_completions(args: &CompletionsArgs) -> Result<Status, Failure> {
+    match std::io::stdout().lock().write_all(script(args.shell).as_bytes()) {
+        // Whoever read it has seen enough.
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(Status::Fine),
+        result => {
+            result.or_exit(Status::Unavailable, || "the completions cannot be written".to_owned())?;
+            Ok(Status::Fine)
+        }
+    }
+}
+
+/// Writes the man pages into a directory.
+///
+/// # Errors
+/// The directory or a page cannot be written.
+pub fn write_pages(args: &ManArgs) -> Result<Status, Failure> {
+    let doing = |path: &std::path::Path| format!("{} cannot be written", path.display());
+    std::fs::create_dir_all(&args.dir).or_exit(Status::Unavailable, || doing(&args.dir))?;
+    let pages = pages();
+    for page in &pages {
+        let path = args.dir.join(&page.file_name);
+        std::fs::write(&path, &page.roff).or_exit(Status::Unavailable, || doing(&path))?;
+    }
+    eprintln!("wrote {} pages to {}", pages.len(), args.dir.display());
+    Ok(Status::Fine)
+}

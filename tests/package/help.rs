@@ -1,0 +1,66 @@
+//! What `-h` and `--help` print.
+
+use crate::{commands, kvred};
+
+/// The columns of a terminal that nobody has widened.
+const WIDTH: usize = 80;
+
+/// `kvred cli` and `kvred bench` have `-h` for the host, as their models have.
+fn has_short_help(command: &[String]) -> bool {
+    !(command.len() == 1 && matches!(command[0].as_str(), "cli" | "bench"))
+}
+
+fn help(command: &[String], flag: &str) -> String {
+    let words: Vec<&str> = command.iter().map(String::as_str).chain([flag]).collect();
+    kvred(&words)
+}
+
+#[test]
+fn help_fits_eighty_columns() {
+    for command in commands() {
+        let mut texts = vec![help(&command, "--help")];
+        if has_short_help(&command) {
+            texts.push(help(&command, "-h"));
+        }
+        for line in texts.iter().flat_map(|text| text.lines()) {
+            assert!(line.chars().count() <= WIDTH, "kvred {command:?}: {line}");
+        }
+    }
+}
+
+#[test]
+fn short_help_has_one_line_for_each_flag_and_command() {
+    for command in commands().into_iter().filter(|c| has_short_help(c)) {
+        let text = help(&command, "-h");
+        let lists = text.lines().skip_while(|line| !line.ends_with(':')).filter(|line| !line.is_empty());
+        for line in lists.filter(|line| !line.ends_with(':')) {
+            let name = line.trim_start();
+            let indent = line.len() - name.len();
+            assert!(indent <= 6, "kvred {command:?} -h: a second line: {line}");
+            assert!(name.contains("  "), "kvred {command:?} -h: nothing is said about: {name}");
+        }
+    }
+}
+
+#[test]
+fn long_help_ends_with_examples_files_and_exit_status() {
+    for command in commands() {
+        let text = help(&command, "--help");
+        let at = |heading: &str| {
+            text.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("kvred {command:?} --help has no {heading}"))
+        };
+        let name = ["kvred".to_owned()].iter().chain(&command).cloned().collect::<Vec<_>>().join(" ");
+        let examples = &text[at("Examples:")..at("Files:")];
+        assert!(examples.contains(&format!("{name} ")), "no example shows {name}: {examples}");
+        assert!(at("Files:") < at("Exit status:"), "{name}");
+        assert!(text[at("Exit status:")..].contains("\n  0    fine") || name == "kvred serve", "{name}");
+    }
+}
+
+#[test]
+fn long_help_tells_defaults_variables_and_values() {
+    let text = help(&["serve".to_owned()], "--help");
+    for part in ["[env: KVRED_FSYNC=]", "[default: everysec]", "- always:", "[default: 512mb]", "From 1mb to 1gb"] {
+        assert!(text.contains(part), "{part} is not in: {text}");
+    }
+}

@@ -1,0 +1,68 @@
+//! What is installed beside the binary, and what a stranger reads first: completions, man pages, `--help`, the package,
+//! and the shell blocks of README.md.
+
+#![allow(unreachable_pub, reason = "helpers are shared by test binaries as they are")]
+#![allow(clippy::unwrap_used, reason = "what fails here fails its test")]
+#![allow(dead_code, reason = "no test binary uses every helper")]
+
+#[path = "../helpers/mod.rs"]
+#[allow(unused_imports, reason = "nor all of their names")]
+mod helpers;
+
+mod completions;
+mod deb;
+mod generated;
+mod help;
+mod man;
+mod readme;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A path in the source tree.
+fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// What a command of kvred's prints; it must succeed.
+fn kvred(args: &[&str]) -> String {
+    let output = helpers::Launch::binary().args(args).output().expect("the binary can be run");
+    assert!(output.status.success(), "kvred {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("it prints text")
+}
+
+/// Every command, as words: none for `kvred` itself, `["aof", "check"]` for a nested one.
+fn commands() -> Vec<Vec<String>> {
+    fn add(command: &clap::Command, path: &[String], all: &mut Vec<Vec<String>>) {
+        all.push(path.to_vec());
+        for nested in command.get_subcommands() {
+            add(nested, &[path, &[nested.get_name().to_owned()]].concat(), all);
+        }
+    }
+    let mut all = Vec::new();
+    add(&<kvred::args::Cli as clap::CommandFactory>::command(), &[], &mut all);
+    all
+}
+
+/// Whether a program is there; says so if it is not.
+fn has(program: &str) -> bool {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()));
+    if !found {
+        helpers::skip(&format!("{program} is not installed; .ci/install-test-tools installs it if it is to be had"));
+    }
+    found
+}
+
+/// Runs a program that must succeed.
+fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{said}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout)
+    );
+    output
+}

@@ -1,0 +1,48 @@
+//! The man pages, as `man` shows them.
+
+use std::process::Command;
+
+use crate::{commands, has, helpers, run, source};
+
+const SECTIONS: [&str; 9] =
+    ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "ENVIRONMENT", "EXIT STATUS", "FILES", "EXAMPLES", "SEE ALSO"];
+
+/// Every command's page: `man/kvred-aof-check.1`.
+fn pages() -> Vec<String> {
+    commands().iter().map(|c| format!("man/{}.1", [&["kvred".to_owned()], &c[..]].concat().join("-"))).collect()
+}
+
+#[test]
+fn each_command_has_a_page_that_man_renders_without_a_warning() {
+    if !has("man") {
+        return;
+    }
+    for page in pages() {
+        let mut man = Command::new("man");
+        man.args(["--warnings", "-l"]).arg(source(&page));
+        man.env("MANWIDTH", "80").env("LC_ALL", "C.UTF-8").env("MANPAGER", "cat").env_remove("MANROFFOPT");
+        let output = run(&mut man);
+        assert!(output.stderr.is_empty(), "{page}: {}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).expect("man prints text");
+        let mut rest = text.as_str();
+        for section in SECTIONS {
+            let heading = format!("\n{section}\n");
+            let at = rest.find(&heading).unwrap_or_else(|| panic!("{page} has no {section} in its place: {text}"));
+            rest = &rest[at + heading.len()..];
+            assert!(rest.starts_with("       "), "{page}: {section} is empty");
+        }
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{page} is too wide: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_named() {
+    let launch = helpers::Launch::on_log("no directory");
+    let dir = launch.log_path().join("man1");
+    let output = helpers::Launch::binary().arg("man").arg(&dir).output().expect("the binary can be run");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("kvred.aof/man1 cannot be written: "), "{said}");
+}
