@@ -217,7 +217,7 @@ _kvred() {
             return 0
             ;;
         kvred__subcmd__bench)
-            opts="-h -p -s -u -a -t -n -c -P -d -r -o --host --port --socket --uri --user --pass --askpass --password-file --db --connect-timeout --tls --cacert --cert --key --insecure --sni --tests --ratio --requests --duration --clients --pipeline --data --keyspace --distribution --threads --rate --warmup --repeats --seed --verify --compare --fail-if --format --output --help diff report"
+            opts="-h -p -s -u -a -t -n -c -P -d -r -o --host --port --socket --uri --user --pass --askpass --password-file --tls --cacert --cert --key --insecure --sni --db --connect-timeout --tests --ratio --requests --duration --clients --pipeline --data --keyspace --distribution --threads --rate --warmup --repeats --seed --verify --compare --fail-if --format --output --help diff report"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -325,20 +325,6 @@ _kvred() {
                     fi
                     return 0
                     ;;
-                --db)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                --connect-timeout)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
                 --cacert)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
@@ -385,6 +371,20 @@ _kvred() {
                     return 0
                     ;;
                 --sni)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --db)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --connect-timeout)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace

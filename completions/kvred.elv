@@ -153,18 +153,18 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand --port 'The server''s port'
             cand -s 'The server''s unix socket; comes before -u, -h and -p'
             cand --socket 'The server''s unix socket; comes before -u, -h and -p'
-            cand -u 'redis://[[user:]password@]host[:port][/db] (port 6379 unless given; rediss:// with TLS) or unix://[[user:]password@]/path[?db=N]; comes before -h and -p'
-            cand --uri 'redis://[[user:]password@]host[:port][/db] (port 6379 unless given; rediss:// with TLS) or unix://[[user:]password@]/path[?db=N]; comes before -h and -p'
+            cand -u 'redis://[[user:]password@]host[:port][/db] (port 6379 unless given), rediss:// for TLS, or unix://[[user:]password@]/path[?db=N]; comes before -h and -p'
+            cand --uri 'redis://[[user:]password@]host[:port][/db] (port 6379 unless given), rediss:// for TLS, or unix://[[user:]password@]/path[?db=N]; comes before -h and -p'
             cand --user 'Log in as this user'
             cand -a 'Password; others can see it in the process list, so prefer --askpass, --password-file or KVRED_PASSWORD'
             cand --pass 'Password; others can see it in the process list, so prefer --askpass, --password-file or KVRED_PASSWORD'
             cand --password-file 'Take the password from the first line of this file [else: KVRED_PASSWORD, REDISCLI_AUTH]'
-            cand --db 'Select this database'
-            cand --connect-timeout 'Give up connecting after so many seconds'
             cand --cacert 'Trust these CA certificates, PEM [default: those of the system]'
             cand --cert 'Show this certificate to the server, PEM'
             cand --key 'The certificate''s private key, PEM'
             cand --sni 'The name to find in the server''s certificate [default: the host]'
+            cand --db 'Select this database'
+            cand --connect-timeout 'Give up connecting after so many seconds'
             cand -t 'The tests, with commas between them; ping, set, get, exists and del unless given'
             cand --tests 'The tests, with commas between them; ping, set, get, exists and del unless given'
             cand --ratio 'One test of SETs and GETs in this ratio, for instance 1:10'
@@ -391,14 +391,14 @@ set edit:completion:arg-completer[kvred] = {|@words|
         &'kvred;bench;-a'= {
         }
         &'kvred;bench;--password-file'= { edit:complete-filename $@words }
-        &'kvred;bench;--db'= {
-        }
-        &'kvred;bench;--connect-timeout'= {
-        }
         &'kvred;bench;--cacert'= { edit:complete-filename $@words }
         &'kvred;bench;--cert'= { edit:complete-filename $@words }
         &'kvred;bench;--key'= { edit:complete-filename $@words }
         &'kvred;bench;--sni'= {
+        }
+        &'kvred;bench;--db'= {
+        }
+        &'kvred;bench;--connect-timeout'= {
         }
         &'kvred;bench;--tests'= {
             cand ping 'PING'

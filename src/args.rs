@@ -3,6 +3,7 @@
 mod aof;
 mod bench;
 mod cli;
+mod connect;
 mod manual;
 mod serve;
 mod tls;
@@ -14,9 +15,10 @@ use clap::{Command as Definition, CommandFactory, Parser, Subcommand, ValueEnum}
 
 pub use self::aof::{AofArgs, AofCommand, CheckArgs, DumpArgs, DumpFormat, Moment, RewriteArgs};
 pub use self::bench::{
-    BenchArgs, BenchCommand, BenchFormat, BenchServer, DataSize, DiffArgs, Distribution, Peer, Ratio, ReportArgs, Test,
+    BenchArgs, BenchCommand, BenchFormat, DataSize, DiffArgs, Distribution, Peer, Ratio, ReportArgs, Test,
 };
 pub use self::cli::{CliArgs, ColorWhen, OutputFormat};
+pub use self::connect::ConnectArgs;
 pub use self::manual::{CompletionsArgs, ManArgs};
 pub use self::serve::{Fsync, LogFormat, LogLevel, Port, ServeArgs, TlsAuthClients};
 pub use self::tls::TlsArgs;

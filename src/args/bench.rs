@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{ArgAction, Args, Subcommand, ValueEnum, ValueHint};
+use clap::{ArgAction, Args, Subcommand, ValueEnum};
 
+use super::ConnectArgs;
 use super::Fsync;
-use super::TlsArgs;
 use super::cli::seconds;
 
 const BENCH_EXAMPLES: &str = "\
@@ -72,7 +72,15 @@ pub struct BenchArgs {
 
     /// Where the server is.
     #[command(flatten)]
-    pub server: BenchServer,
+    pub connect: ConnectArgs,
+
+    /// Select this database
+    #[arg(long, value_name = "N")]
+    pub db: Option<u32>,
+
+    /// Give up connecting after so many seconds
+    #[arg(long, env = "KVRED_CONNECT_TIMEOUT", value_name = "SECS", default_value = "5", value_parser = seconds)]
+    pub connect_timeout: f64,
 
     /// The tests, with commas between them; ping, set, get, exists and del unless given
     #[arg(short, long = "tests", value_name = "TESTS", value_delimiter = ',', conflicts_with = "ratio")]
@@ -153,57 +161,6 @@ pub struct BenchArgs {
     /// Print help
     #[arg(long, action = ArgAction::HelpLong)]
     pub help: Option<bool>,
-}
-
-/// Where the server is, and who asks: as for `kvred cli`.
-#[derive(Debug, Clone, Args)]
-pub struct BenchServer {
-    /// The server's host
-    #[arg(short = 'h', long, env = "KVRED_HOST", value_name = "HOST", default_value = "127.0.0.1", value_hint = ValueHint::Hostname)]
-    pub host: String,
-
-    /// The server's port
-    #[arg(short, long, env = "KVRED_PORT", value_name = "PORT", default_value_t = 6380)]
-    pub port: u16,
-
-    /// The server's unix socket; comes before -u, -h and -p
-    #[arg(short, long, value_name = "SOCKET")]
-    pub socket: Option<PathBuf>,
-
-    /// The server as a URI.
-    #[arg(
-        help = "redis://[[user:]password@]host[:port][/db] (port 6379 unless given; rediss:// with TLS) or unix://[[user:]password@]/path[?db=N]; comes before -h and -p"
-    )]
-    #[arg(short, long, env = "KVRED_URI", hide_env_values = true, value_name = "URI")]
-    pub uri: Option<String>,
-
-    /// Log in as this user
-    #[arg(long, env = "KVRED_USER", value_name = "NAME")]
-    pub user: Option<String>,
-
-    /// Password; others can see it in the process list, so prefer --askpass, --password-file or KVRED_PASSWORD
-    #[arg(short = 'a', long = "pass", value_name = "PASSWORD", conflicts_with_all = ["askpass", "password_file"])]
-    pub pass: Option<String>,
-
-    /// Ask for the password at the terminal
-    #[arg(long, conflicts_with = "password_file")]
-    pub askpass: bool,
-
-    /// Take the password from the first line of this file [else: KVRED_PASSWORD, REDISCLI_AUTH]
-    #[arg(long, value_name = "FILE")]
-    pub password_file: Option<PathBuf>,
-
-    /// Select this database
-    #[arg(long, value_name = "N")]
-    pub db: Option<u32>,
-
-    /// Give up connecting after so many seconds
-    #[arg(long, env = "KVRED_CONNECT_TIMEOUT", value_name = "SECS", default_value = "5", value_parser = seconds)]
-    pub connect_timeout: f64,
-
-    /// How it is spoken to.
-    #[command(flatten)]
-    pub tls: TlsArgs,
 }
 
 /// What `kvred bench` can do besides a run.

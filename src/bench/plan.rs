@@ -8,10 +8,10 @@ use super::environment::cores;
 use super::load::{Mix, Op};
 use super::results::Settings;
 use super::threshold::Threshold;
-use crate::args::{BenchArgs, BenchServer, DataSize, Distribution, Ratio, Test, TlsArgs};
+use crate::args::{BenchArgs, ConnectArgs, DataSize, Distribution, Ratio, Test, TlsArgs};
 use crate::cli::target;
 use crate::client::address::uri_wants_tls;
-use crate::client::{Address, Login, Target};
+use crate::client::{Address, Target};
 use crate::exit::{Failure, OrExit, Status};
 
 /// Requests of a test unless told otherwise.
@@ -165,32 +165,8 @@ pub(super) fn thresholds(args: &BenchArgs, plan: &Plan) -> Result<Vec<Threshold>
     Ok(thresholds)
 }
 
-/// The server that the flags and the environment mean.
-pub(super) fn server(args: &BenchServer) -> Result<Target, Failure> {
-    let mut target = match (&args.socket, &args.uri) {
-        (Some(path), _) => Target::new(Address::Unix(path.clone())),
-        (None, Some(uri)) => Target::from_uri(uri).or_exit(Status::Usage, || "-u".to_owned())?,
-        (None, None) => Target::new(Address::Tcp { host: args.host.clone(), port: args.port }),
-    };
-    target.tls = target::tls(&args.tls, args.socket.as_deref(), args.uri.as_deref())?;
-    target.db = args.db.unwrap_or(target.db);
-    if args.pass.is_some() {
-        target::warn_of_visible_password();
-    }
-    let given = target::password(args.askpass, args.password_file.as_deref(), args.pass.as_deref())?;
-    let in_uri = target.login.take();
-    let user = args.user.clone().or_else(|| in_uri.as_ref().and_then(|login| login.user.clone()));
-    let password = given.or_else(|| in_uri.map(|login| login.password)).or_else(target::from_environment);
-    if password.is_none() && args.user.is_some() {
-        let error = anyhow!("--user needs a password: --askpass, --password-file or KVRED_PASSWORD");
-        return Err(Failure::new(Status::Usage, error));
-    }
-    target.login = password.map(|password| Login { user, password });
-    Ok(target)
-}
-
 /// The server of `--compare`: a URI, or a host and a port with the first server's login and TLS.
-pub(super) fn second_server(text: &str, first: &Target, args: &BenchServer) -> Result<Target, Failure> {
+pub(super) fn second_server(text: &str, first: &Target, args: &ConnectArgs) -> Result<Target, Failure> {
     if text.contains("://") {
         let target = Target::from_uri(text).or_exit(Status::Usage, || "--compare".to_owned())?;
         let args = if uri_wants_tls(text) { &args.tls } else { &TlsArgs::default() };

@@ -14,6 +14,7 @@ use super::session::{Session, Side, unreachable};
 use super::tally::Tally;
 use super::threshold::Threshold;
 use crate::args::{BenchArgs, BenchFormat};
+use crate::cli::target;
 use crate::exit::{Failure, Status};
 
 /// A worker that computes for more than this share of its time may be what limits.
@@ -36,9 +37,9 @@ impl Contender {
 pub(super) fn run(args: &BenchArgs) -> Result<Status, Failure> {
     let plan = Plan::new(args);
     let thresholds = plan::thresholds(args, &plan)?;
-    let first = plan::server(&args.server)?;
-    let second = args.compare.as_ref().map(|text| plan::second_server(text, &first, &args.server)).transpose()?;
-    let limit = Duration::from_secs_f64(args.server.connect_timeout);
+    let first = target::target(&args.connect, args.db, true)?;
+    let second = args.compare.as_ref().map(|text| plan::second_server(text, &first, &args.connect)).transpose()?;
+    let limit = Duration::from_secs_f64(args.connect_timeout);
     let mut session = Session::new(limit)?;
     let mut contenders = Vec::new();
     for target in std::iter::once(first).chain(second) {

@@ -63,7 +63,13 @@ fn dispatch(args: &CliArgs, runtime: &tokio::runtime::Runtime) -> Result<Status,
         return Err(usage("-x needs a command whose last argument comes from the standard input"));
     }
     let limit = Duration::from_secs_f64(args.connect_timeout);
-    let mut session = Session::new(target::target(args)?, limit);
+    let mut target = target::target(&args.connect, args.db, !args.no_auth_warning)?;
+    target.hello = match (args.resp2, args.resp3) {
+        (_, true) => Some(3),
+        (true, _) => Some(2),
+        _ => None,
+    };
+    let mut session = Session::new(target, limit);
     let printer = Printer::new(args);
     let script = args.command.is_empty() && !has_mode;
     if script && io::stdin().is_terminal() {
