@@ -5,9 +5,9 @@ use std::sync::Arc;
 use fastrand::Rng;
 
 use super::keys::Picker;
-use super::replies::Reply;
 use super::tally::Tally;
 use super::values::Values;
+use crate::client::Reply;
 
 /// Digits of a key's number; `key:` and these are 16 bytes, as in `redis-benchmark`.
 const KEY_DIGITS: usize = 12;
