@@ -7,7 +7,7 @@ use crate::protocol::decode::split_words;
 /// A line that is no command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum LineError {
-    #[error("unbalanced quotes: one is open, or something stands directly behind a closing one")]
+    #[error("unbalanced quotes, or text directly behind a closing one")]
     UnbalancedQuotes,
     /// A server would take it for the end of the line, and store half a value.
     #[error("a NUL byte outside quotes; write it as \"\\x00\"")]

@@ -88,5 +88,5 @@ fn a_server_that_goes_away_is_told_with_what_is_unknown() {
     let server = Server::start(&[]);
     let ran = server.run(&["--pipe"], "set a 1\nshutdown\nset b 2\nset c 3\n");
     assert_eq!(ran.code, Some(3));
-    assert!(ran.err.contains("their outcome is unknown"), "{}", ran.err);
+    assert!(ran.err.contains("outcome is unknown"), "{}", ran.err);
 }

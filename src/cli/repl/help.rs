@@ -18,6 +18,7 @@ pub(crate) fn text(words: &[Vec<u8>], catalog: &Catalog, settings: &Settings) ->
         Some(name) => match (local::word(name), catalog.find(&words)) {
             (Some((name, usage, what)), _) => {
                 let synopsis = format!("{name} {usage}");
+                let what = wrap(what, 6, size().0);
                 format!("  {}\n      {what}\n", paint.text(Style::Strong, synopsis.trim_end()))
             }
             (None, Some((doc, _))) => of_command(doc, paint),
