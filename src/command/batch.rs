@@ -8,6 +8,7 @@ use super::errors::CommandError;
 use super::parse::{DataCommand, When, is_data, parse};
 use super::spec::{CommandSpec, Flag};
 use super::table::{CommandId, find, resolve};
+use crate::db::ahead::Ahead;
 use crate::db::state::{KeyHash, Keyspace, ValueRef};
 use crate::db::writer::{NotNow, Ticket, WriteBatch, WriteFailure, Writer};
 use crate::protocol::decode::{Args, ProtocolError, RequestDecoder, Span};
@@ -19,9 +20,6 @@ pub const TURN_COMMANDS: usize = 128;
 
 /// Past so many bytes of input, or of replies, a turn takes no further command.
 const TURN_BYTES: usize = 256 << 10;
-
-/// How many lookups ahead entries are prefetched: enough to hide one trip to memory behind the work on the others.
-const PREFETCH_AHEAD: usize = 8;
 
 /// What a batch runs on.
 #[derive(Clone, Copy)]
@@ -67,6 +65,13 @@ struct Queued {
     spec: Option<&'static CommandSpec>,
     /// The hash of the first key.
     hash: KeyHash,
+}
+
+impl Queued {
+    /// The hash under which it looks up a key, if it does.
+    fn looked_up(&self) -> Option<KeyHash> {
+        self.spec.is_some_and(|s| s.keys.is_some()).then_some(self.hash)
+    }
 }
 
 /// The commands of one turn.
@@ -263,13 +268,13 @@ impl Batch {
         let out_of_memory = env.max_memory_bytes > 0 && env.keyspace.memory().total_bytes() > env.max_memory_bytes;
         let mut view = WriterView { batch: &mut batch, keyspace: env.keyspace, out_of_memory };
         let mut done = first_write;
-        // A plain SET looks nothing up; whoever publishes it prefetches for itself.
-        let looks_up = |q: &&Queued| q.spec.is_some_and(|s| s.id != CommandId::Set);
-        let prefetch = |q: Option<&Queued>| prefetch_entry(q.filter(looks_up), env);
-        self.queued[first_write..].iter().take(PREFETCH_AHEAD).for_each(|q| prefetch(Some(q)));
+        let mut ahead = Ahead::of_entries(env.keyspace);
         while done < self.queued.len() && !view.batch.is_full() && out.len() < TURN_BYTES {
             let queued = &self.queued[done];
-            prefetch(self.queued.get(done + PREFETCH_AHEAD));
+            // A plain SET looks nothing up; whoever publishes it prefetches for itself.
+            ahead.before(done - first_write, |n| {
+                self.queued.get(first_write + n).filter(|q| q.spec.is_some_and(|s| s.id != CommandId::Set))?.looked_up()
+            });
             self.run_one(queued, buffer, env, out, |command, hash, out| view.run(command, hash, env, out));
             done += 1;
         }
@@ -291,15 +296,15 @@ impl Batch {
         out: &mut Rope,
     ) -> usize {
         let commands = &self.queued[range.clone()];
-        if commands.len() > 1 {
-            commands.iter().take(PREFETCH_AHEAD).for_each(|q| prefetch_entry(Some(q), env));
-        }
+        let mut ahead = Ahead::of_entries(env.keyspace);
         for (i, queued) in commands.iter().enumerate() {
             // A failed batch has to be answered in one go; its replies to reads are what they would have been before.
             if out.len() >= TURN_BYTES && failure.is_none() {
                 return range.start + i;
             }
-            prefetch_entry(commands.get(i + PREFETCH_AHEAD), env);
+            if commands.len() > 1 {
+                ahead.before(i, |n| commands.get(n)?.looked_up());
+            }
             self.run_one(queued, buffer, env, out, |command, hash, out| {
                 match failure.filter(|_| is_write(queued)) {
                     Some(failure) => reply_failure(failure, queued, env, out),
@@ -391,13 +396,6 @@ fn weight(spans: u32, bytes: u32, run: &[Queued]) -> u32 {
     const FLUSH: u32 = 1 << 20;
     let flushes = run[0].spec.is_some_and(|s| matches!(s.id, CommandId::FlushAll | CommandId::FlushDb));
     spans + bytes / BYTES_A_LOOKUP + if flushes { FLUSH } else { 0 }
-}
-
-#[inline]
-fn prefetch_entry(queued: Option<&Queued>, env: &Env<'_>) {
-    if let Some(queued) = queued.filter(|q| q.spec.is_some_and(|s| s.keys.is_some())) {
-        env.keyspace.prefetch_entry(queued.hash);
-    }
 }
 
 fn is_write(queued: &Queued) -> bool {

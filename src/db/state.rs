@@ -4,8 +4,7 @@
 //! for it (`blobs`). All is read and changed under the shard's lock, with two exceptions that need none: sums over all
 //! shards, and the prefetch of a bucket, which only computes an address.
 //!
-//! A batch of lookups is fast in three passes: [`Keyspace::prefetch_bucket`] for all keys,
-//! [`Keyspace::prefetch_entry`] for all keys, then the lookups (`benches/state.rs`).
+//! A batch of lookups is fast when what they need is loaded some keys ahead ([`ahead`](super::ahead)).
 //!
 //! Invariants: who locks several shards locks them in ascending order. Nothing large is freed under a lock: it leaves
 //! as [`Garbage`]. Nothing here allocates, copies or walks in proportion to the number of keys; the longest
@@ -227,11 +226,18 @@ impl Keyspace {
     }
 
     /// Second pass of a batch: loads what is probably the key's entry into the cache. The lock is held for the look
-    /// into the bucket only.
+    /// into the bucket only. True: the bucket does not tell, and [`Keyspace::prefetch_overflow`] is to be called when
+    /// some other keys have had their turn.
     #[inline]
-    pub fn prefetch_entry(&self, hash: KeyHash) {
+    pub fn prefetch_entry(&self, hash: KeyHash) -> bool {
         let shard = self.shards[hash.shard()].shard.lock();
-        shard.contents.prefetch_entry(hash);
+        shard.contents.table.glance(hash, |handle| shard.contents.prefetch(handle))
+    }
+
+    /// Second pass for a key of which [`Keyspace::prefetch_entry`] said true.
+    pub fn prefetch_overflow(&self, hash: KeyHash) {
+        let shard = self.shards[hash.shard()].shard.lock();
+        shard.contents.table.glance_behind(hash, |handle| shard.contents.prefetch(handle));
     }
 
     /// Reads a value under the shard's lock: `read` copies a small one or clones a shared one, and takes no other
@@ -555,17 +561,13 @@ impl Contents {
         }
     }
 
+    /// Loads an entry into the cache.
     #[inline]
-    fn prefetch_entry(&self, hash: KeyHash) {
-        // Accepting none visits all candidates; there is hardly ever a second.
-        let none = self.table.find(hash, |handle| {
-            let slot = self.slab.slot(handle).as_ptr();
-            for line in 0..ENTRY_PREFETCH_LINES {
-                prefetch(slot.wrapping_add(line * 64));
-            }
-            false
-        });
-        debug_assert!(none.is_none());
+    fn prefetch(&self, handle: u32) {
+        let slot = self.slab.slot(handle).as_ptr();
+        for line in 0..ENTRY_PREFETCH_LINES {
+            prefetch(slot.wrapping_add(line * 64));
+        }
     }
 
     /// Stores the entry of a new key.
