@@ -122,12 +122,8 @@ type Pass<'a> = Box<dyn FnMut(&[[u8; 16]]) + 'a>;
 /// Calls `each` for every key of a batch, with what it needs loaded ahead; a single key has nobody to hide behind.
 fn batched(keyspace: &Keyspace, keys: &[[u8; 16]], hashed: &mut Vec<KeyHash>, mut each: impl FnMut(&[u8], KeyHash)) {
     hashed.clear();
-    for key in keys {
-        let hash = keyspace.hash(key);
-        keyspace.prefetch_bucket(hash);
-        hashed.push(hash);
-    }
-    let mut ahead = Ahead::of_entries(keyspace);
+    hashed.extend(keys.iter().map(|key| keyspace.hash(key)));
+    let mut ahead = Ahead::new(keyspace);
     for (at, (key, hash)) in keys.iter().zip(&*hashed).enumerate() {
         if keys.len() > 1 {
             ahead.before(at, |n| hashed.get(n).copied());

@@ -1,4 +1,5 @@
-//! Batches: the complete commands of one turn of a connection, decoded in place, prefetched, and run together.
+//! Batches: the complete commands of one turn of a connection, decoded in place and run together, with what their keys
+//! need loaded ahead.
 //!
 //! A batch of reads is answered from the published state. From its first write on, a batch runs in the writer's view
 //! (published and pending) and its replies are held until the newest group that it could have seen is committed:
@@ -145,8 +146,7 @@ enum Retained {
 }
 
 impl Batch {
-    /// Decodes commands from `buffer[at..]` on into the batch, until something stops it. Keys are hashed and their
-    /// buckets prefetched on the way.
+    /// Decodes commands from `buffer[at..]` on into the batch, until something stops it. Keys are hashed on the way.
     pub fn fill(&mut self, buffer: &mut [u8], at: usize, decoder: &mut RequestDecoder, env: &Env<'_>) -> (usize, Stop) {
         self.spans.clear();
         self.queued.clear();
@@ -179,11 +179,7 @@ impl Batch {
                 };
             }
             let hash = match spec {
-                Some(spec) if spec.keys.is_some() => {
-                    let hash = env.keyspace.hash(args.at(1));
-                    env.keyspace.prefetch_bucket(hash);
-                    hash
-                }
+                Some(spec) if spec.keys.is_some() => env.keyspace.hash(args.at(1)),
                 _ => KeyHash::default(),
             };
             self.queued.push(Queued {
@@ -268,7 +264,7 @@ impl Batch {
         let out_of_memory = env.max_memory_bytes > 0 && env.keyspace.memory().total_bytes() > env.max_memory_bytes;
         let mut view = WriterView { batch: &mut batch, keyspace: env.keyspace, out_of_memory };
         let mut done = first_write;
-        let mut ahead = Ahead::of_entries(env.keyspace);
+        let mut ahead = Ahead::new(env.keyspace);
         while done < self.queued.len() && !view.batch.is_full() && out.len() < TURN_BYTES {
             let queued = &self.queued[done];
             // A plain SET looks nothing up; whoever publishes it prefetches for itself.
@@ -296,7 +292,7 @@ impl Batch {
         out: &mut Rope,
     ) -> usize {
         let commands = &self.queued[range.clone()];
-        let mut ahead = Ahead::of_entries(env.keyspace);
+        let mut ahead = Ahead::new(env.keyspace);
         for (i, queued) in commands.iter().enumerate() {
             // A failed batch has to be answered in one go; its replies to reads are what they would have been before.
             if out.len() >= TURN_BYTES && failure.is_none() {

@@ -174,7 +174,7 @@ impl Chunk {
     /// Applies what is in it, and empties it.
     fn apply(&mut self, keyspace: &Keyspace) {
         let mut at = 0;
-        let mut ahead = Ahead::of_all(keyspace);
+        let mut ahead = Ahead::new(keyspace);
         for (i, op) in self.ops.iter().enumerate() {
             ahead.before(i, |n| self.ops.get(n).map(|op| op.hash));
             let key = &self.bytes[at..at + op.key_len as usize];

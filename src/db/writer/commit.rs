@@ -225,7 +225,7 @@ impl Writer {
 
     fn publish(&self, group: &Group, mut garbage: Vec<Garbage>) -> Vec<Garbage> {
         garbage.clear();
-        let mut ahead = Ahead::of_all(&self.keyspace);
+        let mut ahead = Ahead::new(&self.keyspace);
         let mut done = 0;
         while let Some(last) = group.ops[done..].iter().position(|op| !op.continued) {
             ahead.before(done, |n| group.ops.get(n).map(|op| op.hash));
