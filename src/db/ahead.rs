@@ -54,8 +54,9 @@ impl<'k> Ahead<'k> {
         }
         self.overflows = self.overflows.max(at);
         while self.overflows <= at + OVERFLOW_AHEAD {
-            if self.overflowing >> (self.overflows % 64) & 1 == 1 {
-                hash_of(self.overflows).into_iter().for_each(|hash| self.keyspace.prefetch_overflow(hash));
+            let overflows = self.overflowing >> (self.overflows % 64) & 1 == 1;
+            if let Some(hash) = hash_of(self.overflows).filter(|_| overflows) {
+                self.keyspace.prefetch_overflow(hash);
             }
             self.overflows += 1;
         }
