@@ -46,7 +46,7 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
             }
             // Watching a server is watching it come and go; but one that refuses will do so the next time.
             Err(CallError::NotSent(error @ SetupError::Client(_))) => {
-                eprintln!("kvred: {}", super::stop::explain(&error))
+                eprintln!("kvred: {}", super::stop::explain(&error));
             }
             Err(CallError::Unknown(error)) => eprintln!("kvred: {error}; connecting again"),
             Err(error) => return Err(error.into()),
