@@ -106,7 +106,7 @@ fn messages_of_the_readme_are_said() {
         // Its bytes were synced, or were not.
         flipped("always", 60),
         flipped("none", 140),
-        error(&["--maxmemory", "1mb"], None, &[&["SET", "k", &huge]]),
+        error(&["--maxmemory", "1mb"], None, &[&["SET", "k", &huge], &["SET", "k", "v"]]),
         error(&[], Some("secret"), &[&["GET", "k"]]),
         error(&[], Some("secret"), &[&["AUTH", "guess"]]),
         error(&[], None, &[&["LPUSH", "list", "1"]]),
