@@ -4,21 +4,21 @@
 //! It is built without optimisation, since it is the package that is tested, and not the binary: a minute all the same,
 //! so only `KVRED_TEST_DEB=1`, which `.ci/run` sets, runs it.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 
 use crate::helpers::skip;
 use crate::{has, run, source};
 
-/// Builds the package with this version; its path.
-fn build(version: &str, target: &PathBuf, path: &str) -> String {
+/// Builds the package with this version.
+fn build(version: &str, package: &Path, path: &str) {
     let mut build = Command::new("cargo");
-    build.args(["deb", "--locked", "--quiet", "--fast", "--deb-version", version]).current_dir(source(""));
-    build.env("PATH", path).env("CARGO_TARGET_DIR", target);
+    build.args(["deb", "--locked", "--quiet", "--fast", "--deb-version", version, "--output"]).arg(package);
+    build.current_dir(source("")).env("PATH", path).env("CARGO_TARGET_DIR", source("target/package-test"));
     for (setting, value) in [("LTO", "off"), ("OPT_LEVEL", "0"), ("CODEGEN_UNITS", "16"), ("DEBUG", "0")] {
         build.env(format!("CARGO_PROFILE_DIST_{setting}"), value);
     }
-    String::from_utf8(run(&mut build).stdout).unwrap().trim().to_owned()
+    run(&mut build);
 }
 
 #[test]
@@ -37,8 +37,12 @@ fn package_is_installed_used_upgraded_removed_and_purged() {
     if !Command::new("cargo").args(["deb", "--version"]).env("PATH", &path).output().unwrap().status.success() {
         return skip("cargo-deb is not installed; .ci/install-test-tools installs it");
     }
-    let target = source("target/package-test");
-    let [old, new] = ["0.0.1-1", "0.0.1-2"].map(|version| build(version, &target, &path));
+    let dir = tempfile::tempdir().unwrap();
+    let [old, new] = ["0.0.1-1", "0.0.1-2"].map(|version| {
+        let package = dir.path().join(format!("{version}.deb"));
+        build(version, &package, &path);
+        package
+    });
     let tried = Command::new(source("dist/deb/try.sh")).args([old, new]).output().unwrap();
     let said = String::from_utf8_lossy(&tried.stdout);
     if tried.status.code() == Some(77) {

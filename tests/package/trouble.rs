@@ -110,6 +110,7 @@ fn messages_of_the_readme_are_said() {
         error(&[], Some("secret"), &[&["GET", "k"]]),
         error(&[], Some("secret"), &[&["AUTH", "guess"]]),
         error(&[], None, &[&["LPUSH", "list", "1"]]),
+        error(&[], None, &[&["NONSENSE"]]),
         one_client_too_many(),
     ];
     let full_disk = full_disk();
