@@ -33,6 +33,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
 
+use rustix::termios::{QueueSelector, tcflush};
 use rustyline::config::{BellStyle, Config};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
@@ -104,6 +105,11 @@ pub(crate) fn run(runtime: &Runtime, mut session: Session, printer: Printer, col
             }
             Err(ReadlineError::Interrupted) => repl.wipe_hint()?,
             Err(ReadlineError::Eof) => return Ok(Status::Fine),
+            Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                // The rest of it is no command of its own. A terminal that fails is found by the next prompt.
+                drop(tcflush(io::stdin(), QueueSelector::IFlush));
+                eprintln!("(what was typed is not UTF-8; nothing was sent; write such bytes as \"\\xHH\")");
+            }
             Err(error) => return Err(terminal_failed(error)),
         }
     }
