@@ -106,8 +106,8 @@ pub(crate) fn run(runtime: &Runtime, mut session: Session, printer: Printer, col
             Err(ReadlineError::Interrupted) => repl.wipe_hint()?,
             Err(ReadlineError::Eof) => return Ok(Status::Fine),
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                // The rest of it is no command of its own. A terminal that fails is found by the next prompt.
-                drop(tcflush(io::stdin(), QueueSelector::IFlush));
+                // The rest of it is no command of its own.
+                tcflush(io::stdin(), QueueSelector::IFlush).map_err(io::Error::from)?;
                 eprintln!("(what was typed is not UTF-8; nothing was sent; write such bytes as \"\\xHH\")");
             }
             Err(error) => return Err(terminal_failed(error)),
