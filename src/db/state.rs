@@ -231,7 +231,7 @@ impl Keyspace {
     #[inline]
     pub fn prefetch_entry(&self, hash: KeyHash) {
         let shard = self.shards[hash.shard()].shard.lock();
-        shard.contents.prefetch_entry(hash);
+        shard.prefetch_entry(hash);
     }
 
     /// Reads a value under the shard's lock: `read` copies a small one or clones a shared one, and takes no other
@@ -418,6 +418,18 @@ impl Shard {
     /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Loads the key's bucket into the cache, for one who has many keys of the shard to look up or to set.
+    #[inline]
+    pub fn prefetch_bucket(&self, hash: KeyHash) {
+        self.contents.table.prefetch_bucket(hash);
+    }
+
+    /// Loads what is probably the key's entry into the cache, a while after its bucket.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: KeyHash) {
+        self.contents.prefetch_entry(hash);
     }
 
     /// The value of a key.
