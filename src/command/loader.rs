@@ -34,7 +34,7 @@ const APPLIERS_MAX: usize = 6;
 /// Values of this size and more are copied once, into the allocation in which they stay.
 const LARGE_VALUE_BYTES: usize = 16 << 10;
 
-/// How many records ahead a bucket is prefetched, and an entry: a trip to memory each, behind the work on others.
+/// How many records ahead a bucket is prefetched, and an entry.
 const BUCKET_AHEAD: usize = 24;
 const ENTRY_AHEAD: usize = 12;
 
@@ -270,7 +270,9 @@ impl Chunk {
     fn apply(&mut self, shard: &mut Shard) {
         let mut bytes = &self.bytes[..];
         self.ops.iter().take(BUCKET_AHEAD).for_each(|op| shard.prefetch_bucket(op.hash));
-        self.ops.iter().take(ENTRY_AHEAD).for_each(|op| shard.prefetch_entry(op.hash));
+        for op in self.ops.iter().take(ENTRY_AHEAD) {
+            shard.prefetch_entry(op.hash);
+        }
         for (i, op) in self.ops.iter().enumerate() {
             if let Some(later) = self.ops.get(i + BUCKET_AHEAD) {
                 shard.prefetch_bucket(later.hash);

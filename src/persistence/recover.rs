@@ -47,8 +47,8 @@ pub enum RecoverError {
     Damaged(Recovery),
 }
 
-/// Opens the log `name`, or makes it. `load` replays it, and tells [`WriteAgain`] of each batch that it has taken; a torn tail is cut off and kept, and all that is left is made durable. `salt` gives a chain that begins its
-/// salt.
+/// Opens the log `name`, or makes it. `load` replays it, and tells [`WriteAgain`] of each batch that it has taken; a torn
+/// tail is cut off and kept, and all that is left is made durable. `salt` gives a chain that begins its salt.
 ///
 /// # Errors
 /// [`RecoverError`]
