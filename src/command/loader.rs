@@ -21,7 +21,7 @@ use crate::persistence::replay::RefusedRecord;
 /// How many bytes of records a shard gathers before they are applied. The more, the better the cache is used; but no
 /// more than a part of what was loaded, since it is memory that is not needed later.
 const CHUNK_BYTES_MIN: usize = 8 << 10;
-const CHUNK_BYTES_MAX: usize = 128 << 10;
+const CHUNK_BYTES_MAX: usize = 64 << 10;
 const GATHERED_PART: usize = 16;
 
 /// Chunks that may wait to be applied; with more, the thread that reads applies some too. So memory stays bounded, and
