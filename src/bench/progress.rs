@@ -35,7 +35,7 @@ impl Progress {
         };
         let length = phase.duration.map_or(phase.total, |d| d.as_millis() as u64);
         let bar = ProgressBar::with_draw_target(Some(length.max(1)), target);
-        let style = ProgressStyle::with_template("{msg:32!} {bar:24} {percent:>3}% {prefix}");
+        let style = ProgressStyle::with_template("{bar:16} {percent:>3}% {prefix:>9} {wide_msg}");
         bar.set_style(style.expect("the template is well-formed"));
         bar.set_message(format!("{}{what}", self.prefix));
         Bar { drawn: bar, duration: phase.duration, began: Instant::now(), last: Cell::new((Instant::now(), 0)) }

@@ -21,7 +21,7 @@ const PANEL: f64 = 250.0;
 
 /// Throughput under a policy.
 pub(super) fn throughput(book: &Book, policy: &str) -> String {
-    let servers = book.servers_of(policy);
+    let servers = book.shown_servers(policy);
     // As wide as its number, so that numbers never meet.
     let bar = if servers.len() < 3 { 44.0 } else { 38.0 };
     let group = bar * servers.len() as f64 + 34.0;
@@ -52,7 +52,7 @@ pub(super) fn throughput(book: &Book, policy: &str) -> String {
                 let y = |rate: f64| TOP + PANEL * (1.0 - scale.place(rate));
                 svg.bar(series, (x + 4.0, y(spread.median)), (bar - 8.0, PANEL * scale.place(spread.median)));
                 whisker(&mut svg, x + bar / 2.0, y(spread.min), y(spread.max));
-                svg.text((x + bar / 2.0, y(spread.max) - 6.0), "ink", Anchor::Middle, &short(spread.median));
+                svg.text((x + bar / 2.0, y(spread.max) - 6.0), "ink number", Anchor::Middle, &short(spread.median));
             }
         }
         svg.line("axis", (left, TOP + PANEL), (left + inner, TOP + PANEL));
@@ -73,7 +73,7 @@ pub(super) fn latency(book: &Book, policy: &str) -> String {
     const INNER: f64 = 230.0;
     const TALL: f64 = 190.0;
     const ROW: f64 = TALL + 74.0;
-    let servers = book.servers_of(policy);
+    let servers = book.shown_servers(policy);
     let width = 3.0 * (INNER + LEFT) + 30.0;
     let height = TOP + 2.0 * ROW - 10.0;
     let mut svg = Svg::new(width, height, &format!("Latency under fsync {policy}"));
@@ -114,12 +114,12 @@ fn label(test: Test) -> String {
     Kind::Single(test).name().to_uppercase()
 }
 
-fn heading(svg: &mut Svg, book: &Book, title: &str, servers: &[String]) {
+fn heading(svg: &mut Svg, book: &Book, title: &str, servers: &[&str]) {
     let s = &book.settings;
     svg.text((24.0, 32.0), "ink title", Anchor::Start, title);
     let partial = if book.partial { ", not finished" } else { "" };
     let machine = format!("{}, {} cores, {}", book.host.cpu, book.host.cores, book.host.kernel);
-    let what = format!("one connection, median of {} runs, whiskers from min to max{partial}", s.repeats);
+    let what = format!("one connection; bars and numbers: median of {} runs, whiskers: min to max{partial}", s.repeats);
     let what = if title.starts_with("Latency") {
         format!("one connection, one request at a time, all of {} runs{partial}", s.repeats)
     } else {
@@ -128,8 +128,9 @@ fn heading(svg: &mut Svg, book: &Book, title: &str, servers: &[String]) {
     svg.text((24.0, 52.0), "soft", Anchor::Start, &format!("{machine}; {what}"));
     let mut x = 24.0;
     for (series, server) in servers.iter().enumerate() {
-        let version = book.servers.get(server).map(environment::name).unwrap_or_default();
-        let shown = if version.to_lowercase().starts_with(&format!("{server} ")) { version } else { server.clone() };
+        let version = book.servers.get(*server).map(environment::name).unwrap_or_default();
+        let shown =
+            if version.to_lowercase().starts_with(&format!("{server} ")) { version } else { (*server).to_owned() };
         svg.bar(series, (x, 64.0), (12.0, 12.0));
         svg.text((x + 18.0, 74.5), "ink", Anchor::Start, &shown);
         x += 40.0 + 8.0 * shown.chars().count() as f64;

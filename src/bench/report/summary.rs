@@ -51,7 +51,7 @@ pub(super) fn markdown(book: &Book) -> String {
     for problem in book.warnings.iter().chain(&book.problems) {
         writeln!(out, "> {problem}\n").expect("a string takes any text");
     }
-    for policy in book.policies() {
+    for policy in book.shown_policies() {
         policy_section(&mut out, book, policy);
     }
     out.push_str(
@@ -68,7 +68,7 @@ fn policy_section(out: &mut String, book: &Book, policy: &str) {
          |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
     );
     out.push_str(&head);
-    let servers = book.servers_of(policy);
+    let servers = book.shown_servers(policy);
     let rows = READS.into_iter().chain(WRITES).flat_map(|test| servers.iter().map(move |server| (test, server)));
     for (test, server) in rows {
         let Some(result) = book.find(policy, server, test) else { continue };
