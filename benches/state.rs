@@ -6,6 +6,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use kvred::db::ahead::Ahead;
 use kvred::db::state::{KeyHash, Keyspace, NewValue};
 
 #[global_allocator]
@@ -84,12 +85,11 @@ fn times(keyspace: &Keyspace, keys: u64) {
             &order,
             Box::new(|keys| {
                 out.clear();
-                prefetch(keyspace, keys, &mut hashed);
-                for (key, hash) in keys.iter().zip(&hashed) {
+                batched(keyspace, keys, &mut hashed, |key, hash| {
                     keyspace
-                        .get(*hash, key, |value| out.extend_from_slice(value.as_slice()))
+                        .get(hash, key, |value| out.extend_from_slice(value.as_slice()))
                         .expect("all keys are there");
-                }
+                });
                 black_box(&out);
             }),
         );
@@ -100,10 +100,9 @@ fn times(keyspace: &Keyspace, keys: u64) {
             batch,
             &order,
             Box::new(|keys| {
-                prefetch(keyspace, keys, &mut hashed);
-                for (key, hash) in keys.iter().zip(&hashed) {
-                    drop(keyspace.set(*hash, key, NewValue::Copy(&VALUE)));
-                }
+                batched(keyspace, keys, &mut hashed, |key, hash| {
+                    drop(keyspace.set(hash, key, NewValue::Copy(&VALUE)));
+                });
             }),
         );
     }
@@ -112,10 +111,7 @@ fn times(keyspace: &Keyspace, keys: u64) {
         32,
         &missing,
         Box::new(|keys| {
-            prefetch(keyspace, keys, &mut hashed);
-            for (key, hash) in keys.iter().zip(&hashed) {
-                black_box(keyspace.contains(*hash, key));
-            }
+            batched(keyspace, keys, &mut hashed, |key, hash| _ = black_box(keyspace.contains(hash, key)));
         }),
     );
 }
@@ -123,18 +119,16 @@ fn times(keyspace: &Keyspace, keys: u64) {
 /// What is done with a batch of keys.
 type Pass<'a> = Box<dyn FnMut(&[[u8; 16]]) + 'a>;
 
-/// The first two passes of a batch; none for a single key.
-fn prefetch(keyspace: &Keyspace, keys: &[[u8; 16]], hashed: &mut Vec<KeyHash>) {
+/// Calls `each` for every key of a batch, with what it needs loaded ahead; a single key has nobody to hide behind.
+fn batched(keyspace: &Keyspace, keys: &[[u8; 16]], hashed: &mut Vec<KeyHash>, mut each: impl FnMut(&[u8], KeyHash)) {
     hashed.clear();
     hashed.extend(keys.iter().map(|key| keyspace.hash(key)));
-    if let [_] = keys {
-        return;
-    }
-    for hash in &*hashed {
-        keyspace.prefetch_bucket(*hash);
-    }
-    for hash in &*hashed {
-        keyspace.prefetch_entry(*hash);
+    let mut ahead = Ahead::new(keyspace);
+    for (at, (key, hash)) in keys.iter().zip(&*hashed).enumerate() {
+        if keys.len() > 1 {
+            ahead.before(at, |n| hashed.get(n).copied());
+        }
+        each(key, *hash);
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use fastrand::Rng;
 
 use super::keys::Picker;
-use super::replies::Reply;
 use super::tally::Tally;
 use super::values::Values;
+use crate::client::Reply;
 
 /// One more than the largest number of a key: it has twelve digits, so that `key:` and these are 16 bytes, as in
 /// `redis-benchmark`.

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 
 use super::output::{Printer, first_error};
 use super::session::{CallError, Session, is_plain_text, is_stream};
-use super::stop::Stop;
+use super::stop::{Stop, password_hint};
 use super::words;
 use crate::args::CliArgs;
 use crate::exit::{Failure, OrExit, Status};
@@ -28,10 +28,13 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
                 for push in &answer.pushes {
                     printer.print(push, false)?;
                 }
-                if first_error(&answer.reply).is_some() {
-                    status = Status::Negative;
-                }
                 printer.print(&answer.reply, is_plain_text(&command))?;
+                if let Some(error) = first_error(&answer.reply) {
+                    status = Status::Negative;
+                    if let Some(hint) = password_hint(error) {
+                        eprintln!("kvred: {hint}");
+                    }
+                }
             }
             Err(CallError::ShutDown) => return Ok(Status::Fine),
             Err(CallError::Refused(why)) => return Err(Failure::new(Status::Usage, anyhow!(why)).into()),

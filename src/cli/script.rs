@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 
 use anyhow::anyhow;
 
-use super::output::{Format, Printer, first_error};
+use super::output::{Format, Printer, first_error, shown};
 use super::session::{CallError, Session, is_plain_text, is_stream};
 use super::stop::Stop;
 use super::words;
@@ -24,7 +24,7 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
         if read == 0 {
             break;
         }
-        if line.trim_ascii_start().starts_with(b"#") {
+        if words::is_comment(&line) {
             continue;
         }
         let result = match words::split(&line) {
@@ -65,7 +65,7 @@ async fn run_line(
     for push in &answer.pushes {
         printer.print(push, false)?;
     }
-    let error = first_error(&answer.reply).map(|text| String::from_utf8_lossy(text).into_owned());
+    let error = first_error(&answer.reply).map(shown);
     let is_error = matches!(answer.reply, crate::protocol::frame::Frame::Error(_));
     // Raw output has no place for errors; the caller tells this one with its line.
     if !(is_error && printer.format == Format::Raw) {

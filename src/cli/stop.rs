@@ -5,6 +5,7 @@ use std::io;
 use anyhow::anyhow;
 
 use super::output::printer::closed_pipe;
+use super::output::shown;
 use super::session::CallError;
 use crate::client::{Address, ClientError, SetupError};
 use crate::exit::{Failure, Status};
@@ -54,16 +55,23 @@ impl From<CallError> for Stop {
     }
 }
 
+/// A command that a mode needs was answered with an error.
+pub(crate) fn refused(command: &str, text: &[u8]) -> Stop {
+    let hint = password_hint(text).map_or_else(String::new, |hint| format!("; {hint}"));
+    Failure::new(Status::Negative, anyhow!("{command} failed: {}{hint}", shown(text))).into()
+}
+
+/// What to do about an error that asks for a password.
+pub(crate) fn password_hint(error: &[u8]) -> Option<&'static str> {
+    error.starts_with(b"NOAUTH").then_some("give a password with --askpass, --password-file or KVRED_PASSWORD")
+}
+
 /// Why there is no connection, and what to do about it, in one line.
 pub(crate) fn explain(error: &SetupError) -> String {
     match error {
         SetupError::Refused { step, reply } => {
-            let hint = if reply.starts_with("NOAUTH") {
-                "; give a password with --askpass, --password-file or KVRED_PASSWORD"
-            } else {
-                "; no command was sent"
-            };
-            format!("{step} failed: {reply}{hint}")
+            let hint = password_hint(reply.as_bytes()).unwrap_or("no command was sent");
+            format!("{step} failed: {}; {hint}", shown(reply.as_bytes()))
         }
         SetupError::Client(ClientError::Unreachable { address, source }) => {
             let reason = source.to_string();

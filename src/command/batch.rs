@@ -1,4 +1,5 @@
-//! Batches: the complete commands of one turn of a connection, decoded in place, prefetched, and run together.
+//! Batches: the complete commands of one turn of a connection, decoded in place and run together, with what their keys
+//! need loaded ahead.
 //!
 //! A batch of reads is answered from the published state. From its first write on, a batch runs in the writer's view
 //! (published and pending) and its replies are held until the newest group that it could have seen is committed:
@@ -8,6 +9,7 @@ use super::errors::CommandError;
 use super::parse::{DataCommand, When, is_data, parse};
 use super::spec::{CommandSpec, Flag};
 use super::table::{CommandId, find, resolve};
+use crate::db::ahead::Ahead;
 use crate::db::state::{KeyHash, Keyspace, ValueRef};
 use crate::db::writer::{NotNow, Ticket, WriteBatch, WriteFailure, Writer};
 use crate::protocol::decode::{Args, ProtocolError, RequestDecoder, Span};
@@ -19,9 +21,6 @@ pub const TURN_COMMANDS: usize = 128;
 
 /// Past so many bytes of input, or of replies, a turn takes no further command.
 const TURN_BYTES: usize = 256 << 10;
-
-/// How many lookups ahead entries are prefetched: enough to hide one trip to memory behind the work on the others.
-const PREFETCH_AHEAD: usize = 8;
 
 /// What a batch runs on.
 #[derive(Clone, Copy)]
@@ -67,6 +66,13 @@ struct Queued {
     spec: Option<&'static CommandSpec>,
     /// The hash of the first key.
     hash: KeyHash,
+}
+
+impl Queued {
+    /// The hash under which it looks up a key, if it does.
+    fn looked_up(&self) -> Option<KeyHash> {
+        self.spec.is_some_and(|s| s.keys.is_some()).then_some(self.hash)
+    }
 }
 
 /// The commands of one turn.
@@ -140,8 +146,7 @@ enum Retained {
 }
 
 impl Batch {
-    /// Decodes commands from `buffer[at..]` on into the batch, until something stops it. Keys are hashed and their
-    /// buckets prefetched on the way.
+    /// Decodes commands from `buffer[at..]` on into the batch, until something stops it. Keys are hashed on the way.
     pub fn fill(&mut self, buffer: &mut [u8], at: usize, decoder: &mut RequestDecoder, env: &Env<'_>) -> (usize, Stop) {
         self.spans.clear();
         self.queued.clear();
@@ -174,11 +179,7 @@ impl Batch {
                 };
             }
             let hash = match spec {
-                Some(spec) if spec.keys.is_some() => {
-                    let hash = env.keyspace.hash(args.at(1));
-                    env.keyspace.prefetch_bucket(hash);
-                    hash
-                }
+                Some(spec) if spec.keys.is_some() => env.keyspace.hash(args.at(1)),
                 _ => KeyHash::default(),
             };
             self.queued.push(Queued {
@@ -263,13 +264,13 @@ impl Batch {
         let out_of_memory = env.max_memory_bytes > 0 && env.keyspace.memory().total_bytes() > env.max_memory_bytes;
         let mut view = WriterView { batch: &mut batch, keyspace: env.keyspace, out_of_memory };
         let mut done = first_write;
-        // A plain SET looks nothing up; whoever publishes it prefetches for itself.
-        let looks_up = |q: &&Queued| q.spec.is_some_and(|s| s.id != CommandId::Set);
-        let prefetch = |q: Option<&Queued>| prefetch_entry(q.filter(looks_up), env);
-        self.queued[first_write..].iter().take(PREFETCH_AHEAD).for_each(|q| prefetch(Some(q)));
+        let mut ahead = Ahead::new(env.keyspace);
         while done < self.queued.len() && !view.batch.is_full() && out.len() < TURN_BYTES {
             let queued = &self.queued[done];
-            prefetch(self.queued.get(done + PREFETCH_AHEAD));
+            // A plain SET looks nothing up; whoever publishes it prefetches for itself.
+            ahead.before(done - first_write, |n| {
+                self.queued.get(first_write + n).filter(|q| q.spec.is_some_and(|s| s.id != CommandId::Set))?.looked_up()
+            });
             self.run_one(queued, buffer, env, out, |command, hash, out| view.run(command, hash, env, out));
             done += 1;
         }
@@ -291,15 +292,15 @@ impl Batch {
         out: &mut Rope,
     ) -> usize {
         let commands = &self.queued[range.clone()];
-        if commands.len() > 1 {
-            commands.iter().take(PREFETCH_AHEAD).for_each(|q| prefetch_entry(Some(q), env));
-        }
+        let mut ahead = Ahead::new(env.keyspace);
         for (i, queued) in commands.iter().enumerate() {
             // A failed batch has to be answered in one go; its replies to reads are what they would have been before.
             if out.len() >= TURN_BYTES && failure.is_none() {
                 return range.start + i;
             }
-            prefetch_entry(commands.get(i + PREFETCH_AHEAD), env);
+            if commands.len() > 1 {
+                ahead.before(i, |n| commands.get(n)?.looked_up());
+            }
             self.run_one(queued, buffer, env, out, |command, hash, out| {
                 match failure.filter(|_| is_write(queued)) {
                     Some(failure) => reply_failure(failure, queued, env, out),
@@ -391,13 +392,6 @@ fn weight(spans: u32, bytes: u32, run: &[Queued]) -> u32 {
     const FLUSH: u32 = 1 << 20;
     let flushes = run[0].spec.is_some_and(|s| matches!(s.id, CommandId::FlushAll | CommandId::FlushDb));
     spans + bytes / BYTES_A_LOOKUP + if flushes { FLUSH } else { 0 }
-}
-
-#[inline]
-fn prefetch_entry(queued: Option<&Queued>, env: &Env<'_>) {
-    if let Some(queued) = queued.filter(|q| q.spec.is_some_and(|s| s.keys.is_some())) {
-        env.keyspace.prefetch_entry(queued.hash);
-    }
 }
 
 fn is_write(queued: &Queued) -> bool {

@@ -8,6 +8,7 @@ use std::thread::{Scope, ScopedJoinHandle};
 
 use super::parse::When;
 use super::replay::Record;
+use crate::db::ahead::Ahead;
 use crate::db::state::{KeyHash, Keyspace, NewValue};
 use crate::persistence::reader::Batch;
 use crate::persistence::replay::RefusedRecord;
@@ -24,10 +25,6 @@ const MAX_APPLIERS: usize = 6;
 /// With one thread beside it, the one that reads would wait for it a third of the time: it applies every so many-th shard
 /// itself.
 const OWN_SHARD_OF: usize = 5;
-
-/// How many records ahead a bucket is prefetched, and an entry: a trip to memory each, behind the work on others.
-const BUCKET_AHEAD: usize = 24;
-const ENTRY_AHEAD: usize = 12;
 
 /// What a record does to one key; its bytes follow those of the one before in the chunk.
 #[derive(Debug, Clone, Copy)]
@@ -177,15 +174,9 @@ impl Chunk {
     /// Applies what is in it, and empties it.
     fn apply(&mut self, keyspace: &Keyspace) {
         let mut at = 0;
-        self.ops.iter().take(BUCKET_AHEAD).for_each(|op| keyspace.prefetch_bucket(op.hash));
-        self.ops.iter().take(ENTRY_AHEAD).for_each(|op| keyspace.prefetch_entry(op.hash));
+        let mut ahead = Ahead::new(keyspace);
         for (i, op) in self.ops.iter().enumerate() {
-            if let Some(later) = self.ops.get(i + BUCKET_AHEAD) {
-                keyspace.prefetch_bucket(later.hash);
-            }
-            if let Some(later) = self.ops.get(i + ENTRY_AHEAD) {
-                keyspace.prefetch_entry(later.hash);
-            }
+            ahead.before(i, |n| self.ops.get(n).map(|op| op.hash));
             let key = &self.bytes[at..at + op.key_len as usize];
             at += key.len();
             let value = &self.bytes[at..at + op.value_len as usize];

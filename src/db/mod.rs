@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`state`] | the published keyspace: shards of tables and slabs (`table`, `bucket`, `slab`, `blobs`, `entry`) |
 //! | [`writer`] | the one order of all writes: evaluate, commit, publish, answer (`group`, `pending`) |
+//! | [`ahead`] | what lookups of many keys load into the cache beforehand |
 //! | [`log_thread`] | the threads that commit and sync |
 
+pub mod ahead;
 mod blobs;
 mod bucket;
 mod entry;

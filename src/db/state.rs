@@ -4,8 +4,7 @@
 //! for it (`blobs`). All is read and changed under the shard's lock, with two exceptions that need none: sums over all
 //! shards, and the prefetch of a bucket, which only computes an address.
 //!
-//! A batch of lookups is fast in three passes: [`Keyspace::prefetch_bucket`] for all keys,
-//! [`Keyspace::prefetch_entry`] for all keys, then the lookups (`benches/state.rs`).
+//! A batch of lookups is fast when what they need is loaded some keys ahead ([`ahead`](super::ahead)).
 //!
 //! Invariants: who locks several shards locks them in ascending order. Nothing large is freed under a lock: it leaves
 //! as [`Garbage`]. Nothing here allocates, copies or walks in proportion to the number of keys; the longest
@@ -17,6 +16,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
+use super::ahead::GROUP;
 use super::blobs::Blobs;
 use super::bucket::Bucket;
 use super::entry::{ENTRY_BYTES_MAX, Field, INLINE_KEY_MAX, inline_slot_bytes, read_entry, short_key, write_entry};
@@ -216,9 +216,9 @@ impl Keyspace {
         hash.shard()
     }
 
-    /// First pass of a batch: loads the key's bucket into the cache. Takes no lock.
+    /// Loads the key's bucket into the cache. Takes no lock.
     #[inline]
-    pub fn prefetch_bucket(&self, hash: KeyHash) {
+    pub(super) fn prefetch_bucket(&self, hash: KeyHash) {
         let published = &self.shards[hash.shard()].published;
         let number = bucket_number(hash.place(), published.buckets.load(Relaxed));
         let (segment, offset) = bucket_position(number);
@@ -226,12 +226,37 @@ impl Keyspace {
         prefetch(start.wrapping_add(offset));
     }
 
-    /// Second pass of a batch: loads what is probably the key's entry into the cache. The lock is held for the look
-    /// into the bucket only.
+    /// Loads what are probably the keys' entries into the cache. The locks are held for the look into the buckets only.
+    /// Bit `n` set: the bucket of the `n`-th does not tell, and [`Keyspace::prefetch_overflow`] is to be called when some
+    /// other keys have had their turn.
     #[inline]
-    pub fn prefetch_entry(&self, hash: KeyHash) {
+    pub(super) fn prefetch_entries(&self, hashes: &[Option<KeyHash>; GROUP]) -> u8 {
+        // All locks first: a locked instruction waits for what is under way, so with one between two keys their trips to
+        // memory would follow one another. Tried only, since two keys may be of one shard, and in any order.
+        let shards = hashes.map(|hash| hash.and_then(|hash| self.shards[hash.shard()].shard.try_lock()));
+        let mut overflowing = 0;
+        let mut missed = 0_u8;
+        for (n, (hash, shard)) in hashes.iter().zip(&shards).enumerate() {
+            match (hash, shard) {
+                (Some(hash), Some(shard)) => overflowing |= u8::from(shard.prefetch_entry(*hash)) << n,
+                (Some(_), None) => missed |= 1 << n,
+                (None, _) => {}
+            }
+        }
+        drop(shards);
+        while missed != 0 {
+            let n = missed.trailing_zeros() as usize;
+            missed &= missed - 1;
+            let hash = hashes[n].expect("only keys are missed");
+            overflowing |= u8::from(self.shards[hash.shard()].shard.lock().prefetch_entry(hash)) << n;
+        }
+        overflowing
+    }
+
+    /// Loads the entry of a key of which [`Keyspace::prefetch_entries`] said that it overflows.
+    pub(super) fn prefetch_overflow(&self, hash: KeyHash) {
         let shard = self.shards[hash.shard()].shard.lock();
-        shard.contents.prefetch_entry(hash);
+        shard.contents.table.glance_behind(hash, |handle| shard.contents.prefetch(handle));
     }
 
     /// Reads a value under the shard's lock: `read` copies a small one or clones a shared one, and takes no other
@@ -428,6 +453,12 @@ impl Shard {
         Some(self.contents.value(value))
     }
 
+    /// Loads what is probably the key's entry into the cache, or the node that leads to it: then it is true.
+    #[inline]
+    fn prefetch_entry(&self, hash: KeyHash) -> bool {
+        self.contents.table.glance(hash, |handle| self.contents.prefetch(handle))
+    }
+
     /// The memory that a key and its value take, without the table's share of it.
     pub fn entry_bytes(&self, hash: KeyHash, key: &[u8]) -> Option<usize> {
         let spot = self.contents.find(hash, key)?;
@@ -555,17 +586,13 @@ impl Contents {
         }
     }
 
+    /// Loads an entry into the cache.
     #[inline]
-    fn prefetch_entry(&self, hash: KeyHash) {
-        // Accepting none visits all candidates; there is hardly ever a second.
-        let none = self.table.find(hash, |handle| {
-            let slot = self.slab.slot(handle).as_ptr();
-            for line in 0..ENTRY_PREFETCH_LINES {
-                prefetch(slot.wrapping_add(line * 64));
-            }
-            false
-        });
-        debug_assert!(none.is_none());
+    fn prefetch(&self, handle: u32) {
+        let slot = self.slab.slot(handle).as_ptr();
+        for line in 0..ENTRY_PREFETCH_LINES {
+            prefetch(slot.wrapping_add(line * 64));
+        }
     }
 
     /// Stores the entry of a new key.

@@ -97,6 +97,31 @@ impl Table {
         }
     }
 
+    /// Calls `soon` for what is probably the handle under this hash, if the bucket itself tells; if it must be in one of
+    /// the bucket's nodes, loads the first of these into the cache and returns true: [`Table::glance_behind`] goes on.
+    #[inline]
+    pub(super) fn glance(&self, hash: KeyHash, mut soon: impl FnMut(u32)) -> bool {
+        let Some(bucket) = self.bucket(bucket_number(hash.place(), self.buckets)) else { return false };
+        let mut candidates = bucket.candidates(hash.tag()).peekable();
+        if candidates.peek().is_none() && bucket.overflow != 0 {
+            prefetch(self.nodes.get(bucket.overflow));
+            return true;
+        }
+        candidates.for_each(|slot| soon(bucket.handle(slot)));
+        false
+    }
+
+    /// Calls `soon` for the handles in the nodes of a bucket that may be the one under this hash.
+    pub(super) fn glance_behind(&self, hash: KeyHash, mut soon: impl FnMut(u32)) {
+        let bucket = self.bucket(bucket_number(hash.place(), self.buckets));
+        let mut number = bucket.map_or(0, |bucket| bucket.overflow);
+        while number != 0 {
+            let node = self.nodes.get(number);
+            (0..NODE_SLOTS).filter(|slot| node.tags[*slot] == hash.tag()).for_each(|slot| soon(node.handles[slot]));
+            number = node.next;
+        }
+    }
+
     /// The first handle under this hash that `is` accepts.
     #[inline]
     pub(super) fn find(&self, hash: KeyHash, mut is: impl FnMut(u32) -> bool) -> Option<Spot> {
@@ -489,6 +514,29 @@ mod tests {
         }
         assert_eq!((numbers.table.len(), numbers.table.buckets()), (0, 1));
         assert!(numbers.table.segments.len() <= 2 && numbers.table.nodes.bytes() == 0);
+    }
+
+    #[test]
+    fn a_glance_names_the_handle_or_sends_to_the_nodes() {
+        /// One bucket for all, with tags that tell them apart.
+        const TAGS_ONLY: u64 = 0xFF << PLACE_BITS;
+        let mut numbers = Numbers::new(TAGS_ONLY);
+        numbers.fill(40);
+        let mut sent = 0;
+        for number in 0..40 {
+            let hash = hash(&numbers.hasher, number);
+            let tag_of = |other| self::hash(&numbers.hasher, other).tag();
+            let mut named = Vec::new();
+            if numbers.table.glance(hash, |handle| named.push(handle)) {
+                assert!(named.is_empty());
+                numbers.table.glance_behind(hash, |handle| named.push(handle));
+                sent += 1;
+                assert!(named.contains(&number));
+            }
+            // Another one of this tag in the bucket itself may come before one in a node.
+            assert!(named.iter().any(|other| tag_of(*other) == hash.tag()));
+        }
+        assert!(sent > 0);
     }
 
     #[test]

@@ -30,6 +30,8 @@ fn other_types_are_shown_plainly() {
         assert_eq!(server.ok(&["-3", "--json", "hgetall", "h"]), "{\"f\":\"1\",\"g\":\"2\"}\n");
         assert_eq!(server.ok(&["-3", "--json", "zrange", "z", "0", "-1", "withscores"]), "[[\"m\",1.5]]\n");
         assert_eq!(server.ok(&["-3", "--output", "pretty", "smembers", "s"]), "1~ \"x\"\n");
+        let info = server.ok(&["-3", "--output", "pretty", "client", "info"]);
+        assert!(info.starts_with("id=") && !info.ends_with("\n\n"), "{info:?}");
         assert!(server.ok(&["--bigkeys"]).contains("list: 1 keys, 2 items"));
     }
 }

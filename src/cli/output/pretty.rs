@@ -93,21 +93,23 @@ fn start_line(out: &mut Vec<u8>, element: usize, indent: usize) {
     }
 }
 
-/// Appends one line of the server's text; what would move the cursor or change the terminal's state is shown as `?`.
 fn visible(out: &mut Vec<u8>, text: &[u8]) {
-    visible_char(out, text, |c| c == '\t');
+    out.extend_from_slice(shown(text).as_bytes());
+}
+
+/// One line of the server's text, as a terminal may have it: what would move the cursor or change the terminal's state
+/// is shown as `?`.
+pub(crate) fn shown(text: &[u8]) -> String {
+    without_controls(text, |c| c == '\t')
 }
 
 /// Appends text of several lines, the same way.
 pub(crate) fn visible_lines(out: &mut Vec<u8>, text: &[u8]) {
     let text: Vec<u8> =
         text.split(|&c| c == b'\n').map(|l| l.strip_suffix(b"\r").unwrap_or(l)).collect::<Vec<_>>().join(&b'\n');
-    visible_char(out, &text, |c| matches!(c, '\t' | '\n'));
+    out.extend_from_slice(without_controls(&text, |c| matches!(c, '\t' | '\n')).as_bytes());
 }
 
-fn visible_char(out: &mut Vec<u8>, text: &[u8], also: impl Fn(char) -> bool) {
-    for c in String::from_utf8_lossy(text).chars() {
-        let c = if c.is_control() && !also(c) { '?' } else { c };
-        out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-    }
+fn without_controls(text: &[u8], but: impl Fn(char) -> bool) -> String {
+    String::from_utf8_lossy(text).chars().map(|c| if c.is_control() && !but(c) { '?' } else { c }).collect()
 }

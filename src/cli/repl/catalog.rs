@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::BytesMut;
 
+use crate::cli::output::shown;
 use crate::command::introspect;
 use crate::protocol::encode::Resp;
 use crate::protocol::frame::{Frame, FrameDecoder};
@@ -141,7 +142,7 @@ fn pairs(frame: &Frame) -> Vec<(String, &Frame)> {
 
 fn text(frame: &Frame) -> Option<String> {
     match frame {
-        Frame::Bulk(b) | Frame::Simple(b) | Frame::Verbatim(_, b) => Some(String::from_utf8_lossy(b).into_owned()),
+        Frame::Bulk(b) | Frame::Simple(b) | Frame::Verbatim(_, b) => Some(shown(b)),
         _ => None,
     }
 }

@@ -3,11 +3,12 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`catalog`], [`call`] | what commands there are, and how far a call has come |
-//! | [`helper`] | completion, hints, colours and open quotes, while one types |
+//! | [`helper`], [`completion`], [`hints`], [`colours`] | what happens while one types |
 //! | [`execute`] | running commands: interruption, lost connections, timing |
 //! | [`local`], [`help`] | the session's own words |
 //! | [`history`], [`secrets`] | what is remembered, and what must not be |
 //! | [`idle`] | what comes unasked, while one types |
+//! | [`dumb`] | reading lines where the terminal cannot be steered |
 //! | [`pager`] | long replies |
 //!
 //! Invariant: no command is sent twice, and none after the connection that it was meant for has gone with an open
@@ -15,9 +16,13 @@
 
 mod call;
 mod catalog;
+mod colours;
+mod completion;
+mod dumb;
 mod execute;
 mod help;
 mod helper;
+mod hints;
 mod history;
 mod idle;
 mod local;
@@ -89,7 +94,7 @@ pub(crate) fn run(runtime: &Runtime, mut session: Session, printer: Printer, col
         let Repl { session, settings, editor, .. } = &mut repl;
         let line = match &idle {
             Some(idle) => idle.meanwhile(runtime, session, settings.printer, || editor.readline(&prompt)),
-            None => editor.readline(&prompt),
+            None => dumb::read_line(runtime, &prompt.0),
         };
         match line {
             Ok(input) => {
@@ -181,8 +186,8 @@ impl Repl<'_> {
             let words = match words::split(command.as_bytes()) {
                 Ok(words) if words.is_empty() => continue,
                 Ok(words) => words,
-                Err(_) => {
-                    eprintln!("(a closing quote must be followed by a space; nothing was sent)");
+                Err(error) => {
+                    eprintln!("({error}; nothing was sent)");
                     return Ok(Next::Line);
                 }
             };

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 
+use super::super::ahead::Ahead;
 use super::super::hash::SHARD_BITS;
 use super::*;
 
@@ -21,8 +22,7 @@ fn remove(keyspace: &Keyspace, key: &[u8]) -> bool {
 
 fn get(keyspace: &Keyspace, key: &[u8]) -> Option<Vec<u8>> {
     let hash = keyspace.hash(key);
-    keyspace.prefetch_bucket(hash);
-    keyspace.prefetch_entry(hash);
+    Ahead::new(keyspace).before(0, |n| (n < 3).then_some(hash));
     keyspace.get(hash, key, |value| value.as_slice().to_vec())
 }
 

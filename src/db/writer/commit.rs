@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::MutexGuard;
 
 use super::{Log, Open, WriteFailure, Writer};
+use crate::db::ahead::Ahead;
 use crate::db::group::{Effect, Group, Op, Outcome};
 use crate::db::state::{Garbage, NewValue, Shard};
 use crate::persistence::FsyncPolicy;
@@ -26,9 +27,6 @@ const MAX_UNSYNCED_AGE: Duration = Duration::from_secs(2);
 
 /// So long nothing more is logged about failing writes.
 const WRITE_FAILURE_QUIET: Duration = Duration::from_secs(10);
-
-/// Keys hashed and prefetched ahead while a group is published.
-const PUBLISH_WINDOW: usize = 16;
 
 impl Writer {
     /// Commits what is open on the caller's own thread, if that is sure to be short; else leaves it to the log thread.
@@ -227,22 +225,12 @@ impl Writer {
 
     fn publish(&self, group: &Group, mut garbage: Vec<Garbage>) -> Vec<Garbage> {
         garbage.clear();
-        let mut rest = &group.ops[..];
-        while !rest.is_empty() {
-            let window = &rest[..rest.len().min(PUBLISH_WINDOW)];
-            for op in window {
-                self.keyspace.prefetch_bucket(op.hash);
-            }
-            for op in window {
-                self.keyspace.prefetch_entry(op.hash);
-            }
-            let mut done = 0;
-            while done < window.len() {
-                let command_len = rest[done..].iter().position(|op| !op.continued).map_or(1, |last| last + 1);
-                self.publish_command(group, &rest[done..done + command_len], &mut garbage);
-                done += command_len;
-            }
-            rest = &rest[done..];
+        let mut ahead = Ahead::new(&self.keyspace);
+        let mut done = 0;
+        while let Some(last) = group.ops[done..].iter().position(|op| !op.continued) {
+            ahead.before(done, |n| group.ops.get(n).map(|op| op.hash));
+            self.publish_command(group, &group.ops[done..=done + last], &mut garbage);
+            done += last + 1;
         }
         garbage
     }
