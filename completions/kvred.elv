@@ -214,7 +214,7 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand --peer 'Another server to measure beside it'
             cand -o 'The folder to write to'
             cand --output 'The folder to write to'
-            cand --resume 'Go on with the report in this folder, which was interrupted'
+            cand --resume 'Go on with the interrupted report in this folder'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }

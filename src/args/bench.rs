@@ -225,8 +225,7 @@ Files:
 
 Exit status:
   0    fine
-  1    errors or misses, or the report to go on with is from another machine or
-       of other servers
+  1    errors or misses; with --resume, other servers or another machine
   2    wrong usage
   3    a server cannot be started or went away, or a file cannot be written
   130  interrupted; what was finished is there";
@@ -275,9 +274,9 @@ pub struct ReportArgs {
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
 
-    /// Go on with the report in this folder, which was interrupted
+    /// Go on with the interrupted report in this folder
     ///
-    /// As its flags were: runs that are finished stay, and warm-ups come again, since the servers are new.
+    /// Its flags are as they were: runs that are finished stay, and warm-ups come again, since the servers are new.
     #[arg(long, value_name = "DIR", exclusive = true)]
     pub resume: Option<PathBuf>,
 

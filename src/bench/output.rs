@@ -12,8 +12,8 @@ use super::environment;
 use super::results::{Compared, Document, Figures, Ratio, TestResult};
 use super::text::{compact, micros, percent, short};
 use crate::args::BenchFormat;
-use crate::cli::terminal::size;
 use crate::exit::{Failure, OrExit, Status};
+use crate::terminal::size;
 
 /// The document in a format, with the newline at its end.
 pub(super) fn render(document: &Document, format: BenchFormat) -> String {

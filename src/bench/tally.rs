@@ -3,6 +3,8 @@
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use crate::terminal::shown;
+
 /// The longest latency that is told apart: an hour.
 const LONGEST_NS: u64 = 3_600_000_000_000;
 
@@ -70,7 +72,7 @@ impl Tally {
     pub(super) fn error(&mut self, text: &[u8]) {
         self.errors += 1;
         if self.first_error.is_none() {
-            self.first_error = Some(String::from_utf8_lossy(text).into_owned());
+            self.first_error = Some(shown(text));
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::helpers::peer;
 use crate::helpers::wait_until;
-use crate::kit::{bench, finish, run};
+use crate::kit::{Ran, bench, finish, run};
 use crate::results::interrupt;
 
 fn json(path: &Path) -> Value {
@@ -60,13 +60,9 @@ fn a_report_has_its_files() {
 fn an_interrupted_report_keeps_what_was_finished() {
     let dir = tempfile::TempDir::new().unwrap();
     let out = dir.path().to_str().unwrap();
-    let args = ["report", "--repeats", "1000", "--warmup", "0", "--ops-read", "50", "--ops-write", "10", "-o", out];
-    let child = bench(&args).spawn().unwrap();
     let saved = dir.path().join("raw/summary.json");
-    wait_until("a run is finished", || fs::read_to_string(&saved).is_ok_and(|text| text.contains("\"exists\"")));
-    interrupt(&child);
-    let ran = finish(child);
-    assert_eq!(ran.code, Some(130), "{ran:?}");
+    let has_exists = || fs::read_to_string(&saved).is_ok_and(|text| text.contains("\"exists\""));
+    let ran = interrupted(out, has_exists);
     assert_eq!(json(&saved)["partial"], true);
     assert!(fs::read_to_string(dir.path().join("summary.md")).unwrap().contains("**Partial**"));
     assert!(dir.path().join("charts/fsync-always.svg").exists() && !dir.path().join("data").exists());
@@ -96,6 +92,17 @@ fn an_interrupted_report_keeps_what_was_finished() {
     assert!(ran.code == Some(3) && ran.err.contains("is no report to go on with"), "it is finished: {ran:?}");
 }
 
+/// A report that is interrupted once enough of it is there.
+fn interrupted(out: &str, enough: impl Fn() -> bool) -> Ran {
+    let args = ["report", "--repeats", "1000", "--warmup", "0", "--ops-read", "50", "--ops-write", "10", "-o", out];
+    let child = bench(&args).spawn().unwrap();
+    wait_until("enough runs are finished", enough);
+    interrupt(&child);
+    let ran = finish(child);
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    ran
+}
+
 fn runs(root: &Path) -> Vec<Value> {
     json(&root.join("raw/results.json"))["results"].as_array().unwrap().clone()
 }
@@ -112,12 +119,8 @@ fn rewrite(root: &Path, change: impl FnOnce(&mut Value)) {
 fn runs_of_other_machines_or_servers_are_not_mixed_in() {
     let dir = tempfile::TempDir::new().unwrap();
     let out = dir.path().to_str().unwrap();
-    let args = ["report", "--repeats", "1000", "--warmup", "0", "--ops-read", "50", "--ops-write", "10", "-o", out];
-    let child = bench(&args).spawn().unwrap();
     let unfinished = dir.path().join("raw/unfinished.json");
-    wait_until("a run is finished", || unfinished.exists());
-    interrupt(&child);
-    assert_eq!(finish(child).code, Some(130));
+    interrupted(out, || unfinished.exists());
     rewrite(dir.path(), |book| book["servers"]["kvred"]["kvred_version"] = "0.0.1".into());
     let ran = run(&["report", "--resume", out]);
     assert!(ran.code == Some(1) && ran.err.contains("kvred was kvred 0.0.1 when the report began"), "{ran:?}");
