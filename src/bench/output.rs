@@ -75,7 +75,7 @@ fn tables(document: &Document) -> String {
         s.distribution,
     );
     if document.partial {
-        out.push_str("PARTIAL: it ended before its end\n");
+        out.push_str("PARTIAL: it ended early\n");
     }
     table(&mut out, &document.results);
     if let Some(compared) = &document.compare {

@@ -187,10 +187,9 @@ impl Book {
         self.policies.iter().filter(measured).map(String::as_str)
     }
 
-    /// The servers with something to show under a policy, kvred first.
-    pub(super) fn shown_servers(&self, policy: &str) -> Vec<&str> {
-        let measured = |name: &&str| self.entries.iter().any(|e| e.policy == policy && e.server == **name);
-        self.programs.iter().map(|program| &program.name[..]).filter(measured).collect()
+    /// The servers, kvred first: each has its colour, from the first run on.
+    pub(super) fn servers(&self) -> Vec<&str> {
+        self.programs.iter().map(|program| &program.name[..]).collect()
     }
 
     /// What a test of a server under a policy came to so far.

@@ -68,7 +68,7 @@ fn policy_section(out: &mut String, book: &Book, policy: &str) {
          |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
     );
     out.push_str(&head);
-    let servers = book.shown_servers(policy);
+    let servers = book.servers();
     let rows = READS.into_iter().chain(WRITES).flat_map(|test| servers.iter().map(move |server| (test, server)));
     for (test, server) in rows {
         let Some(result) = book.find(policy, server, test) else { continue };
