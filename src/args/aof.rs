@@ -33,11 +33,13 @@ Examples:
   kvred aof check kvred.aof             is it sound, and what is in it?
   kvred aof check --fix kvred.aof       cut off what is torn
   kvred aof check --salvage saved.aof kvred.aof
-                                        all that still verifies, into a new log
+                                        all that still verifies, into a new log;
+                                        of a server's log too, as a backup
   kvred aof check appendonlydir/appendonly.aof.manifest
                                         a log of Redis's in several parts
 
-Without --fix nothing is written to the log. --fix asks first; without a terminal it needs --yes.
+Without --fix nothing is written to the log. --fix asks first; without a
+terminal it needs --yes.
 
 Environment:
   TERM                  dumb: no progress bar
@@ -57,10 +59,12 @@ Examples:
   kvred aof dump -f --format resp kvred.aof | kvred cli --pipe -h b2
                                         a copy that follows
 
-A follower shows committed batches only. When the log was replaced by something that does not continue it, or cut back
-behind what was shown, it says so on stderr, shows FLUSHALL, and then the log from its beginning.
+A follower shows committed batches only. When the log was replaced by something
+that does not continue it, or cut back behind what was shown, it says so on
+stderr, shows FLUSHALL, and then the log from its beginning.
 
-T is a time in unix seconds, in UTC like 2026-05-01T12:00:00Z, or so long ago: 90s, 10m, 2h, 3d.
+T is a time in unix seconds, in UTC like 2026-05-01T12:00:00Z, or so long ago:
+90s, 10m, 2h, 3d.
 
 Environment:
   COLUMNS               width of a table that does not go to a terminal
@@ -77,7 +81,8 @@ Examples:
   kvred aof rewrite -o noon.aof --until 2026-05-01T12:00:00Z kvred.aof
                                         the data as it was then
 
-T is a time in unix seconds, in UTC like 2026-05-01T12:00:00Z, or so long ago: 90s, 10m, 2h, 3d.
+T is a time in unix seconds, in UTC like 2026-05-01T12:00:00Z, or so long ago:
+90s, 10m, 2h, 3d.
 
 Environment:
   TERM                  dumb: no progress bar
@@ -140,7 +145,8 @@ pub struct CheckArgs {
 
     /// Save what verifies to a new log
     ///
-    /// Every batch that verifies is written; the ranges of bytes that are lost are listed.
+    /// Every batch that verifies is written, and synced; the ranges of bytes that are lost are listed. A server may be
+    /// writing to the log.
     #[arg(long, value_name = "OUT")]
     pub salvage: Option<PathBuf>,
 

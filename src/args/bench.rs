@@ -27,8 +27,9 @@ Examples:
 
 It writes and deletes keys of the form key:000000000042, as redis-benchmark does.
 
-Metrics of --fail-if: ops_per_sec, mean, p50, p95, p99, p99_9, p99_99, max (times: us unless ns, ms or s follows),
-operations, errors, wrong, hits, misses, hit_rate (0 to 1); with a test and a dot before it, for that test only:
+Metrics of --fail-if: ops_per_sec, mean, p50, p95, p99, p99_9, p99_99, max
+(times: us unless ns, ms or s follows), operations, errors, wrong, hits, misses,
+hit_rate (0 to 1); with a test and a dot before it, for that test only:
 get.ops_per_sec<50k.
 
 Results:
@@ -210,8 +211,8 @@ Examples:
   kvred bench report --peer redis=/usr/bin/redis-server
   kvred bench report --resume benchmark_reports/2026-01-31T12-00-00
 
-Written anew after each run that is finished. The servers' data lies in a folder of the report too, so on its disk, and is
-removed at the end.
+Written anew after each run that is finished. The servers' data lies in a folder
+of the report too, so on its disk, and is removed at the end.
 
 Files:
   summary.md            tables for people

@@ -7,7 +7,8 @@ use clap_complete::Shell;
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
-  source <(kvred completions bash)              bash and zsh: for this session
+  source <(kvred completions bash)              for this session, in bash
+  source <(kvred completions zsh)               in zsh, after compinit
   kvred completions fish > ~/.config/fish/completions/kvred.fish
 
 Files:

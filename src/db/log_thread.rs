@@ -116,7 +116,7 @@ fn rewrite_when_asked(writer: &Writer, stopping: &AtomicBool) {
     let mut pause = HEAL_PAUSE;
     while !stopped() {
         writer.rewrite_signal.wait();
-        while !stopped() && (writer.take_rewrite_request() || writer.poisoned().is_some()) {
+        while !stopped() && (writer.rewrite_requested() || writer.poisoned().is_some()) {
             let healing = writer.poisoned().is_some();
             match rewrite(writer, stopping) {
                 // After the rename the directory could not be synced: the next new file may have more luck.

@@ -196,9 +196,10 @@ impl Writer {
         true
     }
 
-    /// Whether a rewrite was asked for.
-    pub(super) fn take_rewrite_request(&self) -> bool {
-        std::mem::take(&mut self.rewrite_report.lock().scheduled)
+    /// Whether a rewrite was asked for that has not begun. Its beginning takes the request away, so that at no moment
+    /// it is neither asked for nor running.
+    pub(super) fn rewrite_requested(&self) -> bool {
+        self.rewrite_report.lock().scheduled
     }
 
     /// Notes how a rewrite goes.

@@ -297,7 +297,10 @@ impl Connection {
                 state.input.reserve_exact(wanted.max(read - consumed));
                 state.input.extend_from_slice(&scratch.input[consumed..read]);
             }
-        } else if !state.held_up() {
+        } else if state.held_up() {
+            // Nothing else will tell that there is something to run, once the client has read its replies.
+            state.more = true;
+        } else {
             self.turn_on_input(state, worker, &mut scratch.batch);
         }
         self.check_limits(state, worker);

@@ -138,7 +138,7 @@ fn persistence(server: &Server, out: &mut String) {
         "rdb_last_save_time:{}", server.started_unix_seconds;
         "rdb_last_bgsave_status:ok";
         "aof_enabled:{}", u8::from(log.enabled);
-        "aof_rewrite_in_progress:{}", u8::from(rewrite.running_since.is_some());
+        "aof_rewrite_in_progress:{}", u8::from(rewrite.scheduled || rewrite.running_since.is_some());
         "aof_rewrite_scheduled:{}", u8::from(rewrite.scheduled);
         "aof_rewrite_keys_written:{}", rewrite.keys;
         "aof_rewrites:{}", rewrite.finished;

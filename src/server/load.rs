@@ -110,8 +110,8 @@ fn tell(recovered: &Recovered, name: &Path, path: &Path, keyspace: &Keyspace, to
         Verdict::Torn(flaw) => {
             let cut = recovered.cut.as_ref().expect("a torn log is cut");
             let kept = cut.kept_in.as_ref().map_or_else(
-                || "it was only zeros".to_owned(),
-                |copy| format!("it is kept in {}", path.with_file_name(copy).display()),
+                || "were only zeros".to_owned(),
+                |copy| format!("are kept in {}", path.with_file_name(copy).display()),
             );
             tracing::warn!(
                 "{path_shown}: the batch at byte {} was not completely written before the last stop ({flaw}), the usual \

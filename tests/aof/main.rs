@@ -11,6 +11,7 @@
 mod helpers;
 
 mod agreement;
+mod backup;
 mod follow;
 mod hostile;
 mod kill;

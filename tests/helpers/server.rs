@@ -207,6 +207,10 @@ impl Server {
         self.port
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn launch(&self) -> &Launch {
         &self.launch
     }

@@ -15,6 +15,7 @@ mod generated;
 mod help;
 mod man;
 mod readme;
+mod trouble;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,13 +1,17 @@
 //! The shell blocks of README.md, run as they stand, one after the other in one shell and one directory.
 //!
-//! A block behind a comment `<!-- not run by tests/package/readme.rs: why -->` is left out. In `console` blocks, what a
-//! command prints is compared; `…` stands for anything within a line.
+//! `<!-- needs: strace -->` before a block names programs without which it is skipped, saying so;
+//! `<!-- run by PATH -->` names the script that runs it instead. Each command must end with 0; what those of `console`
+//! blocks print is compared, `…` standing for anything within a line. Ports are exchanged for free ones.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::{run, source};
+use crate::helpers::{peer, skip};
+use crate::source;
 
 /// A command, and what the README says it prints, if it does.
 struct Step {
@@ -16,46 +20,54 @@ struct Step {
     output: Option<Vec<String>>,
 }
 
-/// The steps of all blocks that can run here, and how many blocks say why they cannot.
-fn steps(readme: &str) -> (Vec<Step>, usize) {
-    let mut steps = Vec::new();
-    let mut left_out = 0;
-    let mut before = "";
-    let mut lines = readme.lines().enumerate();
-    while let Some((_, line)) = lines.next() {
-        if let Some(kind) = line.strip_prefix("```").filter(|kind| !kind.is_empty()) {
-            let block: Vec<(usize, &str)> = lines.by_ref().take_while(|(_, line)| *line != "```").collect();
-            let why = before.strip_prefix("<!-- not run by tests/package/readme.rs: ");
-            match (kind, why) {
-                ("sh" | "console", Some(why)) => {
-                    assert!(why.len() > "-->".len() + 10, "line {}: it does not say why", block[0].0);
-                    left_out += 1;
-                }
-                ("sh", None) => {
-                    let command = block.iter().map(|(_, line)| *line).collect::<Vec<_>>().join("\n");
-                    steps.push(Step { line: block[0].0 + 1, command, output: None });
-                }
-                ("console", None) => add_console(&mut steps, &block),
-                _ => {}
-            }
-        }
-        before = line;
-    }
-    (steps, left_out)
+/// A block of a shell's: its lines with their numbers.
+struct Block<'a> {
+    is_console: bool,
+    /// The comment before it.
+    comment: &'a str,
+    lines: Vec<(usize, &'a str)>,
 }
 
-fn add_console(steps: &mut Vec<Step>, block: &[(usize, &str)]) {
-    for (at, line) in block {
-        match line.strip_prefix("$ ") {
-            Some(command) => {
-                steps.push(Step { line: at + 1, command: command.to_owned(), output: Some(Vec::new()) });
-            }
-            None => {
-                let last =
-                    steps.last_mut().and_then(|step| step.output.as_mut()).expect("a block begins with a command");
-                last.push((*line).to_owned());
+fn blocks(readme: &str) -> Vec<Block<'_>> {
+    let mut blocks = Vec::new();
+    let mut comment = "";
+    let mut lines = readme.lines().zip(1..).map(|(line, number)| (number, line));
+    while let Some((_, line)) = lines.next() {
+        if let Some(kind) = line.strip_prefix("```").filter(|kind| !kind.is_empty()) {
+            let lines: Vec<_> = lines.by_ref().take_while(|(_, line)| *line != "```").collect();
+            if let "sh" | "console" = kind {
+                blocks.push(Block { is_console: kind == "console", comment, lines });
             }
         }
+        comment = line;
+    }
+    blocks
+}
+
+impl Block<'_> {
+    /// The words of a comment `<!-- BEGINNING words -->`.
+    fn told(&self, beginning: &str) -> Option<Vec<&str>> {
+        let rest = self.comment.strip_prefix("<!-- ")?.strip_prefix(beginning)?;
+        Some(rest.strip_suffix("-->").expect("the comment ends in its line").split_whitespace().collect())
+    }
+
+    fn steps(&self) -> Vec<Step> {
+        if !self.is_console {
+            let command = self.lines.iter().map(|(_, line)| *line).collect::<Vec<_>>().join("\n");
+            // A failure in the middle fails the block, but for what the block itself allows.
+            let command = format!("set -e\n{command}\nset +e");
+            return vec![Step { line: self.lines[0].0, command, output: None }];
+        }
+        let mut steps: Vec<Step> = Vec::new();
+        for &(line, text) in &self.lines {
+            if let Some(command) = text.strip_prefix("$ ") {
+                steps.push(Step { line, command: command.to_owned(), output: Some(Vec::new()) });
+            } else {
+                let last = steps.last_mut().and_then(|step| step.output.as_mut());
+                last.expect("a block begins with a command").push(text.to_owned());
+            }
+        }
+        steps
     }
 }
 
@@ -71,34 +83,78 @@ fn is_like(line: &str, pattern: &str) -> bool {
     rest.is_empty() || pattern.ends_with('…')
 }
 
+/// The README with free ports in place of those that it names.
+fn with_free_ports() -> (String, [u16; 4]) {
+    let mut readme = std::fs::read_to_string(source("README.md")).unwrap();
+    let free = ["6380", "6381", "6390", "6379"].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    let ports = free.map(|listener| listener.local_addr().unwrap().port());
+    for (usual, free) in ["6380", "6381", "6390", "6379"].iter().zip(ports) {
+        // No output that is compared has such a number.
+        readme = readme.replace(usual, &format!("@{free}"));
+    }
+    (readme.replace('@', ""), ports)
+}
+
 #[test]
 fn shell_blocks_do_what_they_say() {
-    let readme = std::fs::read_to_string(source("README.md")).unwrap();
-    let (steps, left_out) = steps(&readme);
-    assert!(steps.len() > 10, "only {} commands can be run, {left_out} blocks are left out", steps.len());
+    let (readme, [port, .., peer_port]) = with_free_ports();
+    let dir = tempfile::tempdir().unwrap();
+    let peers = peer::binary("redis-server").map(|path| path.parent().unwrap().to_owned());
+    let path = std::env::join_paths(
+        Path::new(env!("CARGO_BIN_EXE_kvred"))
+            .parent()
+            .map(Path::to_owned)
+            .into_iter()
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap()))
+            .chain(peers),
+    )
+    .unwrap();
+    let is_there = |program: &&&str| std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
+
+    let (blocks, mut missing) = (blocks(&readme), BTreeSet::new());
+    let mut steps = Vec::new();
+    for block in &blocks {
+        if let Some(script) = block.told("run by ") {
+            let told = std::fs::read_to_string(source(script[0])).expect("the script is there");
+            assert!(told.contains("README.md"), "{} does not read README.md", script[0]);
+        } else {
+            let needs = block.told("needs:").unwrap_or_default();
+            let lacks: Vec<&str> = needs.iter().filter(|program| !is_there(program)).copied().collect();
+            if lacks.is_empty() {
+                steps.extend(block.steps());
+            }
+            missing.extend(lacks);
+        }
+    }
+    if !missing.is_empty() {
+        let names = missing.into_iter().collect::<Vec<_>>().join(", ");
+        skip(&format!("blocks of README.md that need {names}; .ci/install-test-tools installs what is to be had"));
+    }
 
     // What commands say is compared; what the shell itself says of a killed job, whenever it comes to it, is not.
     let mut script = String::from("trap 'kill -9 $(jobs -p)' EXIT\n");
+    if is_there(&&"redis-server") {
+        let redis = "redis-server --bind 127.0.0.1 --appendonly yes --save '' --port";
+        let ready = format!("until kvred cli -p {peer_port} PING; do sleep 0.1; done");
+        writeln!(script, "{redis} {peer_port} > redis.log &\n{ready} > redis.ready").unwrap();
+    }
     for (i, step) in steps.iter().enumerate() {
         write!(script, "echo '@@ {i}'\neval {}\necho \"@@ status $?\"\n", redirected(&step.command)).unwrap();
     }
-    let dir = tempfile::tempdir().unwrap();
-    let path = std::env::var("PATH").unwrap();
-    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_kvred")).parent().unwrap();
-    // Server and client take the same variable.
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).unwrap().port();
     let mut bash = Command::new("timeout");
-    bash.args(["120", "bash", "-c", &script]).current_dir(dir.path()).stdin(Stdio::null()).stderr(Stdio::null());
-    bash.env("PATH", format!("{}:{path}", binary.display())).env("KVRED_PORT", port.to_string());
-    let output = String::from_utf8(run(&mut bash).stdout).unwrap();
+    bash.args(["300", "bash", "-c", &script]).current_dir(dir.path()).stdin(Stdio::null()).stderr(Stdio::null());
+    // Server and client take the same variable.
+    bash.env("PATH", &path).env("KVRED_PORT", port.to_string()).env("HOME", dir.path());
+    let output = bash.output().unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
 
     let mut ran = 0;
     for (i, part) in output.split("@@ ").skip(1).collect::<Vec<_>>().chunks(2).enumerate() {
         let step = &steps[i];
-        let [printed, status] = part else { panic!("line {}: it did not end", step.line) };
+        let place = format!("README.md, line {}: {}", step.line, step.command);
+        let [printed, status] = part else { panic!("{place}\ndoes not end: {part:?}") };
         let of_a_job = |line: &&str| line.starts_with("bash: line ") && line.contains(" Killed ");
         let printed: Vec<&str> = printed.lines().skip(1).filter(|line| !of_a_job(line)).collect();
-        let place = format!("README.md, line {}: {}", step.line, step.command);
         match &step.output {
             Some(want) => {
                 let same = printed.len() == want.len() && printed.iter().zip(want).all(|(l, w)| is_like(l, w));

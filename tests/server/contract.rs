@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use crate::helpers::{Client, Launch, Reply, Server, command, commands};
+use crate::helpers::{Client, Launch, Reply, Server, command, commands, wait_until};
 
 /// Requests that are sent in order over one connection, each with its exact reply.
 const CONVERSATION: &[(&str, &str)] = &[
@@ -365,6 +365,29 @@ fn a_million_gets_sent_before_the_first_reply_is_read_are_answered() {
         let mut pong = [0; 7];
         input.read_exact(&mut pong).unwrap();
         assert_eq!(&pong, b"+PONG\r\n", "more replies than requests");
+    }
+}
+
+/// What is sent behind a large reply, before that is read, is answered once it is: also if nothing more is sent then.
+#[test]
+fn commands_sent_before_a_large_reply_is_read_are_answered() {
+    let server = Server::start_with(&["--fsync", "none"]);
+    let value = vec![b'x'; 16 << 20];
+    let (mut client, mut observer) = (server.connect(), server.connect());
+    client.set("large", &value);
+    let mut wait_for = |field: &str, there: bool| {
+        wait_until(field, || {
+            let list = String::from_utf8(observer.ask(&["CLIENT", "LIST"]).into_bytes()).unwrap();
+            list.lines().all(|line| line.contains("cmd=client") || line.contains(field) == there)
+        });
+    };
+    for (sent, answer) in [("PING\r\n", "+PONG\r\n"), ("SET k v\r\nGET k\r\n", "+OK\r\n$1\r\nv\r\n")] {
+        client.send(command(&["GET", "large"]));
+        wait_for(" omem=0 ", false);
+        client.send(sent);
+        wait_for(&format!(" qbuf={} ", sent.len()), true);
+        assert_eq!(client.reply(), Reply::Bulk(value.clone()));
+        client.expect(answer);
     }
 }
 

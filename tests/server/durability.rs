@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::helpers::{Client, Launch, Random, Reply, Server, command, log, rounds, wait_until};
+use crate::helpers::{Client, Launch, Random, Reply, Server, command, commands, log, rounds, wait_until};
 
 const WRITERS: usize = 6;
 const KEYS_PER_WRITER: usize = 40;
@@ -254,5 +254,24 @@ fn values_cannot_imitate_the_log() {
     for _ in 0..2 {
         server = server.crash_and_restart();
         log::assert_holds(&mut server.connect(), &model, "after a restart");
+    }
+}
+
+/// As in Redis: who waits until no rewrite is in progress has waited for the one that he asked for.
+#[test]
+fn a_rewrite_is_in_progress_or_over_once_it_is_answered() {
+    let server = Server::start();
+    let mut client = server.connect();
+    for n in 1..=100 {
+        client.send(commands("BGREWRITEAOF, INFO persistence"));
+        assert_eq!(client.reply(), Reply::Simple("Background append only file rewriting started".to_owned()));
+        let over = format!("aof_rewrites:{n}\r\n");
+        let info = |reply: Reply| String::from_utf8(reply.into_bytes()).expect("INFO is text");
+        let told = info(client.reply());
+        assert!(told.contains("aof_rewrite_in_progress:1\r\n") || told.contains(&over), "rewrite {n}: {told}");
+        wait_until("no rewrite is in progress", || {
+            info(client.ask_words("INFO persistence")).contains("aof_rewrite_in_progress:0\r\n")
+        });
+        assert!(info(client.ask_words("INFO persistence")).contains(&over), "rewrite {n} is not over");
     }
 }
