@@ -10,7 +10,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::environment;
 use super::results::{Compared, Document, Figures, Ratio, TestResult};
-use super::text::{compact, micros, percent, short};
+use super::text::{compact, micros, percent, plural, short};
 use crate::args::BenchFormat;
 use crate::exit::{Failure, OrExit, Status};
 use crate::terminal::size;
@@ -89,10 +89,6 @@ fn tables(document: &Document) -> String {
 fn described(server: &std::collections::BTreeMap<String, String>) -> String {
     let address = server.get("address").map_or("?", String::as_str);
     format!("{} at {address}", environment::name(server))
-}
-
-fn plural(n: u64, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// A table with little air, so that much fits.

@@ -8,7 +8,7 @@ use crate::args::Test;
 use crate::bench::environment;
 use crate::bench::plan::Kind;
 use crate::bench::results::{Latency, Spread};
-use crate::bench::text::short;
+use crate::bench::text::{plural, short};
 
 /// Room for the title, the machine and the legend.
 const TOP: f64 = 134.0;
@@ -23,14 +23,15 @@ const PANEL: f64 = 250.0;
 pub(super) fn throughput(book: &Book, policy: &str) -> String {
     let servers = book.servers();
     // As wide as its number, so that numbers never meet.
-    let bar = if servers.len() < 3 { 44.0 } else { 38.0 };
+    let bar = if servers.len() < 3 { 44.0 } else { 42.0 };
     let group = bar * servers.len() as f64 + 34.0;
     let panel = |tests: usize| (group * tests as f64).max(70.0 * tests as f64);
     let widths = [panel(READS.len()), panel(WRITES.len())];
     let width = (widths[0] + widths[1] + 2.0 * LEFT + 48.0).max(760.0);
     let height = TOP + PANEL + BOTTOM;
     let mut svg = Svg::new(width, height, &format!("Throughput under fsync {policy}"));
-    heading(&mut svg, book, &format!("Throughput, fsync {policy}"), &servers);
+    let shown = "whiskers from min to max, bars are the median of";
+    heading(&mut svg, book, &format!("Throughput, fsync {policy}"), shown, &servers);
     let spare = (width - widths[0] - widths[1] - 2.0 * LEFT - 48.0) / 5.0;
     let mut left = LEFT;
     for (name, tests, inner) in
@@ -77,7 +78,7 @@ pub(super) fn latency(book: &Book, policy: &str) -> String {
     let width = 3.0 * (INNER + LEFT) + 30.0;
     let height = TOP + 2.0 * ROW - 10.0;
     let mut svg = Svg::new(width, height, &format!("Latency under fsync {policy}"));
-    heading(&mut svg, book, &format!("Latency, fsync {policy}"), &servers);
+    heading(&mut svg, book, &format!("Latency, fsync {policy}"), "all requests of", &servers);
     for (row, tests) in [&READS[..], &WRITES[..]].into_iter().enumerate() {
         let found: Vec<Vec<Option<Latency>>> = tests
             .iter()
@@ -113,17 +114,13 @@ fn label(test: Test) -> String {
     Kind::Single(test).name().to_uppercase()
 }
 
-fn heading(svg: &mut Svg, book: &Book, title: &str, servers: &[&str]) {
-    let s = &book.settings;
+/// What the chart is, where it was made, and whose colours they are; `shown` says what is shown of the runs.
+fn heading(svg: &mut Svg, book: &Book, title: &str, shown: &str, servers: &[&str]) {
     svg.text((24.0, 32.0), "ink title", Anchor::Start, title);
     let partial = if book.partial { ", not finished" } else { "" };
-    let machine = format!("{}, {} cores, {}", book.host.cpu, book.host.cores, book.host.kernel);
-    let what = format!("one connection; bars and numbers: median of {} runs, whiskers: min to max{partial}", s.repeats);
-    let what = if title.starts_with("Latency") {
-        format!("one connection, one request at a time, all of {} runs{partial}", s.repeats)
-    } else {
-        what
-    };
+    let machine = format!("{}, {}, {}", book.host.cpu, plural(book.host.cores as u64, "core"), book.host.kernel);
+    let runs = plural(book.settings.repeats.into(), "run");
+    let what = format!("One connection, one request at a time; {shown} {runs}{partial}");
     svg.text((24.0, 52.0), "soft", Anchor::Start, &machine);
     svg.text((24.0, 69.0), "soft", Anchor::Start, &what);
     let mut x = 24.0;

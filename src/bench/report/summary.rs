@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::book::Book;
 use super::{READS, WRITES};
 use crate::bench::environment;
-use crate::bench::text::{compact, micros};
+use crate::bench::text::{compact, micros, plural};
 
 /// The whole file.
 pub(super) fn markdown(book: &Book) -> String {
@@ -31,20 +31,20 @@ pub(super) fn markdown(book: &Book) -> String {
     let (least, most) = (s.load.value_bytes_min, s.load.value_bytes_max);
     let sizes = if least == most { most.to_string() } else { format!("{least} to {most}") };
     let lines = format!(
-        "- Machine: {}, {} cores, {memory_gib:.0} GiB, {} {}\n\
+        "- Machine: {}, {}, {memory_gib:.0} GiB, {} {}\n\
          - Servers: {}\n\
          - One connection, one request at a time; {} requests in a run of PING, GET and EXISTS (of keys that are there), {} of SET and DEL; \
          values of {sizes} bytes, {} keys\n\
-         - {} runs of each test, servers in turn, after {} that did not count\n\n",
+         - {} of each test, servers in turn, after {} that did not count\n\n",
         host.cpu,
-        host.cores,
+        plural(host.cores as u64, "core"),
         host.kernel,
         host.arch,
         servers.join(", "),
         s.ops_read,
         s.ops_write,
         s.load.keyspace,
-        s.repeats,
+        plural(s.repeats.into(), "run"),
         s.warmup,
     );
     out.push_str(&lines);
