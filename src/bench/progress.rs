@@ -29,8 +29,7 @@ impl Progress {
     pub(super) fn start(&self, what: &str, phase: &Phase<'_>) -> Bar {
         let length = phase.duration.map_or(phase.total, |d| d.as_millis() as u64);
         let bar = ProgressBar::with_draw_target(Some(length.max(1)), progress_target());
-        // Not padded to the terminal's width: a ^C that it echoes would go to the next line, and the bar would stay.
-        let style = ProgressStyle::with_template("{bar:16} {percent:>3}% {prefix:>9} {msg}");
+        let style = ProgressStyle::with_template("{bar:16} {percent:>3}% {prefix:>9} {wide_msg}");
         bar.set_style(style.expect("the template is well-formed"));
         bar.set_message(format!("{}{what}", self.prefix));
         Bar { drawn: bar, duration: phase.duration, began: Instant::now(), last: Cell::new((Instant::now(), 0)) }
