@@ -8,7 +8,7 @@ mod input;
 mod places;
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,8 @@ pub(crate) async fn run(mut session: Session, args: &CliArgs, printer: &Printer)
     let Some(mut connection) = session.take_connection() else {
         return Ok(Status::Unavailable);
     };
-    let bar = progress::bytes(input_bytes());
+    // It would be drawn over what somebody types.
+    let bar = if io::stdin().is_terminal() { ProgressBar::hidden() } else { progress::bytes(input_bytes()) };
     let (chunks, from_reader) = mpsc::channel(CHUNKS_AHEAD);
     let (to_reader, spent) = std::sync::mpsc::channel();
     let reader = std::thread::spawn(move || input::read(io::stdin().lock(), &chunks, spent));

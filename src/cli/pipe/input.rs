@@ -123,10 +123,8 @@ impl Reader {
     }
 
     fn fill(&mut self, input: &mut impl Read) -> io::Result<usize> {
-        let wanted = self.decoder.bytes_wanted();
-        if self.buffer.len() < wanted {
-            self.buffer.resize(wanted, 0);
-        } else if self.buffer.len() == self.filled {
+        // Grows with what has arrived: a length that the input only claims takes no memory.
+        if self.filled == self.buffer.len() || self.buffer.len() < READ_BYTES {
             self.buffer.resize((2 * self.filled).max(READ_BYTES), 0);
         }
         loop {

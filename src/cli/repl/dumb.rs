@@ -38,6 +38,9 @@ pub(super) fn read_line(runtime: &Runtime, prompt: &str) -> rustyline::Result<St
         });
         let line = read(&given_up);
         typed.notify_one();
+        if matches!(line, Err(ReadlineError::Eof)) {
+            writeln!(io::stdout())?;
+        }
         line
     })
 }

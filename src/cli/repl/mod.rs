@@ -157,7 +157,8 @@ impl Repl<'_> {
     /// Takes the hint away that Ctrl-C has left on the line above, where it looks like typed text.
     fn wipe_hint(&self) -> io::Result<()> {
         match self.editor.helper().and_then(|helper| helper.hint_at.take()) {
-            Some(column) => super::output::printer::write(format!("\x1b[A\r\x1b[{column}C\x1b[K\r\n").as_bytes()),
+            // By its number: a terminal takes a step of 0 columns for a step of one.
+            Some(column) => super::output::printer::write(format!("\x1b[A\x1b[{}G\x1b[K\r\n", column + 1).as_bytes()),
             None => Ok(()),
         }
     }
