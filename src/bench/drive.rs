@@ -6,15 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Buf;
 use thiserror::Error;
 
 use super::load::{Load, Sent};
-use super::replies::{self, Next};
 use super::schedule::Schedule;
 use super::tally::Tally;
 use super::timer::Timer;
-use crate::client::{ClientError, Connection, Receiver};
+use crate::client::{Arrived, ClientError, Connection, Receiver};
 
 /// Why a connection stopped before its time.
 #[derive(Debug, Error)]
@@ -102,12 +100,11 @@ async fn receive(
     together: bool,
 ) -> Result<(), DriveError> {
     let mut waiting = sent;
-    let mut inside = false;
     while !waiting.is_empty() {
         receiver.fill().await?;
         let now_ns = shared.now_ns();
         let mut tally = shared.tally.borrow_mut();
-        let answered = take(receiver, load, waiting, &mut inside, &mut tally)?;
+        let answered = take(receiver, load, waiting, &mut tally)?;
         if together {
             tally.took(now_ns.saturating_sub(sent[0].due_ns), answered as u64);
         } else {
@@ -118,37 +115,17 @@ async fn receive(
         waiting = &waiting[answered..];
         shared.replies.fetch_add(answered as u64, Ordering::Relaxed);
     }
-    if receiver.input().is_empty() { Ok(()) } else { Err(DriveError::TooManyReplies) }
+    if receiver.is_drained() { Ok(()) } else { Err(DriveError::TooManyReplies) }
 }
 
-/// Judges the replies that have arrived whole, and says how many those are. `inside` is set while the protocol's
-/// decoder is in the middle of a reply that no test asks for, such as an array.
-fn take(
-    receiver: &mut Receiver,
-    load: &Load,
-    waiting: &[Sent],
-    inside: &mut bool,
-    tally: &mut Tally,
-) -> Result<usize, ClientError> {
-    let (mut answered, mut taken) = (0, 0);
-    while let Some(request) = waiting.get(answered) {
-        let next = if *inside { Next::Other } else { replies::next(&receiver.input()[taken..])? };
-        match next {
-            Next::Reply(reply, bytes) => {
-                load.judge(request, &reply, tally);
-                taken += bytes;
-            }
-            Next::More => break,
-            Next::Other => {
-                receiver.input().advance(std::mem::take(&mut taken));
-                let frame = receiver.ready()?;
-                *inside = frame.is_none();
-                let Some(frame) = frame else { break };
-                tally.wrong(|| format!("a request was answered with {frame:?}"));
-            }
+/// Judges the replies that have arrived whole, and says how many those are.
+fn take(receiver: &mut Receiver, load: &Load, waiting: &[Sent], tally: &mut Tally) -> Result<usize, ClientError> {
+    let mut requests = waiting.iter();
+    receiver.take(waiting.len(), |arrived| {
+        let request = requests.next().expect("no more replies are taken than requests wait");
+        match arrived {
+            Arrived::Here(reply) => load.judge(request, &reply, tally),
+            Arrived::Decoded(frame) => tally.wrong(|| format!("a request was answered with {frame:?}")),
         }
-        answered += 1;
-    }
-    receiver.input().advance(taken);
-    Ok(answered)
+    })
 }

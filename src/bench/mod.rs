@@ -7,7 +7,7 @@
 //! | `session` | fills the key space, warms up, measures; on one server or on several in turn |
 //! | `phase`, `worker`, `drive` | one load: the threads, their connections, what each of them does |
 //! | `schedule`, `timer` | which request leaves when, in a closed and in an open loop |
-//! | `load`, `keys`, `values`, `replies` | requests, and what their replies say |
+//! | `load`, `keys`, `values` | requests, and what their replies say |
 //! | `tally`, `results` | what was counted, and what it comes to |
 //! | `environment`, `output`, `progress`, `text` | where it was measured, and how it is shown |
 //!
@@ -24,7 +24,6 @@ mod output;
 mod phase;
 mod plan;
 mod progress;
-mod replies;
 mod report;
 mod results;
 mod run;

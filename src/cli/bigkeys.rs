@@ -7,16 +7,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::keys::{Walk, refused};
+use super::keys::Walk;
 use super::output::{Format, Printer, json as json_format, printer, quote_if_needed};
 use super::progress;
 use super::session::{CallError, Session};
-use super::stop::Stop;
+use super::stop::{Stop, refused};
 use crate::args::CliArgs;
 use crate::client::ClientError;
 use crate::exit::Status;
 use crate::protocol::encode;
 use crate::protocol::frame::Frame;
+use crate::terminal::shown;
 
 /// `-i` waits once in so many cycles, as in `redis-cli`.
 const CYCLES_A_WAIT: u64 = 100;
@@ -97,7 +98,7 @@ async fn look_at(
         match reply {
             // Gone since the SCAN.
             Frame::Simple(kind) if &kind[..] == b"none" => {}
-            Frame::Simple(kind) => named.push((key, String::from_utf8_lossy(&kind).into_owned())),
+            Frame::Simple(kind) => named.push((key, shown(&kind))),
             Frame::Error(text) => return Err(refused("TYPE", &text)),
             _ => {}
         }
@@ -186,7 +187,7 @@ fn as_json(tallies: &BTreeMap<String, Tally>, has_strlen: bool) -> Vec<u8> {
         .iter()
         .map(|(kind, tally)| {
             let biggest =
-                tally.biggest.as_ref().map(|(key, size)| json!({"key": json_format::string(key), "size": size}));
+                tally.biggest.as_ref().map(|(key, size)| json!({"key": json_format::Text(key), "size": size}));
             let unit = measure(kind, has_strlen).1;
             json!({"type": kind, "keys": tally.keys, "size": tally.size, "unit": unit, "biggest": biggest})
         })

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::output::{Format, Printer, printer};
 use super::session::Session;
-use super::stop::Stop;
+use super::stop::{Stop, refused};
 use crate::args::CliArgs;
 use crate::exit::{Failure, Status};
 use crate::protocol::frame::Frame;
@@ -78,11 +78,6 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
         }
     }
     Ok(Status::Fine)
-}
-
-/// A command of a mode was answered with an error.
-pub(crate) fn refused(command: &str, text: &[u8]) -> Stop {
-    Failure::new(Status::Negative, anyhow!("{command} failed: {}", String::from_utf8_lossy(text))).into()
 }
 
 fn unexpected(command: &str) -> Stop {

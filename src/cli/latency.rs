@@ -9,11 +9,11 @@ use serde_json::json;
 
 use super::output::{Format, Printer, json as json_format, printer};
 use super::session::Session;
-use super::stop::Stop;
-use super::terminal::{is_dumb, size};
+use super::stop::{Stop, refused};
 use crate::args::CliArgs;
 use crate::exit::{Failure, Status};
 use crate::protocol::frame::Frame;
+use crate::terminal::{is_dumb, size};
 
 /// Between samples, as in `redis-cli`: 100 a second.
 const BETWEEN_SAMPLES: Duration = Duration::from_millis(10);
@@ -65,8 +65,7 @@ async fn measure(
         let answer = session.call(&["PING"]).await?;
         let took = before.elapsed();
         if let Frame::Error(text) = answer.reply {
-            let error = anyhow!("PING failed: {}", String::from_utf8_lossy(&text));
-            return Err(Failure::new(Status::Negative, error).into());
+            return Err(refused("PING", &text));
         }
         histogram.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1));
         if live && drawn.elapsed() >= REDRAW && !is_dumb() {

@@ -11,6 +11,7 @@ use super::session::{CallError, Session, is_plain_text, is_stream};
 use super::stop::Stop;
 use super::words;
 use crate::args::CliArgs;
+use crate::client::explain::password_hint;
 use crate::exit::{Failure, OrExit, Status};
 
 /// Runs the command of the arguments.
@@ -28,10 +29,13 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
                 for push in &answer.pushes {
                     printer.print(push, false)?;
                 }
-                if first_error(&answer.reply).is_some() {
-                    status = Status::Negative;
-                }
                 printer.print(&answer.reply, is_plain_text(&command))?;
+                if let Some(error) = first_error(&answer.reply) {
+                    status = Status::Negative;
+                    if let Some(hint) = password_hint(error) {
+                        eprintln!("kvred: {hint}");
+                    }
+                }
             }
             Err(CallError::ShutDown) => return Ok(Status::Fine),
             Err(CallError::Refused(why)) => return Err(Failure::new(Status::Usage, anyhow!(why)).into()),

@@ -5,30 +5,32 @@
 //! replies come back; neither side waits for the other.
 
 mod input;
+mod places;
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use indicatif::ProgressBar;
-use serde_json::json;
+use serde::Serialize;
 use tokio::sync::{Notify, mpsc};
 
 use self::input::{Chunk, InputError};
-use super::output::{Format, Printer, json as json_format, printer};
+use self::places::Places;
+use super::output::{Format, Printer, json, printer};
 use super::progress;
 use super::session::Session;
 use super::stop::Stop;
 use crate::args::CliArgs;
-use crate::client::{ClientError, Receiver, Sender};
+use crate::client::{Arrived, ClientError, Receiver, Reply, Sender};
 use crate::exit::{Failure, Status};
 use crate::protocol::frame::Frame;
+use crate::terminal::shown;
 
-/// Chunks on their way from the reader to the sender; each is about a megabyte.
-const CHUNKS_AHEAD: usize = 4;
+/// Chunks on their way from the reader to the sender.
+const CHUNKS_AHEAD: usize = 8;
 
 /// Errors that are told one by one; the rest are only counted.
 const ERRORS_TOLD: u64 = 10;
@@ -36,9 +38,8 @@ const ERRORS_TOLD: u64 = 10;
 /// What has been sent and what has come back.
 #[derive(Debug, Default)]
 struct Progress {
-    sent: Cell<u64>,
-    /// The lines, or the numbers, of the commands that have no reply yet.
-    waiting: RefCell<VecDeque<u64>>,
+    /// Where the commands stood that have no reply yet.
+    waiting: RefCell<Places>,
     /// Whether nothing more will be sent.
     all_sent: Cell<bool>,
     wake: Notify,
@@ -51,16 +52,18 @@ pub(crate) async fn run(mut session: Session, args: &CliArgs, printer: &Printer)
     let Some(mut connection) = session.take_connection() else {
         return Ok(Status::Unavailable);
     };
-    let bar = progress::bytes(input_bytes());
+    // It would be drawn over what somebody types.
+    let bar = if io::stdin().is_terminal() { ProgressBar::hidden() } else { progress::bytes(input_bytes()) };
     let (chunks, from_reader) = mpsc::channel(CHUNKS_AHEAD);
-    let reader = std::thread::spawn(move || input::read(io::stdin().lock(), &chunks));
+    let (to_reader, spent) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || input::read(io::stdin().lock(), &chunks, spent));
     let state = Progress::default();
     let started = Instant::now();
 
     let patience = Some(args.pipe_timeout).filter(|&s| s > 0.0).map(Duration::from_secs_f64);
     let work = async {
         tokio::try_join!(
-            send(&mut connection.sender, from_reader, &state, &bar),
+            send(&mut connection.sender, from_reader, &to_reader, &state, &bar),
             receive(&mut connection.receiver, &state, patience, &bar),
         )
     };
@@ -70,28 +73,23 @@ pub(crate) async fn run(mut session: Session, args: &CliArgs, printer: &Printer)
     };
     bar.finish_and_clear();
 
-    let seconds = started.elapsed().as_secs_f64();
-    report(&state, seconds, *printer)?;
-    let missing = state.sent.get() - state.replies.get();
+    report(&state, started.elapsed().as_secs_f64(), *printer)?;
+    let unknown = match state.waiting.borrow().len() {
+        0 => String::new(),
+        1 => "; a command was sent without a reply: its outcome is unknown".to_owned(),
+        n => format!("; {n} commands were sent without a reply: their outcome is unknown"),
+    };
     let Some(result) = result else {
         // The thread that reads may wait for input for ever; it ends with the process.
-        let unknown = if missing == 0 {
-            String::new()
-        } else {
-            format!("; {missing} commands were sent without a reply: their outcome is unknown")
-        };
         eprintln!("kvred: interrupted{unknown}");
         return Ok(Status::Interrupted);
     };
     if let Err(error) = result {
-        let error = anyhow!("{error}; {missing} commands were sent without a reply: their outcome is unknown");
-        return Err(Failure::new(Status::Unavailable, error).into());
+        return Err(Failure::new(Status::Unavailable, anyhow!("{error}{unknown}")).into());
     }
     match reader.join() {
         Ok(Ok(())) => {}
-        Ok(Err(InputError::Read(error))) => {
-            return Err(Failure::new(Status::Unavailable, anyhow!("cannot read the standard input: {error}")).into());
-        }
+        Ok(Err(error @ InputError::Read(_))) => return Err(Failure::new(Status::Unavailable, anyhow!(error)).into()),
         Ok(Err(error)) => return Err(Failure::new(Status::Negative, anyhow!(error)).into()),
         Err(panic) => std::panic::resume_unwind(panic),
     }
@@ -103,16 +101,18 @@ pub(crate) async fn run(mut session: Session, args: &CliArgs, printer: &Printer)
 async fn send(
     sender: &mut Sender,
     mut chunks: mpsc::Receiver<Chunk>,
+    spent: &std::sync::mpsc::Sender<Vec<u8>>,
     state: &Progress,
     bar: &ProgressBar,
 ) -> Result<(), ClientError> {
-    while let Some(chunk) = chunks.recv().await {
-        state.sent.set(state.sent.get() + chunk.lines.len() as u64);
-        state.waiting.borrow_mut().extend(&chunk.lines);
-        if sender.send(&chunk.bytes).await.is_err() {
+    while let Some(mut chunk) = chunks.recv().await {
+        state.waiting.borrow_mut().append(&mut chunk.places);
+        if sender.send(&chunk.buffer[..chunk.len]).await.is_err() {
             break;
         }
         bar.inc(chunk.input_bytes);
+        // The reader may have ended already.
+        drop(spent.send(chunk.buffer));
     }
     state.all_sent.set(true);
     state.wake.notify_one();
@@ -125,30 +125,24 @@ async fn receive(
     patience: Option<Duration>,
     bar: &ProgressBar,
 ) -> Result<(), ClientError> {
-    let mut counted = 0_u64;
     loop {
-        while let Some(frame) = receiver.ready()? {
-            take(&frame, state, bar);
-            counted += 1;
-            if counted.is_multiple_of(8192) {
-                bar.set_message(format!("{} replies, {} errors", state.replies.get(), state.errors.get()));
-            }
+        if receiver.take(usize::MAX, |arrived| state.took(&arrived, bar))? > 0 {
+            bar.set_message(format!("{} replies, {} errors", state.replies.get(), state.errors.get()));
         }
         let all_sent = state.all_sent.get();
-        if all_sent && state.replies.get() >= state.sent.get() {
+        if all_sent && state.waiting.borrow().len() == 0 {
             return Ok(());
         }
         // The limit counts from the last reply, and only once the server has all it can wait for.
         let limit = if all_sent { patience } else { None };
-        let frame = tokio::select! {
-            frame = receiver.next() => frame?,
-            () = state.wake.notified() => continue,
+        tokio::select! {
+            filled = receiver.fill() => filled?,
+            () = state.wake.notified() => {}
             () = sleep(limit) => {
                 let limit = limit.unwrap_or_default().as_secs_f64();
                 return Err(io::Error::other(format!("no reply within {limit} s after everything was sent")).into());
             }
-        };
-        take(&frame, state, bar);
+        }
     }
 }
 
@@ -159,35 +153,48 @@ async fn sleep(limit: Option<Duration>) {
     }
 }
 
-fn take(frame: &Frame, state: &Progress, bar: &ProgressBar) {
-    if matches!(frame, Frame::Push(_)) {
-        return;
-    }
-    state.replies.set(state.replies.get() + 1);
-    let line = state.waiting.borrow_mut().pop_front();
-    if let Frame::Error(text) = frame {
-        state.errors.set(state.errors.get() + 1);
-        let told = state.errors.get();
-        if told <= ERRORS_TOLD {
-            let place = line.map_or_else(String::new, |line| format!("{}: ", input::place(line)));
-            // Not into the middle of the bar.
-            bar.suspend(|| eprintln!("kvred: {place}{}", String::from_utf8_lossy(text)));
-        } else if told == ERRORS_TOLD + 1 {
-            bar.suspend(|| eprintln!("kvred: more errors are counted, not shown"));
+impl Progress {
+    fn took(&self, arrived: &Arrived<'_>, bar: &ProgressBar) {
+        let error = match arrived {
+            Arrived::Decoded(Frame::Push(_)) => return,
+            Arrived::Here(Reply::Error(text)) => Some(*text),
+            Arrived::Decoded(Frame::Error(text)) => Some(&text[..]),
+            _ => None,
+        };
+        self.replies.set(self.replies.get() + 1);
+        let place = self.waiting.borrow_mut().pop();
+        let Some(error) = error else { return };
+        self.errors.set(self.errors.get() + 1);
+        // Not into the middle of the bar.
+        match self.errors.get() {
+            ..=ERRORS_TOLD => {
+                let place = place.map_or_else(String::new, |place| format!("{place}: "));
+                bar.suspend(|| eprintln!("kvred: {place}{}", shown(error)));
+            }
+            n if n == ERRORS_TOLD + 1 => bar.suspend(|| eprintln!("kvred: more errors are counted, not shown")),
+            _ => {}
         }
     }
 }
 
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report {
+    replies: u64,
+    errors: u64,
+    seconds: f64,
+    replies_per_sec: u64,
+}
+
 fn report(state: &Progress, seconds: f64, printer: Printer) -> Result<(), Stop> {
     let (replies, errors) = (state.replies.get(), state.errors.get());
-    let rate = (replies as f64 / seconds.max(1e-9)).round();
+    let replies_per_sec = (replies as f64 / seconds.max(1e-9)).round() as u64;
     let mut out = Vec::new();
     if printer.format == Format::Json {
-        let report = json!({"replies": replies, "errors": errors, "seconds": seconds, "replies_per_sec": rate});
-        json_format::write(&mut out, &report);
+        json::write(&mut out, &Report { replies, errors, seconds, replies_per_sec });
         out.push(b'\n');
     } else {
-        writeln!(out, "errors: {errors}, replies: {replies} ({seconds:.2} s, {rate:.0} per second)")?;
+        writeln!(out, "errors: {errors}, replies: {replies} ({seconds:.2} s, {replies_per_sec} per second)")?;
     }
     Ok(printer::write(&out)?)
 }

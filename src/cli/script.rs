@@ -10,6 +10,7 @@ use super::stop::Stop;
 use super::words;
 use crate::args::CliArgs;
 use crate::exit::{Failure, OrExit, Status};
+use crate::terminal::shown;
 
 /// Runs the standard input; blank lines and lines that begin with `#` are skipped.
 pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer) -> Result<Status, Stop> {
@@ -24,7 +25,7 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
         if read == 0 {
             break;
         }
-        if line.trim_ascii_start().starts_with(b"#") {
+        if words::is_comment(&line) {
             continue;
         }
         let result = match words::split(&line) {
@@ -65,7 +66,7 @@ async fn run_line(
     for push in &answer.pushes {
         printer.print(push, false)?;
     }
-    let error = first_error(&answer.reply).map(|text| String::from_utf8_lossy(text).into_owned());
+    let error = first_error(&answer.reply).map(shown);
     let is_error = matches!(answer.reply, crate::protocol::frame::Frame::Error(_));
     // Raw output has no place for errors; the caller tells this one with its line.
     if !(is_error && printer.format == Format::Raw) {

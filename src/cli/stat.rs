@@ -9,6 +9,8 @@ use super::output::{Format, Printer, json as json_format, printer};
 use super::session::{CallError, Session};
 use super::stop::Stop;
 use crate::args::CliArgs;
+use crate::client::SetupError;
+use crate::client::explain::explain;
 use crate::exit::Status;
 use crate::protocol::frame::Frame;
 
@@ -43,8 +45,10 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
                 printer::write(line.as_bytes())?;
                 so_far += 1;
             }
-            // Watching a server is watching it come and go.
-            Err(CallError::NotSent(error)) => eprintln!("kvred: {}", super::stop::explain(&error)),
+            // Watching a server is watching it come and go; but one that refuses will do so the next time.
+            Err(CallError::NotSent(error @ SetupError::Client(_))) => {
+                eprintln!("kvred: {}", explain(&error));
+            }
             Err(CallError::Unknown(error)) => eprintln!("kvred: {error}; connecting again"),
             Err(error) => return Err(error.into()),
         }
@@ -68,7 +72,7 @@ async fn sample(
         Frame::Bulk(text) | Frame::Verbatim(_, text) => String::from_utf8_lossy(&text).into_owned(),
         Frame::Error(text) => {
             let reply = String::from_utf8_lossy(&text).into_owned();
-            return Err(CallError::NotSent(crate::client::SetupError::Refused { step: "INFO", reply }));
+            return Err(CallError::NotSent(SetupError::Refused { step: "INFO", reply }));
         }
         _ => String::new(),
     };

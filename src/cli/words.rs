@@ -1,16 +1,45 @@
 //! Command lines: splitting them into words, and finding the words of a line that is still being typed.
 
-use crate::protocol::decode::{ProtocolError, split_words};
+use thiserror::Error;
+
+use crate::protocol::decode::split_words;
+
+/// A line that is no command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum LineError {
+    #[error("unbalanced quotes, or text directly behind a closing one")]
+    UnbalancedQuotes,
+    /// A server would take it for the end of the line, and store half a value.
+    #[error("a NUL byte outside quotes; write it as \"\\x00\"")]
+    Nul,
+}
 
 /// Splits a line into its words, unquoted.
 ///
 /// # Errors
-/// A quote is open, or something stands directly behind a closing one.
-pub(crate) fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, ProtocolError> {
+/// [`LineError`]
+pub(crate) fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, LineError> {
     let mut line = line.to_vec();
     let mut spans = Vec::new();
-    split_words(&mut line, |from, to| spans.push((from, to)))?;
+    split_in_place(&mut line, &mut spans)?;
     Ok(spans.into_iter().map(|(from, to)| line[from..to].to_vec()).collect())
+}
+
+/// Unquotes the words of a line in place, and appends where each lies.
+///
+/// # Errors
+/// [`LineError`]
+pub(crate) fn split_in_place(line: &mut [u8], words: &mut Vec<(usize, usize)>) -> Result<(), LineError> {
+    match split_words(line, |from, to| words.push((from, to))) {
+        Ok(end) if end < line.len() => Err(LineError::Nul),
+        Ok(_) => Ok(()),
+        Err(_) => Err(LineError::UnbalancedQuotes),
+    }
+}
+
+/// Whether a line is a comment.
+pub(crate) fn is_comment(line: &[u8]) -> bool {
+    line.trim_ascii_start().starts_with(b"#")
 }
 
 /// A word of a line that may be unfinished.
@@ -35,16 +64,26 @@ impl Word {
 
 /// Finds the words of a line as it stands; an open quote takes the rest of it.
 pub(crate) fn scan(line: &str) -> Vec<Word> {
-    let bytes = line.as_bytes();
+    let (mut words, mut at) = (Vec::new(), 0);
+    while at < line.len() {
+        at = scan_command(line, at, &mut words);
+    }
+    words
+}
+
+/// Finds the words up to a newline outside quotes, or to the end: the position behind that.
+fn scan_command(text: &str, mut at: usize, words: &mut Vec<Word>) -> usize {
+    let bytes = text.as_bytes();
     let is_space = |c: u8| c.is_ascii_whitespace() || c == 0x0b;
-    let mut words = Vec::new();
-    let mut at = 0;
     loop {
         while at < bytes.len() && is_space(bytes[at]) {
             at += 1;
+            if bytes[at - 1] == b'\n' {
+                return at;
+            }
         }
         if at == bytes.len() {
-            return words;
+            return at;
         }
         let start = at;
         let mut open = None;
@@ -57,31 +96,54 @@ pub(crate) fn scan(line: &str) -> Vec<Word> {
                 at = behind.unwrap_or(bytes.len());
             }
         }
-        let text = &line[start..at];
-        let closed = open.map_or_else(|| text.to_owned(), |quote| close(text, quote));
+        let word = &text[start..at];
+        let closed = open.map_or_else(|| word.to_owned(), |quote| close(word, quote));
         let value = split(closed.as_bytes()).ok().and_then(|mut words| words.pop());
-        words.push(Word { start, end: at, value: value.unwrap_or_else(|| text.as_bytes().to_vec()), open });
+        words.push(Word { start, end: at, value: value.unwrap_or_else(|| word.as_bytes().to_vec()), open });
     }
 }
 
-/// The quote that a line leaves open.
-pub(crate) fn open_quote(line: &str) -> Option<char> {
-    scan(line).last().and_then(|word| word.open)
+/// The quote that the input leaves open.
+pub(crate) fn open_quote(input: &str) -> Option<char> {
+    pieces(input).last().and_then(|piece| piece.open)
 }
 
-/// Splits what was typed or pasted into commands: a newline outside quotes ends one.
+/// Splits what was typed or pasted into commands: a newline outside quotes ends one, and comments are none.
 pub(crate) fn commands(input: &str) -> Vec<&str> {
-    let words = scan(input);
-    let inside = |at: usize| words.iter().any(|word| word.start < at && at < word.end);
-    let mut from = 0;
-    let mut out = Vec::new();
-    for (at, _) in input.match_indices('\n').filter(|&(at, _)| !inside(at)) {
-        out.push(&input[from..at]);
-        from = at + 1;
-    }
-    out.push(&input[from..]);
-    out.retain(|command| !command.trim().is_empty());
-    out
+    pieces(input).filter(|piece| !piece.is_comment && !piece.text.trim().is_empty()).map(|piece| piece.text).collect()
+}
+
+/// The same, comments among them.
+pub(crate) fn commands_and_comments(input: &str) -> impl Iterator<Item = &str> {
+    pieces(input).map(|piece| piece.text)
+}
+
+/// A part of the input that ends with it, or with a newline, which is left out.
+struct Piece<'a> {
+    text: &'a str,
+    is_comment: bool,
+    open: Option<char>,
+}
+
+fn pieces(input: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut rest = input;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let mut words = Vec::new();
+        let is_comment = is_comment(rest.split('\n').next().unwrap_or_default().as_bytes());
+        let end = if is_comment {
+            rest.find('\n').map_or(rest.len(), |at| at + 1)
+        } else {
+            scan_command(rest, 0, &mut words)
+        };
+        let (piece, behind) = rest.split_at(end);
+        rest = behind;
+        let open = words.last().and_then(|word: &Word| word.open);
+        let text = if open.is_none() { piece.strip_suffix('\n').unwrap_or(piece) } else { piece };
+        Some(Piece { text, is_comment, open })
+    })
 }
 
 /// The position behind the quote that closes at or after `at`.
@@ -120,6 +182,8 @@ mod tests {
             ("get \"k\\\\\"", None),
             ("get 'k\\'", Some('\'')),
             ("get \"a\"b", None),
+            ("# it's", None),
+            ("# it's\nget 'k", Some('\'')),
             ("", None),
         ] {
             assert_eq!(open_quote(line), open, "{line}");
@@ -130,6 +194,8 @@ mod tests {
     fn pasted_lines_are_commands_of_their_own() {
         assert_eq!(commands("set a 1\nset b 'x\ny'\n\nget b"), ["set a 1", "set b 'x\ny'", "get b"]);
         assert_eq!(commands("  \n"), Vec::<&str>::new());
+        assert_eq!(commands("# it's\nget a\n  # b"), ["get a"]);
+        assert_eq!(commands("set a 'x\n"), ["set a 'x\n"]);
     }
 
     proptest! {

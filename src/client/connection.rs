@@ -7,7 +7,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use socket2::SockRef;
 use thiserror::Error;
 use tokio::io as io_split;
@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
 use super::address::Address;
+use super::replies::{self, Next, Reply};
 use super::tls::{Tls, explain};
 use crate::protocol::encode;
 use crate::protocol::frame::{Frame, FrameDecoder, FrameError};
@@ -81,6 +82,17 @@ pub struct Receiver {
     half: ReadHalf,
     input: BytesMut,
     decoder: FrameDecoder,
+    /// Whether the decoder is in the middle of a reply.
+    inside: bool,
+}
+
+/// A reply that has arrived whole.
+#[derive(Debug)]
+pub enum Arrived<'a> {
+    /// One of the common kinds, where it lies.
+    Here(Reply<'a>),
+    /// Any other.
+    Decoded(Frame),
 }
 
 #[derive(Debug)]
@@ -133,7 +145,8 @@ impl Connection {
                 (ReadHalf::Unix(read), WriteHalf::Unix(write))
             }
         };
-        let receiver = Receiver { half: read, input: BytesMut::new(), decoder: FrameDecoder::default() };
+        let (input, decoder) = (BytesMut::new(), FrameDecoder::default());
+        let receiver = Receiver { half: read, input, decoder, inside: false };
         Ok(Self { sender: Sender(write), receiver })
     }
 
@@ -246,9 +259,38 @@ impl Receiver {
         if read == 0 { Err(ClientError::Closed) } else { Ok(()) }
     }
 
-    /// What has arrived and was not taken yet, for a caller that decodes it itself: it advances behind what it took.
-    pub fn input(&mut self) -> &mut BytesMut {
-        &mut self.input
+    /// Whether nothing has arrived that was not taken.
+    pub fn is_drained(&self) -> bool {
+        self.input.is_empty()
+    }
+
+    /// Takes at most `most` of the replies that have arrived whole, shows each to `look`, and says how many there
+    /// were. Replies of the common kinds are not copied.
+    ///
+    /// # Errors
+    /// It is not RESP.
+    pub fn take(&mut self, most: usize, mut look: impl FnMut(Arrived<'_>)) -> Result<usize, ClientError> {
+        let (mut count, mut taken) = (0, 0);
+        while count < most {
+            let next = if self.inside { Next::Other } else { replies::next(&self.input[taken..])? };
+            match next {
+                Next::Reply(reply, bytes) => {
+                    look(Arrived::Here(reply));
+                    taken += bytes;
+                }
+                Next::More => break,
+                Next::Other => {
+                    self.input.advance(std::mem::take(&mut taken));
+                    let frame = self.ready()?;
+                    self.inside = frame.is_none();
+                    let Some(frame) = frame else { break };
+                    look(Arrived::Decoded(frame));
+                }
+            }
+            count += 1;
+        }
+        self.input.advance(taken);
+        Ok(count)
     }
 
     /// The next frame, if it is here already.

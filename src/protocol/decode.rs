@@ -262,8 +262,7 @@ impl RequestDecoder {
         Ok(None)
     }
 
-    /// Decodes up to `count` bulk strings from `at` on: how many are missing, and where it stopped.
-    #[inline]
+    /// Decodes one inline command: words between white space, quoted as for `redis-cli`.
     fn decode_inline(
         &mut self,
         buffer: &mut [u8],
@@ -280,13 +279,14 @@ impl RequestDecoder {
         let words = split_words(line, |from, to| args.push(Span::new(start + from, start + to)));
         if let Some(before) = before {
             match words {
-                Ok(()) => self.unquoted.push((start, before)),
+                Ok(_) => self.unquoted.push((start, before)),
                 Err(_) => line.copy_from_slice(&before),
             }
         }
-        words.map(|()| Some(start + len + 1))
+        words.map(|_| Some(start + len + 1))
     }
 
+    /// Decodes up to `count` bulk strings from `at` on: how many are missing, and where it stopped.
     fn bulks(
         &mut self,
         buffer: &[u8],
@@ -381,14 +381,14 @@ fn header(
     Ok(Some((number, at + 1 + len + CRLF.len())))
 }
 
-/// Decodes one inline command: words between white space, quoted as for `redis-cli`.
 /// Splits a line into words and unquotes them, as Redis's `sdssplitargs` does: in `"…"` the escapes `\n \r \t \b \a
 /// \xHH` and `\` before any other byte hold, in `'…'` only `\'`. A word is never longer than its spelling, so it is
-/// unquoted in place; `word(from, to)` is called for each.
+/// unquoted in place; `word(from, to)` is called for each. Returns where the line ended: behind its last byte, or at a
+/// NUL outside quotes.
 ///
 /// # Errors
 /// [`ProtocolError::UnbalancedQuotes`]
-pub fn split_words(line: &mut [u8], mut word: impl FnMut(usize, usize)) -> Result<(), ProtocolError> {
+pub fn split_words(line: &mut [u8], mut word: impl FnMut(usize, usize)) -> Result<usize, ProtocolError> {
     let is_space = |c: u8| c.is_ascii_whitespace() || c == 0x0b;
     let mut at = 0;
     loop {
@@ -396,7 +396,7 @@ pub fn split_words(line: &mut [u8], mut word: impl FnMut(usize, usize)) -> Resul
             at += 1;
         }
         if at == line.len() {
-            return Ok(());
+            return Ok(at);
         }
         let from = at;
         let mut to = at;
@@ -408,10 +408,10 @@ pub fn split_words(line: &mut [u8], mut word: impl FnMut(usize, usize)) -> Resul
                         return Err(ProtocolError::UnbalancedQuotes);
                     }
                 }
-                // As in sdssplitargs: a NUL ends the line.
+                // As in sdssplitargs.
                 0 => {
-                    at = line.len();
-                    break;
+                    word(from, to);
+                    return Ok(at);
                 }
                 c => {
                     line[to] = c;
@@ -428,6 +428,11 @@ pub fn split_words(line: &mut [u8], mut word: impl FnMut(usize, usize)) -> Resul
 fn unquote(line: &mut [u8], at: usize, to: usize, quote: u8) -> Result<(usize, usize), ProtocolError> {
     let (mut at, mut to) = (at + 1, to);
     loop {
+        // Most strings are plain from one quote to the other.
+        let plain = memchr2(quote, b'\\', &line[at..]).unwrap_or(line.len() - at);
+        line.copy_within(at..at + plain, to);
+        at += plain;
+        to += plain;
         let (byte, used) = match &line[at..] {
             [] => return Err(ProtocolError::UnbalancedQuotes),
             [c, ..] if *c == quote => return Ok((at + 1, to)),

@@ -175,3 +175,16 @@ fn askpass_without_a_terminal_says_so() {
     assert_eq!((ran.code, &ran.out[..]), (Some(3), ""), "{}", ran.err);
     assert!(ran.err.contains("there is no terminal"), "{}", ran.err);
 }
+
+#[test]
+fn commands_typed_into_pipe_are_not_drawn_over() {
+    let server = Server::start(&[]);
+    let mut terminal = start(&server, &["--pipe"], 80);
+    terminal.types("set k v\rnope\r");
+    let before = terminal.sees("line 2: ERR unknown");
+    terminal.presses('d');
+    let (rest, code) = terminal.ends();
+    assert!(rest.contains("errors: 1, replies: 2 "), "{rest:?}");
+    assert!(!before.contains("B/s") && !rest.contains("B/s"), "{before:?} {rest:?}");
+    assert_eq!(code, 1);
+}

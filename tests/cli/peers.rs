@@ -21,6 +21,44 @@ fn scripts_and_modes_work_against_redis_and_valkey() {
 }
 
 #[test]
+fn the_same_scripts_do_the_same_on_every_server() {
+    let kvred = Server::start(&[]);
+    let strings = "set k \"a\\x00b,\"\nget k\nget nothing\nexists k\nset e ''\nget e\n";
+    let cases: &[(&[&str], &str, i32)] = &[
+        (&["--output", "pretty"], strings, 0),
+        (&["--output", "raw"], strings, 0),
+        (&["--csv"], strings, 0),
+        (&["--json"], strings, 0),
+        (&["--keep-going"], "nope\nset a 1\nget\nget a\n", 1),
+        (&["--json"], "set a 2\nnope\nset a 3\n", 1),
+        (&["get"], "", 1),
+        (&["-r", "3", "echo", "again"], "", 0),
+        (&["-x", "set", "x"], "value\n", 0),
+        (&["--no-newline", "get", "x"], "", 0),
+        (&["--pipe"], "# don't\nset a 4\n\nnope\r\nget\nping", 1),
+        (&["--pipe"], "*1\r\n$4\r\nPING\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", 0),
+        (&["--pipe"], "*1\r\n$4\r\nPING\r\n*2\r\n$3\r\nGET\r\n$1\r\n", 1),
+        (&["--pipe"], "", 0),
+        // A step of the set-up that fails: nothing is sent.
+        (&["-a", "wrong", "--no-auth-warning", "set", "a", "5"], "", 1),
+        (&["get", "a"], "", 0),
+    ];
+    for server in peers() {
+        for &(args, input, code) in cases {
+            let (own, theirs) = (kvred.run(args, input), server.run(args, input));
+            assert_eq!((theirs.code, &theirs.err), (Some(code), &own.err), "{args:?} {input:?}");
+            assert_eq!(without_times(&theirs.out), without_times(&own.out), "{args:?} {input:?}");
+        }
+        assert_eq!(server.ok(&["get", "a"]), "4\n");
+    }
+}
+
+/// What `--pipe` reports, without how long it took.
+fn without_times(out: &str) -> &str {
+    out.split(" (").next().unwrap_or_default()
+}
+
+#[test]
 fn other_types_are_shown_plainly() {
     for server in peers() {
         let script = "rpush l a b\nhset h f 1 g 2\nzadd z 1.5 m\nsadd s x\nlrange l 0 -1\nzrange z 0 -1 withscores\ngeoadd g 1 2 p\n";
@@ -30,6 +68,8 @@ fn other_types_are_shown_plainly() {
         assert_eq!(server.ok(&["-3", "--json", "hgetall", "h"]), "{\"f\":\"1\",\"g\":\"2\"}\n");
         assert_eq!(server.ok(&["-3", "--json", "zrange", "z", "0", "-1", "withscores"]), "[[\"m\",1.5]]\n");
         assert_eq!(server.ok(&["-3", "--output", "pretty", "smembers", "s"]), "1~ \"x\"\n");
+        let info = server.ok(&["-3", "--output", "pretty", "client", "info"]);
+        assert!(info.starts_with("id=") && !info.ends_with("\n\n"), "{info:?}");
         assert!(server.ok(&["--bigkeys"]).contains("list: 1 keys, 2 items"));
     }
 }

@@ -29,6 +29,15 @@ fn words_are_quoted_as_in_redis_cli() {
 }
 
 #[test]
+fn half_a_value_is_never_sent() {
+    let server = Server::start(&[]);
+    let ran = server.run(&[], "set k 'a\0b'\nset k a\0b\n");
+    assert_eq!((ran.code, &ran.out[..]), (Some(1), "OK\n"));
+    assert!(ran.err.starts_with("kvred: line 2: a NUL byte outside quotes; write it as \"\\x00\""), "{}", ran.err);
+    assert_eq!(server.run(&["--no-newline", "get", "k"], "").bytes, b"a\0b");
+}
+
+#[test]
 fn no_input_is_a_script_that_does_well() {
     let server = Server::start(&[]);
     assert_eq!(server.ok(&[]), "");

@@ -44,7 +44,9 @@ fn a_wrong_password_stops_before_any_command() {
 #[test]
 fn no_password_is_told() {
     let server = with_password();
-    let ran = server.run(&["ping"], "");
-    assert_eq!(ran.code, Some(1));
-    assert!(ran.err.starts_with("NOAUTH"), "{}", ran.err);
+    for args in [&["ping"][..], &["--scan"], &["--bigkeys"], &["--latency"], &["--stat"], &["-n", "0", "get", "k"]] {
+        let ran = server.run(args, "");
+        assert_eq!((ran.code, &ran.out[..]), (Some(1), ""), "{args:?}");
+        assert!(ran.err.contains("NOAUTH") && ran.err.contains("--password-file"), "{args:?}: {}", ran.err);
+    }
 }

@@ -38,6 +38,28 @@ fn a_server_that_does_not_answer_the_set_up_is_given_up_in_time() {
 }
 
 #[test]
+fn the_text_of_an_error_cannot_steer_the_terminal() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 1000];
+            while stream.read(&mut request).is_ok_and(|len| len > 0) {
+                stream.write_all(b"-ERR \x1b[2Jcleared\r\n").unwrap();
+            }
+        }
+    });
+    for args in [&["ping"][..], &[], &["--pipe"], &["--scan"], &["--stat"], &["--latency"], &["-n", "1", "ping"]] {
+        let mut command = cli(&["-p", &port]);
+        command.args(args);
+        let ran = run(command, "ping\n");
+        assert_eq!(ran.code, Some(1), "{args:?}");
+        assert!(ran.err.contains("ERR ?[2Jcleared") && !ran.err.contains('\u{1b}'), "{args:?}: {:?}", ran.err);
+    }
+}
+
+#[test]
 fn a_command_whose_reply_never_came_is_of_unknown_outcome_and_sent_once() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();

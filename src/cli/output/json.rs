@@ -5,78 +5,98 @@
 //! | string | a string; `{"base64": "…"}` where it is not UTF-8, so no byte is lost |
 //! | integer, double | a number; `"inf"`, `"-inf"`, `"nan"` where JSON has none; a big number is a string |
 //! | array, set | an array |
-//! | map | an object; an array of pairs where a key is no text, or comes twice |
+//! | map | an object, in the server's order; an array of pairs where a key is no text, or comes twice |
 //! | error | `{"error": "…"}` |
 //! | push | `{"push": […]}` |
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Number, Value};
+use serde::ser::{Serialize, Serializer};
 
 use crate::protocol::frame::Frame;
+use crate::protocol::number::parse_i64;
 
 /// Appends a reply, without a newline at its end.
 pub(crate) fn render(out: &mut Vec<u8>, frame: &Frame) {
-    write(out, &value(frame));
+    write(out, &Document(frame));
 }
 
 /// Appends a document.
-pub(crate) fn write(out: &mut Vec<u8>, value: &Value) {
-    serde_json::to_writer(out, value).expect("a vector takes all bytes, and every key is a string");
+pub(crate) fn write(out: &mut Vec<u8>, document: &impl Serialize) {
+    serde_json::to_writer(out, document).expect("a vector takes all bytes, and every key is a string");
 }
 
 /// Bytes as JSON has them.
-pub(crate) fn string(bytes: &[u8]) -> Value {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Value::from(text),
-        Err(_) => object("base64", Value::from(STANDARD.encode(bytes))),
+pub(crate) struct Text<'a>(pub(crate) &'a [u8]);
+
+impl Serialize for Text<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(self.0) {
+            Ok(text) => serializer.serialize_str(text),
+            Err(_) => serializer.collect_map([("base64", STANDARD.encode(self.0))]),
+        }
     }
 }
 
-fn value(frame: &Frame) -> Value {
-    match frame {
-        Frame::Simple(b) | Frame::Bulk(b) | Frame::Verbatim(_, b) => string(b),
-        Frame::Error(text) => object("error", string(text)),
-        Frame::Integer(n) => Value::from(*n),
-        Frame::Double(text) => double(text),
-        Frame::BigNumber(text) => string(text),
-        Frame::Boolean(yes) => Value::from(*yes),
-        Frame::Null => Value::Null,
-        Frame::Array(items) | Frame::Set(items) => items.iter().map(value).collect(),
-        Frame::Push(items) => object("push", items.iter().map(value).collect()),
-        Frame::Map(pairs) => map(pairs),
+struct Document<'a>(&'a Frame);
+
+impl Serialize for Document<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Frame::Simple(b) | Frame::Bulk(b) | Frame::Verbatim(_, b) | Frame::BigNumber(b) => {
+                Text(b).serialize(serializer)
+            }
+            Frame::Error(text) => serializer.collect_map([("error", Text(text))]),
+            Frame::Integer(n) => serializer.serialize_i64(*n),
+            Frame::Double(text) => double(text, serializer),
+            Frame::Boolean(yes) => serializer.serialize_bool(*yes),
+            Frame::Null => serializer.serialize_unit(),
+            Frame::Array(items) | Frame::Set(items) => List(items).serialize(serializer),
+            Frame::Push(items) => serializer.collect_map([("push", List(items))]),
+            Frame::Map(pairs) => match names(pairs) {
+                Some(names) => serializer.collect_map(names.iter().zip(pairs.iter().map(|(_, v)| Document(v)))),
+                None => serializer.collect_seq(pairs.iter().map(|(k, v)| (Document(k), Document(v)))),
+            },
+        }
     }
 }
 
-fn object(name: &str, value: Value) -> Value {
-    Value::Object(Map::from_iter([(name.to_owned(), value)]))
+struct List<'a>(&'a [Frame]);
+
+impl Serialize for List<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(Document))
+    }
 }
 
-fn double(text: &[u8]) -> Value {
-    let number = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok()).and_then(Number::from_f64);
-    number.map_or_else(|| string(text), Value::Number)
+fn double<S: Serializer>(text: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    // A whole number stays one: 2, not 2.0.
+    if let Some(whole) = parse_i64(text) {
+        return serializer.serialize_i64(whole);
+    }
+    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
+    match number.filter(|number| number.is_finite()) {
+        Some(number) => serializer.serialize_f64(number),
+        None => Text(text).serialize(serializer),
+    }
 }
 
-fn map(pairs: &[(Frame, Frame)]) -> Value {
+/// A map's keys as the names of an object's members; `None`: they cannot be.
+fn names(pairs: &[(Frame, Frame)]) -> Option<Vec<Cow<'_, str>>> {
     let mut seen = HashSet::new();
-    let keys: Option<Vec<String>> =
-        pairs.iter().map(|(key, _)| name(key).filter(|name| seen.insert(name.clone()))).collect();
-    match keys {
-        Some(keys) => Value::Object(keys.into_iter().zip(pairs.iter().map(|(_, v)| value(v))).collect()),
-        None => pairs.iter().map(|(k, v)| Value::Array(vec![value(k), value(v)])).collect(),
-    }
+    pairs.iter().map(|(key, _)| name(key).filter(|name| seen.insert(name.clone()))).collect()
 }
 
-/// A map's key as the name of an object's member.
-fn name(key: &Frame) -> Option<String> {
+fn name(key: &Frame) -> Option<Cow<'_, str>> {
     match key {
         Frame::Simple(b) | Frame::Bulk(b) | Frame::Verbatim(_, b) | Frame::Double(b) | Frame::BigNumber(b) => {
-            String::from_utf8(b.to_vec()).ok()
+            std::str::from_utf8(b).ok().map(Cow::Borrowed)
         }
-        Frame::Integer(n) => Some(n.to_string()),
-        Frame::Boolean(yes) => Some(yes.to_string()),
+        Frame::Integer(n) => Some(Cow::Owned(n.to_string())),
+        Frame::Boolean(yes) => Some(Cow::Owned(yes.to_string())),
         _ => None,
     }
 }

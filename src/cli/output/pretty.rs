@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use super::quote::quote;
-use crate::cli::terminal::{Paint, Style};
 use crate::protocol::frame::Frame;
+use crate::terminal::{Paint, Style, shown, without_controls};
 
 /// Appends a reply, without a newline at its end.
 pub(crate) fn render(out: &mut Vec<u8>, frame: &Frame, paint: Paint) {
@@ -93,21 +93,13 @@ fn start_line(out: &mut Vec<u8>, element: usize, indent: usize) {
     }
 }
 
-/// Appends one line of the server's text; what would move the cursor or change the terminal's state is shown as `?`.
 fn visible(out: &mut Vec<u8>, text: &[u8]) {
-    visible_char(out, text, |c| c == '\t');
+    out.extend_from_slice(shown(text).as_bytes());
 }
 
-/// Appends text of several lines, the same way.
+/// Appends text of several lines, as a terminal may have it.
 pub(crate) fn visible_lines(out: &mut Vec<u8>, text: &[u8]) {
     let text: Vec<u8> =
         text.split(|&c| c == b'\n').map(|l| l.strip_suffix(b"\r").unwrap_or(l)).collect::<Vec<_>>().join(&b'\n');
-    visible_char(out, &text, |c| matches!(c, '\t' | '\n'));
-}
-
-fn visible_char(out: &mut Vec<u8>, text: &[u8], also: impl Fn(char) -> bool) {
-    for c in String::from_utf8_lossy(text).chars() {
-        let c = if c.is_control() && !also(c) { '?' } else { c };
-        out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-    }
+    out.extend_from_slice(without_controls(&text, |c| matches!(c, '\t' | '\n')).as_bytes());
 }

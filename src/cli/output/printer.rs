@@ -6,8 +6,8 @@ use std::io::{self, IsTerminal, Write};
 
 use super::{Format, csv, json, pretty, raw};
 use crate::args::{CliArgs, OutputFormat};
-use crate::cli::terminal::Paint;
 use crate::protocol::frame::Frame;
+use crate::terminal::{Paint, shown};
 
 /// Where replies go, and how they look.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +46,7 @@ impl Printer {
             Format::Json => json::render(out, frame),
             Format::Pretty => match frame {
                 Frame::Bulk(text) if plain => pretty::visible_lines(out, text.trim_ascii_end()),
+                Frame::Verbatim(_, text) => pretty::visible_lines(out, text.trim_ascii_end()),
                 _ => pretty::render(out, frame, self.paint),
             },
         }
@@ -60,7 +61,7 @@ impl Printer {
     /// stdout cannot be written to; see [`closed_pipe`].
     pub(crate) fn print(self, frame: &Frame, plain: bool) -> io::Result<()> {
         if let (Format::Raw, Frame::Error(text)) = (self.format, frame) {
-            eprintln!("{}", String::from_utf8_lossy(text));
+            eprintln!("{}", shown(text));
             return Ok(());
         }
         let mut out = Vec::new();

@@ -3,8 +3,8 @@
 use bytes::BytesMut;
 
 use super::{csv, first_error, json, pretty, raw};
-use crate::cli::terminal::Paint;
 use crate::protocol::frame::{Frame, FrameDecoder};
+use crate::terminal::Paint;
 
 fn frame(resp: &str) -> Frame {
     FrameDecoder::default().decode(&mut BytesMut::from(resp)).unwrap().unwrap()
@@ -36,6 +36,7 @@ fn each_reply_in_each_format() {
             "[[\"a\",\"b\"],\"c\"]",
         ),
         (",1.5\r\n", "(double) 1.5", "1.5", "1.5", "1.5"),
+        (",2\r\n", "(double) 2", "2", "2", "2"),
         (",inf\r\n", "(double) inf", "inf", "inf", "\"inf\""),
         ("#t\r\n", "(true)", "true", "true", "true"),
         (
@@ -95,9 +96,10 @@ fn bytes_that_are_no_text_survive_every_format_that_can_tell() {
 }
 
 #[test]
-fn json_maps_with_odd_keys_are_pairs() {
+fn json_maps_keep_their_order_and_those_with_odd_keys_are_pairs() {
     for (resp, want) in [
         ("%1\r\n:1\r\n+a\r\n", "{\"1\":\"a\"}"),
+        ("%2\r\n+z\r\n:1\r\n+a\r\n:2\r\n", "{\"z\":1,\"a\":2}"),
         ("%1\r\n*0\r\n+a\r\n", "[[[],\"a\"]]"),
         ("%2\r\n+k\r\n:1\r\n$1\r\nk\r\n:2\r\n", "[[\"k\",1],[\"k\",2]]"),
     ] {

@@ -56,7 +56,7 @@ pub(crate) fn follow(args: &[ArgDoc], words: &[Vec<u8>]) -> Call {
         }
     }
     call.missing = missing(&slots);
-    for slot in &slots {
+    for slot in &slots[passed(&slots)..] {
         if slot.is_open() {
             first_words(slot.arg, &mut call.options);
             call.key_next |= first_is_key(slot.arg);
@@ -70,10 +70,17 @@ pub(crate) fn follow(args: &[ArgDoc], words: &[Vec<u8>]) -> Call {
 
 /// The slot for a word: an option of that name that can come now, else the first open one that takes any word.
 fn place(slots: &[Slot<'_>], word: &[u8]) -> Option<usize> {
+    let passed = passed(slots);
     let reachable = slots.iter().position(Slot::blocks).map_or(slots.len(), |i| i + 1);
-    let slots = &slots[..reachable];
+    let slots = &slots[passed..reachable];
     let by_name = slots.iter().position(|s| s.is_open() && names(s.arg, word));
-    by_name.or_else(|| slots.iter().position(|s| s.is_open() && takes_any(s.arg)))
+    let found = by_name.or_else(|| slots.iter().position(|s| s.is_open() && takes_any(s.arg)));
+    found.map(|i| passed + i)
+}
+
+/// How many slots are behind the call: options stand before the argument that follows them, not after it.
+fn passed(slots: &[Slot<'_>]) -> usize {
+    slots.iter().rposition(|slot| slot.taken && !slot.arg.optional).unwrap_or(0)
 }
 
 /// Whether the argument begins with this very word.
@@ -172,7 +179,7 @@ impl Taken {
 }
 
 fn missing(slots: &[Slot<'_>]) -> Vec<String> {
-    let open = slots.iter().filter(|slot| slot.is_open());
+    let open = slots[passed(slots)..].iter().filter(|slot| slot.is_open());
     open.map(|slot| {
         if !slot.taken {
             return slot.arg.hint();
@@ -251,6 +258,29 @@ mod tests {
         ] {
             let words: Vec<Vec<u8>> = words.iter().map(|word: &&str| word.as_bytes().to_vec()).collect();
             assert_eq!(follow(std::slice::from_ref(&block), &words).missing.join(" "), missing);
+        }
+    }
+
+    #[test]
+    fn options_stand_before_what_follows_them() {
+        let option = |token: &str| ArgDoc {
+            token: Some(token.to_owned()),
+            kind: "pure-token".to_owned(),
+            optional: true,
+            ..ArgDoc::default()
+        };
+        let member = ArgDoc { display: "member".to_owned(), kind: "string".to_owned(), ..ArgDoc::default() };
+        let args = [option("NX"), option("CH"), ArgDoc { multiple: true, ..member }];
+        for (words, missing, options) in [
+            (&[][..], "[NX] [CH] member [member ...]", &["NX", "CH"][..]),
+            (&["ch"], "[NX] member [member ...]", &["NX"]),
+            (&["m"], "[member ...]", &[]),
+            (&["m", "nx"], "[member ...]", &[]),
+        ] {
+            let words: Vec<Vec<u8>> = words.iter().map(|word: &&str| word.as_bytes().to_vec()).collect();
+            let call = follow(&args, &words);
+            assert_eq!((&call.missing.join(" ")[..], call.fits), (missing, true), "{words:?}");
+            assert_eq!(call.options, options, "{words:?}");
         }
     }
 

@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use crate::command::introspect;
 use crate::protocol::encode::Resp;
 use crate::protocol::frame::{Frame, FrameDecoder};
+use crate::terminal::shown;
 
 /// A command or a subcommand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -141,7 +142,7 @@ fn pairs(frame: &Frame) -> Vec<(String, &Frame)> {
 
 fn text(frame: &Frame) -> Option<String> {
     match frame {
-        Frame::Bulk(b) | Frame::Simple(b) | Frame::Verbatim(_, b) => Some(String::from_utf8_lossy(b).into_owned()),
+        Frame::Bulk(b) | Frame::Simple(b) | Frame::Verbatim(_, b) => Some(shown(b)),
         _ => None,
     }
 }

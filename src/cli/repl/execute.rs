@@ -10,10 +10,11 @@ use super::catalog::Catalog;
 use super::local::Timing;
 use super::{Repl, pager};
 use crate::cli::session::{Answer, CallError, Session, is_plain_text, is_stream};
-use crate::cli::stop::{Stop, explain};
-use crate::cli::terminal::Style;
+use crate::cli::stop::Stop;
 use crate::client::Backoff;
+use crate::client::explain::explain;
 use crate::protocol::frame::Frame;
+use crate::terminal::{Style, shown};
 
 /// A reply that took this long has its time shown, as in `redis-cli`.
 const SLOW: Duration = Duration::from_millis(500);
@@ -75,8 +76,9 @@ impl Repl<'_> {
             return true;
         }
         let target = &self.session.target;
+        let of = if name == b"FLUSHDB" { format!("database {}", target.db) } else { "every database".to_owned() };
         let name = String::from_utf8_lossy(&name);
-        let question = format!("{name} deletes every key of {}, database {}. Go on? [y/N] ", target.address, target.db);
+        let question = format!("{name} deletes every key in {of} of {}. Go on? [y/N] ", target.address);
         // An editor of its own: no history, no completion, and Ctrl-C means no.
         let answer = Editor::<(), MemHistory>::with_history(Config::default(), MemHistory::new())
             .and_then(|mut editor| editor.readline(&question));
@@ -306,7 +308,7 @@ async fn load(session: &mut Session) -> (Catalog, String) {
     let info = String::from_utf8_lossy(&info).into_owned();
     let version = |name: &str| {
         let field = format!("{name}_version:");
-        info.lines().find_map(|line| Some(format!(" ({name} {})", line.strip_prefix(&field)?.trim())))
+        info.lines().find_map(|line| Some(format!(" ({name} {})", shown(line.strip_prefix(&field)?.trim().as_bytes()))))
     };
     let server = ["kvred", "valkey", "redis"].into_iter().find_map(version);
     (catalog, server.unwrap_or_default())

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::catalog::{Catalog, CommandDoc};
-use super::local::Settings;
-use crate::cli::terminal::{Paint, Style, size};
+use super::local::{self, Settings};
+use crate::terminal::{Paint, Style, size};
 
 /// The text for `help` with these words behind it.
 pub(crate) fn text(words: &[Vec<u8>], catalog: &Catalog, settings: &Settings) -> String {
@@ -15,9 +15,14 @@ pub(crate) fn text(words: &[Vec<u8>], catalog: &Catalog, settings: &Settings) ->
         None => general(catalog, settings),
         Some(":set" | "set:") => settings.list(),
         Some(group) if group.starts_with('@') => of_group(&group[1..], catalog, paint),
-        Some(name) => match catalog.find(&words) {
-            Some((doc, _)) => of_command(doc, paint),
-            None => format!("no help for '{name}'{}\n", similar(name, catalog)),
+        Some(name) => match (local::word(name), catalog.find(&words)) {
+            (Some((name, usage, what)), _) => {
+                let synopsis = format!("{name} {usage}");
+                let what = wrap(what, 6, size().0);
+                format!("  {}\n      {what}\n", paint.text(Style::Strong, synopsis.trim_end()))
+            }
+            (None, Some((doc, _))) => of_command(doc, paint),
+            (None, None) => format!("no help for '{name}'{}\n", similar(name, catalog)),
         },
     }
 }
@@ -34,7 +39,7 @@ fn general(catalog: &Catalog, settings: &Settings) -> String {
          \x20 N COMMAND ...       send it N times\n\
          \x20 help COMMAND        what a command does\n\
          \x20 help @GROUP         the commands of a group\n\
-         \x20 connect HOST PORT   talk to another server\n\
+         \x20 connect HOST PORT   talk to another server; also a URI, or a socket's path\n\
          \x20 clear               clear the screen\n\
          \x20 quit                leave, as Ctrl-D does\n\
          Tab completes, Ctrl-R searches the history, Ctrl-C clears the line or stops\n\
@@ -120,6 +125,8 @@ mod tests {
         };
         assert!(help("get").starts_with("  GET key\n      Returns"), "{}", help("get"));
         assert!(help("client id").starts_with("  CLIENT ID\n"));
+        assert!(help("CONNECT").starts_with("  connect HOST PORT, or a URI\n      Talks to"), "{}", help("CONNECT"));
+        assert!(help("quit").starts_with("  quit\n      Leaves"));
         assert!(help("client").contains("CLIENT SETNAME connection-name"));
         assert!(help("@string").contains("SET key value") && !help("@string").contains("DEL"));
         assert!(help("@nonsense").contains("no group"));

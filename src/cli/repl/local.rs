@@ -1,10 +1,28 @@
 //! The words that the session itself understands, and its settings.
 
 use crate::cli::output::{Format, Printer};
-use crate::cli::terminal::Paint;
+use crate::terminal::Paint;
 
-/// The session's own commands.
-pub(crate) const NAMES: &[&str] = &["help", "?", "clear", "connect", "quit", "exit", ":set"];
+/// The session's own words: what may follow each, and what it does.
+const WORDS: &[(&str, &str, &str)] = &[
+    ("help", "[COMMAND | @GROUP | :set]", "Tells what a command does, what is in a group, what can be set."),
+    ("?", "[COMMAND | @GROUP | :set]", "The same as help."),
+    ("clear", "", "Clears the screen."),
+    ("connect", "HOST PORT, or a URI", "Talks to another server, or to /path/to/its/socket. The login stays behind."),
+    ("quit", "", "Leaves, as Ctrl-D does."),
+    ("exit", "", "Leaves, as Ctrl-D does."),
+    (":set", "[NAME VALUE]", "Changes how the session behaves; alone, tells how it does."),
+];
+
+/// The names of the session's own words.
+pub(crate) fn names<'a>() -> impl Iterator<Item = &'a str> {
+    WORDS.iter().map(|(name, ..)| *name)
+}
+
+/// One of the session's own words: its name, what may follow it, and what it does.
+pub(crate) fn word(name: &str) -> Option<(&'static str, &'static str, &'static str)> {
+    WORDS.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name)).copied()
+}
 
 /// When the time of a reply is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,17 +118,6 @@ impl Settings {
     }
 }
 
-/// What follows one of the session's own words, for the hint; `None`: it is not one of them.
-pub(crate) fn usage(name: &[u8]) -> Option<&'static str> {
-    match name.to_ascii_lowercase().as_slice() {
-        b"help" | b"?" => Some("[COMMAND | @GROUP | :set]"),
-        b"connect" => Some("HOST PORT, or a URI"),
-        b":set" => Some("[NAME VALUE]"),
-        b"clear" | b"quit" | b"exit" => Some(""),
-        _ => None,
-    }
-}
-
 /// What may follow these words, where the first is one of the session's own.
 pub(crate) fn completions(words: &[&str]) -> Option<Vec<String>> {
     let name = words.first()?.to_ascii_lowercase();
@@ -120,10 +127,9 @@ pub(crate) fn completions(words: &[&str]) -> Option<Vec<String>> {
         (":set", [_, setting]) => {
             SETTINGS.iter().find(|(name, ..)| name.eq_ignore_ascii_case(setting)).map(|(_, values, _)| owned(values))
         }
-        ("help" | "?", [_]) => Some(owned(&[":set"])),
+        ("help" | "?", [_]) => Some(names().map(str::to_owned).collect()),
         ("help" | "?", [_, _]) => None,
-        (":set" | "connect" | "clear" | "quit" | "exit" | "help" | "?", _) => Some(Vec::new()),
-        _ => None,
+        _ => word(&name).map(|_| Vec::new()),
     }
 }
 

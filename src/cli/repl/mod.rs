@@ -3,11 +3,12 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`catalog`], [`call`] | what commands there are, and how far a call has come |
-//! | [`helper`] | completion, hints, colours and open quotes, while one types |
+//! | [`helper`], [`completion`], [`hints`], [`colours`] | what happens while one types |
 //! | [`execute`] | running commands: interruption, lost connections, timing |
 //! | [`local`], [`help`] | the session's own words |
 //! | [`history`], [`secrets`] | what is remembered, and what must not be |
 //! | [`idle`] | what comes unasked, while one types |
+//! | [`dumb`] | reading lines where the terminal cannot be steered |
 //! | [`pager`] | long replies |
 //!
 //! Invariant: no command is sent twice, and none after the connection that it was meant for has gone with an open
@@ -15,9 +16,13 @@
 
 mod call;
 mod catalog;
+mod colours;
+mod completion;
+mod dumb;
 mod execute;
 mod help;
 mod helper;
+mod hints;
 mod history;
 mod idle;
 mod local;
@@ -42,13 +47,14 @@ use self::idle::Idle;
 use self::local::Settings;
 use super::output::Printer;
 use super::session::Session;
-use super::stop::{Stop, explain};
-use super::terminal::{Paint, Style, is_dumb};
+use super::stop::Stop;
 use super::words;
 use crate::args::ColorWhen;
 use crate::client::address::uri_wants_tls;
+use crate::client::explain::explain;
 use crate::client::{Address, Target, Tls, TlsOptions};
 use crate::exit::{Failure, Status};
+use crate::terminal::{Paint, Style, is_dumb};
 
 /// A session at a terminal.
 struct Repl<'a> {
@@ -89,7 +95,7 @@ pub(crate) fn run(runtime: &Runtime, mut session: Session, printer: Printer, col
         let Repl { session, settings, editor, .. } = &mut repl;
         let line = match &idle {
             Some(idle) => idle.meanwhile(runtime, session, settings.printer, || editor.readline(&prompt)),
-            None => editor.readline(&prompt),
+            None => dumb::read_line(runtime, &prompt.0),
         };
         match line {
             Ok(input) => {
@@ -151,7 +157,8 @@ impl Repl<'_> {
     /// Takes the hint away that Ctrl-C has left on the line above, where it looks like typed text.
     fn wipe_hint(&self) -> io::Result<()> {
         match self.editor.helper().and_then(|helper| helper.hint_at.take()) {
-            Some(column) => super::output::printer::write(format!("\x1b[A\r\x1b[{column}C\x1b[K\r\n").as_bytes()),
+            // By its number: a terminal takes a step of 0 columns for a step of one.
+            Some(column) => super::output::printer::write(format!("\x1b[A\x1b[{}G\x1b[K\r\n", column + 1).as_bytes()),
             None => Ok(()),
         }
     }
@@ -181,8 +188,8 @@ impl Repl<'_> {
             let words = match words::split(command.as_bytes()) {
                 Ok(words) if words.is_empty() => continue,
                 Ok(words) => words,
-                Err(_) => {
-                    eprintln!("(a closing quote must be followed by a space; nothing was sent)");
+                Err(error) => {
+                    eprintln!("({error}; nothing was sent)");
                     return Ok(Next::Line);
                 }
             };

@@ -4,7 +4,7 @@ use crate::cli::words;
 
 /// Whether any command of the input has, or may have, a password in it.
 pub(crate) fn holds_secret(input: &str) -> bool {
-    words::commands(input).into_iter().any(line_holds_secret)
+    words::commands_and_comments(input).any(line_holds_secret)
 }
 
 fn line_holds_secret(line: &str) -> bool {
@@ -41,6 +41,8 @@ mod tests {
             "\"\\x61uth\" secret",
             "'AUTH' 'open",
             ": auth secret",
+            "# auth secret",
+            "# it's\nauth secret",
             "hello 3 auth u secret",
             "5 HELLO 2 AUTH u secret",
             "config set requirepass secret",

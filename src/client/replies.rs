@@ -1,6 +1,6 @@
-//! Replies, looked at where they lie: a generator must not spend more on a reply than the server did.
+//! Replies, looked at where they lie: who asks millions of times must not spend more on a reply than the server did.
 //!
-//! The kinds that the tests' commands are answered with; all others are left to `protocol::frame`.
+//! The kinds that nearly all commands are answered with; all others are left to `protocol::frame`.
 
 use memchr::memchr;
 
@@ -10,11 +10,16 @@ use crate::protocol::number::parse_i64;
 
 /// A reply in the input.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reply<'a> {
+pub enum Reply<'a> {
+    /// `+OK`
     Simple(&'a [u8]),
+    /// `-ERR …`
     Error(&'a [u8]),
+    /// `:1`
     Integer(i64),
+    /// `$3`
     Bulk(&'a [u8]),
+    /// `$-1` and RESP3's `_`.
     Null,
 }
 
@@ -25,20 +30,21 @@ pub(super) enum Next<'a> {
     Reply(Reply<'a>, usize),
     /// Not yet a whole one.
     More,
-    /// A kind that no test asks for.
+    /// One of the rarer kinds, or a line too long to be looked for twice.
     Other,
 }
 
 /// Reads the reply that the input begins with.
+#[inline]
 pub(super) fn next(input: &[u8]) -> Result<Next<'_>, FrameError> {
     let Some(&kind) = input.first() else { return Ok(Next::More) };
     if !matches!(kind, b'+' | b'-' | b':' | b'$' | b'_') {
         return Ok(Next::Other);
     }
-    let line_end = match memchr(b'\n', input) {
+    let line_end = match line_end(input) {
         Some(end) if end >= 2 && input[end - 1] == b'\r' => end,
         Some(_) => return Err(FrameError::BadLine),
-        None if input.len() > MAX_LINE_BYTES => return Err(FrameError::BadLine),
+        None if input.len() > MAX_LINE_BYTES => return Ok(Next::Other),
         None => return Ok(Next::More),
     };
     let (line, after) = (&input[1..line_end - 1], line_end + 1);
@@ -64,6 +70,15 @@ pub(super) fn next(input: &[u8]) -> Result<Next<'_>, FrameError> {
     Ok(Next::Reply(reply, after))
 }
 
+/// Where the first line's end is. Most are a few bytes away, nearer than a call.
+fn line_end(input: &[u8]) -> Option<usize> {
+    const NEAR: usize = 8;
+    match input.iter().take(NEAR).position(|&c| c == b'\n') {
+        None => memchr(b'\n', input),
+        near => near,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +101,7 @@ mod tests {
             assert_eq!(next(&more), Ok(Next::Reply(reply, bytes.len())));
         }
         assert_eq!(next(b"*1\r\n"), Ok(Next::Other));
+        assert_eq!(next(&vec![b'-'; MAX_LINE_BYTES + 1]), Ok(Next::Other));
     }
 
     #[test]
@@ -93,6 +109,5 @@ mod tests {
         for bytes in [&b"$x\r\n"[..], b":\r\n", b"+a\n", b"$-2\r\n", b"$1\r\nabc", b"$99999999999999\r\n"] {
             assert!(next(bytes).is_err(), "{bytes:?}");
         }
-        assert!(next(&vec![b'+'; MAX_LINE_BYTES + 1]).is_err());
     }
 }

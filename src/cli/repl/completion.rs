@@ -1,0 +1,115 @@
+//! Tab: commands, their subcommands and options, keys that were seen, and the session's own words.
+
+use std::collections::BTreeSet;
+
+use rustyline::Context;
+use rustyline::completion::{Completer, Pair};
+
+use super::helper::{ReplHelper, last_command};
+use super::local;
+use crate::cli::output::quote_if_needed;
+use crate::cli::words::{self, Word};
+
+/// Keys that are offered at a time.
+const MAX_OFFERED: usize = 200;
+
+impl Completer for ReplHelper {
+    type Candidate = Pair;
+
+    fn complete(&self, line: &str, pos: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
+        let (offset, command) = last_command(&line[..pos]);
+        let all = words::scan(command);
+        let at_word = all.last().is_some_and(|word| word.end == command.len());
+        let (before, word) = if at_word { all.split_at(all.len() - 1) } else { (&all[..], &[][..]) };
+        let word = word.first();
+        let start = offset + word.map_or(command.len(), |word| word.start);
+        let typed = word.map_or(&b""[..], |word| &word.value);
+        let before = match before {
+            [count, rest @ ..] if count.value.iter().all(u8::is_ascii_digit) => rest,
+            _ => before,
+        };
+        let mut candidates = self.candidates(before, typed);
+        if let [only] = candidates.as_mut_slice() {
+            only.replacement.push(' ');
+        }
+        Ok((start, candidates))
+    }
+}
+
+impl ReplHelper {
+    fn candidates(&self, before: &[Word], typed: &[u8]) -> Vec<Pair> {
+        let words: Vec<&str> = before.iter().map(|w| std::str::from_utf8(&w.value).unwrap_or_default()).collect();
+        let names = || self.catalog.iter().map(|doc| doc.name.clone());
+        if let Some(fixed) = local::completions(&words) {
+            let also = if words.len() == 1 && words[0].eq_ignore_ascii_case("help") {
+                let groups: BTreeSet<String> = self.catalog.iter().map(|doc| format!("@{}", doc.group)).collect();
+                names().chain(groups).collect()
+            } else {
+                Vec::new()
+            };
+            return pick(fixed.into_iter().chain(also), typed);
+        }
+        if before.is_empty() {
+            return pick(names().chain(local::names().map(str::to_owned)), typed);
+        }
+        let Some((doc, call, depth)) = self.call(before) else {
+            return self.seen(typed);
+        };
+        if depth == before.len() && !doc.subcommands.is_empty() {
+            return pick(doc.subcommands.keys().cloned(), typed);
+        }
+        let mut found =
+            if typed.is_empty() && call.key_next { Vec::new() } else { pick(call.options.into_iter(), typed) };
+        if call.key_next || !call.fits {
+            found.extend(self.seen(typed));
+        }
+        found
+    }
+
+    fn seen(&self, typed: &[u8]) -> Vec<Pair> {
+        let keys = self.keys.range(typed.to_vec()..).take_while(|key| key.starts_with(typed)).take(MAX_OFFERED);
+        keys.map(|key| quote_if_needed(key)).map(|word| Pair { display: word.clone(), replacement: word }).collect()
+    }
+}
+
+/// The words that begin like `typed`, in its letter case.
+fn pick(words: impl Iterator<Item = String>, typed: &[u8]) -> Vec<Pair> {
+    let upper = typed.iter().any(u8::is_ascii_uppercase);
+    let cased = |word: String| if upper { word.to_ascii_uppercase() } else { word.to_ascii_lowercase() };
+    let fits = |word: &String| word.len() >= typed.len() && word.as_bytes()[..typed.len()].eq_ignore_ascii_case(typed);
+    let mut found: Vec<String> = words.filter(fits).map(cased).collect();
+    found.sort_unstable();
+    found.dedup();
+    found.into_iter().map(|word| Pair { display: word.clone(), replacement: word }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::helper::tests::helper;
+    use super::*;
+
+    fn completed(line: &str) -> Vec<String> {
+        let history = rustyline::history::MemHistory::new();
+        let (start, pairs) = helper(false).complete(line, line.len(), &Context::new(&history)).unwrap();
+        pairs.into_iter().map(|pair| format!("{}{}", &line[..start], pair.replacement)).collect()
+    }
+
+    #[test]
+    fn tab_completes_what_can_stand_there() {
+        assert_eq!(completed("ge"), ["get "]);
+        assert_eq!(completed("GE"), ["GET "]);
+        assert_eq!(completed("3 ge"), ["3 get "]);
+        assert_eq!(completed("client no-e"), ["client no-evict "]);
+        assert_eq!(completed("get us"), ["get \"user 2\"", "get user:1"]);
+        assert_eq!(completed("get \"user "), ["get \"user 2\" "]);
+        assert_eq!(completed("scan 0 ma"), ["scan 0 match "]);
+        assert_eq!(completed("client no-evict "), ["client no-evict off", "client no-evict on"]);
+        assert_eq!(completed(":set out"), [":set output "]);
+        assert_eq!(completed(":set output j"), [":set output json "]);
+        assert_eq!(completed("help sca"), ["help scan "]);
+        assert_eq!(completed("help conn"), ["help connect "]);
+        assert!(completed("help @").contains(&"help @string".to_owned()));
+        assert!(completed("get nothing-like-it").is_empty());
+        assert_eq!(completed("get a\nexis"), ["get a\nexists "]);
+    }
+}

@@ -1,0 +1,112 @@
+//! Commands and their replies: formats, repeat counts, help, settings, questions, the pager.
+
+use tempfile::TempDir;
+
+use super::Session;
+use crate::helpers::terminal::Terminal;
+use crate::server::Server;
+
+#[test]
+fn replies_are_typed_and_errors_marked() {
+    let server = Server::start(&[]);
+    let mut s = Session::start(&server);
+    s.enters("set k \"a\\x00b\"", "OK");
+    s.enters("get k", "\"a\\x00b\"");
+    s.enters("get nothing", "(nil)");
+    s.enters("exists k", "(integer) 1");
+    s.enters("nope", "(error) ERR unknown command 'nope'");
+    s.leaves();
+}
+
+#[test]
+fn help_breaks_lines_between_words() {
+    let server = Server::start(&[]);
+    let mut command = server.cli(&[]);
+    let state = TempDir::new().unwrap();
+    command.env("XDG_STATE_HOME", state.path()).env("TERM", "xterm").env("NO_COLOR", "1");
+    let mut terminal = Terminal::sized(&command, 40, 24);
+    terminal.sees("help` says more");
+    terminal.types("help scan\r");
+    terminal.sees("  SCAN cursor [MATCH pattern]");
+    let help = terminal.sees("cost: O(1)");
+    assert!(help.lines().count() > 4 && help.lines().all(|line| line.trim_end().len() < 40), "{help}");
+    terminal.presses('d');
+    assert_eq!(terminal.ends().1, 0);
+}
+
+#[test]
+fn a_number_repeats_the_command() {
+    let server = Server::start(&[]);
+    let mut s = Session::start(&server);
+    s.prompt();
+    s.types("3 echo again\r");
+    for _ in 0..3 {
+        s.sees("\"again\"");
+    }
+    s.enters("0 echo again", "zero times: nothing was sent");
+    s.enters("99999999999999999999 echo again", "too large; nothing was sent");
+    s.leaves();
+}
+
+#[test]
+fn help_knows_commands_groups_and_settings() {
+    let server = Server::start(&[]);
+    let mut s = Session::start(&server);
+    s.enters("help get", "Returns the string value of a key");
+    s.enters("help @string", "SET key value");
+    s.enters("help", "Groups:");
+    s.enters("help :set", ":set output");
+    s.enters("help nonsense", "no help for");
+    s.enters("help connect", "Talks to another server");
+    s.leaves();
+}
+
+#[test]
+fn settings_change_the_session() {
+    let server = Server::start(&[]);
+    let mut s = Session::start(&server);
+    s.types(":set output json\r");
+    s.enters("get nothing", "null");
+    s.types(":set output csv\r");
+    s.enters("get nothing", "NULL");
+    s.types(":set timing always\r");
+    s.enters("ping", "ms)");
+    s.enters(":set output nonsense", "output is one of pretty, raw, csv, json");
+    s.enters(":set", "ask before FLUSHALL");
+    s.enters(":nonsense", "there is no :nonsense");
+    s.leaves();
+}
+
+#[test]
+fn flushall_asks_first() {
+    let server = Server::start(&[]);
+    let mut s = Session::start(&server);
+    s.enters("set k v", "OK");
+    s.enters("flushall", "every key in every database of 127.0.0.1");
+    s.sees("Go on? [y/N]");
+    s.enters("n", "nothing was sent");
+    s.enters("2 FLUSHDB", "every key in database 0 of 127.0.0.1");
+    s.sees("Go on? [y/N]");
+    s.presses('c');
+    s.sees("nothing was sent");
+    s.enters("exists k", "(integer) 1");
+    s.enters("flushall", "Go on? [y/N]");
+    s.enters("yes", "OK");
+    s.enters("exists k", "(integer) 0");
+    s.leaves();
+}
+
+#[test]
+fn long_replies_go_to_the_pager_if_there_is_one() {
+    let server = Server::start(&[]);
+    let lines: String = (0..60).map(|i| format!("set key{i} x\n")).collect();
+    server.run(&["--pipe"], lines);
+    let mut s = Session::with(server.port, &[], |command| {
+        command.env("PAGER", "sed -e 's/^/PAGED /'");
+    });
+    s.enters("keys *", "PAGED  1) ");
+    s.sees("PAGED 60) ");
+    s.types("ping\r");
+    assert!(!s.sees("PONG").contains("PAGED"));
+    s.leaves();
+}

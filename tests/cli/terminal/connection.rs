@@ -1,0 +1,176 @@
+//! The connection: its state in the prompt, losing and finding it, waiting, and what comes unasked.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::Session;
+use crate::helpers::peer::SERVERS;
+use crate::server::{Server, free_port};
+
+#[test]
+fn the_prompt_tells_the_state() {
+    let Some(server) = Server::peer("redis-server") else { return };
+    let mut s = Session::start(&server);
+    s.prompt();
+    s.enters("select 2", &format!("127.0.0.1:{}[2]> ", server.port));
+    s.enters("multi", "(TX)> ");
+    s.enters("set k v", "QUEUED");
+    s.enters("exec", "1) OK");
+    s.leaves();
+}
+
+#[test]
+fn ctrl_c_stops_waiting_and_slow_replies_are_timed() {
+    let Some(server) = Server::peer("redis-server") else { return };
+    let mut s = Session::start(&server);
+    s.enters("blpop nothing 0.7", "(nil)");
+    s.sees("s)");
+    s.prompt();
+    s.types("blpop nothing 0\r");
+    std::thread::sleep(Duration::from_millis(500));
+    s.presses('c');
+    s.sees("unknown, and it is not sent again");
+    s.enters("ping", "PONG");
+    s.leaves();
+}
+
+#[test]
+fn a_subscription_shows_what_comes_until_ctrl_c() {
+    let Some(server) = Server::peer("redis-server") else { return };
+    for flags in [&[][..], &["-3"]] {
+        let mut s = Session::with(server.port, flags, |_| {});
+        s.enters("subscribe ch", "(integer) 1");
+        server.ok(&["publish", "ch", "hello there"]);
+        s.sees("hello there");
+        s.presses('c');
+        s.prompt();
+        s.enters("ping", "PONG");
+        s.leaves();
+    }
+}
+
+#[test]
+fn what_is_pushed_is_shown_above_the_prompt_as_it_comes() {
+    for name in SERVERS {
+        let Some(server) = Server::peer(name) else { continue };
+        let mut s = Session::with(server.port, &["-3"], |_| {});
+        s.enters("client tracking on", "OK");
+        for round in 0..3 {
+            s.enters("get k", "127.0.0.1");
+            // Half a command is typed; nobody presses Enter.
+            s.types("echo ab");
+            s.sees("echo a");
+            server.ok(&["set", "k", &round.to_string()]);
+            s.sees("\"invalidate\"");
+            s.sees("\"k\"");
+            s.prompt();
+            s.sees("echo ab");
+            s.types("c\r");
+            s.sees("\"abc\"");
+            s.prompt();
+        }
+        s.leaves();
+    }
+}
+
+#[test]
+fn pushes_while_the_history_is_searched_wait_and_hold_nothing_up() {
+    let Some(server) = Server::peer("redis-server") else { return };
+    let mut s = Session::with(server.port, &["-3"], |_| {});
+    s.enters("client tracking on bcast", "OK");
+    s.enters("echo needle", "\"needle\"");
+    s.prompt();
+    s.presses('r');
+    s.types("need");
+    s.sees("echo needle");
+    // More than any queue on the way holds.
+    let lines: String = (0..3000).map(|i| format!("set key{i} x\n")).collect();
+    server.run(&["--pipe"], lines);
+    s.types("\r");
+    s.sees("\"needle\"");
+    s.sees("\"invalidate\"");
+    s.enters("echo still here", "(error) ERR wrong number");
+    s.enters("echo here", "\"here\"");
+    s.leaves();
+}
+
+#[test]
+fn connect_goes_to_another_server() {
+    let (one, two) = (Server::start(&[]), Server::start(&[]));
+    two.ok(&["set", "k", "on two"]);
+    let mut s = Session::start(&one);
+    s.enters("get k", "(nil)");
+    s.types(&format!("connect 127.0.0.1 {}\r", two.port));
+    s.port = two.port;
+    s.prompt();
+    s.enters("get k", "\"on two\"");
+    s.enters("connect nonsense", "connect HOST PORT");
+    s.leaves();
+}
+
+#[test]
+fn a_lost_connection_is_said_and_opened_again() {
+    let port = free_port();
+    let mut server = Server::start_on(port, &[]);
+    let mut s = Session::start(&server);
+    s.enters("ping", "PONG");
+    s.prompt();
+    server.kill();
+    let _server = Server::start_on(port, &[]);
+    s.types("echo back\r");
+    s.sees("was lost)");
+    s.sees("(connected again)");
+    s.sees("\"back\"");
+    s.leaves();
+}
+
+#[test]
+fn a_server_that_stays_away_leaves_a_prompt_that_says_so() {
+    let port = free_port();
+    let mut server = Server::start_on(port, &[]);
+    let mut s = Session::start(&server);
+    s.enters("ping", "PONG");
+    s.prompt();
+    server.kill();
+    s.enters("ping", "Ctrl-C stops");
+    s.presses('c');
+    s.sees("the next command tries again");
+    s.sees("(the command was not sent)");
+    s.sees("(not connected)> ");
+    let _server = Server::start_on(port, &[]);
+    s.enters("ping", "PONG");
+    s.leaves();
+}
+
+#[test]
+fn a_command_of_unknown_fate_is_not_sent_again() {
+    // A server that takes SET, and is gone before it answers; it refuses everything else.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let sets = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&sets);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 1000];
+            while let Ok(len @ 1..) = stream.read(&mut request) {
+                if request[..len].starts_with(b"*3\r\n$3\r\nset\r\n") {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    break;
+                }
+                stream.write_all(b"-ERR no\r\n").unwrap();
+            }
+        }
+    });
+    let mut s = Session::with(port, &[], |_| {});
+    s.prompt();
+    s.types("set k v\r");
+    s.sees("the outcome of the command is unknown, and it is not sent again");
+    s.sees("(connected again)");
+    s.enters("get k", "(error) ERR no");
+    assert_eq!(sets.load(Ordering::Relaxed), 1);
+    s.leaves();
+}
