@@ -226,6 +226,7 @@ Register-ArgumentCompleter -Native -CommandName 'kvred' -ScriptBlock {
             [CompletionResult]::new('--peer', '--peer', [CompletionResultType]::ParameterName, 'Another server to measure beside it')
             [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'The folder to write to')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The folder to write to')
+            [CompletionResult]::new('--resume', '--resume', [CompletionResultType]::ParameterName, 'Go on with the interrupted report in this folder')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break

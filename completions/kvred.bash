@@ -592,7 +592,7 @@ _kvred() {
             return 0
             ;;
         kvred__subcmd__bench__subcmd__report)
-            opts="-d -o -h --server-bin --fsync --repeats --warmup --ops-read --ops-write --data --peer --output --help"
+            opts="-d -o -h --server-bin --fsync --repeats --warmup --ops-read --ops-write --data --peer --output --resume --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -682,6 +682,21 @@ _kvred() {
                     return 0
                     ;;
                 -o)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --resume)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
                         oldifs="$IFS"

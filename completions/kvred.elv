@@ -214,6 +214,7 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand --peer 'Another server to measure beside it'
             cand -o 'The folder to write to'
             cand --output 'The folder to write to'
+            cand --resume 'Go on with the interrupted report in this folder'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -486,6 +487,7 @@ set edit:completion:arg-completer[kvred] = {|@words|
         }
         &'kvred;bench;report;--output'= { edit:complete-filename $@words }
         &'kvred;bench;report;-o'= { edit:complete-filename $@words }
+        &'kvred;bench;report;--resume'= { edit:complete-filename $@words }
     ]
     var files = [
         &'kvred;aof;check'= $true

@@ -198,6 +198,7 @@ complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subco
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -s d -l data -d 'Bytes of a value: a size, or a range like 16-1024' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l peer -d 'Another server to measure beside it' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -s o -l output -d 'The folder to write to' -r -F
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l resume -d 'Go on with the interrupted report in this folder' -r -F
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kvred -n "__fish_kvred_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kvred -n "__fish_kvred_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'

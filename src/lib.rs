@@ -6,6 +6,8 @@
 pub mod args;
 pub mod exit;
 
+mod terminal;
+
 pub mod protocol;
 
 pub mod persistence;

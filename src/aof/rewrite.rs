@@ -133,7 +133,7 @@ fn load(
     part: &Part,
     is_last: bool,
     args: &RewriteArgs,
-    loader: &mut Loader<'_, '_>,
+    loader: &mut Loader<'_>,
     before: &mut Before,
 ) -> Result<(), Failure> {
     let shown = part.path.display();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use super::ConnectArgs;
 use super::Fsync;
@@ -30,6 +31,20 @@ Metrics of --fail-if: ops_per_sec, mean, p50, p95, p99, p99_9, p99_99, max
 (times: us unless ns, ms or s follows), operations, errors, wrong, hits, misses,
 hit_rate (0 to 1); with a test and a dot before it, for that test only:
 get.ops_per_sec<50k.
+
+Results:
+  kvred_version, server, host, settings, partial, warnings
+                        what was measured, where and how
+  results               a list: test, operations, seconds, ops_per_sec,
+                        latency_us, errors, wrong, hits, misses, partial; with
+                        --repeats also min, median and max of ops_per_sec, and
+                        runs, the same for each run
+  latency_us            mean, p50, p95, p99, p99_9, p99_99, max
+  compare               with --compare: server, results, and ratios, a list:
+                        test, ratio (min, median, max), verdict
+
+These are the names in JSON, and they stay. CSV has a line for each test, with the same names as columns; those of
+latencies are latency_us_mean and so on.
 
 Environment:
   KVRED_PASSWORD        the password, unless a flag gives one
@@ -194,6 +209,7 @@ Examples:
   kvred bench report
   kvred bench report --fsync always --repeats 3 -o /data/report
   kvred bench report --peer redis=/usr/bin/redis-server
+  kvred bench report --resume benchmark_reports/2026-01-31T12-00-00
 
 Written anew after each run that is finished. The servers' data lies in a folder
 of the report too, so on its disk, and is removed at the end.
@@ -206,10 +222,11 @@ Files:
                         each run
   raw/summary.json, raw/summary.csv
                         the medians
+  raw/unfinished.json   until it is finished: what --resume needs
 
 Exit status:
   0    fine
-  1    errors or misses
+  1    errors or misses; with --resume, other servers or another machine
   2    wrong usage
   3    a server cannot be started or went away, or a file cannot be written
   130  interrupted; what was finished is there";
@@ -257,6 +274,12 @@ pub struct ReportArgs {
     /// [default: benchmark_reports/ and the time]
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
+
+    /// Go on with the interrupted report in this folder
+    ///
+    /// Its flags are as they were: runs that are finished stay, and warm-ups come again, since the servers are new.
+    #[arg(long, value_name = "DIR", exclusive = true)]
+    pub resume: Option<PathBuf>,
 
     /// Print help (see more with '--help')
     #[arg(short, long, action = ArgAction::Help)]
@@ -338,7 +361,7 @@ impl FromStr for Ratio {
 }
 
 /// A server to measure beside kvred.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     /// What it is called in tables and charts.
     pub name: String,

@@ -116,7 +116,7 @@ impl Watch {
             let share = (now.busy - first.busy) as f64 / (now.all - first.all).max(1) as f64;
             let cores = share * cores() as f64;
             (cores > 0.3)
-                .then(|| format!("the machine was busy before the run (others used {cores:.1} cores): expect noise"))
+                .then(|| format!("the machine was busy before the run ({cores:.1} cores in use): expect noise"))
         });
         Self { before, busy }
     }

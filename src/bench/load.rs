@@ -9,8 +9,9 @@ use super::tally::Tally;
 use super::values::Values;
 use crate::client::Reply;
 
-/// Digits of a key's number; `key:` and these are 16 bytes, as in `redis-benchmark`.
-const KEY_DIGITS: usize = 12;
+/// One more than the largest number of a key: it has twelve digits, so that `key:` and these are 16 bytes, as in
+/// `redis-benchmark`.
+const KEYS_MOST: u64 = 1_000_000_000_000;
 
 /// A command that a request can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,15 +75,12 @@ impl Load {
         out.extend_from_slice(op.head());
         let key = if op == Op::Ping { 0 } else { self.picker.key(index, &mut self.rng) };
         if op != Op::Ping {
-            digits(out, key);
+            // The leading 1 keeps the zeros in front.
+            out.extend_from_slice(&itoa::Buffer::new().format(KEYS_MOST + key).as_bytes()[1..]);
             out.extend_from_slice(b"\r\n");
         }
         if op == Op::Set {
-            out.push(b'$');
-            out.extend_from_slice(itoa::Buffer::new().format(self.values.len(key)).as_bytes());
-            out.extend_from_slice(b"\r\n");
-            self.values.append(out, key);
-            out.extend_from_slice(b"\r\n");
+            self.values.append_bulk(out, key);
         }
         sent.push(Sent { op, key, due_ns });
     }
@@ -105,19 +103,6 @@ impl Load {
     }
 }
 
-/// Appends twelve digits.
-fn digits(out: &mut Vec<u8>, mut number: u64) {
-    let mut text = [b'0'; KEY_DIGITS];
-    for place in text.iter_mut().rev() {
-        if number == 0 {
-            break;
-        }
-        *place = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
-    out.extend_from_slice(&text);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,8 +121,7 @@ mod tests {
 
     #[test]
     fn requests_are_what_the_encoder_of_the_protocol_writes() {
-        let mut value = Vec::new();
-        load(Mix::Only(Op::Set)).values.append(&mut value, 907_012);
+        let value = load(Mix::Only(Op::Set)).values.value(907_012);
         let key = &b"key:000000907012"[..];
         let cases: [(Op, Vec<&[u8]>); 5] = [
             (Op::Ping, vec![b"PING"]),
@@ -168,8 +152,7 @@ mod tests {
     #[test]
     fn replies_are_hits_misses_errors_or_wrong() {
         let load = load(Mix::Only(Op::Get));
-        let mut value = Vec::new();
-        load.values.append(&mut value, 7);
+        let value = load.values.value(7);
         // op, reply, and what it adds to: errors, wrong, hits, misses
         let cases = [
             (Op::Get, Reply::Bulk(&value), [0, 0, 1, 0]),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal, Write as _};
 use std::path::Path;
 
 use anyhow::anyhow;
@@ -10,9 +10,10 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::environment;
 use super::results::{Compared, Document, Figures, Ratio, TestResult};
-use super::text::{compact, micros, percent, short};
+use super::text::{compact, micros, percent, plural, short};
 use crate::args::BenchFormat;
 use crate::exit::{Failure, OrExit, Status};
+use crate::terminal::size;
 
 /// The document in a format, with the newline at its end.
 pub(super) fn render(document: &Document, format: BenchFormat) -> String {
@@ -74,7 +75,7 @@ fn tables(document: &Document) -> String {
         s.distribution,
     );
     if document.partial {
-        out.push_str("PARTIAL: it ended before its end\n");
+        out.push_str("PARTIAL: it ended early\n");
     }
     table(&mut out, &document.results);
     if let Some(compared) = &document.compare {
@@ -88,10 +89,6 @@ fn tables(document: &Document) -> String {
 fn described(server: &std::collections::BTreeMap<String, String>) -> String {
     let address = server.get("address").map_or("?", String::as_str);
     format!("{} at {address}", environment::name(server))
-}
-
-fn plural(n: u64, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// A table with little air, so that much fits.
@@ -112,31 +109,64 @@ fn push(out: &mut String, table: &Table) {
     }
 }
 
+/// The columns of a table of results.
+const HEADER: [&str; 11] = ["test", "ops", "ops/s", "mean us", "p50", "p95", "p99", "p99.9", "max", "errors", "hits"];
+
+/// Those that a narrow terminal does without, the first to go first.
+const SPARE: [&str; 4] = ["p95", "mean us", "p99.9", "ops"];
+
 fn table(out: &mut String, results: &[TestResult]) {
     if results.is_empty() {
         out.push_str("nothing was measured\n");
         return;
     }
-    let header = ["test", "ops", "ops/s", "mean us", "p50", "p95", "p99", "p99.9", "max", "errors", "hits"];
-    let mut table = plain_table(&header);
-    for result in results {
-        let figures = &result.figures;
-        let latency = figures.latency_us;
-        let name = if figures.partial { format!("{}*", figures.test) } else { figures.test.clone() };
-        let rate = match result.spread {
-            Some(spread) => format!("{}\n{}…{}", compact(spread.median), short(spread.min), short(spread.max)),
-            None => compact(figures.ops_per_sec),
-        };
-        let mut row = vec![name, compact(figures.operations as f64), rate];
-        row.extend([latency.mean, latency.p50, latency.p95, latency.p99, latency.p99_9, latency.max].map(micros));
-        row.push(compact((figures.errors + figures.wrong) as f64));
-        row.push(figures.hit_rate().map_or_else(|| "-".to_owned(), percent));
-        table.add_row(row);
+    let width = columns();
+    let rows: Vec<[String; HEADER.len()]> = results.iter().map(row).collect();
+    let with = |spared: &[&str]| {
+        let kept: Vec<usize> = (0..HEADER.len()).filter(|&at| !spared.contains(&HEADER[at])).collect();
+        let mut table = plain_table(&kept.iter().map(|&at| HEADER[at]).collect::<Vec<_>>());
+        table.add_rows(rows.iter().map(|row| kept.iter().map(|&at| row[at].clone()).collect::<Vec<_>>()));
+        table
+    };
+    let fits = |table: &Table| table.lines().all(|line| line.trim_end().chars().count() <= width);
+    let mut shown = with(&[]);
+    for spared in 1..=SPARE.len() {
+        if !fits(&shown) {
+            shown = with(&SPARE[..spared]);
+        }
     }
-    push(out, &table);
+    push(out, &shown);
     if results.iter().any(|result| result.figures.partial) {
         out.push_str("* ended early\n");
     }
+}
+
+/// How wide a table may be: 80 columns, unless a terminal has more or fewer.
+fn columns() -> usize {
+    if io::stdout().is_terminal() { size().0 } else { 80 }
+}
+
+fn row(result: &TestResult) -> [String; HEADER.len()] {
+    let figures = &result.figures;
+    let latency = figures.latency_us;
+    let name = if figures.partial { format!("{}*", figures.test) } else { figures.test.clone() };
+    let rate = match result.spread {
+        Some(spread) => format!("{}\n{}…{}", compact(spread.median), short(spread.min), short(spread.max)),
+        None => compact(figures.ops_per_sec),
+    };
+    [
+        name,
+        compact(figures.operations as f64),
+        rate,
+        micros(latency.mean),
+        micros(latency.p50),
+        micros(latency.p95),
+        micros(latency.p99),
+        micros(latency.p99_9),
+        micros(latency.max),
+        compact((figures.errors + figures.wrong) as f64),
+        figures.hit_rate().map_or_else(|| "-".to_owned(), percent),
+    ]
 }
 
 fn ratios(out: &mut String, compared: &Compared) {

@@ -9,8 +9,8 @@ use super::load::{Mix, Op};
 use super::results::Settings;
 use super::threshold::Threshold;
 use crate::args::{BenchArgs, ConnectArgs, DataSize, Distribution, Ratio, Test, TlsArgs};
-use crate::cli::target;
 use crate::client::address::uri_wants_tls;
+use crate::client::flags;
 use crate::client::{Address, Target};
 use crate::exit::{Failure, OrExit, Status};
 
@@ -170,7 +170,7 @@ pub(super) fn second_server(text: &str, first: &Target, args: &ConnectArgs) -> R
     if text.contains("://") {
         let target = Target::from_uri(text).or_exit(Status::Usage, || "--compare".to_owned())?;
         let args = if uri_wants_tls(text) { &args.tls } else { &TlsArgs::default() };
-        return Ok(Target { tls: target::tls(args, None, Some(text))?, ..target });
+        return Ok(Target { tls: flags::tls(args, None, Some(text))?, ..target });
     }
     let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
     let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);

@@ -1,14 +1,13 @@
 //! What is going on, on stderr: a bar where that is a terminal, and lines that stay everywhere.
 
 use std::cell::Cell;
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::phase::Phase;
 use super::text::compact;
-use crate::cli::terminal::is_dumb;
+use crate::terminal::progress_target;
 
 /// Where progress is shown.
 #[derive(Debug, Default)]
@@ -28,14 +27,9 @@ impl Progress {
 
     /// A bar for a phase; invisible where stderr is no terminal.
     pub(super) fn start(&self, what: &str, phase: &Phase<'_>) -> Bar {
-        let target = if std::io::stderr().is_terminal() && !is_dumb() {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
         let length = phase.duration.map_or(phase.total, |d| d.as_millis() as u64);
-        let bar = ProgressBar::with_draw_target(Some(length.max(1)), target);
-        let style = ProgressStyle::with_template("{msg:32!} {bar:24} {percent:>3}% {prefix}");
+        let bar = ProgressBar::with_draw_target(Some(length.max(1)), progress_target());
+        let style = ProgressStyle::with_template("{bar:16} {percent:>3}% {prefix:>9} {wide_msg}");
         bar.set_style(style.expect("the template is well-formed"));
         bar.set_message(format!("{}{what}", self.prefix));
         Bar { drawn: bar, duration: phase.duration, began: Instant::now(), last: Cell::new((Instant::now(), 0)) }

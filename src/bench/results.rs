@@ -25,7 +25,7 @@ pub(super) struct Document {
 }
 
 /// The machine that the load came from.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Host {
     pub(super) cpu: String,
     pub(super) cores: usize,
@@ -191,7 +191,7 @@ impl TestResult {
 }
 
 /// The runs of a test so far.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Series {
     test: String,
     all: Tally,

@@ -10,11 +10,12 @@ use super::output;
 use super::phase::{End, Outcome};
 use super::plan::{self, Kind, Plan};
 use super::results::{Compared, Document, Ratio, Series, TestResult};
-use super::session::{Session, Side, unreachable};
+use super::session::{Session, Side};
 use super::tally::Tally;
 use super::threshold::Threshold;
 use crate::args::{BenchArgs, BenchFormat};
-use crate::cli::target;
+use crate::client::explain::password_hint;
+use crate::client::flags;
 use crate::exit::{Failure, Status};
 
 /// A worker that computes for more than this share of its time may be what limits.
@@ -37,7 +38,7 @@ impl Contender {
 pub(super) fn run(args: &BenchArgs) -> Result<Status, Failure> {
     let plan = Plan::new(args);
     let thresholds = plan::thresholds(args, &plan)?;
-    let first = target::target(&args.connect, args.db, true)?;
+    let first = flags::target(&args.connect, args.db, true)?;
     let second = args.compare.as_ref().map(|text| plan::second_server(text, &first, &args.connect)).transpose()?;
     let limit = Duration::from_secs_f64(args.connect_timeout);
     let mut session = Session::new(limit)?;
@@ -46,7 +47,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<Status, Failure> {
         let Some(info) = session.until_interrupted(environment::server(&target, limit)) else {
             return Ok(Status::Interrupted);
         };
-        let info = info.map_err(|e| unreachable(&e))?;
+        let info = info?;
         let series = plan.tests.iter().map(|kind| Series::new(kind.name())).collect();
         contenders.push(Contender { side: Side::new(target), info, series });
     }
@@ -207,11 +208,7 @@ pub(super) fn problems(tally: &Tally) -> Vec<String> {
     let mut problems = Vec::new();
     let of = format!("of {} replies", tally.operations);
     if let Some(text) = &tally.first_error {
-        let hint = if text.starts_with("NOAUTH") {
-            "; give a password with --askpass, --password-file or KVRED_PASSWORD"
-        } else {
-            ""
-        };
+        let hint = password_hint(text.as_bytes()).map_or_else(String::new, |hint| format!("; {hint}"));
         problems.push(format!("{} {of} were errors, the first: {text}{hint}", tally.errors));
     }
     if let Some(text) = &tally.first_wrong {

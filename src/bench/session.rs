@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::anyhow;
 use fastrand::Rng;
 use tokio::runtime::Runtime;
 
@@ -15,8 +14,7 @@ use super::plan::{Kind, Plan};
 use super::progress::Progress;
 use super::values::Values;
 use crate::args::Distribution;
-use crate::cli::stop::explain;
-use crate::client::{SetupError, Target};
+use crate::client::Target;
 use crate::exit::{Failure, OrExit, Status};
 
 /// Connections that fill the key space, at most.
@@ -156,20 +154,11 @@ impl Session {
         let bar = self.progress.start(what, phase);
         let outcome = phase::run(phase, &self.runtime, &mut self.interrupt, &mut |replies| bar.at(replies));
         bar.end();
-        outcome.map_err(|e| unreachable(&e))
+        Ok(outcome?)
     }
 }
 
 /// An outcome of something that was no measurement, of which nothing counts but how it ended.
 fn unmeasured(outcome: Outcome) -> Outcome {
     Outcome { tally: super::tally::Tally::new(), seconds: 0.0, ..outcome }
-}
-
-/// There is no connecting.
-pub(super) fn unreachable(error: &SetupError) -> Failure {
-    let status = match error {
-        SetupError::Refused { .. } => Status::Negative,
-        SetupError::Client(_) => Status::Unavailable,
-    };
-    Failure::new(status, anyhow!(explain(error)))
 }

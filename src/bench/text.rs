@@ -25,11 +25,12 @@ pub(super) fn short(n: f64) -> String {
     }
 }
 
-/// Microseconds: `85.3`, `1234`, and from a second on `1.02s`.
+/// Microseconds: `85.3`, `1234`, and where that takes more than five digits `124ms` or `1.02s`.
 pub(super) fn micros(us: f64) -> String {
     match us {
         us if us < 99.95 => format!("{us:.1}"),
-        us if us < 999_999.5 => format!("{us:.0}"),
+        us if us < 99_999.5 => format!("{us:.0}"),
+        us if us < 999_500.0 => format!("{:.0}ms", us / 1e3),
         us if us < 99.995e6 => format!("{:.2}s", us / 1e6),
         us => format!("{:.0}s", us / 1e6),
     }
@@ -38,6 +39,11 @@ pub(super) fn micros(us: f64) -> String {
 /// A share of one, in percent; 100 only where it is all.
 pub(super) fn percent(share: f64) -> String {
     if share >= 1.0 { "100%".to_owned() } else { format!("{:.1}%", (share * 1000.0).floor() / 10.0) }
+}
+
+/// `1 core`, `2 cores`.
+pub(super) fn plural(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -52,7 +58,15 @@ mod tests {
         for (n, text) in [(0.0, "0"), (12.4, "12"), (999.6, "1.00k"), (98_123.0, "98.1k"), (1_234_567.0, "1.23M")] {
             assert_eq!(short(n), text);
         }
-        for (us, text) in [(0.0, "0.0"), (85.26, "85.3"), (1234.4, "1234"), (1_020_000.0, "1.02s"), (3.6e9, "3600s")] {
+        for (us, text) in [
+            (0.0, "0.0"),
+            (85.26, "85.3"),
+            (1234.4, "1234"),
+            (99_999.9, "100ms"),
+            (999_400.0, "999ms"),
+            (1_020_000.0, "1.02s"),
+            (3.6e9, "3600s"),
+        ] {
             assert_eq!(micros(us), text);
         }
         assert_eq!((&percent(1.0)[..], &percent(0.999_99)[..], &percent(0.0)[..]), ("100%", "99.9%", "0.0%"));

@@ -10,10 +10,10 @@ use serde_json::json;
 use super::output::{Format, Printer, json as json_format, printer};
 use super::session::Session;
 use super::stop::{Stop, refused};
-use super::terminal::{is_dumb, size};
 use crate::args::CliArgs;
 use crate::exit::{Failure, Status};
 use crate::protocol::frame::Frame;
+use crate::terminal::{is_dumb, size};
 
 /// Between samples, as in `redis-cli`: 100 a second.
 const BETWEEN_SAMPLES: Duration = Duration::from_millis(10);

@@ -2,12 +2,11 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `target` | the server and the login that the flags and the environment mean |
 //! | `session` | a connection that knows what a command did to it, and never sends one twice |
 //! | `oneshot`, `script`, `pipe` | commands from the arguments, from lines, in bulk |
 //! | `stat`, `latency`, `keys`, `bigkeys` | the modes that watch a server or walk its keys |
 //! | `repl` | the interactive session |
-//! | `output`, `terminal`, `words` | replies as text, colours, quoting |
+//! | `output`, `words` | replies as text, quoting |
 //!
 //! Data goes to stdout, everything else to stderr. The exit code tells the truth in every mode.
 
@@ -22,9 +21,7 @@ mod repl;
 mod script;
 mod session;
 mod stat;
-pub(crate) mod stop;
-pub(crate) mod target;
-pub(crate) mod terminal;
+mod stop;
 mod words;
 
 use std::io::{self, IsTerminal};
@@ -36,6 +33,7 @@ use self::output::Printer;
 use self::session::Session;
 use self::stop::Stop;
 use crate::args::CliArgs;
+use crate::client::flags;
 use crate::exit::{Failure, OrExit, Status};
 
 /// Runs `kvred cli`.
@@ -63,7 +61,7 @@ fn dispatch(args: &CliArgs, runtime: &tokio::runtime::Runtime) -> Result<Status,
         return Err(usage("-x needs a command whose last argument comes from the standard input"));
     }
     let limit = Duration::from_secs_f64(args.connect_timeout);
-    let mut target = target::target(&args.connect, args.db, !args.no_auth_warning)?;
+    let mut target = flags::target(&args.connect, args.db, !args.no_auth_warning)?;
     target.hello = match (args.resp2, args.resp3) {
         (_, true) => Some(3),
         (true, _) => Some(2),

@@ -8,9 +8,10 @@ use anyhow::anyhow;
 
 use super::output::{Printer, first_error};
 use super::session::{CallError, Session, is_plain_text, is_stream};
-use super::stop::{Stop, password_hint};
+use super::stop::Stop;
 use super::words;
 use crate::args::CliArgs;
+use crate::client::explain::password_hint;
 use crate::exit::{Failure, OrExit, Status};
 
 /// Runs the command of the arguments.

@@ -4,12 +4,13 @@ use std::io::{self, BufRead};
 
 use anyhow::anyhow;
 
-use super::output::{Format, Printer, first_error, shown};
+use super::output::{Format, Printer, first_error};
 use super::session::{CallError, Session, is_plain_text, is_stream};
 use super::stop::Stop;
 use super::words;
 use crate::args::CliArgs;
 use crate::exit::{Failure, OrExit, Status};
+use crate::terminal::shown;
 
 /// Runs the standard input; blank lines and lines that begin with `#` are skipped.
 pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer) -> Result<Status, Stop> {

@@ -10,6 +10,7 @@ use super::session::{CallError, Session};
 use super::stop::Stop;
 use crate::args::CliArgs;
 use crate::client::SetupError;
+use crate::client::explain::explain;
 use crate::exit::Status;
 use crate::protocol::frame::Frame;
 
@@ -46,7 +47,7 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
             }
             // Watching a server is watching it come and go; but one that refuses will do so the next time.
             Err(CallError::NotSent(error @ SetupError::Client(_))) => {
-                eprintln!("kvred: {}", super::stop::explain(&error));
+                eprintln!("kvred: {}", explain(&error));
             }
             Err(CallError::Unknown(error)) => eprintln!("kvred: {error}; connecting again"),
             Err(error) => return Err(error.into()),

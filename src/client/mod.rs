@@ -2,11 +2,13 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | `flags` | the server and the login that the flags and the environment mean |
 //! | [`address`] | where a server is and who asks: addresses, logins, `redis://` and `unix://` URIs |
 //! | [`connection`] | connecting within a time limit, sending requests, taking replies in order |
 //! | [`replies`] | the common kinds of reply, looked at without a copy |
 //! | [`setup`] | `HELLO`, `AUTH` and `SELECT`, before anything else is sent |
 //! | [`tls`] | whom to trust, and the handshake |
+//! | `explain` | why there is no connection, in words |
 //! | [`backoff`] | how long to wait before the next attempt |
 //!
 //! Nothing here sends a request twice: who lost a connection is told so, and decides.
@@ -14,6 +16,8 @@
 pub mod address;
 pub mod backoff;
 pub mod connection;
+pub(crate) mod explain;
+pub(crate) mod flags;
 pub mod replies;
 pub mod setup;
 pub mod tls;

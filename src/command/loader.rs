@@ -1,30 +1,42 @@
-//! Replays a log on several threads: one reads, verifies and decodes, the others apply, each to its share of the shards.
+//! Replays a log on several threads: one reads, verifies and decodes, all apply.
 //!
-//! All records of a key go to the same thread, in order; a FLUSHALL waits until everything before it is applied. So
-//! what comes out is what one thread would have made.
+//! Records are gathered by shard, and a shard gets many at once, under its lock: its table, and the pages that its
+//! entries go to, are then in the cache, where records in the log's order would each meet another shard and wait for
+//! memory. Chunks of a shard are applied in order, one at a time; a FLUSHALL waits until everything before it is
+//! applied. So what comes out is what one thread would have made.
 
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
-use std::thread::{Scope, ScopedJoinHandle};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread::Scope;
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::parse::When;
 use super::replay::Record;
-use crate::db::ahead::Ahead;
-use crate::db::state::{KeyHash, Keyspace, NewValue};
+use crate::db::state::{KeyHash, Keyspace, NewValue, SHARDS, Shard};
 use crate::persistence::reader::Batch;
 use crate::persistence::replay::RefusedRecord;
 
-/// Records are handed over in chunks of about this size: they stay in the cache on their way.
-const CHUNK_BYTES: usize = 128 << 10;
+/// How many bytes of records a shard gathers before they are applied. The more, the better the cache is used; but no
+/// more than a part of what was loaded, since it is memory that is not needed later.
+const CHUNK_BYTES_MIN: usize = 8 << 10;
+const CHUNK_BYTES_MAX: usize = 64 << 10;
+const GATHERED_PART: usize = 16;
 
-/// Chunks that may wait for a thread; the reader then waits too, so memory stays bounded.
-const CHUNKS_WAITING: usize = 4;
+/// Chunks that may wait to be applied; with more, the thread that reads applies some too. So memory stays bounded, and
+/// no thread is idle while another is not.
+const CHUNKS_WAITING: usize = 8;
 
 /// More threads than these would wait for the one that reads.
-const MAX_APPLIERS: usize = 6;
+const APPLIERS_MAX: usize = 6;
 
-/// With one thread beside it, the one that reads would wait for it a third of the time: it applies every so many-th shard
-/// itself.
-const OWN_SHARD_OF: usize = 5;
+/// Values of this size and more are copied once, into the allocation in which they stay.
+const LARGE_VALUE_BYTES: usize = 16 << 10;
+
+/// How many records ahead a bucket is prefetched, and an entry.
+const BUCKET_AHEAD: usize = 24;
+const ENTRY_AHEAD: usize = 12;
 
 /// What a record does to one key; its bytes follow those of the one before in the chunk.
 #[derive(Debug, Clone, Copy)]
@@ -38,58 +50,45 @@ struct Op {
 #[derive(Debug, Clone, Copy)]
 enum Effect {
     Set(When),
+    /// The same with the next of the large values.
+    SetLarge(When),
     Delete,
 }
 
-/// Operations on their way to a thread.
+/// Operations on the keys of one shard, in order.
 #[derive(Debug, Default)]
 struct Chunk {
-    bytes: Vec<u8>,
     ops: Vec<Op>,
+    bytes: Vec<u8>,
+    large: VecDeque<Bytes>,
+    /// Of all of this together.
+    weight_bytes: usize,
+    /// With so much it is full.
+    full_bytes: usize,
 }
 
-/// A thread that applies, as the reader sees it.
-struct Applier<'scope> {
-    filling: Chunk,
-    chunks: SyncSender<Chunk>,
-    /// Applied chunks come back, to be filled again.
-    empty: Receiver<Chunk>,
-    thread: ScopedJoinHandle<'scope, ()>,
-}
-
-/// Hands a log's records to the threads that apply them.
-pub struct Loader<'scope, 'env> {
+/// Gathers a log's records and has them applied.
+pub struct Loader<'env> {
     keyspace: &'env Keyspace,
-    scope: &'scope Scope<'scope, 'env>,
-    appliers: Vec<Applier<'scope>>,
-    /// The reader's own share, where it has one.
-    own: Option<Chunk>,
+    queue: Arc<Queue>,
+    /// What is gathered for each shard.
+    gathered: Vec<Chunk>,
+    /// The weight of all chunks so far.
+    passed_bytes: usize,
 }
 
-impl<'scope, 'env> Loader<'scope, 'env> {
-    /// Starts the threads: one for each core but that of the reader. With two cores, the reader takes a share too.
-    pub fn start(scope: &'scope Scope<'scope, 'env>, keyspace: &'env Keyspace) -> Self {
+impl<'env> Loader<'env> {
+    /// Starts the threads: one for each core but that of the reader, who helps them.
+    pub fn start<'scope>(scope: &'scope Scope<'scope, 'env>, keyspace: &'env Keyspace) -> Self {
+        let queue = Arc::new(Queue::default());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let own = (cores == 2).then(Chunk::default);
-        let mut loader = Self { keyspace, scope, appliers: Vec::new(), own };
-        loader.start_appliers(cores.saturating_sub(1).clamp(1, MAX_APPLIERS));
-        loader
-    }
-
-    fn start_appliers(&mut self, count: usize) {
-        self.appliers.extend((0..count).map(|_| {
-            let (chunks, to_apply) = sync_channel::<Chunk>(CHUNKS_WAITING);
-            let (give_back, empty) = channel();
-            let keyspace = self.keyspace;
-            let thread = self.scope.spawn(move || {
-                for mut chunk in to_apply {
-                    chunk.apply(keyspace);
-                    // At the end nobody takes them any more.
-                    drop(give_back.send(chunk));
-                }
-            });
-            Applier { filling: Chunk::default(), chunks, empty, thread }
-        }));
+        for _ in 0..cores.saturating_sub(1).clamp(1, APPLIERS_MAX) {
+            let queue = Arc::clone(&queue);
+            scope.spawn(move || queue.serve(keyspace));
+        }
+        // Full one after the other, not all at once, from the first on.
+        let first = |shard| Chunk { full_bytes: CHUNK_BYTES_MIN * (shard + 1) / SHARDS, ..Chunk::default() };
+        Self { keyspace, queue, gathered: (0..SHARDS).map(first).collect(), passed_bytes: 0 }
     }
 
     /// Takes a batch's records, in order.
@@ -108,10 +107,8 @@ impl<'scope, 'env> Loader<'scope, 'env> {
                 }
                 Record::Delete(args) => args.from(1).for_each(|key| self.push(key, &[], Effect::Delete)),
                 Record::DeleteAll => {
-                    let count = self.appliers.len();
-                    self.wait_for_all();
+                    self.apply_all();
                     drop(self.keyspace.clear());
-                    self.start_appliers(count);
                 }
                 Record::Nothing => {}
             }
@@ -123,43 +120,131 @@ impl<'scope, 'env> Loader<'scope, 'env> {
     fn push(&mut self, key: &[u8], value: &[u8], effect: Effect) {
         let hash = self.keyspace.hash(key);
         let shard = self.keyspace.shard_of(hash);
-        if let Some(own) = self.own.as_mut().filter(|_| shard.is_multiple_of(OWN_SHARD_OF)) {
-            own.push(hash, key, value, effect);
-            if own.bytes.len() >= CHUNK_BYTES {
-                own.apply(self.keyspace);
-            }
-            return;
+        let chunk = &mut self.gathered[shard];
+        chunk.push(hash, key, value, effect);
+        if chunk.weight_bytes >= chunk.full_bytes {
+            self.hand_over(shard);
         }
-        let at = shard % self.appliers.len();
-        let applier = &mut self.appliers[at];
-        applier.filling.push(hash, key, value, effect);
-        if applier.filling.bytes.len() >= CHUNK_BYTES {
-            applier.hand_over();
-        }
+    }
+
+    fn hand_over(&mut self, shard: usize) {
+        let full = std::mem::take(&mut self.gathered[shard]);
+        self.passed_bytes += full.weight_bytes;
+        let next = &mut self.gathered[shard];
+        *next = self.queue.push(shard, full, self.keyspace);
+        next.full_bytes = (self.passed_bytes / SHARDS / GATHERED_PART).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
     }
 
     /// Waits until everything is applied.
     pub fn finish(mut self) {
-        self.wait_for_all();
+        self.apply_all();
     }
 
-    fn wait_for_all(&mut self) {
-        if let Some(own) = &mut self.own {
-            own.apply(self.keyspace);
+    fn apply_all(&mut self) {
+        for shard in (0..SHARDS).filter(|shard| !self.gathered[*shard].ops.is_empty()).collect::<Vec<_>>() {
+            self.hand_over(shard);
         }
-        for mut applier in self.appliers.drain(..) {
-            applier.hand_over();
-            drop(applier.chunks);
-            applier.thread.join().expect("applying a record does not panic");
-        }
+        self.queue.finish(self.keyspace);
     }
 }
 
-impl Applier<'_> {
-    fn hand_over(&mut self) {
-        let next = self.empty.try_recv().unwrap_or_default();
-        let full = std::mem::replace(&mut self.filling, next);
-        self.chunks.send(full).expect("the thread takes chunks until there are no more");
+impl Drop for Loader<'_> {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+/// Chunks on their way to whoever applies them next.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<Waiting>,
+    /// A chunk came, or there will be no more.
+    to_do: Condvar,
+    /// A chunk was applied.
+    done: Condvar,
+}
+
+struct Waiting {
+    chunks: VecDeque<(usize, Chunk)>,
+    /// The shards that somebody is at work on.
+    busy: [bool; SHARDS],
+    closed: bool,
+    /// Applied chunks, to be filled again.
+    empty: Vec<Chunk>,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self { chunks: VecDeque::new(), busy: [false; SHARDS], closed: false, empty: Vec::new() }
+    }
+}
+
+impl Waiting {
+    /// The first chunk whose shard nobody is at work on, and which is the shard's first.
+    fn take(&mut self) -> Option<(usize, Chunk)> {
+        let mut passed_over = self.busy;
+        let at = self.chunks.iter().position(|(shard, _)| !std::mem::replace(&mut passed_over[*shard], true))?;
+        let (shard, chunk) = self.chunks.remove(at)?;
+        self.busy[shard] = true;
+        Some((shard, chunk))
+    }
+
+    fn all_done(&self) -> bool {
+        self.chunks.is_empty() && !self.busy.contains(&true)
+    }
+}
+
+impl Queue {
+    /// Applies chunks until the queue is closed.
+    fn serve(&self, keyspace: &Keyspace) {
+        let mut waiting = self.state.lock();
+        loop {
+            if let Some(chunk) = waiting.take() {
+                self.apply(&mut waiting, chunk, keyspace);
+            } else if waiting.closed {
+                return;
+            } else {
+                self.to_do.wait(&mut waiting);
+            }
+        }
+    }
+
+    /// Adds a chunk, and gives an empty one for it.
+    fn push(&self, shard: usize, chunk: Chunk, keyspace: &Keyspace) -> Chunk {
+        let mut waiting = self.state.lock();
+        waiting.chunks.push_back((shard, chunk));
+        self.to_do.notify_one();
+        self.help(&mut waiting, keyspace, |waiting| waiting.chunks.len() <= CHUNKS_WAITING);
+        waiting.empty.pop().unwrap_or_default()
+    }
+
+    fn finish(&self, keyspace: &Keyspace) {
+        self.help(&mut self.state.lock(), keyspace, Waiting::all_done);
+    }
+
+    fn close(&self) {
+        self.state.lock().closed = true;
+        self.to_do.notify_all();
+    }
+
+    /// Applies chunks, or waits for those who do.
+    fn help(&self, waiting: &mut MutexGuard<'_, Waiting>, keyspace: &Keyspace, enough: impl Fn(&Waiting) -> bool) {
+        while !enough(waiting) {
+            match waiting.take() {
+                Some(chunk) => self.apply(waiting, chunk, keyspace),
+                None => self.done.wait(waiting),
+            }
+        }
+    }
+
+    fn apply(&self, waiting: &mut MutexGuard<'_, Waiting>, (shard, mut chunk): (usize, Chunk), keyspace: &Keyspace) {
+        MutexGuard::unlocked(waiting, || chunk.apply(&mut keyspace.lock(shard)));
+        waiting.busy[shard] = false;
+        waiting.empty.push(chunk);
+        self.done.notify_one();
+        if !waiting.chunks.is_empty() {
+            self.to_do.notify_one();
+        }
     }
 }
 
@@ -167,42 +252,61 @@ impl Chunk {
     #[inline]
     fn push(&mut self, hash: KeyHash, key: &[u8], value: &[u8], effect: Effect) {
         self.bytes.extend_from_slice(key);
-        self.bytes.extend_from_slice(value);
+        let effect = match effect {
+            Effect::Set(when) if value.len() >= LARGE_VALUE_BYTES => {
+                self.large.push_back(Bytes::copy_from_slice(value));
+                Effect::SetLarge(when)
+            }
+            effect => {
+                self.bytes.extend_from_slice(value);
+                effect
+            }
+        };
         self.ops.push(Op { hash, key_len: key.len() as u32, value_len: value.len() as u32, effect });
+        self.weight_bytes += key.len() + value.len() + size_of::<Op>();
     }
 
     /// Applies what is in it, and empties it.
-    fn apply(&mut self, keyspace: &Keyspace) {
-        let mut at = 0;
-        let mut ahead = Ahead::new(keyspace);
+    fn apply(&mut self, shard: &mut Shard) {
+        let mut bytes = &self.bytes[..];
+        self.ops.iter().take(BUCKET_AHEAD).for_each(|op| shard.prefetch_bucket(op.hash));
+        for op in self.ops.iter().take(ENTRY_AHEAD) {
+            shard.prefetch_entry(op.hash);
+        }
         for (i, op) in self.ops.iter().enumerate() {
-            ahead.before(i, |n| self.ops.get(n).map(|op| op.hash));
-            let key = &self.bytes[at..at + op.key_len as usize];
-            at += key.len();
-            let value = &self.bytes[at..at + op.value_len as usize];
-            at += value.len();
-            op.apply(key, value, keyspace);
+            if let Some(later) = self.ops.get(i + BUCKET_AHEAD) {
+                shard.prefetch_bucket(later.hash);
+            }
+            if let Some(later) = self.ops.get(i + ENTRY_AHEAD) {
+                shard.prefetch_entry(later.hash);
+            }
+            let key = bytes.split_off(..op.key_len as usize).expect("its key follows");
+            // The garbage is dropped under the lock, for which nobody else waits yet.
+            match op.effect {
+                Effect::Set(when) => {
+                    let value = bytes.split_off(..op.value_len as usize).expect("its value follows");
+                    set(shard, op.hash, key, NewValue::Copy(value), when);
+                }
+                Effect::SetLarge(when) => {
+                    let value = self.large.pop_front().expect("each has its value");
+                    set(shard, op.hash, key, NewValue::Shared(value), when);
+                }
+                Effect::Delete => drop(shard.remove(op.hash, key)),
+            }
         }
         self.bytes.clear();
         self.ops.clear();
+        self.weight_bytes = 0;
     }
 }
 
-impl Op {
-    fn apply(self, key: &[u8], value: &[u8], keyspace: &Keyspace) {
-        let mut shard = keyspace.lock(keyspace.shard_of(self.hash));
-        let garbage = match self.effect {
-            Effect::Set(when) => {
-                let may_set = match when {
-                    When::Always => true,
-                    When::Missing => shard.get(self.hash, key).is_none(),
-                    When::Exists => shard.get(self.hash, key).is_some(),
-                };
-                may_set.then(|| shard.set(self.hash, key, NewValue::Copy(value)).garbage)
-            }
-            Effect::Delete => shard.remove(self.hash, key),
-        };
-        drop(shard);
-        drop(garbage);
+fn set(shard: &mut Shard, hash: KeyHash, key: &[u8], value: NewValue<'_>, when: When) {
+    let may_set = match when {
+        When::Always => true,
+        When::Missing => shard.get(hash, key).is_none(),
+        When::Exists => shard.get(hash, key).is_some(),
+    };
+    if may_set {
+        drop(shard.set(hash, key, value).garbage);
     }
 }

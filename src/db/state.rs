@@ -445,18 +445,25 @@ impl Shard {
         self.len() == 0
     }
 
+    /// Loads the key's bucket into the cache, for one who has many keys of the shard to look up or to set.
+    #[inline]
+    pub fn prefetch_bucket(&self, hash: KeyHash) {
+        self.contents.table.prefetch_bucket(hash);
+    }
+
+    /// Loads what is probably the key's entry into the cache, a while after its bucket, or the node that leads to it:
+    /// then it is true.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: KeyHash) -> bool {
+        self.contents.table.glance(hash, |handle| self.contents.prefetch(handle))
+    }
+
     /// The value of a key.
     #[inline]
     pub fn get(&self, hash: KeyHash, key: &[u8]) -> Option<ValueRef<'_>> {
         let spot = self.contents.find(hash, key)?;
         let (_, value) = read_entry(self.contents.slab.slot(spot.handle));
         Some(self.contents.value(value))
-    }
-
-    /// Loads what is probably the key's entry into the cache, or the node that leads to it: then it is true.
-    #[inline]
-    fn prefetch_entry(&self, hash: KeyHash) -> bool {
-        self.contents.table.glance(hash, |handle| self.contents.prefetch(handle))
     }
 
     /// The memory that a key and its value take, without the table's share of it.

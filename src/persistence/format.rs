@@ -28,6 +28,9 @@ pub const COMMIT_LINE_BYTES: usize = 3 + 8 + 1 + 8 + 2;
 /// The length of a header line.
 pub const HEADER_LINE_BYTES: usize = 9 + 16 + 1 + 8 + 2;
 
+/// What a commit line begins with.
+pub const COMMIT_NAME: &[u8] = b"#C:";
+
 /// What a header line of any version begins with.
 pub const HEADER_NAME: &[u8] = b"#KVRED:";
 
@@ -65,7 +68,7 @@ impl Annotation {
     }
 
     fn parse_known(line: &[u8]) -> Option<Self> {
-        if let Some(rest) = line.strip_prefix(b"#C:") {
+        if let Some(rest) = line.strip_prefix(COMMIT_NAME) {
             let (len, crc) = (rest.get(..8)?, rest.get(9..)?);
             if rest.get(8) != Some(&b':') || crc.len() != 8 {
                 return None;
@@ -107,7 +110,7 @@ impl Annotation {
                 write_hex(out, u64::from(salt.header_crc()), 8);
             }
             Self::Commit { len, crc } => {
-                out.extend_from_slice(b"#C:");
+                out.extend_from_slice(COMMIT_NAME);
                 write_hex(out, u64::from(len), 8);
                 out.push(b':');
                 write_hex(out, u64::from(crc), 8);

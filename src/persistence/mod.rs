@@ -12,6 +12,7 @@
 //!
 //! The one reader serves the server's start and the tools, so they cannot disagree about a log.
 
+pub mod again;
 pub mod aof;
 pub mod disk;
 pub mod format;

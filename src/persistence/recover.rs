@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::again::WriteAgain;
 use super::aof::{Aof, remove_leftover, temporary_name};
 use super::disk::{Disk, DiskFile};
 use super::format::Salt;
-use super::replay::{Cut, Recovery, ReplayError, Verdict, cut_tail, write_again};
+use super::replay::{Cut, Recovery, ReplayError, Verdict, cut_tail};
 
 /// A log to append to, and what was done to get there.
 #[derive(Debug)]
@@ -46,8 +47,8 @@ pub enum RecoverError {
     Damaged(Recovery),
 }
 
-/// Opens the log `name`, or makes it. `load` replays it; a torn tail is cut off and kept, and all that is left is made
-/// durable. `salt` gives a chain that begins its salt.
+/// Opens the log `name`, or makes it. `load` replays it, and tells [`WriteAgain`] of each batch that it has taken; a torn
+/// tail is cut off and kept, and all that is left is made durable. `salt` gives a chain that begins its salt.
 ///
 /// # Errors
 /// [`RecoverError`]
@@ -55,7 +56,7 @@ pub fn recover(
     disk: &dyn Disk,
     name: &Path,
     salt: impl FnOnce() -> Salt,
-    load: impl FnOnce(&Arc<dyn DiskFile>) -> Result<Recovery, ReplayError>,
+    load: impl FnOnce(&Arc<dyn DiskFile>, &mut WriteAgain) -> Result<Recovery, ReplayError>,
 ) -> Result<Recovered, RecoverError> {
     let leftover_removed =
         remove_leftover(disk, &temporary_name(name)).map_err(failed("cannot remove an unfinished rewrite"))?;
@@ -67,7 +68,8 @@ pub fn recover(
         }
         Err(error) => return Err(RecoverError::Io { doing: "cannot open the log", error }),
     };
-    let found = load(&file)?;
+    let mut again = WriteAgain::new(Arc::clone(&file)).map_err(failed("cannot read the log"))?;
+    let found = load(&file, &mut again)?;
     let mut cut = None;
     match &found.verdict {
         Verdict::New => {
@@ -89,7 +91,7 @@ pub fn recover(
     // name, if the last run had renamed it and was killed before the directory's sync.
     disk.sync_dir().map_err(failed("cannot make the log's name durable"))?;
     let from = found.durable.min(found.end);
-    write_again(&*file, from, found.end).map_err(failed("cannot make the log durable"))?;
+    again.finish(from, found.end).map_err(failed("cannot make the log durable"))?;
     let aof = match found.chain {
         Some(chain) => {
             Aof::continue_chain(file, chain, found.end).with_rewrites(found.rewrites).with_no_sync(found.no_sync)

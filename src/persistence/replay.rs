@@ -32,7 +32,7 @@ pub use super::survey::{Survey, Survivor};
 use crate::protocol::decode::{Args, RequestDecoder};
 
 /// How much is copied, compared or searched at once.
-const BLOCK_BYTES: usize = 1 << 20;
+pub(super) const BLOCK_BYTES: usize = 1 << 20;
 
 /// What a log was found to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -433,7 +433,7 @@ pub fn keep_copy(
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-fn blocks(from: LogOffset, to: LogOffset) -> impl Iterator<Item = (u64, usize)> {
+pub(super) fn blocks(from: LogOffset, to: LogOffset) -> impl Iterator<Item = (u64, usize)> {
     (from.0..to.0).step_by(BLOCK_BYTES).map(move |at| (at, (to.0 - at).min(BLOCK_BYTES as u64) as usize))
 }
 
@@ -460,18 +460,4 @@ fn is_prefix(copy: &dyn DiskFile, file: &dyn DiskFile, from: LogOffset, to: LogO
         }
     }
     Ok(true)
-}
-
-/// Writes the bytes `from..to` again in place, the same bytes, and syncs: if a sync had failed before the restart,
-/// the kernel may hold pages as clean that the disk never got, and what a client reads must be durable.
-///
-/// # Errors
-/// Reading, writing or syncing failed.
-pub fn write_again(file: &dyn DiskFile, from: LogOffset, to: LogOffset) -> io::Result<()> {
-    let mut block = vec![0; BLOCK_BYTES];
-    for (at, len) in blocks(from, to) {
-        let read = read_full_at(file, &mut block[..len], at)?;
-        write_all_at(file, &block[..read], at)?;
-    }
-    file.sync_data()
 }

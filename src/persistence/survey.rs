@@ -14,7 +14,7 @@ use memchr::memmem;
 
 use super::LogOffset;
 use super::disk::{DiskFile, read_full_at};
-use super::format::{Annotation, COMMIT_LINE_BYTES, Chain, MAX_BATCH_BYTES};
+use super::format::{Annotation, COMMIT_LINE_BYTES, COMMIT_NAME, Chain, MAX_BATCH_BYTES};
 use crate::protocol::decode::RequestDecoder;
 
 /// How much is searched at once.
@@ -81,7 +81,7 @@ impl Survey {
     fn next_commit_line(&mut self) -> io::Result<Option<(LogOffset, u32, u32)>> {
         loop {
             let from = (self.at - self.block_start) as usize;
-            for found in memmem::find_iter(&self.block[from.min(self.block.len())..], b"#C:") {
+            for found in memmem::find_iter(&self.block[from.min(self.block.len())..], COMMIT_NAME) {
                 let position = from + found;
                 // A line that goes on behind the block is found again in the next one.
                 let Some(line) = self.block.get(position..position + COMMIT_LINE_BYTES) else { break };

@@ -15,6 +15,7 @@ use crate::db::state::Keyspace;
 use crate::db::writer::LogPlace;
 use crate::exit::{Failure, OrExit, Status};
 use crate::persistence::LogOffset;
+use crate::persistence::again::WriteAgain;
 use crate::persistence::aof::{Aof, temporary_name};
 use crate::persistence::disk::{Disk, DiskFile, LogLock, RealDisk, lock_path};
 use crate::persistence::format::Salt;
@@ -57,8 +58,8 @@ pub fn load(config: &Config, keyspace: &Keyspace) -> Result<Loaded, Failure> {
 fn open(disk: &dyn Disk, name: &Path, path: &Path, keyspace: &Keyspace) -> Result<Aof, Failure> {
     let began = Instant::now();
     let mut took = Duration::ZERO;
-    let recovered = recover(disk, name, new_salt, |file| {
-        let found = replay_file(file, keyspace);
+    let recovered = recover(disk, name, new_salt, |file, again| {
+        let found = replay_file(file, again, keyspace);
         took = began.elapsed();
         found
     });
@@ -124,7 +125,7 @@ fn tell(recovered: &Recovered, name: &Path, path: &Path, keyspace: &Keyspace, to
     }
 }
 
-fn replay_file(file: &Arc<dyn DiskFile>, keyspace: &Keyspace) -> Result<Recovery, ReplayError> {
+fn replay_file(file: &Arc<dyn DiskFile>, again: &mut WriteAgain, keyspace: &Keyspace) -> Result<Recovery, ReplayError> {
     let began = Instant::now();
     let bar = progress_bar(file.len().unwrap_or(0));
     let mut last_shown = began;
@@ -138,7 +139,7 @@ fn replay_file(file: &Arc<dyn DiskFile>, keyspace: &Keyspace) -> Result<Recovery
     };
     let result = std::thread::scope(|scope| {
         let mut loader = Loader::start(scope, keyspace);
-        let result = replay(file, progress, |batch| loader.take(batch));
+        let result = replay(file, progress, |batch| loader.take(batch).inspect(|()| again.passed(batch)));
         loader.finish();
         result
     });

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::helpers::peer;
 use crate::helpers::wait_until;
-use crate::kit::{bench, finish, run};
+use crate::kit::{Ran, bench, finish, run};
 use crate::results::interrupt;
 
 fn json(path: &Path) -> Value {
@@ -53,22 +53,83 @@ fn a_report_has_its_files() {
         }
     }
     assert!(!text.contains("Partial") && !root.join("data").exists(), "the servers' data is removed");
+    assert!(!root.join("raw/unfinished.json").exists());
 }
 
 #[test]
 fn an_interrupted_report_keeps_what_was_finished() {
     let dir = tempfile::TempDir::new().unwrap();
     let out = dir.path().to_str().unwrap();
-    let args = ["report", "--repeats", "1000", "--warmup", "0", "--ops-read", "50", "--ops-write", "10", "-o", out];
-    let child = bench(&args).spawn().unwrap();
     let saved = dir.path().join("raw/summary.json");
-    wait_until("a run is finished", || fs::read_to_string(&saved).is_ok_and(|text| text.contains("\"exists\"")));
-    interrupt(&child);
-    let ran = finish(child);
-    assert_eq!(ran.code, Some(130), "{ran:?}");
+    let has_exists = || fs::read_to_string(&saved).is_ok_and(|text| text.contains("\"exists\""));
+    let ran = interrupted(out, has_exists);
     assert_eq!(json(&saved)["partial"], true);
     assert!(fs::read_to_string(dir.path().join("summary.md")).unwrap().contains("**Partial**"));
     assert!(dir.path().join("charts/fsync-always.svg").exists() && !dir.path().join("data").exists());
+    assert!(ran.err.contains(&format!("kvred bench report --resume {out}")), "{ran:?}");
+
+    // Gone on with, as if it had been asked for one round more than is there, and for one policy.
+    let before = runs(dir.path());
+    let rounds = before.iter().map(|run| run["run"].as_u64().unwrap()).max().unwrap() + 1;
+    rewrite(dir.path(), |book| {
+        book["settings"]["repeats"] = rounds.into();
+        book["policies"] = vec!["always"].into();
+    });
+    let ran = run(&["report", "--resume", out]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let after = runs(dir.path());
+    assert_eq!(after[..before.len()], before[..], "what was finished stays");
+    let mut finished: Vec<_> = after.iter().map(|r| (r["test"].to_string(), r["run"].as_u64())).collect();
+    finished.sort();
+    finished.dedup();
+    assert_eq!((finished.len(), after.len()), (5 * rounds as usize, 5 * rounds as usize), "each run once");
+    let summary = json(&saved);
+    let exists = summary["results"].as_array().unwrap().iter().find(|line| line["test"] == "exists").unwrap();
+    assert_eq!((&summary["partial"], &exists["operations"]), (&false.into(), &(50 * rounds).into()));
+    assert!(exists["latency_us"]["p50"].as_f64() > Some(0.0));
+    assert!(!fs::read_to_string(dir.path().join("summary.md")).unwrap().contains("Partial"));
+    let ran = run(&["report", "--resume", out]);
+    assert!(ran.code == Some(3) && ran.err.contains("is no report to go on with"), "it is finished: {ran:?}");
+}
+
+/// A report that is interrupted once enough of it is there.
+fn interrupted(out: &str, enough: impl Fn() -> bool) -> Ran {
+    let args = ["report", "--repeats", "1000", "--warmup", "0", "--ops-read", "50", "--ops-write", "10", "-o", out];
+    let child = bench(&args).spawn().unwrap();
+    wait_until("enough runs are finished", enough);
+    interrupt(&child);
+    let ran = finish(child);
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    ran
+}
+
+fn runs(root: &Path) -> Vec<Value> {
+    json(&root.join("raw/results.json"))["results"].as_array().unwrap().clone()
+}
+
+/// Changes what an interrupted report has saved to go on with.
+fn rewrite(root: &Path, change: impl FnOnce(&mut Value)) {
+    let path = root.join("raw/unfinished.json");
+    let mut book = json(&path);
+    change(&mut book);
+    fs::write(&path, book.to_string()).unwrap();
+}
+
+#[test]
+fn runs_of_other_machines_or_servers_are_not_mixed_in() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let out = dir.path().to_str().unwrap();
+    let unfinished = dir.path().join("raw/unfinished.json");
+    interrupted(out, || unfinished.exists());
+    rewrite(dir.path(), |book| book["servers"]["kvred"]["kvred_version"] = "0.0.1".into());
+    let ran = run(&["report", "--resume", out]);
+    assert!(ran.code == Some(1) && ran.err.contains("kvred was kvred 0.0.1 when the report began"), "{ran:?}");
+    rewrite(dir.path(), |book| book["host"]["cpu"] = "an abacus".into());
+    let ran = run(&["report", "--resume", out]);
+    assert!(ran.code == Some(1) && ran.err.contains("on another machine"), "{ran:?}");
+    fs::write(&unfinished, "{}").unwrap();
+    let ran = run(&["report", "--resume", out]);
+    assert!(ran.code == Some(3) && ran.err.contains("unfinished.json"), "{ran:?}");
 }
 
 #[test]

@@ -27,6 +27,10 @@ fn json_has_the_documented_names() {
     assert_eq!(names(&result["latency_us"]), "max mean p50 p95 p99 p99_9 p99_99");
     assert_eq!((&document["partial"], &result["test"]), (&false.into(), &"get".into()));
     assert_eq!((&result["operations"], &result["hits"], &result["misses"]), (&600.into(), &600.into(), &0.into()));
+    let help = run(&["--help"]).out;
+    for name in [&document, result, &result["latency_us"]].into_iter().flat_map(|v| v.as_object().unwrap().keys()) {
+        assert!(help.contains(&name[..]), "{name} is documented");
+    }
     assert!(document["server"]["kvred_version"].is_string() && document["settings"]["seed"] == 1);
     let single = run_at(server.port(), "-n 50 -t ping --format json").json();
     assert_eq!(names(&single["results"][0]), format!("{figures} {rest} seconds test wrong"), "one run has no spread");
@@ -141,6 +145,7 @@ fn wrong_usage_exits_2() {
         "--compare nowhere",
         "--user ann",
         "report --repeats 0",
+        "report --resume x --repeats 3",
         "report --peer redis",
         "diff one",
     ] {

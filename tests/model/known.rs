@@ -31,10 +31,10 @@ fn try_start(disk: &SimDisk, policy: FsyncPolicy) -> Result<Server, RecoverError
         disk,
         Path::new(LOG),
         || Salt(7),
-        |file| {
+        |file, again| {
             std::thread::scope(|scope| {
                 let mut loader = Loader::start(scope, &keyspace);
-                let found = replay(file, |_| {}, |batch| loader.take(batch));
+                let found = replay(file, |_| {}, |batch| loader.take(batch).inspect(|()| again.passed(batch)));
                 loader.finish();
                 found
             })

@@ -775,10 +775,10 @@ impl World {
                 &disk,
                 Path::new(LOG),
                 || Salt(self.salts.fetch_add(1, Ordering::Relaxed)),
-                |file| {
+                |file, again| {
                     std::thread::scope(|scope| {
                         let mut loader = Loader::start(scope, &keyspace);
-                        let found = replay(file, |_| {}, |batch| loader.take(batch));
+                        let found = replay(file, |_| {}, |batch| loader.take(batch).inspect(|()| again.passed(batch)));
                         loader.finish();
                         found
                     })

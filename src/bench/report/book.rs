@@ -1,23 +1,25 @@
 //! What was measured so far, and the files that keep it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use serde::Serialize;
+use anyhow::{Context, anyhow};
+use serde::{Deserialize, Serialize};
 
 use super::{chart, summary};
-use crate::args::{ReportArgs, Test};
+use crate::args::{Peer, Test};
 use crate::bench::environment;
 use crate::bench::output::{CSV_FIGURES, csv_figures, quoted, save};
 use crate::bench::phase::Outcome;
 use crate::bench::plan::Kind;
 use crate::bench::results::{Figures, Host, Series, Settings, TestResult};
-use crate::exit::Failure;
+use crate::exit::{Failure, OrExit, Status};
 
 /// A finished run.
 pub(super) struct Run<'a> {
-    pub(super) policy: &'static str,
+    pub(super) policy: &'a str,
     pub(super) server: &'a str,
     pub(super) kind: Kind,
     /// From 1 on; `None`: a warm-up.
@@ -26,37 +28,36 @@ pub(super) struct Run<'a> {
 }
 
 /// All runs of a test of a server under a policy.
-pub(super) struct Entry {
-    pub(super) policy: &'static str,
-    pub(super) server: String,
-    pub(super) test: &'static str,
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    policy: String,
+    server: String,
+    test: String,
     series: Series,
 }
 
-impl Entry {
-    /// `None` before the first run that counts.
-    pub(super) fn result(&self) -> Option<TestResult> {
-        self.series.result(true)
-    }
-}
-
 /// The report.
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Book {
-    root: PathBuf,
+    #[serde(skip)]
+    pub(super) root: PathBuf,
+    kvred_version: String,
     pub(super) host: Host,
     pub(super) settings: ReportSettings,
-    /// The names in the order of the charts, kvred first.
-    names: Vec<String>,
+    /// The policies in the order in which they are measured.
+    pub(super) policies: Vec<String>,
+    /// What is measured, in the order of the charts, kvred first.
+    pub(super) programs: Vec<Peer>,
     pub(super) servers: BTreeMap<String, BTreeMap<String, String>>,
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: BTreeSet<String>,
     pub(super) problems: Vec<String>,
     pub(super) partial: bool,
-    pub(super) entries: Vec<Entry>,
+    entries: Vec<Entry>,
     runs: Vec<Saved>,
 }
 
 /// What was asked for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ReportSettings {
     pub(super) ops_read: u64,
     pub(super) ops_write: u64,
@@ -67,9 +68,9 @@ pub(super) struct ReportSettings {
 }
 
 /// A run in `raw/results.json`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Saved {
-    fsync: &'static str,
+    fsync: String,
     server: String,
     /// `null`: a warm-up.
     run: Option<u32>,
@@ -79,9 +80,9 @@ struct Saved {
 
 /// A line of `raw/summary.json`.
 #[derive(Debug, Serialize)]
-struct Summed {
-    fsync: &'static str,
-    server: String,
+struct Summed<'a> {
+    fsync: &'a str,
+    server: &'a str,
     #[serde(flatten)]
     result: TestResult,
 }
@@ -89,31 +90,30 @@ struct Summed {
 /// The frame of both JSON files.
 #[derive(Debug, Serialize)]
 struct Document<'a, T> {
-    kvred_version: &'static str,
+    kvred_version: &'a str,
     host: &'a Host,
     settings: &'a ReportSettings,
     servers: &'a BTreeMap<String, BTreeMap<String, String>>,
     partial: bool,
-    warnings: &'a [String],
+    warnings: &'a BTreeSet<String>,
     results: T,
 }
 
+/// While a report is not finished: everything that is needed to go on with it.
+const UNFINISHED: &str = "raw/unfinished.json";
+
 impl Book {
-    pub(super) fn new(args: &ReportArgs, root: &Path, load: Settings) -> Self {
-        let settings = ReportSettings {
-            ops_read: args.ops_read,
-            ops_write: args.ops_write,
-            repeats: args.repeats,
-            warmup: args.warmup,
-            load: Settings { tests: Vec::new(), requests: None, ..load },
-        };
+    /// A report that begins.
+    pub(super) fn new(root: PathBuf, policies: Vec<String>, programs: Vec<Peer>, settings: ReportSettings) -> Self {
         Self {
-            root: root.to_owned(),
+            root,
+            kvred_version: env!("CARGO_PKG_VERSION").to_owned(),
             host: environment::host(),
             settings,
-            names: std::iter::once("kvred").chain(args.peers.iter().map(|p| &p.name[..])).map(str::to_owned).collect(),
+            policies,
+            programs,
             servers: BTreeMap::new(),
-            warnings: Vec::new(),
+            warnings: BTreeSet::new(),
             problems: Vec::new(),
             // Until the last run it is.
             partial: true,
@@ -122,48 +122,80 @@ impl Book {
         }
     }
 
+    /// A report that was interrupted, to go on with.
+    pub(super) fn open(root: &Path) -> Result<Self, Failure> {
+        let path = root.join(UNFINISHED);
+        let doing = || format!("{} is no report to go on with", root.display());
+        let text = fs::read(&path).with_context(|| path.display().to_string()).or_exit(Status::Unavailable, doing)?;
+        let book: Self = serde_json::from_slice(&text)
+            .with_context(|| path.display().to_string())
+            .or_exit(Status::Unavailable, doing)?;
+        let here = (env!("CARGO_PKG_VERSION"), environment::host());
+        if (&book.kvred_version[..], &book.host) != (here.0, &here.1) {
+            let error = anyhow!("it was begun by another version of kvred, or on another machine: start a new one");
+            return Err(Failure::new(Status::Negative, error.context(doing())));
+        }
+        Ok(Self { root: root.to_owned(), ..book })
+    }
+
+    /// Enters a server that is to be measured. It must be what it was before, or its runs could not be put together.
+    pub(super) fn meet(&mut self, name: &str, info: &BTreeMap<String, String>) -> Result<(), Failure> {
+        if let Some(before) = self.servers.get(name) {
+            let (before, now) = (environment::name(before), environment::name(info));
+            if before != now {
+                let error = anyhow!("{name} was {before} when the report began and is {now}: start a new one");
+                return Err(Failure::new(Status::Negative, error));
+            }
+        }
+        self.servers.insert(name.to_owned(), info.clone());
+        Ok(())
+    }
+
+    /// Whether a run that counts is finished.
+    pub(super) fn has(&self, policy: &str, server: &str, kind: Kind, number: u32) -> bool {
+        let wanted = (policy, server, kind.name(), Some(number));
+        self.runs.iter().any(|r| (&r.fsync[..], &r.server[..], &r.figures.test[..], r.run) == wanted)
+    }
+
     /// Enters a finished run.
     pub(super) fn add(&mut self, run: &Run<'_>) {
         let test = run.kind.name();
         let mut alone = Series::new(test);
         alone.push(&run.outcome);
-        let (fsync, server) = (run.policy, run.server.to_owned());
+        let (fsync, server) = (run.policy.to_owned(), run.server.to_owned());
         for figures in alone.runs() {
-            let figures = figures.clone();
-            self.runs.push(Saved { fsync, server: server.clone(), run: run.number, figures });
+            let (fsync, server, figures) = (fsync.clone(), server.clone(), figures.clone());
+            self.runs.push(Saved { fsync, server, run: run.number, figures });
         }
         if run.number.is_none() {
             return;
         }
-        let known = self.entries.iter().position(|e| (e.policy, &e.server, e.test) == (fsync, &server, test));
-        let at = known.unwrap_or_else(|| {
-            self.entries.push(Entry { policy: fsync, server, test, series: Series::new(test) });
+        let at = self.position(run.policy, run.server, test).unwrap_or_else(|| {
+            self.entries.push(Entry { policy: fsync, server, test: test.to_owned(), series: Series::new(test) });
             self.entries.len() - 1
         });
         self.entries[at].series.push(&run.outcome);
     }
 
-    /// The policies with something to show, in the order in which they were measured.
-    pub(super) fn policies(&self) -> Vec<&'static str> {
-        let mut policies = Vec::new();
-        for entry in &self.entries {
-            if !policies.contains(&entry.policy) {
-                policies.push(entry.policy);
-            }
-        }
-        policies
+    fn position(&self, policy: &str, server: &str, test: &str) -> Option<usize> {
+        self.entries.iter().position(|e| (&e.policy[..], &e.server[..], &e.test[..]) == (policy, server, test))
     }
 
-    /// The servers with something to show under a policy, kvred first.
-    pub(super) fn servers_of(&self, policy: &str) -> Vec<String> {
-        let measured = |name: &&String| self.entries.iter().any(|e| e.policy == policy && e.server == **name);
-        self.names.iter().filter(measured).cloned().collect()
+    /// The policies with something to show, in the order in which they were measured.
+    pub(super) fn shown_policies(&self) -> impl Iterator<Item = &str> {
+        let measured = |policy: &&String| self.entries.iter().any(|e| e.policy == **policy);
+        self.policies.iter().filter(measured).map(String::as_str)
+    }
+
+    /// The servers, kvred first: each has its colour, from the first run on.
+    pub(super) fn servers(&self) -> Vec<&str> {
+        self.programs.iter().map(|program| &program.name[..]).collect()
     }
 
     /// What a test of a server under a policy came to so far.
     pub(super) fn find(&self, policy: &str, server: &str, test: Test) -> Option<TestResult> {
-        let name = Kind::Single(test).name();
-        self.entries.iter().find(|e| (e.policy, &e.server[..], e.test) == (policy, server, name))?.result()
+        let at = self.position(policy, server, Kind::Single(test).name())?;
+        self.entries[at].series.result(true)
     }
 
     /// Writes all files anew.
@@ -180,7 +212,7 @@ impl Book {
         let summed: Vec<Summed> = self
             .entries
             .iter()
-            .filter_map(|e| Some(Summed { fsync: e.policy, server: e.server.clone(), result: e.result()? }))
+            .filter_map(|e| Some(Summed { fsync: &e.policy, server: &e.server, result: e.series.result(true)? }))
             .collect();
         save(&raw.join("summary.json"), &self.json(&summed))?;
         let mut csv = format!("fsync,server,{CSV_FIGURES},min,median,max\n");
@@ -191,17 +223,28 @@ impl Book {
             csv.push('\n');
         }
         save(&raw.join("summary.csv"), &csv)?;
-        for policy in self.policies() {
+        for policy in self.shown_policies() {
             let charts = self.root.join("charts");
             save(&charts.join(format!("fsync-{policy}.svg")), &chart::throughput(self, policy))?;
             save(&charts.join(format!("latency-{policy}.svg")), &chart::latency(self, policy))?;
         }
-        save(&self.root.join("summary.md"), &summary::markdown(self))
+        save(&self.root.join("summary.md"), &summary::markdown(self))?;
+        let unfinished = self.root.join(UNFINISHED);
+        if self.partial {
+            let text = serde_json::to_string(self).expect("the book has no odd keys");
+            return save(&unfinished, &text);
+        }
+        match fs::remove_file(&unfinished) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(e).or_exit(Status::Unavailable, || format!("cannot remove {}", unfinished.display()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn json<T: Serialize>(&self, results: T) -> String {
         let document = Document {
-            kvred_version: env!("CARGO_PKG_VERSION"),
+            kvred_version: &self.kvred_version,
             host: &self.host,
             settings: &self.settings,
             servers: &self.servers,

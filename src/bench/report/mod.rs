@@ -20,14 +20,15 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::anyhow;
 
-use self::book::{Book, Run};
+use self::book::{Book, ReportSettings, Run};
 use self::server::{Program, Running};
 use super::environment::{self, Watch};
 use super::phase::End;
 use super::plan::{Kind, Plan};
+use super::results::Settings;
 use super::run::problems;
 use super::session::{Session, Side};
-use crate::args::{Distribution, Fsync, ReportArgs, Test};
+use crate::args::{DataSize, Distribution, Fsync, Peer, ReportArgs, Test};
 use crate::exit::{Failure, OrExit, Status};
 
 /// The tests in the order of the charts: reads, then writes.
@@ -39,8 +40,12 @@ const KEYS: u64 = 10_000;
 
 /// Makes the report.
 pub(super) fn run(args: &ReportArgs) -> Result<Status, Failure> {
-    let programs = programs(args)?;
-    let root = args.output.clone().unwrap_or_else(default_folder);
+    let mut book = match &args.resume {
+        Some(root) => Book::open(root)?,
+        None => begin(args)?,
+    };
+    let programs: Vec<Program> = book.programs.iter().map(Program::find).collect::<Result<_, _>>()?;
+    let root = book.root.clone();
     for folder in ["charts", "raw"] {
         let path = root.join(folder);
         std::fs::create_dir_all(&path).or_exit(Status::Unavailable, || format!("cannot make {}", path.display()))?;
@@ -49,11 +54,10 @@ pub(super) fn run(args: &ReportArgs) -> Result<Status, Failure> {
     session.progress.fills_silently = true;
     session.progress.say(&format!("writing to {}", root.display()));
     let watch = Watch::start();
-    let mut book = Book::new(args, &root, plan(args, READS[0]).settings());
     book.warnings.extend(environment::clock_warning());
     book.warnings.extend(disk_warning(&root));
     let data = root.join("data");
-    let end = policies(args, &programs, &data, &mut session, &mut book);
+    let end = policies(&programs, &data, &mut session, &mut book);
     book.warnings.extend(watch.warnings());
     // What is left of it is in nobody's way.
     drop(std::fs::remove_dir_all(&data));
@@ -62,18 +66,38 @@ pub(super) fn run(args: &ReportArgs) -> Result<Status, Failure> {
     for warning in &book.warnings {
         session.progress.say(&format!("warning: {warning}"));
     }
+    for problem in &book.problems {
+        session.progress.say(problem);
+    }
+    if book.partial {
+        session.progress.say(&format!("to go on with it: kvred bench report --resume {}", root.display()));
+    }
     super::output::print(&format!("{}\n", root.join("summary.md").display()))?;
     match end? {
         End::Finished if book.problems.is_empty() => Ok(Status::Fine),
-        End::Finished => {
-            for problem in &book.problems {
-                session.progress.say(problem);
-            }
-            Ok(Status::Negative)
-        }
+        End::Finished => Ok(Status::Negative),
         End::Interrupted => Ok(Status::Interrupted),
         End::Lost(reason) => Err(Failure::new(Status::Unavailable, anyhow!("the report ended early: {reason}"))),
     }
+}
+
+/// The report that the flags mean.
+fn begin(args: &ReportArgs) -> Result<Book, Failure> {
+    let mut fsync: Vec<String> = Vec::new();
+    for &policy in &args.fsync {
+        let name = policy_name(policy);
+        if fsync.iter().all(|known| known != name) {
+            fsync.push(name.to_owned());
+        }
+    }
+    let settings = ReportSettings {
+        ops_read: args.ops_read,
+        ops_write: args.ops_write,
+        repeats: args.repeats,
+        warmup: args.warmup,
+        load: Settings { tests: Vec::new(), ..plan(args.data, None).settings() },
+    };
+    Ok(Book::new(args.output.clone().unwrap_or_else(default_folder), fsync, programs(args)?, settings))
 }
 
 fn default_folder() -> PathBuf {
@@ -81,19 +105,24 @@ fn default_folder() -> PathBuf {
     Path::new("benchmark_reports").join(now.replace(':', "-").trim_end_matches('Z'))
 }
 
-/// kvred first, then the others.
-fn programs(args: &ReportArgs) -> Result<Vec<Program>, Failure> {
+/// kvred first, then the others; where they are, from wherever the report is gone on with.
+fn programs(args: &ReportArgs) -> Result<Vec<Peer>, Failure> {
     let kvred = match &args.server_bin {
         Some(path) => path.clone(),
         None => std::env::current_exe().or_exit(Status::Unavailable, || "cannot find this program".to_owned())?,
     };
-    let mut programs = vec![Program::find("kvred", &kvred)?];
-    for peer in &args.peers {
-        if programs.iter().any(|known| known.name == peer.name) {
-            let error = anyhow!("--peer: there are two servers called {}", peer.name);
+    let kvred = Peer { name: "kvred".to_owned(), path: kvred };
+    let mut programs: Vec<Peer> = Vec::new();
+    for Peer { name, path } in std::iter::once(&kvred).chain(&args.peers) {
+        if programs.iter().any(|known| known.name == *name) {
+            let error = anyhow!("--peer: there are two servers called {name}");
             return Err(Failure::new(Status::Usage, error));
         }
-        programs.push(Program::find(&peer.name, &peer.path)?);
+        // A bare name is looked up in PATH.
+        let is_bare = path.components().count() == 1;
+        let path = if is_bare { Ok(path.clone()) } else { std::path::absolute(path) };
+        let path = path.or_exit(Status::Unavailable, || format!("cannot find {name}"))?;
+        programs.push(Peer { name: name.clone(), path });
     }
     Ok(programs)
 }
@@ -108,50 +137,49 @@ fn disk_warning(root: &Path) -> Option<String> {
         .then(|| format!("{} is in memory and not on a disk: what a sync costs cannot be seen; use -o", root.display()))
 }
 
-fn plan(args: &ReportArgs, test: Test) -> Plan {
-    let requests = if WRITES.contains(&test) { args.ops_write } else { args.ops_read };
+/// One run of something.
+fn plan(size: DataSize, requests: Option<u64>) -> Plan {
     Plan {
-        tests: vec![Kind::Single(test)],
-        requests: Some(requests),
+        tests: Vec::new(),
+        requests,
         duration: None,
         clients: 1,
         threads: 1,
         pipeline: 1,
-        size: args.data,
+        size,
         keyspace: KEYS,
         distribution: Distribution::Uniform,
         rate: None,
         warmup: 0,
-        repeats: args.repeats,
+        repeats: 1,
         seed: 1,
         verify: false,
     }
 }
 
-fn policies(
-    args: &ReportArgs,
-    programs: &[Program],
-    data: &Path,
-    session: &mut Session,
-    book: &mut Book,
-) -> Result<End, Failure> {
-    let mut policies: Vec<Fsync> = Vec::new();
-    for &policy in &args.fsync {
-        if !policies.contains(&policy) {
-            policies.push(policy);
+/// Runs what is not finished yet, policy after policy.
+fn policies(programs: &[Program], data: &Path, session: &mut Session, book: &mut Book) -> Result<End, Failure> {
+    let s = book.settings.clone();
+    let rounds = u64::from(s.warmup + s.repeats);
+    let runs_of_policy = rounds * (programs.len() * (READS.len() + WRITES.len())) as u64;
+    let runs = runs_of_policy * book.policies.len() as u64;
+    for (nth, policy) in book.policies.clone().iter().enumerate() {
+        if is_finished(book, programs, policy) {
+            continue;
         }
-    }
-    let runs = policies.len() * programs.len() * (READS.len() + WRITES.len()) * (args.repeats + args.warmup) as usize;
-    let mut done = 0;
-    for policy in policies {
         let mut servers = Vec::new();
         for program in programs {
             let Some(running) = Running::start(program, policy, data, session)? else { return Ok(End::Interrupted) };
-            book.servers.insert(program.name.clone(), running.info.clone());
+            book.meet(&program.name, &running.info)?;
             servers.push((Side::new(running.target.clone()), running));
         }
-        for round in 0..args.warmup + args.repeats {
+        let mut done = runs_of_policy * nth as u64;
+        for round in 0..s.warmup + s.repeats {
+            let number = (round >= s.warmup).then(|| round - s.warmup + 1);
             for test in READS.into_iter().chain(WRITES) {
+                let kind = Kind::Single(test);
+                let requests = if WRITES.contains(&test) { s.ops_write } else { s.ops_read };
+                let plan = plan(DataSize(s.load.value_bytes_min, s.load.value_bytes_max), Some(requests));
                 // In turn, and each second time the other way round.
                 let mut order: Vec<usize> = (0..servers.len()).collect();
                 if round % 2 == 1 {
@@ -159,19 +187,20 @@ fn policies(
                 }
                 for at in order {
                     done += 1;
-                    session.progress.prefix = format!("{done}/{runs} {} ", policy_name(policy));
                     let (side, running) = &mut servers[at];
-                    let kind = Kind::Single(test);
+                    if number.is_some_and(|number| book.has(policy, &running.name, kind, number)) {
+                        continue;
+                    }
+                    session.progress.prefix = format!("{done}/{runs} {policy} ");
                     let what = format!("{} {}", running.name, kind.name());
-                    let outcome = session.measure(side, kind, &plan(args, test), &what)?;
+                    let outcome = session.measure(side, kind, &plan, &what)?;
                     if outcome.end != End::Finished {
                         return Ok(outcome.end);
                     }
                     for problem in problems(&outcome.tally) {
-                        book.problems.push(format!("{} {what}: {problem}", policy_name(policy)));
+                        book.problems.push(format!("{policy} {what}: {problem}"));
                     }
-                    let number = (round >= args.warmup).then(|| round - args.warmup + 1);
-                    book.add(&Run { policy: policy_name(policy), server: &running.name, kind, number, outcome });
+                    book.add(&Run { policy, server: &running.name, kind, number, outcome });
                     book.save()?;
                 }
             }
@@ -181,6 +210,13 @@ fn policies(
         }
     }
     Ok(End::Finished)
+}
+
+/// Whether no run of a policy is missing.
+fn is_finished(book: &Book, programs: &[Program], policy: &str) -> bool {
+    let tests = || READS.into_iter().chain(WRITES).map(Kind::Single);
+    let has_all = |server: &str, kind| (1..=book.settings.repeats).all(|n| book.has(policy, server, kind, n));
+    programs.iter().all(|program| tests().all(|kind| has_all(&program.name, kind)))
 }
 
 fn policy_name(policy: Fsync) -> &'static str {

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::policy_name;
-use crate::args::Fsync;
+use crate::args::Peer;
 use crate::bench::environment;
 use crate::bench::session::Session;
 use crate::client::{Address, Target};
@@ -31,7 +30,7 @@ pub(super) struct Program {
 
 impl Program {
     /// Asks the program for its version: it must run, and its flags depend on what it is.
-    pub(super) fn find(name: &str, path: &Path) -> Result<Self, Failure> {
+    pub(super) fn find(Peer { name, path }: &Peer) -> Result<Self, Failure> {
         let doing = || format!("cannot run {}", path.display());
         let output = Command::new(path).arg("--version").stdin(Stdio::null()).output();
         let version = String::from_utf8_lossy(&output.or_exit(Status::Unavailable, doing)?.stdout).to_lowercase();
@@ -40,16 +39,15 @@ impl Program {
             let error = anyhow!("{} says of itself neither kvred nor Redis nor Valkey", path.display());
             return Err(Failure::new(Status::Unavailable, error));
         }
-        Ok(Self { name: name.to_owned(), path: path.to_owned(), is_kvred })
+        Ok(Self { name: name.clone(), path: path.clone(), is_kvred })
     }
 
-    fn command(&self, port: u16, dir: &Path, policy: Fsync) -> Command {
+    fn command(&self, port: u16, dir: &Path, policy: &str) -> Command {
         let mut command = Command::new(&self.path);
         // Settings of whoever runs the report are not the report's.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"KVRED_")) {
             command.env_remove(name);
         }
-        let policy = policy_name(policy);
         if self.is_kvred {
             command.args(["serve", "--fsync", policy]);
         } else {
@@ -75,12 +73,12 @@ impl Running {
     /// Starts a server in a folder of its own below `data` and waits until it answers. `None`: interrupted.
     pub(super) fn start(
         program: &Program,
-        policy: Fsync,
+        policy: &str,
         data: &Path,
         session: &mut Session,
     ) -> Result<Option<Self>, Failure> {
-        let dir = data.join(format!("{}-{}", program.name, policy_name(policy)));
-        let log = data.join(format!("{}-{}.log", program.name, policy_name(policy)));
+        let dir = data.join(format!("{}-{policy}", program.name));
+        let log = data.join(format!("{}-{policy}.log", program.name));
         let doing = || format!("cannot start {}", program.path.display());
         // What an earlier report left would be loaded.
         if dir.exists() {

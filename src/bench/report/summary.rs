@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::book::Book;
 use super::{READS, WRITES};
 use crate::bench::environment;
-use crate::bench::text::{compact, micros};
+use crate::bench::text::{compact, micros, plural};
 
 /// The whole file.
 pub(super) fn markdown(book: &Book) -> String {
@@ -31,27 +31,27 @@ pub(super) fn markdown(book: &Book) -> String {
     let (least, most) = (s.load.value_bytes_min, s.load.value_bytes_max);
     let sizes = if least == most { most.to_string() } else { format!("{least} to {most}") };
     let lines = format!(
-        "- Machine: {}, {} cores, {memory_gib:.0} GiB, {} {}\n\
+        "- Machine: {}, {}, {memory_gib:.0} GiB, {} {}\n\
          - Servers: {}\n\
          - One connection, one request at a time; {} requests in a run of PING, GET and EXISTS (of keys that are there), {} of SET and DEL; \
          values of {sizes} bytes, {} keys\n\
-         - {} runs of each test, servers in turn, after {} that did not count\n\n",
+         - {} of each test, servers in turn, after {} that did not count\n\n",
         host.cpu,
-        host.cores,
+        plural(host.cores as u64, "core"),
         host.kernel,
         host.arch,
         servers.join(", "),
         s.ops_read,
         s.ops_write,
         s.load.keyspace,
-        s.repeats,
+        plural(s.repeats.into(), "run"),
         s.warmup,
     );
     out.push_str(&lines);
     for problem in book.warnings.iter().chain(&book.problems) {
         writeln!(out, "> {problem}\n").expect("a string takes any text");
     }
-    for policy in book.policies() {
+    for policy in book.shown_policies() {
         policy_section(&mut out, book, policy);
     }
     out.push_str(
@@ -68,7 +68,7 @@ fn policy_section(out: &mut String, book: &Book, policy: &str) {
          |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
     );
     out.push_str(&head);
-    let servers = book.servers_of(policy);
+    let servers = book.servers();
     let rows = READS.into_iter().chain(WRITES).flat_map(|test| servers.iter().map(move |server| (test, server)));
     for (test, server) in rows {
         let Some(result) = book.find(policy, server, test) else { continue };

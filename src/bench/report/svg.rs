@@ -7,10 +7,11 @@ use std::fmt::{Display, Write};
 const STYLE: &str = "\
 svg{font-family:system-ui,-apple-system,'Segoe UI','DejaVu Sans',Helvetica,Arial,sans-serif;font-size:12px}\
 .page{fill:#fff}.ink{fill:#1b1f24}.soft{fill:#57606a}.title{font-size:17px;font-weight:600}.head{font-size:13px;font-weight:600}\
+.number{stroke:#fff;stroke-width:3px;stroke-linejoin:round;paint-order:stroke}\
 .grid{stroke:#d8dee4;stroke-width:1}.axis{stroke:#6e7781;stroke-width:1}.whisker{stroke:#1b1f24;stroke-width:1.4}\
 .f0{fill:#0072b2}.f1{fill:#e69f00}.f2{fill:#009e73}.f3{fill:#cc79a7}.f4{fill:#8c6d31}\
 .l{fill:none;stroke-width:2}.s0{stroke:#0072b2}.s1{stroke:#e69f00}.s2{stroke:#009e73}.s3{stroke:#cc79a7}.s4{stroke:#8c6d31}\
-@media (prefers-color-scheme:dark){.page{fill:#0d1117}.ink{fill:#e6edf3}.soft{fill:#9da7b3}.grid{stroke:#2b323b}.axis{stroke:#7d8590}\
+@media (prefers-color-scheme:dark){.page{fill:#0d1117}.number{stroke:#0d1117}.ink{fill:#e6edf3}.soft{fill:#9da7b3}.grid{stroke:#2b323b}.axis{stroke:#7d8590}\
 .whisker{stroke:#e6edf3}.f0{fill:#3d9be0}.s0{stroke:#3d9be0}}";
 
 /// How many colours there are for series.

@@ -15,7 +15,6 @@ pub(crate) mod printer;
 pub(crate) mod quote;
 pub(crate) mod raw;
 
-pub(crate) use self::pretty::shown;
 pub(crate) use self::printer::Printer;
 pub(crate) use self::quote::quote_if_needed;
 

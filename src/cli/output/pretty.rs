@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use super::quote::quote;
-use crate::cli::terminal::{Paint, Style};
 use crate::protocol::frame::Frame;
+use crate::terminal::{Paint, Style, shown, without_controls};
 
 /// Appends a reply, without a newline at its end.
 pub(crate) fn render(out: &mut Vec<u8>, frame: &Frame, paint: Paint) {
@@ -97,19 +97,9 @@ fn visible(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(shown(text).as_bytes());
 }
 
-/// One line of the server's text, as a terminal may have it: what would move the cursor or change the terminal's state
-/// is shown as `?`.
-pub(crate) fn shown(text: &[u8]) -> String {
-    without_controls(text, |c| c == '\t')
-}
-
-/// Appends text of several lines, the same way.
+/// Appends text of several lines, as a terminal may have it.
 pub(crate) fn visible_lines(out: &mut Vec<u8>, text: &[u8]) {
     let text: Vec<u8> =
         text.split(|&c| c == b'\n').map(|l| l.strip_suffix(b"\r").unwrap_or(l)).collect::<Vec<_>>().join(&b'\n');
     out.extend_from_slice(without_controls(&text, |c| matches!(c, '\t' | '\n')).as_bytes());
-}
-
-fn without_controls(text: &[u8], but: impl Fn(char) -> bool) -> String {
-    String::from_utf8_lossy(text).chars().map(|c| if c.is_control() && !but(c) { '?' } else { c }).collect()
 }

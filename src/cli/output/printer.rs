@@ -4,10 +4,10 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use super::{Format, csv, json, pretty, raw, shown};
+use super::{Format, csv, json, pretty, raw};
 use crate::args::{CliArgs, OutputFormat};
-use crate::cli::terminal::Paint;
 use crate::protocol::frame::Frame;
+use crate::terminal::{Paint, shown};
 
 /// Where replies go, and how they look.
 #[derive(Debug, Clone, Copy)]

@@ -3,8 +3,8 @@
 use bytes::BytesMut;
 
 use super::{csv, first_error, json, pretty, raw};
-use crate::cli::terminal::Paint;
 use crate::protocol::frame::{Frame, FrameDecoder};
+use crate::terminal::Paint;
 
 fn frame(resp: &str) -> Frame {
     FrameDecoder::default().decode(&mut BytesMut::from(resp)).unwrap().unwrap()

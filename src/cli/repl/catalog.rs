@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use bytes::BytesMut;
 
-use crate::cli::output::shown;
 use crate::command::introspect;
 use crate::protocol::encode::Resp;
 use crate::protocol::frame::{Frame, FrameDecoder};
+use crate::terminal::shown;
 
 /// A command or a subcommand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

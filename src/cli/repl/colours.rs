@@ -7,8 +7,8 @@ use rustyline::highlight::{CmdKind, Highlighter};
 use super::call::Call;
 use super::catalog::{ArgDoc, CommandDoc};
 use super::helper::{ReplHelper, command_words};
-use crate::cli::terminal::Style;
 use crate::cli::words::{self, Word};
+use crate::terminal::Style;
 
 impl Highlighter for ReplHelper {
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {

@@ -9,12 +9,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::catalog::Catalog;
 use super::local::Timing;
 use super::{Repl, pager};
-use crate::cli::output::shown;
 use crate::cli::session::{Answer, CallError, Session, is_plain_text, is_stream};
-use crate::cli::stop::{Stop, explain};
-use crate::cli::terminal::Style;
+use crate::cli::stop::Stop;
 use crate::client::Backoff;
+use crate::client::explain::explain;
 use crate::protocol::frame::Frame;
+use crate::terminal::{Style, shown};
 
 /// A reply that took this long has its time shown, as in `redis-cli`.
 const SLOW: Duration = Duration::from_millis(500);

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::catalog::{Catalog, CommandDoc};
 use super::local::{self, Settings};
-use crate::cli::terminal::{Paint, Style, size};
+use crate::terminal::{Paint, Style, size};
 
 /// The text for `help` with these words behind it.
 pub(crate) fn text(words: &[Vec<u8>], catalog: &Catalog, settings: &Settings) -> String {

@@ -10,8 +10,8 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use super::call::{Call, follow};
 use super::catalog::{Catalog, CommandDoc};
 use super::local;
-use crate::cli::terminal::Paint;
 use crate::cli::words::{self, Word};
+use crate::terminal::Paint;
 
 /// Keys that completion remembers; the oldest are not known, so past this no more are taken.
 const MAX_KEYS: usize = 20_000;

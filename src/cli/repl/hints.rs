@@ -6,8 +6,8 @@ use unicode_width::UnicodeWidthStr;
 
 use super::helper::{ReplHelper, command_words, last_command};
 use super::local;
-use crate::cli::terminal::size;
 use crate::cli::words::{self, Word};
+use crate::terminal::size;
 
 /// A hint: shown, never inserted.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The words that the session itself understands, and its settings.
 
 use crate::cli::output::{Format, Printer};
-use crate::cli::terminal::Paint;
+use crate::terminal::Paint;
 
 /// The session's own words: what may follow each, and what it does.
 const WORDS: &[(&str, &str, &str)] = &[

@@ -48,13 +48,14 @@ use self::idle::Idle;
 use self::local::Settings;
 use super::output::Printer;
 use super::session::Session;
-use super::stop::{Stop, explain};
-use super::terminal::{Paint, Style, is_dumb};
+use super::stop::Stop;
 use super::words;
 use crate::args::ColorWhen;
 use crate::client::address::uri_wants_tls;
+use crate::client::explain::explain;
 use crate::client::{Address, Target, Tls, TlsOptions};
 use crate::exit::{Failure, Status};
+use crate::terminal::{Paint, Style, is_dumb};
 
 /// A session at a terminal.
 struct Repl<'a> {

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::{Command, Stdio};
 
 use crate::cli::output::printer;
-use crate::cli::terminal::size;
+use crate::terminal::size;
 
 /// Shows text: with the pager where it is wanted, there, and needed.
 pub(crate) fn show(text: &[u8], wanted: bool) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use indicatif::ProgressDrawTarget;
 use rustix::termios::tcgetwinsize;
 
 use crate::args::ColorWhen;
@@ -76,6 +77,15 @@ pub(crate) fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty())
 }
 
+/// Where progress is drawn: on stderr, and nowhere if that is no terminal that could.
+pub(crate) fn progress_target() -> ProgressDrawTarget {
+    if std::io::stderr().is_terminal() && !is_dumb() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    }
+}
+
 /// The terminal's size in columns and rows; 80 by 24 where that is not known. It is the one that stdout goes to, or
 /// stderr where that is a pipe.
 pub(crate) fn size() -> (usize, usize) {
@@ -84,4 +94,15 @@ pub(crate) fn size() -> (usize, usize) {
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
         _ => (80, 24),
     }
+}
+
+/// One line of the server's text, as a terminal may have it: what would move the cursor or change the terminal's state
+/// is shown as `?`.
+pub(crate) fn shown(text: &[u8]) -> String {
+    without_controls(text, |c| c == '\t')
+}
+
+/// Text in which every control character is a `?`, but for those that are wanted.
+pub(crate) fn without_controls(text: &[u8], but: impl Fn(char) -> bool) -> String {
+    String::from_utf8_lossy(text).chars().map(|c| if c.is_control() && !but(c) { '?' } else { c }).collect()
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 
+use super::address::{Address, Login, Target, uri_wants_tls};
+use super::tls::Tls;
 use crate::args::{ConnectArgs, TlsArgs};
-use crate::client::address::uri_wants_tls;
-use crate::client::{Address, Login, Target, Tls};
 use crate::exit::{Failure, OrExit, Status};
 
 /// Puts the target together: the socket comes before the URI, and that before host and port. Of the login, flags come
