@@ -1,5 +1,6 @@
 //! A program at a pseudo-terminal: what it shows is waited for, what a person would type is sent.
 
+use std::io::Write;
 use std::process::Command;
 
 use rexpect::process::WaitStatus;
@@ -57,6 +58,11 @@ impl Terminal {
     pub fn types(&mut self, text: &str) {
         self.pty.send(text).unwrap();
         self.pty.flush().unwrap();
+    }
+
+    /// Types what may be no text.
+    pub fn types_bytes(&mut self, bytes: &[u8]) {
+        self.pty.process().get_file_handle().unwrap().write_all(bytes).unwrap();
     }
 
     /// Types a line and waits for text that comes of it.

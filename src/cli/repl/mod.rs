@@ -33,6 +33,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
 
+use rustix::termios::{QueueSelector, tcflush};
 use rustyline::config::{BellStyle, Config};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
@@ -105,6 +106,11 @@ pub(crate) fn run(runtime: &Runtime, mut session: Session, printer: Printer, col
             }
             Err(ReadlineError::Interrupted) => repl.wipe_hint()?,
             Err(ReadlineError::Eof) => return Ok(Status::Fine),
+            Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                // The rest of it is no command of its own.
+                tcflush(io::stdin(), QueueSelector::IFlush).map_err(io::Error::from)?;
+                eprintln!("(what was typed is not UTF-8; nothing was sent; write such bytes as \"\\xHH\")");
+            }
             Err(error) => return Err(terminal_failed(error)),
         }
     }

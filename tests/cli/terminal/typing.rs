@@ -108,6 +108,24 @@ fn ctrl_c_at_a_dumb_terminal_drops_the_line_and_says_so() {
 }
 
 #[test]
+fn what_is_not_utf_8_is_not_sent_and_ends_nothing() {
+    let server = Server::start(&[]);
+    for term in ["xterm", "dumb"] {
+        let mut s = Session::with(server.port, &[], |command| {
+            command.env("TERM", term);
+        });
+        s.prompt();
+        s.types_bytes(b"echo \xffnope\r");
+        s.sees("(what was typed is not UTF-8; nothing was sent");
+        s.prompt();
+        s.types("echo sent\r");
+        let before = s.sees("\"sent\"");
+        assert!(!before.contains("unknown command 'nope'"), "{before:?}");
+        s.leaves();
+    }
+}
+
+#[test]
 fn comments_are_not_sent() {
     let server = Server::start(&[]);
     let mut s = Session::start(&server);
