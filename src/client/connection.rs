@@ -243,7 +243,7 @@ impl Receiver {
         }
     }
 
-    /// Waits for more bytes from the server, and appends them to [`Self::input`].
+    /// Waits for more bytes from the server, and keeps them for [`Receiver::take`].
     ///
     /// Cancel-safe, as [`Self::next`] is.
     ///
