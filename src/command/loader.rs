@@ -141,8 +141,10 @@ impl<'env> Loader<'env> {
     }
 
     fn apply_all(&mut self) {
-        for shard in (0..SHARDS).filter(|shard| !self.gathered[*shard].ops.is_empty()).collect::<Vec<_>>() {
-            self.hand_over(shard);
+        for shard in 0..SHARDS {
+            if !self.gathered[shard].ops.is_empty() {
+                self.hand_over(shard);
+            }
         }
         self.queue.finish(self.keyspace);
     }
@@ -182,8 +184,7 @@ impl Default for Waiting {
 impl Waiting {
     /// The first chunk whose shard nobody is at work on, and which is the shard's first.
     fn take(&mut self) -> Option<(usize, Chunk)> {
-        let mut passed_over = self.busy;
-        let at = self.chunks.iter().position(|(shard, _)| !std::mem::replace(&mut passed_over[*shard], true))?;
+        let at = self.chunks.iter().position(|(shard, _)| !self.busy[*shard])?;
         let (shard, chunk) = self.chunks.remove(at)?;
         self.busy[shard] = true;
         Some((shard, chunk))
