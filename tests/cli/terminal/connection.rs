@@ -111,14 +111,20 @@ fn connect_goes_to_another_server() {
     s.leaves();
 }
 
-#[test]
-fn a_lost_connection_is_said_and_opened_again() {
+/// A session at its prompt whose server was killed, and the port for the next one.
+fn session_without_its_server() -> (u16, Session) {
     let port = free_port();
     let mut server = Server::start_on(port, &[]);
     let mut s = Session::start(&server);
     s.enters("ping", "PONG");
     s.prompt();
     server.kill();
+    (port, s)
+}
+
+#[test]
+fn a_lost_connection_is_said_and_opened_again() {
+    let (port, mut s) = session_without_its_server();
     let _server = Server::start_on(port, &[]);
     s.types("echo back\r");
     s.sees("was lost)");
@@ -129,12 +135,7 @@ fn a_lost_connection_is_said_and_opened_again() {
 
 #[test]
 fn a_server_that_stays_away_leaves_a_prompt_that_says_so() {
-    let port = free_port();
-    let mut server = Server::start_on(port, &[]);
-    let mut s = Session::start(&server);
-    s.enters("ping", "PONG");
-    s.prompt();
-    server.kill();
+    let (port, mut s) = session_without_its_server();
     s.enters("ping", "Ctrl-C stops");
     s.presses('c');
     s.sees("the next command tries again");
