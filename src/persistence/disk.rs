@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Advice, FallocateFlags, FlockOperation};
+use rustix::fs::{Advice, FlockOperation};
 
 /// The directory that holds the log: names and what is done to them.
 pub trait Disk: Send + Sync {
@@ -52,7 +52,8 @@ pub trait DiskFile: Send + Sync {
     /// Returns once everything written so far, and the file's length, is durable (`fdatasync`).
     fn sync_data(&self) -> io::Result<()>;
 
-    /// Reserves space, extending the file with zeros (`fallocate`). An optimisation: callers go on without it.
+    /// Extends the file, which ends at `offset`, with zeros, so that to write there needs no new block. An optimisation:
+    /// callers go on without it.
     fn reserve(&self, offset: u64, len: u64) -> io::Result<()>;
 
     /// Lets the system begin to write what of a range is not on the disk yet, and forget what is. An optimisation:
@@ -169,7 +170,16 @@ impl DiskFile for RealFile {
     }
 
     fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
-        Ok(rustix::fs::fallocate(&self.0, FallocateFlags::empty(), offset, len)?)
+        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        let mut done = 0;
+        while done < len {
+            let piece = IoSlice::new(&ZEROS[..(len - done).min(ZEROS.len() as u64) as usize]);
+            match self.write_at(&[piece], offset + done)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => done += written as u64,
+            }
+        }
+        Ok(())
     }
 
     fn forget_cached(&self, offset: u64, len: u64) {

