@@ -171,15 +171,10 @@ impl DiskFile for RealFile {
 
     fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
         static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-        let mut done = 0;
-        while done < len {
-            let piece = IoSlice::new(&ZEROS[..(len - done).min(ZEROS.len() as u64) as usize]);
-            match self.write_at(&[piece], offset + done)? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                written => done += written as u64,
-            }
-        }
-        Ok(())
+        (0..len).step_by(ZEROS.len()).try_for_each(|done| {
+            let piece = (len - done).min(ZEROS.len() as u64) as usize;
+            write_all_at(self, &ZEROS[..piece], offset + done)
+        })
     }
 
     fn forget_cached(&self, offset: u64, len: u64) {
