@@ -5,8 +5,10 @@
 //! touch (and so cost) the whole range at once and make the insert that needs it stall.
 #![allow(unsafe_code, reason = "the one place that maps memory and hands it out as a slice")]
 
+use std::ffi::c_void;
 use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// The granularity in which memory can be given back. Larger system pages only mean that some of it stays.
 pub(super) const SYSTEM_PAGE_BYTES: usize = 4096;
@@ -25,6 +27,8 @@ unsafe impl Zeroed for u8 {}
 pub(super) struct Mapped<T: Zeroed> {
     start: NonNull<T>,
     len: usize,
+    /// What it is a piece of; none if it has a mapping of its own.
+    huge_page: Option<Arc<HugePage>>,
 }
 
 // SAFETY: it owns its memory like a `Box<[T]>`.
@@ -40,11 +44,12 @@ impl<T: Zeroed> Mapped<T> {
     pub(super) fn new(len: usize) -> Self {
         let bytes = len.checked_mul(size_of::<T>()).expect("a range is far smaller than the address space");
         let start = system::map(bytes).cast();
-        Self { start, len }
+        Self { start, len, huge_page: None }
     }
 
     /// Gives the memory of these elements back to the system. They read as zeros or as before afterwards, and cost
-    /// resident memory again from the next write.
+    /// resident memory again from the next write. Of a huge page it no longer counts as resident, but the system makes
+    /// use of it only when it is short of memory.
     pub(super) fn give_back(&mut self, range: Range<usize>) {
         let elements = &mut self[range];
         let bytes = size_of_val(elements);
@@ -73,8 +78,63 @@ impl<T: Zeroed> DerefMut for Mapped<T> {
 
 impl<T: Zeroed> Drop for Mapped<T> {
     fn drop(&mut self) {
-        // SAFETY: mapped in `new` with this size, and nobody can hold a borrow any more.
-        unsafe { system::unmap(self.start.cast(), self.len * size_of::<T>()) };
+        if self.huge_page.is_none() {
+            // SAFETY: mapped in `new` with this size, and nobody can hold a borrow any more.
+            unsafe { system::unmap(self.start.cast(), self.len * size_of::<T>()) };
+        }
+    }
+}
+
+/// Bytes of a huge page: what one entry of the processor's address translation covers then, instead of 4 KiB.
+pub(super) const HUGE_PAGE_BYTES: usize = 2 << 20;
+
+/// A mapping that is one huge page if the system has one to give. It goes with the last of its pieces.
+struct HugePage {
+    start: NonNull<c_void>,
+}
+
+// SAFETY: it only owns the mapping; what is in it belongs to the pieces.
+unsafe impl Send for HugePage {}
+// SAFETY: as above.
+unsafe impl Sync for HugePage {}
+
+impl Drop for HugePage {
+    fn drop(&mut self) {
+        // SAFETY: mapped with this size, and no piece is left.
+        unsafe { system::unmap(self.start, HUGE_PAGE_BYTES) };
+    }
+}
+
+/// The pieces of a huge page that have not been handed out.
+pub(super) struct HugePieces {
+    page: Arc<HugePage>,
+    piece_bytes: usize,
+    taken: usize,
+}
+
+impl HugePieces {
+    /// Maps a huge page and touches it, for which the system clears all of it: a matter of 0.1 to 10 ms. None if there
+    /// is no memory, or no such thing on this system.
+    pub(super) fn map(piece_bytes: usize) -> Option<Self> {
+        assert!(piece_bytes.is_multiple_of(SYSTEM_PAGE_BYTES) && HUGE_PAGE_BYTES.is_multiple_of(piece_bytes));
+        let start = system::map_huge_page(HUGE_PAGE_BYTES)?;
+        Some(Self { page: Arc::new(HugePage { start }), piece_bytes, taken: 0 })
+    }
+}
+
+impl Iterator for HugePieces {
+    type Item = Mapped<u8>;
+
+    fn next(&mut self) -> Option<Mapped<u8>> {
+        let offset = self.taken * self.piece_bytes;
+        if offset == HUGE_PAGE_BYTES {
+            return None;
+        }
+        self.taken += 1;
+        // SAFETY: the offset is within the mapping.
+        let start = unsafe { self.page.start.cast().byte_add(offset) };
+        // Each piece is handed out once, and none overlaps another: its owner is the only one.
+        Some(Mapped { start, len: self.piece_bytes, huge_page: Some(Arc::clone(&self.page)) })
     }
 }
 
@@ -93,6 +153,40 @@ mod system {
         match mapped {
             Ok(start) => NonNull::new(start).expect("mmap does not return null"),
             Err(error) => panic!("cannot map {bytes} bytes for the keyspace: {error}"),
+        }
+    }
+
+    /// Maps one page of this size, a power of two, and has it cleared at once.
+    pub(super) fn map_huge_page(bytes: usize) -> Option<NonNull<c_void>> {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::mm::{Advice, madvise};
+            // Only aligned memory can be a huge page: of twice as much, what lies around it goes again.
+            // SAFETY: as in `map`.
+            let mapped = unsafe {
+                mmap_anonymous(ptr::null_mut(), 2 * bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
+            };
+            let all = NonNull::new(mapped.ok()?).expect("mmap does not return null");
+            let before = all.cast::<u8>().align_offset(bytes);
+            // SAFETY: all three parts lie within the mapping, and nobody knows of it yet.
+            unsafe {
+                let start = all.byte_add(before);
+                if before > 0 {
+                    unmap(all, before);
+                }
+                unmap(start.byte_add(bytes), bytes - before);
+                // Asked for this touch only. Later the system would make huge pages again of those of which parts
+                // have been given back, and these parts resident. Refused, it is many small pages: as good, if slower.
+                let _refused = madvise(start.as_ptr(), bytes, Advice::LinuxHugepage);
+                start.cast::<u8>().write_volatile(0);
+                let _refused = madvise(start.as_ptr(), bytes, Advice::LinuxNoHugepage);
+                Some(start)
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = bytes;
+            None
         }
     }
 
@@ -134,6 +228,10 @@ mod system {
         NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout(bytes))).cast()
     }
 
+    pub(super) fn map_huge_page(_bytes: usize) -> Option<NonNull<c_void>> {
+        None
+    }
+
     pub(super) unsafe fn give_back(_start: NonNull<c_void>, _bytes: usize) {}
 
     pub(super) unsafe fn unmap(start: NonNull<c_void>, bytes: usize) {
@@ -157,5 +255,25 @@ mod tests {
         assert!(memory[SYSTEM_PAGE_BYTES..2 * SYSTEM_PAGE_BYTES].iter().all(|byte| *byte == 0 || *byte == 7));
         memory[SYSTEM_PAGE_BYTES] = 9;
         assert_eq!(memory[SYSTEM_PAGE_BYTES], 9);
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", not(miri)))]
+    fn pieces_of_a_huge_page_are_apart_and_outlive_it() {
+        const PIECE_BYTES: usize = HUGE_PAGE_BYTES / 4;
+        let mut pieces: Vec<Mapped<u8>> = HugePieces::map(PIECE_BYTES).expect("a mapping").collect();
+        assert_eq!(pieces.len(), 4);
+        assert_eq!(pieces[0].as_ptr().align_offset(HUGE_PAGE_BYTES), 0);
+        for (number, piece) in pieces.iter_mut().enumerate() {
+            assert!(piece.iter().all(|byte| *byte == 0));
+            piece.fill(number as u8 + 1);
+        }
+        pieces[1].give_back(0..SYSTEM_PAGE_BYTES);
+        assert!(pieces[1][..SYSTEM_PAGE_BYTES].iter().all(|byte| *byte == 0));
+        assert!(pieces[1][SYSTEM_PAGE_BYTES..].iter().all(|byte| *byte == 2));
+        pieces.swap_remove(0);
+        for (piece, byte) in pieces.iter().zip([4, 2, 3]) {
+            assert!(piece[SYSTEM_PAGE_BYTES..].iter().all(|found| *found == byte));
+        }
     }
 }

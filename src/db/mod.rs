@@ -13,6 +13,7 @@ mod bucket;
 mod entry;
 mod group;
 mod hash;
+mod huge;
 pub mod log_thread;
 mod memory;
 mod multi;

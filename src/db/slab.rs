@@ -1,6 +1,6 @@
 //! The memory of a shard's entries: slots of some sixty sizes, found by 4-byte handles.
 //!
-//! Memory comes in regions of 64 pages. A page holds slots of one size; one that becomes empty serves any size again, and
+//! Memory comes in regions of 16 pages. A page holds slots of one size; one that becomes empty serves any size again, and
 //! more empty pages than a few give their memory back to the system. A slot is taken from the fullest page there is, so
 //! that churn empties the others; where that does not suffice, the owner is told which page to empty
 //! ([`Slab::sparse_page`]). Regions stay mapped until the slab is dropped, and what is known about a page lies apart from
@@ -9,6 +9,7 @@
 //! The slab does not know what is in a slot, except that it links the free ones of a page through their first bytes.
 
 use super::entry::ENTRY_BYTES_MAX;
+use super::huge::{self, REGION_BYTES};
 use super::memory::{Mapped, SYSTEM_PAGE_BYTES};
 
 /// Handles count steps of this many bytes, and so reach 8 GiB in a shard.
@@ -16,8 +17,11 @@ const STEP_BYTES: usize = 2;
 /// One system page, the unit that can be given back.
 const PAGE_BYTES: usize = SYSTEM_PAGE_BYTES;
 const PAGE_STEPS: u32 = (PAGE_BYTES / STEP_BYTES) as u32;
-/// Pages of a region. Untouched ones cost address space only; a region is what the system is asked for at once.
-const REGION_PAGES: u32 = 64;
+/// Pages of a region, which is what the system is asked for at once.
+const REGION_PAGES: u32 = (REGION_BYTES / PAGE_BYTES) as u32;
+/// The first regions of a slab are small pages, of which untouched ones cost address space only; the next ones, once
+/// they cost little beside what is there, are parts of huge pages.
+const SMALL_REGIONS: usize = 4;
 const REGION_STEPS: u32 = REGION_PAGES * PAGE_STEPS;
 const PAGES_MAX: u32 = u32::MAX / PAGE_STEPS;
 
@@ -371,8 +375,10 @@ impl Slab {
         let number = self.fresh_page;
         assert!(number < PAGES_MAX, "a shard holds at most 8 GiB of small entries");
         if number / REGION_PAGES == self.regions.len() as u32 {
+            let huge = (self.regions.len() >= SMALL_REGIONS).then(huge::region).flatten();
+            let memory = huge.unwrap_or_else(|| Mapped::new(REGION_BYTES));
             self.regions.push(Region {
-                memory: Mapped::new(REGION_PAGES as usize * PAGE_BYTES),
+                memory,
                 pages: Box::new([Page::EMPTY; REGION_PAGES as usize]),
             });
         }

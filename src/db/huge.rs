@@ -1,0 +1,66 @@
+//! Regions for slabs in huge pages, made by a thread of their own.
+//!
+//! A lookup in small pages waits for an address translation first, whose tables are as far away as the entry itself.
+//! Huge pages spare that, but the system clears one for 0.1 to 10 ms before it gives it, and no insert shall wait so
+//! long: one is made ahead, and who comes before it is ready takes small pages.
+
+use std::sync::LazyLock;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::memory::{HugePieces, Mapped};
+
+/// Regions of all slabs of the process, as an allocator has it.
+static MAKER: LazyLock<Option<&'static Maker>> = LazyLock::new(Maker::start);
+
+/// Bytes of a region: what a slab takes at once, and so what it wastes of a huge page in the mean, twice.
+pub(super) const REGION_BYTES: usize = 64 << 10;
+
+/// A region in a huge page, if one is ready.
+pub(super) fn region() -> Option<Mapped<u8>> {
+    MAKER.as_ref()?.region()
+}
+
+#[derive(Default)]
+struct Maker {
+    pages: Mutex<Pages>,
+    wanted: Condvar,
+}
+
+#[derive(Default)]
+struct Pages {
+    /// The page that regions are taken from.
+    open: Option<HugePieces>,
+    /// The next one.
+    ready: Option<HugePieces>,
+}
+
+impl Maker {
+    /// None if the system gives no thread.
+    fn start() -> Option<&'static Self> {
+        let maker: &'static Self = Box::leak(Box::default());
+        let thread = std::thread::Builder::new().name("kvred-memory".to_owned());
+        thread.spawn(|| maker.make_pages()).ok().map(|_| maker)
+    }
+
+    fn region(&self) -> Option<Mapped<u8>> {
+        let mut pages = self.pages.lock();
+        if let Some(region) = pages.open.as_mut().and_then(Iterator::next) {
+            return Some(region);
+        }
+        pages.open = pages.ready.take();
+        self.wanted.notify_one();
+        pages.open.as_mut()?.next()
+    }
+
+    fn make_pages(&self) {
+        loop {
+            let Some(page) = HugePieces::map(REGION_BYTES) else { return };
+            let mut pages = self.pages.lock();
+            pages.ready = Some(page);
+            while pages.ready.is_some() {
+                self.wanted.wait(&mut pages);
+            }
+        }
+    }
+}
