@@ -21,3 +21,48 @@ pub(super) fn prefetch<T>(address: *const T) {
     #[cfg(any(not(any(target_arch = "x86_64", target_arch = "aarch64")), miri))]
     let _ = address;
 }
+
+/// Cache lines of an entry that are loaded. Entries start anywhere in a line: one of 82 bytes lies on two or three.
+/// With 1, 2, 3, 4 lines a GET of such entries took 155, 115, 95, 97 ns.
+const ENTRY_LINES: usize = 3;
+
+/// Loads the entry that starts at `slot`.
+#[inline]
+pub(super) fn prefetch_entry(slot: *const u8) {
+    for line in 0..ENTRY_LINES {
+        prefetch(slot.wrapping_add(line * 64));
+    }
+}
+
+/// Entries to load at once. A load waits for its address translation, and so does what follows it when the processor
+/// can look no further ahead: with nothing else in between, the translations of a dozen entries overlap.
+pub(super) struct EntriesSoon {
+    slots: [*const u8; Self::MAX],
+    len: usize,
+}
+
+impl Default for EntriesSoon {
+    fn default() -> Self {
+        Self { slots: [std::ptr::null(); Self::MAX], len: 0 }
+    }
+}
+
+impl EntriesSoon {
+    /// Rarely more than one for each key of a group.
+    const MAX: usize = 2 * super::ahead::GROUP;
+
+    /// Notes an entry; one too many is left out.
+    #[inline]
+    pub(super) fn add(&mut self, slot: *const u8) {
+        if let Some(place) = self.slots.get_mut(self.len) {
+            *place = slot;
+            self.len += 1;
+        }
+    }
+
+    /// Loads them.
+    #[inline]
+    pub(super) fn load(&self) {
+        self.slots[..self.len].iter().for_each(|slot| prefetch_entry(*slot));
+    }
+}

@@ -377,10 +377,7 @@ impl Slab {
         if number / REGION_PAGES == self.regions.len() as u32 {
             let huge = (self.regions.len() >= SMALL_REGIONS).then(huge::region).flatten();
             let memory = huge.unwrap_or_else(|| Mapped::new(REGION_BYTES));
-            self.regions.push(Region {
-                memory,
-                pages: Box::new([Page::EMPTY; REGION_PAGES as usize]),
-            });
+            self.regions.push(Region { memory, pages: Box::new([Page::EMPTY; REGION_PAGES as usize]) });
         }
         self.fresh_page += 1;
         number
