@@ -16,6 +16,10 @@ static MAKER: LazyLock<Option<&'static Maker>> = LazyLock::new(Maker::start);
 /// Bytes of a region: what a slab takes at once, and so what it wastes of a huge page in the mean, twice.
 pub(super) const REGION_BYTES: usize = 64 << 10;
 
+/// Of the nice values.
+#[cfg(target_os = "linux")]
+const LEAST_PRIORITY: i32 = 19;
+
 /// A region in a huge page, if one is ready.
 pub(super) fn region() -> Option<Mapped<u8>> {
     MAKER.as_ref()?.region()
@@ -44,7 +48,8 @@ impl Maker {
     }
 
     fn region(&self) -> Option<Mapped<u8>> {
-        let mut pages = self.pages.lock();
+        // Who holds the lock may be the thread, and it may not be running.
+        let mut pages = self.pages.try_lock()?;
         if let Some(region) = pages.open.as_mut().and_then(Iterator::next) {
             return Some(region);
         }
@@ -54,6 +59,9 @@ impl Maker {
     }
 
     fn make_pages(&self) {
+        // While a log is loaded both cores have better things to do. Refused, it is in the way a little.
+        #[cfg(target_os = "linux")]
+        let _refused = rustix::process::setpriority_process(Some(rustix::thread::gettid()), LEAST_PRIORITY);
         loop {
             let Some(page) = HugePieces::map(REGION_BYTES) else { return };
             let mut pages = self.pages.lock();

@@ -50,7 +50,8 @@ pub(super) struct Book {
     pub(super) programs: Vec<Peer>,
     pub(super) servers: BTreeMap<String, BTreeMap<String, String>>,
     pub(super) warnings: BTreeSet<String>,
-    pub(super) problems: Vec<String>,
+    /// Each once, also where a report that is gone on with warms up again.
+    pub(super) problems: BTreeSet<String>,
     pub(super) partial: bool,
     entries: Vec<Entry>,
     runs: Vec<Saved>,
@@ -114,7 +115,7 @@ impl Book {
             programs,
             servers: BTreeMap::new(),
             warnings: BTreeSet::new(),
-            problems: Vec::new(),
+            problems: BTreeSet::new(),
             // Until the last run it is.
             partial: true,
             entries: Vec::new(),

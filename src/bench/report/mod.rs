@@ -197,9 +197,9 @@ fn policies(programs: &[Program], data: &Path, session: &mut Session, book: &mut
                     if outcome.end != End::Finished {
                         return Ok(outcome.end);
                     }
-                    for problem in problems(&outcome.tally) {
-                        book.problems.push(format!("{policy} {what}: {problem}"));
-                    }
+                    let run = number.map_or_else(|| "warm-up".to_owned(), |number| format!("run {number}"));
+                    let found = problems(&outcome.tally).into_iter();
+                    book.problems.extend(found.map(|problem| format!("{policy} {what}, {run}: {problem}")));
                     book.add(&Run { policy, server: &running.name, kind, number, outcome });
                     book.save()?;
                 }
