@@ -93,11 +93,8 @@ fn recover(bencher: Bencher<'_, '_>, commands_per_batch: u64) {
     let file = disk.open(Path::new(LOG), false).expect("it is there");
     bencher.counter(ItemsCount::new(KEYS)).bench_local(|| {
         let keyspace = Keyspace::new([1, 2, 3, 4]);
-        std::thread::scope(|scope| {
-            let mut loader = Loader::start(scope, &keyspace);
-            replay::replay(&file, |_| {}, |batch| loader.take(batch)).expect("a sound log");
-            loader.finish();
-        });
+        Loader::run(&keyspace, |loader| replay::replay(&file, |_| {}, |batch| loader.take(batch)))
+            .expect("a sound log");
         keyspace
     });
 }

@@ -51,15 +51,13 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
     let keyspace = Keyspace::new(std::array::from_fn(|_| getrandom::u64().unwrap_or_default()));
     let mut before = Before::default();
     let last = source.parts.len().saturating_sub(1);
-    std::thread::scope(|scope| {
-        let mut loader = Loader::start(scope, &keyspace);
+    Loader::run(&keyspace, |loader| {
         for (n, part) in source.parts.iter().enumerate() {
-            load(part, n == last, args, &mut loader, &mut before)?;
+            load(part, n == last, args, loader, &mut before)?;
             if before.stopped {
                 break;
             }
         }
-        loader.finish();
         Ok::<_, Failure>(())
     })?;
     let after = write(target, &keyspace, &before, args.output.is_none())?;

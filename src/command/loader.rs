@@ -78,8 +78,18 @@ pub struct Loader<'env> {
 }
 
 impl<'env> Loader<'env> {
+    /// Runs `work` with a loader, and returns when all that it took is applied.
+    pub fn run<R>(keyspace: &'env Keyspace, work: impl FnOnce(&mut Self) -> R) -> R {
+        std::thread::scope(|scope| {
+            let mut loader = Self::start(scope, keyspace);
+            let result = work(&mut loader);
+            loader.finish();
+            result
+        })
+    }
+
     /// Starts the threads: one for each core but that of the reader, who helps them.
-    pub fn start<'scope>(scope: &'scope Scope<'scope, 'env>, keyspace: &'env Keyspace) -> Self {
+    fn start<'scope>(scope: &'scope Scope<'scope, 'env>, keyspace: &'env Keyspace) -> Self {
         let queue = Arc::new(Queue::default());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         for _ in 0..cores.saturating_sub(1).clamp(1, APPLIERS_MAX) {
@@ -136,7 +146,7 @@ impl<'env> Loader<'env> {
     }
 
     /// Waits until everything is applied.
-    pub fn finish(mut self) {
+    fn finish(mut self) {
         self.apply_all();
     }
 

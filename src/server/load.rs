@@ -137,11 +137,8 @@ fn replay_file(file: &Arc<dyn DiskFile>, again: &mut WriteAgain, keyspace: &Keys
             bar.set_position(at.0);
         }
     };
-    let result = std::thread::scope(|scope| {
-        let mut loader = Loader::start(scope, keyspace);
-        let result = replay(file, progress, |batch| loader.take(batch).inspect(|()| again.passed(batch)));
-        loader.finish();
-        result
+    let result = Loader::run(keyspace, |loader| {
+        replay(file, progress, |batch| loader.take(batch).inspect(|()| again.passed(batch)))
     });
     bar.finish_and_clear();
     result

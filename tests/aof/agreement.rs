@@ -64,12 +64,7 @@ impl Both {
     }
 
     fn serve(&self) -> (Status, u64) {
-        let found = std::thread::scope(|scope| {
-            let mut loader = Loader::start(scope, &self.keyspace);
-            let found = replay(&self.file, |_| {}, |batch| loader.take(batch));
-            loader.finish();
-            found
-        });
+        let found = Loader::run(&self.keyspace, |loader| replay(&self.file, |_| {}, |batch| loader.take(batch)));
         match found {
             Ok(found) => match found.verdict {
                 Verdict::New | Verdict::Clean => (Status::Fine, found.end.0),

@@ -32,11 +32,8 @@ fn try_start(disk: &SimDisk, policy: FsyncPolicy) -> Result<Server, RecoverError
         Path::new(LOG),
         || Salt(7),
         |file, again| {
-            std::thread::scope(|scope| {
-                let mut loader = Loader::start(scope, &keyspace);
-                let found = replay(file, |_| {}, |batch| loader.take(batch).inspect(|()| again.passed(batch)));
-                loader.finish();
-                found
+            Loader::run(&keyspace, |loader| {
+                replay(file, |_| {}, |batch| loader.take(batch).inspect(|()| again.passed(batch)))
             })
         },
     )?;

@@ -90,11 +90,8 @@ impl World {
                 Path::new(LOG),
                 || Salt(self.salts.fetch_add(1, Ordering::Relaxed)),
                 |file, again| {
-                    std::thread::scope(|scope| {
-                        let mut loader = Loader::start(scope, &keyspace);
-                        let found = replay(file, |_| {}, |batch| loader.take(batch).inspect(|()| again.passed(batch)));
-                        loader.finish();
-                        found
+                    Loader::run(&keyspace, |loader| {
+                        replay(file, |_| {}, |batch| loader.take(batch).inspect(|()| again.passed(batch)))
                     })
                 },
             );
