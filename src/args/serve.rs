@@ -127,7 +127,10 @@ pub struct ServeArgs {
 
     /// Worker threads
     ///
-    /// [default: chosen from the cores]
+    /// [default: one less than there are cores]
+    ///
+    /// Without this flag, one more worker serves half of the deep pipelines while a core would idle. Give the number of
+    /// cores if all clients are on other machines.
     #[arg(long, env = "KVRED_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Option<u16>,
 

@@ -19,8 +19,8 @@ pub struct Client {
     pub addr: String,
     /// The address that it connected to.
     pub laddr: String,
-    /// The worker that serves it.
-    pub worker: usize,
+    /// The worker that serves it, or will in a moment.
+    pub worker: AtomicUsize,
     connected: Instant,
     /// Seconds after the server's start when it last sent something.
     pub last_active_seconds: AtomicU64,
@@ -63,7 +63,7 @@ impl Clients {
             id: self.next_id.fetch_add(1, Ordering::Relaxed) + 1,
             addr,
             laddr,
-            worker,
+            worker: AtomicUsize::new(worker),
             connected: Instant::now(),
             last_active_seconds: AtomicU64::new(now_seconds),
             query_bytes: AtomicUsize::new(0),
@@ -133,6 +133,7 @@ impl Client {
         line.extend_from_slice(c_string(&about.lib_name, usize::MAX));
         line.extend_from_slice(b" lib-ver=");
         line.extend_from_slice(c_string(&about.lib_version, usize::MAX));
+        line.extend_from_slice(format!(" io-thread={}", self.worker.load(Ordering::Relaxed)).as_bytes());
         line
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
 
+use super::balance::Moves;
 use super::tls::TlsFiles;
 use crate::args::{ServeArgs, Size};
 use crate::persistence::FsyncPolicy;
@@ -40,6 +41,10 @@ pub struct Config {
     pub rewrite_min_bytes: u64,
     /// Worker threads.
     pub threads: usize,
+    /// Whether there is one more, for deep pipelines while a core idles.
+    pub spare_worker: bool,
+    /// When connections change workers.
+    pub moves: Moves,
     /// Most clients at a time.
     pub max_clients: usize,
     /// Most bytes of keys and values; 0: no limit.
@@ -81,13 +86,24 @@ impl Password {
     }
 }
 
-/// Worker threads where none are given. With two cores, a second worker takes from the clients and from the log thread
-/// what it gives (measured with `perf.py`); with more, all but one for these.
-fn default_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).clamp(1, 64))
+/// Cores that the process may use. Where the workers are not given, there is one for each but one: with two cores, a
+/// second worker takes from the clients and from the log thread what it gives, but for deep pipelines (measured with
+/// `perf.py`); for these there is a spare one, see [`balance`](super::balance).
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 impl Config {
+    /// How many worker threads there are, the spare one included.
+    pub fn workers(&self) -> usize {
+        self.threads + usize::from(self.spare_worker)
+    }
+
+    /// Whether this worker is the spare one, the last.
+    pub fn is_spare(&self, worker: usize) -> bool {
+        worker >= self.threads
+    }
+
     /// Checks and completes what was given.
     ///
     /// # Errors
@@ -109,6 +125,7 @@ impl Config {
         if args.port.0.is_none() && args.tls_port.is_none() && args.unixsocket.is_none() {
             bail!("--port none needs --tls-port or --unixsocket: nobody could connect");
         }
+        let moves = Moves::from_environment()?;
         Ok(Self {
             bind: args.bind.clone(),
             port: args.port.0,
@@ -121,7 +138,9 @@ impl Config {
             fsync: args.fsync.into(),
             rewrite_percentage: args.auto_aof_rewrite_percentage,
             rewrite_min_bytes: args.auto_aof_rewrite_min_size.0,
-            threads: args.threads.map_or_else(default_threads, usize::from),
+            threads: args.threads.map_or_else(|| cores().saturating_sub(1).clamp(1, 64), usize::from),
+            spare_worker: args.threads.is_none() && (cores() > 1 || moves == Moves::Deep),
+            moves,
             max_clients: args.maxclients as usize,
             max_memory_bytes: bytes(args.maxmemory),
             max_bulk_bytes,

@@ -8,7 +8,7 @@
 //! Everything here runs on the connection's own worker, so a `RefCell` guards the state, and is never borrowed across
 //! an `await`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use super::balance::Depth;
 use super::clients::Client;
 use super::control::{self, After};
 use super::socket::Socket;
@@ -46,12 +47,16 @@ pub struct Connection {
     /// What others may know of it.
     pub client: Arc<Client>,
     state: RefCell<State>,
+    /// How deep its pipeline is.
+    pub depth: Cell<Depth>,
+    /// The worker that is to serve it from its next turn on.
+    leaves_for: Cell<Option<usize>>,
 }
 
 /// What a connection is in the middle of.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a reason of its own to wait or to go on")]
-struct State {
+pub struct State {
     session: Session,
     decoder: RequestDecoder,
     /// Input that is not executed: from `start` on.
@@ -113,6 +118,8 @@ enum Ready {
     Read,
     Write,
     Run,
+    /// To another worker.
+    Leave(usize),
     Closed,
 }
 
@@ -140,25 +147,53 @@ impl Connection {
             accounted_bytes: 0,
             waker: None,
         };
-        Self { socket, client, state: RefCell::new(state) }
+        Self::from_parts(socket, client, state)
+    }
+
+    /// A connection that comes from another worker.
+    pub fn from_parts(socket: Socket, client: Arc<Client>, state: State) -> Self {
+        Self { socket, client, state: RefCell::new(state), depth: Cell::default(), leaves_for: Cell::default() }
+    }
+
+    /// What goes to another worker.
+    pub fn into_parts(self) -> (Socket, Arc<Client>, State) {
+        (self.socket, self.client, self.state.into_inner())
     }
 
     /// Serves the client until it goes, or is made to.
     pub async fn serve(self: Rc<Self>, worker: Rc<Worker>) {
         loop {
             match poll_fn(|cx| self.poll_ready(cx, &worker)).await {
-                Ready::Read => self.read(&worker),
+                Ready::Read => {
+                    self.read(&worker);
+                    worker.look_around(&self);
+                }
                 Ready::Write => self.flush(&mut self.state.borrow_mut(), &worker),
                 Ready::Run => {
                     // Others first: this connection has just had a turn.
                     tokio::task::yield_now().await;
                     self.run(&worker);
+                    worker.look_around(&self);
                 }
+                Ready::Leave(to) => return worker.send_away(self, to),
                 Ready::Closed => break,
             }
         }
-        worker.forget(&self);
-        worker.account(&mut self.state.borrow_mut().accounted_bytes, 0);
+        self.state.borrow_mut().end(&worker);
+        worker.forget(&self.client);
+    }
+
+    /// Whether another worker could serve it.
+    pub fn can_move(&self) -> bool {
+        self.socket.can_move()
+    }
+
+    /// Has another worker serve it, as soon as nothing of it is under way; its own task sees to that.
+    pub fn leave_for(&self, worker: usize) {
+        self.leaves_for.set(Some(worker));
+        if let Ok(mut state) = self.state.try_borrow_mut() {
+            state.wake();
+        }
     }
 
     /// Whether the client has yet to finish its TLS handshake.
@@ -230,6 +265,10 @@ impl Connection {
             return Poll::Ready(Ready::Closed);
         }
         let held_up = state.held_up();
+        let stays = held_up || state.end_of_input || state.closing || worker.stopping() || !self.can_move();
+        if let Some(to) = self.leaves_for.get().filter(|_| !stays) {
+            return Poll::Ready(Ready::Leave(to));
+        }
         if !held_up && state.more && !worker.stopping() {
             return Poll::Ready(Ready::Run);
         }
@@ -333,7 +372,10 @@ impl Connection {
         at: usize,
     ) -> usize {
         state.out.buffer = worker.take_buffer(std::mem::take(&mut state.out.buffer));
-        let at = self.run_batches(state, worker, batch, input, at);
+        let (at, commands) = self.run_batches(state, worker, batch, input, at);
+        let mut depth = self.depth.get();
+        depth.note(commands);
+        self.depth.set(depth);
         if !state.out.is_empty() && !state.held && !state.waits_for_sync {
             // After the others that are ready now: clients and the scheduler then meet many replies at once.
             state.flush_due = true;
@@ -349,7 +391,7 @@ impl Connection {
         batch: &mut Batch,
         input: &mut [u8],
         at: usize,
-    ) -> usize {
+    ) -> (usize, usize) {
         let mut at = at;
         let mut commands = 0;
         state.more = true;
@@ -378,19 +420,19 @@ impl Connection {
                         state.held = true;
                         state.more = at < input.len();
                         worker.hold(held, self);
-                        return at;
+                        return (at, commands);
                     }
                     Replies::NoRoom => {
                         state.no_room = true;
                         worker.wait_for_room(self);
-                        return at;
+                        return (at, commands);
                     }
                 }
             }
             match stop {
                 Stop::Incomplete => {
                     state.more = false;
-                    return filled_to;
+                    return (filled_to, commands);
                 }
                 Stop::Full => {}
                 Stop::Control(command) => {
@@ -421,7 +463,7 @@ impl Connection {
                             state.waits_for_sync = true;
                             state.muted = muted;
                             worker.wait_for_sync(self, group, timeout_ms);
-                            return at;
+                            return (at, commands);
                         }
                     }
                 }
@@ -434,7 +476,7 @@ impl Connection {
                 }
             }
         }
-        at
+        (at, commands)
     }
 
     /// Writes what can be written.
@@ -501,6 +543,11 @@ impl Session {
 }
 
 impl State {
+    /// Gives back what the worker counts of it.
+    pub fn end(&mut self, worker: &Worker) {
+        worker.account(&mut self.accounted_bytes, 0);
+    }
+
     /// Takes back the replies of a batch that is not to be answered.
     fn drop_answers(&mut self, from: Mark, ran: &Ran) {
         if ran.commands > 0 {

@@ -424,8 +424,8 @@ fn client_kill(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Resu
         chosen.retain(|c| c.id != mine);
     }
     for client in chosen.iter().filter(|c| c.id != mine) {
-        client.killed.store(true, Ordering::Relaxed);
-        context.worker.server.sweep(client.worker);
+        client.killed.store(true, Ordering::SeqCst);
+        context.worker.server.sweep(client.worker.load(Ordering::SeqCst));
     }
     if old_form {
         simple(out, "OK");

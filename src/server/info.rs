@@ -77,6 +77,7 @@ fn server(server: &Server, out: &mut String) {
         "config_file:";
         "io_threads_active:0";
         "worker_threads:{}", server.config.threads;
+        "spare_worker_connections:{}", server.spare_worker_connections();
     );
 }
 

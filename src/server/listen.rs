@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 
+use super::socket::Detached;
 use super::tls::{Certificates, TlsSocket};
 
 /// Redis's `tcp-keepalive` default: half-open connections are noticed after some minutes.
@@ -167,8 +168,8 @@ impl Accepted {
     /// The runtime cannot take it.
     pub fn into_socket(self) -> io::Result<super::socket::Socket> {
         Ok(match self {
-            Self::Tcp(stream, _) => super::socket::Socket::Tcp(TcpStream::from_std(stream)?),
-            Self::Unix(stream) => super::socket::Socket::Unix(UnixStream::from_std(stream)?),
+            Self::Tcp(stream, _) => Detached::Tcp(stream).attach()?,
+            Self::Unix(stream) => Detached::Unix(stream).attach()?,
             Self::Tls(stream, peer, config) => {
                 super::socket::Socket::Tls(Box::new(TlsSocket::new(TcpStream::from_std(stream)?, peer, config)?))
             }

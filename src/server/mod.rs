@@ -6,6 +6,7 @@
 //! | [`load`] | the log of the last run -> keyspace and log |
 //! | [`listen`], [`tls`] | listening sockets; certificates |
 //! | [`worker`] | a thread that serves its share of the connections |
+//! | [`balance`] | which connections a worker had better hand to another |
 //! | [`connection`] | one client: reading, turns, writing, waiting |
 //! | [`socket`] | its socket |
 //! | [`control`] | commands about connection and server |
@@ -13,6 +14,7 @@
 //! | [`systemd`] | what systemd is told, and the sockets that it hands over |
 //! | [`timing`], [`slowlog`] | how long commands take, and those that took long |
 
+pub mod balance;
 pub mod clients;
 pub mod config;
 pub mod connection;
@@ -151,16 +153,30 @@ impl Server {
 
     /// Sets what is counted back to zero.
     pub fn reset_stats(&self) {
-        self.stats.connections.store(0, Ordering::Relaxed);
-        self.stats.rejected.store(0, Ordering::Relaxed);
+        self.stats.reset();
         for at_tick in [&self.commands_at_tick, &self.input_at_tick, &self.output_at_tick] {
             at_tick.store(0, Ordering::Relaxed);
         }
         self.peak_memory_bytes.store(0, Ordering::Relaxed);
-        for worker in &self.workers {
-            // Each worker's counters are its own to change.
-            drop(worker.messages.send(Message::ResetStats));
-        }
+    }
+
+    /// The worker with the fewest connections, the spare one aside.
+    pub fn least_loaded_worker(&self) -> usize {
+        let load = |worker: &usize| self.workers[*worker].connections.load(Ordering::Relaxed);
+        (0..self.config.threads).min_by_key(load).unwrap_or(0)
+    }
+
+    /// How many connections the spare worker has.
+    pub fn spare_worker_connections(&self) -> usize {
+        self.workers[self.config.threads..].iter().map(|w| w.connections.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Passes a connection on from one worker to another.
+    pub fn pass_on(&self, from: usize, to: usize, connection: Message) {
+        self.workers[to].connections.fetch_add(1, Ordering::Relaxed);
+        self.workers[from].connections.fetch_sub(1, Ordering::Relaxed);
+        // A worker that has ended, at shutdown, closes it.
+        drop(self.workers[to].messages.send(connection));
     }
 
     /// Has a worker look for killed connections at once.
@@ -209,13 +225,13 @@ async fn run(mut config: Config, keyspace: Arc<Keyspace>, log: Option<(Aof, LogP
         Some(handed) => adopt_listeners(&mut config, certificates.as_ref(), handed)?,
         None => open_listeners(&mut config, certificates.as_ref())?,
     };
-    let notifies: Vec<Arc<Notify>> = (0..config.threads).map(|_| Arc::default()).collect();
+    let notifies: Vec<Arc<Notify>> = (0..config.workers()).map(|_| Arc::default()).collect();
     let wakes = notifies.iter().cloned().map(|n| Box::new(move || n.notify_one()) as Wake).collect();
     let writer = Arc::new(Writer::new(keyspace, log, config.fsync, Arc::new(SystemClock::default()), wakes));
     let log_threads =
         LogThreads::start(&writer).or_exit(Status::Unavailable, || "cannot start the log's threads".to_owned())?;
 
-    let (handles, receivers): (Vec<_>, Vec<_>) = (0..config.threads)
+    let (handles, receivers): (Vec<_>, Vec<_>) = (0..config.workers())
         .map(|_| {
             let (messages, receiver) = mpsc::unbounded_channel();
             (WorkerHandle { messages, connections: Arc::default() }, receiver)
@@ -223,7 +239,7 @@ async fn run(mut config: Config, keyspace: Arc<Keyspace>, log: Option<(Aof, LogP
         .unzip();
     let server = Arc::new(Server {
         live: Live::new(&config),
-        stats: Stats::new(config.threads),
+        stats: Stats::new(config.workers()),
         writer,
         clients: Clients::default(),
         slow_log: SlowLog::default(),
@@ -402,8 +418,7 @@ fn hand_over(accepted: Accepted, server: &Server) {
         control::refuse_unprotected(&mut reply);
         return accepted.refuse(&reply);
     }
-    let least = server.workers.iter().min_by_key(|w| w.connections.load(Ordering::Relaxed));
-    let worker = least.expect("there is a worker");
+    let worker = &server.workers[server.least_loaded_worker()];
     worker.connections.fetch_add(1, Ordering::Relaxed);
     if worker.messages.send(Message::Serve(accepted)).is_err() {
         worker.connections.fetch_sub(1, Ordering::Relaxed);

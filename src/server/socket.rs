@@ -26,6 +26,28 @@ pub enum Socket {
     Tls(Box<TlsSocket>),
 }
 
+/// A stream that belongs to no runtime.
+#[derive(Debug)]
+pub enum Detached {
+    /// TCP.
+    Tcp(std::net::TcpStream),
+    /// A unix socket.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Detached {
+    /// Registers it with the runtime of the calling thread.
+    ///
+    /// # Errors
+    /// The runtime cannot take it.
+    pub fn attach(self) -> io::Result<Socket> {
+        Ok(match self {
+            Self::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream)?),
+            Self::Unix(stream) => Socket::Unix(UnixStream::from_std(stream)?),
+        })
+    }
+}
+
 /// Does the same with either plain kind, and something else with TLS.
 macro_rules! each {
     ($socket:expr, $stream:ident => $do:expr, $tls:ident => $do_tls:expr) => {
@@ -106,6 +128,23 @@ impl Socket {
             },
             tls => tls.write(rope, skip)
         )
+    }
+
+    /// Whether [`Socket::detach`] is for it: what TLS keeps belongs to its thread.
+    pub fn can_move(&self) -> bool {
+        !matches!(self, Self::Tls(_))
+    }
+
+    /// Takes it out of its runtime.
+    ///
+    /// # Errors
+    /// It speaks TLS, or the runtime cannot let it go.
+    pub fn detach(self) -> io::Result<Detached> {
+        match self {
+            Self::Tcp(stream) => Ok(Detached::Tcp(stream.into_std()?)),
+            Self::Unix(stream) => Ok(Detached::Unix(stream.into_std()?)),
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// Whether it speaks TLS and the client has not finished its handshake.

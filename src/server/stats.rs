@@ -9,27 +9,31 @@ use parking_lot::Mutex;
 use crate::command::batch::Count;
 use crate::command::table::{COMMAND_IDS, CommandId};
 
-/// A number that one thread changes and others read: no locked instruction is needed.
+/// A number that one thread changes and others read: no locked instruction is needed. Others may also begin it anew.
 #[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
+pub struct Counter {
+    total: AtomicU64,
+    /// `total` at the last reset.
+    at_reset: AtomicU64,
+}
 
 impl Counter {
     /// Adds to it; only its own thread may.
     pub fn add(&self, more: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+        self.total.store(self.total.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
     }
 
     fn take_one(&self) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
+        self.add(1_u64.wrapping_neg());
     }
 
-    fn set_zero(&self) {
-        self.0.store(0, Ordering::Relaxed);
+    fn reset(&self) {
+        self.at_reset.store(self.total.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// What it has come to.
+    /// What it has come to since the last reset.
     pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.total.load(Ordering::Relaxed).wrapping_sub(self.at_reset.load(Ordering::Relaxed))
     }
 }
 
@@ -81,14 +85,13 @@ impl Default for WorkerStats {
 }
 
 impl WorkerStats {
-    /// Sets all of them to zero; only the worker itself may.
-    pub fn reset(&self) {
+    fn reset(&self) {
         for counter in self.calls.iter().chain(&self.failed).chain(&self.rejected).chain(&self.nanos) {
-            counter.set_zero();
+            counter.reset();
         }
         let others = [&self.hits, &self.misses, &self.input_bytes, &self.output_bytes, &self.reads, &self.writes];
         for counter in others.into_iter().chain([&self.query_limit_closed]) {
-            counter.set_zero();
+            counter.reset();
         }
         self.errors.lock().clear();
     }
@@ -188,6 +191,13 @@ impl Stats {
     /// The counters of one worker.
     pub fn worker(&self, worker: usize) -> Arc<WorkerStats> {
         Arc::clone(&self.workers[worker])
+    }
+
+    /// Sets all counters to zero.
+    pub fn reset(&self) {
+        self.connections.store(0, Ordering::Relaxed);
+        self.rejected.store(0, Ordering::Relaxed);
+        self.workers.iter().for_each(|worker| worker.reset());
     }
 
     /// The sums.

@@ -1,4 +1,4 @@
-//! A worker: one thread with a runtime of its own, and the connections that it serves for their whole life.
+//! A worker: one thread with a runtime of its own, and the connections that it serves.
 //!
 //! The end of a turn is a task that the first connection with replies wakes: it runs after the other connections that
 //! are ready in the same turn, commits for all of them at once, and writes all replies.
@@ -13,6 +13,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 use super::Server;
+use super::balance::{Lookout, Moving};
+use super::clients::Client;
 use super::connection::Connection;
 use super::listen::Accepted;
 use super::stats::WorkerStats;
@@ -42,10 +44,10 @@ const ALL_CLIENTS_FACTOR: usize = 4;
 pub enum Message {
     /// Serve this connection.
     Serve(Accepted),
+    /// Serve this one from now on.
+    Adopt(Box<Moving>),
     /// Look for killed connections now.
     Sweep,
-    /// Set the counters to zero.
-    ResetStats,
     /// Finish what is under way and end.
     Stop,
 }
@@ -70,10 +72,13 @@ pub struct Worker {
     pub stats: Arc<WorkerStats>,
     /// Buffers that every turn uses.
     pub scratch: RefCell<Scratch>,
+    /// Looks for who had better be served elsewhere.
+    pub lookout: Lookout,
+    /// Whom it serves, by id.
+    pub connections: RefCell<BTreeMap<u64, Rc<Connection>>>,
     notify: Arc<Notify>,
     /// Told whenever a sync may have ended.
     sync_news: Notify,
-    connections: RefCell<BTreeMap<u64, Rc<Connection>>>,
     connection_count: Arc<AtomicUsize>,
     /// Connections whose replies wait for a commit, in the order of the groups.
     held: RefCell<VecDeque<(Held, Rc<Connection>)>>,
@@ -114,9 +119,10 @@ impl Worker {
                 input: vec![0; SCRATCH_BYTES],
                 batch: crate::command::batch::Batch::default(),
             }),
+            lookout: Lookout::default(),
+            connections: RefCell::default(),
             notify,
             sync_news: Notify::new(),
-            connections: RefCell::default(),
             connection_count,
             held: RefCell::default(),
             no_room: RefCell::default(),
@@ -131,8 +137,8 @@ impl Worker {
         while let Some(message) = messages.recv().await {
             match message {
                 Message::Serve(accepted) => worker.serve(accepted),
+                Message::Adopt(moving) => worker.adopt(*moving),
                 Message::Sweep => worker.sweep(),
-                Message::ResetStats => worker.stats.reset(),
                 Message::Stop => break,
             }
         }
@@ -154,10 +160,15 @@ impl Worker {
         };
         let client = self.server.clients.add(addr, laddr, self.number, self.now_seconds());
         let connection = Rc::new(Connection::new(socket, client, self));
-        self.connections.borrow_mut().insert(connection.client.id, Rc::clone(&connection));
         if connection.is_handshaking() {
             drop(tokio::task::spawn_local(Self::limit_handshake(Rc::downgrade(&connection))));
         }
+        self.start(connection);
+    }
+
+    /// Lets a connection run.
+    pub fn start(self: &Rc<Self>, connection: Rc<Connection>) {
+        self.connections.borrow_mut().insert(connection.client.id, Rc::clone(&connection));
         drop(tokio::task::spawn_local(connection.serve(Rc::clone(self))));
     }
 
@@ -170,11 +181,11 @@ impl Worker {
         }
     }
 
-    /// Strikes off a connection that has ended.
-    pub fn forget(&self, connection: &Connection) {
-        self.connections.borrow_mut().remove(&connection.client.id);
+    /// Strikes off a client whose connection has ended.
+    pub fn forget(&self, client: &Client) {
+        self.connections.borrow_mut().remove(&client.id);
         self.connection_count.fetch_sub(1, Ordering::Relaxed);
-        self.server.clients.remove(&connection.client);
+        self.server.clients.remove(client);
     }
 
     // ---- commits ---------------------------------------------------------------------------------------------------

@@ -129,6 +129,11 @@ fn write_while(server: &Server, writers: Vec<Writer>, end: impl FnOnce(&Server, 
     threads.into_iter().map(|thread| thread.join().unwrap()).collect()
 }
 
+/// The same server, if so with connections that change workers after each turn.
+fn restless_if(restless: bool, launch: &Launch) -> Launch {
+    if restless { launch.clone().env("KVRED_TEST_MOVES", "always") } else { launch.clone() }
+}
+
 fn kill_9_loses_nothing(fsync: &str) {
     let seed = Random::seed();
     println!("KVRED_TEST_SEED={seed} --fsync {fsync}");
@@ -137,7 +142,7 @@ fn kill_9_loses_nothing(fsync: &str) {
     let launch = Launch::new().args(&["--fsync", fsync, "--threads", "2"]);
     for round in 0..rounds(8) {
         println!("round {round}");
-        let server = launch.start();
+        let server = restless_if(round % 2 == 1, &launch).start();
         let pause = Duration::from_millis(random.below(120) as u64);
         writers = write_while(&server, writers, |server, _| {
             std::thread::sleep(pause);
@@ -177,9 +182,9 @@ fn sigterm_under_load_loses_nothing_and_closes_the_log() {
     let seed = Random::seed();
     println!("KVRED_TEST_SEED={seed}");
     for fsync in POLICIES {
-        for _ in 0..rounds(2) {
+        for round in 0..rounds(2) {
             let launch = Launch::new().args(&["--fsync", fsync, "--threads", "2"]);
-            let server = launch.start();
+            let server = restless_if(round % 2 == 1, &launch).start();
             let writers = (0..WRITERS).map(|number| Writer::new(number, seed)).collect();
             let mut writers = write_while(&server, writers, |server, acknowledged| {
                 wait_until("some writes", || acknowledged.load(Ordering::Relaxed) > 300);

@@ -16,6 +16,7 @@ mod crowds;
 mod differential;
 mod durability;
 mod malformed;
+mod moves;
 mod pace;
 mod peers;
 mod proxy;

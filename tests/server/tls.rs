@@ -94,6 +94,21 @@ fn the_load_generator_speaks_it_too() {
     complaint(&bench(&["-p", &port, "--cacert", &ca]), 2);
 }
 
+/// What TLS keeps belongs to its thread: such a connection stays where it is.
+#[test]
+fn a_connection_by_tls_changes_no_workers() {
+    let rig = Rig::new("no");
+    let server = rig.launch.clone().env("KVRED_TEST_MOVES", "always").args(&["--threads", "2"]).start();
+    let ca = rig.ca.cert();
+    let mut plain = server.connect();
+    plain.set("k", "v");
+    for _ in 0..3 {
+        let said = answer(&cli(&server, &["--cacert", &ca, "-r", "20", "GET", "k"]));
+        assert_eq!(said, ["v"; 20].join("\n"));
+        assert_eq!(plain.get("k"), Some(b"v".to_vec()));
+    }
+}
+
 #[test]
 fn config_get_shows_the_settings_by_redis_names() {
     let rig = Rig::new("optional");
