@@ -10,7 +10,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
-use super::socket::Detached;
+use super::socket::{Detached, Socket as ClientSocket};
 use super::tls::{Certificates, TlsSocket};
 
 /// Redis's `tcp-keepalive` default: half-open connections are noticed after some minutes.
@@ -166,12 +166,12 @@ impl Accepted {
     ///
     /// # Errors
     /// The runtime cannot take it.
-    pub fn into_socket(self) -> io::Result<super::socket::Socket> {
+    pub fn into_socket(self) -> io::Result<ClientSocket> {
         Ok(match self {
             Self::Tcp(stream, _) => Detached::Tcp(stream).attach()?,
             Self::Unix(stream) => Detached::Unix(stream).attach()?,
             Self::Tls(stream, peer, config) => {
-                super::socket::Socket::Tls(Box::new(TlsSocket::new(TcpStream::from_std(stream)?, peer, config)?))
+                ClientSocket::Tls(Box::new(TlsSocket::new(TcpStream::from_std(stream)?, peer, config)?))
             }
         })
     }
