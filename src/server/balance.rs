@@ -132,17 +132,17 @@ impl Worker {
             return connection.leave_for((self.number + 1) % config.workers());
         }
         let is_spare = config.is_spare(self.number);
-        if !config.spare_worker || !is_spare && !connection.depth.get().is_deep() {
+        if !config.spare_worker || !is_spare && !connection.depth().is_deep() {
             return;
         }
         let Some((last, now)) = self.lookout.look() else { return };
         let connections = self.connections.borrow();
         if is_spare {
-            for connection in connections.values().filter(|c| c.depth.get().is_shallow()) {
+            for connection in connections.values().filter(|c| c.depth().is_shallow()) {
                 connection.leave_for(self.server.least_loaded_worker());
             }
         } else if config.moves == Moves::Deep || last.calls_for_help(&now) {
-            let deep = connections.values().filter(|c| c.depth.get().is_deep() && c.can_move());
+            let deep = connections.values().filter(|c| c.depth().is_deep() && c.can_move());
             for connection in deep.skip(1).step_by(2) {
                 connection.leave_for(config.threads);
             }

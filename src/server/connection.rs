@@ -47,8 +47,6 @@ pub struct Connection {
     /// What others may know of it.
     pub client: Arc<Client>,
     state: RefCell<State>,
-    /// How deep its pipeline is.
-    pub depth: Cell<Depth>,
     /// The worker that is to serve it from its next turn on.
     leaves_for: Cell<Option<usize>>,
 }
@@ -58,6 +56,8 @@ pub struct Connection {
 #[expect(clippy::struct_excessive_bools, reason = "each is a reason of its own to wait or to go on")]
 pub struct State {
     session: Session,
+    /// How deep the pipeline is.
+    depth: Depth,
     decoder: RequestDecoder,
     /// Input that is not executed: from `start` on.
     input: Vec<u8>,
@@ -129,6 +129,7 @@ impl Connection {
         let authenticated = worker.server.config.password.is_none();
         let state = State {
             session: Session { authenticated, resp: Resp::V2, answers: Answers::All },
+            depth: Depth::default(),
             decoder: RequestDecoder::new(limits(authenticated, worker)),
             input: Vec::new(),
             start: 0,
@@ -152,12 +153,17 @@ impl Connection {
 
     /// A connection that comes from another worker.
     pub fn from_parts(socket: Socket, client: Arc<Client>, state: State) -> Self {
-        Self { socket, client, state: RefCell::new(state), depth: Cell::default(), leaves_for: Cell::default() }
+        Self { socket, client, state: RefCell::new(state), leaves_for: Cell::default() }
     }
 
     /// What goes to another worker.
     pub fn into_parts(self) -> (Socket, Arc<Client>, State) {
         (self.socket, self.client, self.state.into_inner())
+    }
+
+    /// How deep its pipeline is.
+    pub fn depth(&self) -> Depth {
+        self.state.borrow().depth
     }
 
     /// Serves the client until it goes, or is made to.
@@ -373,9 +379,7 @@ impl Connection {
     ) -> usize {
         state.out.buffer = worker.take_buffer(std::mem::take(&mut state.out.buffer));
         let (at, commands) = self.run_batches(state, worker, batch, input, at);
-        let mut depth = self.depth.get();
-        depth.note(commands);
-        self.depth.set(depth);
+        state.depth.note(commands);
         if !state.out.is_empty() && !state.held && !state.waits_for_sync {
             // After the others that are ready now: clients and the scheduler then meet many replies at once.
             state.flush_due = true;
