@@ -133,11 +133,22 @@ impl Disk for RealDisk {
     }
 }
 
-/// So much is written at once. For more, Linux takes its page cache in pieces of up to 2 MiB, for which it has memory at
-/// hand less often: in a virtual machine a write of 10 MB then took ten times as long as ten of 1 MB.
-const WRITE_BYTES_MAX: usize = 1 << 20;
+/// So much is written at once. Linux takes its page cache in pieces up to the size of the write, and large ones are where
+/// the kernel keeps no memory at hand: in a virtual machine it is often memory that the host has yet to give. Appending
+/// 512 MiB to a file (ext4, Linux 6.18, eight rounds in random order), CPU for each 16 KiB: 6.0 µs by 64 KiB, 5.2 by 128,
+/// 5.0 by 256, and 39 by 1024.
+const WRITE_BYTES_MAX: usize = 256 << 10;
 
 struct RealFile(File);
+
+impl RealFile {
+    fn write_pieces(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        match pieces {
+            [piece] => retry(|| self.0.write_at(piece, offset)),
+            pieces => retry(|| Ok(rustix::io::pwritev(&self.0, pieces, offset)?)),
+        }
+    }
+}
 
 impl DiskFile for RealFile {
     fn len(&self) -> io::Result<u64> {
@@ -149,16 +160,12 @@ impl DiskFile for RealFile {
     }
 
     fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
-        let mut bytes = 0;
-        let fits = |piece: &&IoSlice<'_>| {
-            bytes += piece.len();
-            bytes <= WRITE_BYTES_MAX
-        };
-        match &pieces[..pieces.iter().take_while(fits).count()] {
-            [] => retry(|| self.0.write_at(pieces.first().map_or(&[], |p| &p[..p.len().min(WRITE_BYTES_MAX)]), offset)),
-            [piece] => retry(|| self.0.write_at(piece, offset)),
-            pieces => retry(|| Ok(rustix::io::pwritev(&self.0, pieces, offset)?)),
-        }
+        let mut room = WRITE_BYTES_MAX;
+        let whole = pieces.iter().map_while(|piece| room.checked_sub(piece.len()).map(|left| room = left)).count();
+        let Some(cut) = pieces.get(whole) else { return self.write_pieces(pieces, offset) };
+        let mut pieces = pieces[..whole].to_vec();
+        pieces.push(IoSlice::new(&cut[..room]));
+        self.write_pieces(&pieces, offset)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

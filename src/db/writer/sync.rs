@@ -8,8 +8,9 @@ use parking_lot::MutexGuard;
 
 use super::commit::{poison, resolve, sync_failure};
 use super::{Open, WriteFailure, Writer};
-use crate::persistence::FsyncPolicy;
 use crate::persistence::aof::AppendError;
+use crate::persistence::disk::DiskFile;
+use crate::persistence::{FsyncPolicy, LogOffset};
 
 impl Writer {
     /// Whether there is anything to sync, and since when.
@@ -53,12 +54,14 @@ impl Writer {
         }
         let result = match result {
             Ok(()) => {
+                let synced_before = durable.get();
                 durable.raise(written);
                 if !replaced {
                     sync.synced_group = sync.synced_group.max(group);
                 }
                 drop(sync);
                 self.note_sync(began);
+                self.forget_cached(&*file, synced_before, written);
                 Ok(())
             }
             Err(_) if replaced => Ok(()),
@@ -78,6 +81,15 @@ impl Writer {
         match self.poisoned() {
             Some(reason) => Err(WriteFailure::Unknown(reason)),
             None => result,
+        }
+    }
+
+    /// Lets the system forget what of the log is on the disk now: it is read at a start alone, or by a rewrite under way.
+    /// A page cache that grows with the log takes memory from others; in a virtual machine it is often memory that the
+    /// host has yet to give, and to write there takes several times as long. (Redis does the same.)
+    fn forget_cached(&self, file: &dyn DiskFile, from: LogOffset, to: LogOffset) {
+        if !self.rewriting.load(Ordering::SeqCst) {
+            file.forget_cached(from.0, to - from);
         }
     }
 
