@@ -1,8 +1,9 @@
 //! What the terminal can show, and the colours.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 
-use indicatif::ProgressDrawTarget;
+use console::Term;
+use indicatif::{ProgressDrawTarget, TermLike};
 use rustix::termios::tcgetwinsize;
 
 use crate::args::ColorWhen;
@@ -80,9 +81,56 @@ pub(crate) fn is_dumb() -> bool {
 /// Where progress is drawn: on stderr, and nowhere if that is no terminal that could.
 pub(crate) fn progress_target() -> ProgressDrawTarget {
     if std::io::stderr().is_terminal() && !is_dumb() {
-        ProgressDrawTarget::stderr()
+        ProgressDrawTarget::term_like(Box::new(BarTerminal(Term::buffered_stderr())))
     } else {
         ProgressDrawTarget::hidden()
+    }
+}
+
+/// A terminal without its last columns. A bar is filled up to the terminal's width; so the `^C` that a terminal adds stays
+/// on the bar's line, and goes with it.
+#[derive(Debug)]
+struct BarTerminal(Term);
+
+impl TermLike for BarTerminal {
+    fn width(&self) -> u16 {
+        self.0.width().saturating_sub(2).max(1)
+    }
+
+    fn height(&self) -> u16 {
+        self.0.height()
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_up(n)
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_down(n)
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_right(n)
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_left(n)
+    }
+
+    fn write_line(&self, s: &str) -> io::Result<()> {
+        self.0.write_line(s)
+    }
+
+    fn write_str(&self, s: &str) -> io::Result<()> {
+        self.0.write_str(s)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.0.clear_line()
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

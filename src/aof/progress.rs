@@ -1,10 +1,11 @@
 //! Progress bars: on stderr, on a terminal only, and only where there is something to wait for.
 
 use std::cell::Cell;
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::terminal::progress_target;
 
 /// How often the bar moves.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -29,14 +30,13 @@ pub(super) struct Progress {
 impl Progress {
     /// A bar for `bytes` of work, which `doing` names.
     pub(super) fn new(doing: &str, bytes: u64) -> Self {
-        let dumb = std::env::var_os("TERM").is_some_and(|t| t == "dumb");
-        let bar = if bytes < WORTH_A_BAR_BYTES || dumb || !std::io::stderr().is_terminal() {
+        let bar = if bytes < WORTH_A_BAR_BYTES {
             ProgressBar::hidden()
         } else {
             let how_far = if columns() < WORTH_ALL_COLUMNS { "{percent}%" } else { "{bytes}/{total_bytes} {wide_bar}" };
             let template = format!("{doing} {how_far} {{bytes_per_sec}}, {{eta}} left");
             let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
-            ProgressBar::new(bytes).with_style(style)
+            ProgressBar::with_draw_target(Some(bytes), progress_target()).with_style(style)
         };
         Self { bar, shown_at: Cell::new(Instant::now()) }
     }

@@ -29,8 +29,7 @@ impl Progress {
     pub(super) fn start(&self, what: &str, phase: &Phase<'_>) -> Bar {
         let length = phase.duration.map_or(phase.total, |d| d.as_millis() as u64);
         let bar = ProgressBar::with_draw_target(Some(length.max(1)), progress_target());
-        // No wider, so that the `^C` that a terminal adds stays on the line, and goes with it.
-        let style = ProgressStyle::with_template("{bar:16} {percent:>3}% {prefix:>9} {msg:42!}");
+        let style = ProgressStyle::with_template("{bar:16} {percent:>3}% {prefix:>9} {wide_msg}");
         bar.set_style(style.expect("the template is well-formed"));
         bar.set_message(format!("{}{what}", self.prefix));
         Bar { drawn: bar, duration: phase.duration, began: Instant::now(), last: Cell::new((Instant::now(), 0)) }

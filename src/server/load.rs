@@ -1,6 +1,5 @@
 //! From the files of the last run to a keyspace and a log to append to; what was found is told in a paragraph.
 
-use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +20,7 @@ use crate::persistence::disk::{Disk, DiskFile, LogLock, RealDisk, lock_path};
 use crate::persistence::format::Salt;
 use crate::persistence::recover::{RecoverError, Recovered, recover};
 use crate::persistence::replay::{Recovery, ReplayError, Verdict, replay};
+use crate::terminal::progress_target;
 
 /// How often the progress bar moves.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -179,11 +179,12 @@ fn damaged(path: &Path, found: &Recovery) -> Failure {
 fn progress_bar(len: u64) -> ProgressBar {
     /// Shorter logs are loaded before a bar could be read.
     const WORTH_A_BAR_BYTES: u64 = 32 << 20;
-    if len < WORTH_A_BAR_BYTES || !std::io::stderr().is_terminal() {
+    if len < WORTH_A_BAR_BYTES {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("loading {bytes}/{total_bytes} {wide_bar} {bytes_per_sec}, {eta} left");
-    ProgressBar::new(len).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    ProgressBar::with_draw_target(Some(len), progress_target())
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// A random salt for a new chain, from the system's source of randomness.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::kit::{arg, resp, small_log};
-use crate::helpers::terminal::Terminal;
+use crate::helpers::terminal::{Terminal, without_escapes};
 
 fn tool(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kvred"));
@@ -153,7 +153,7 @@ fn long_work_shows_a_bar_that_fits_and_goes_away() {
             for frame in frames {
                 let text = without_escapes(frame);
                 assert!(text.starts_with(doing) && text.contains("/s, "), "{text:?}");
-                assert!(text.chars().count() <= usize::from(columns), "{text:?} in {columns} columns");
+                assert!(text.chars().count() <= usize::from(columns) - "^C".len(), "{text:?} in {columns} columns");
             }
             // The bar is cleared: what is left on its line is the report.
             let last = without_escapes(seen.rsplit(" left").next().unwrap());
@@ -184,18 +184,4 @@ fn ctrl_c_ends_a_rewrite_and_leaves_the_log() {
     let (seen, code) = slowly(&tool(&["rewrite", arg(&path)]), 80, true);
     assert_eq!(code, -2, "{seen:?}");
     assert!(fs::read(&path).unwrap() == before);
-}
-
-/// Text without escape sequences.
-fn without_escapes(text: &str) -> String {
-    let mut out = String::new();
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        if c == '\u{1b}' {
-            chars.by_ref().find(char::is_ascii_alphabetic);
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }

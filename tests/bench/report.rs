@@ -148,6 +148,27 @@ fn a_server_that_cannot_be_run_is_told() {
 }
 
 #[test]
+fn errors_name_their_run_and_exit_1() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::TempDir::new().unwrap();
+    let wrapper = dir.path().join("full-kvred");
+    let kvred = env!("CARGO_BIN_EXE_kvred");
+    let script = format!("#!/bin/sh\n[ \"$1\" = serve ] && exec {kvred} \"$@\" --maxmemory 1kb\nexec {kvred} \"$@\"\n");
+    fs::write(&wrapper, script).unwrap();
+    fs::set_permissions(&wrapper, PermissionsExt::from_mode(0o755)).unwrap();
+    let root = dir.path().join("report");
+    let mut args = vec!["report", "--repeats", "2", "--warmup", "1", "--ops-read", "20", "--ops-write", "10"];
+    args.extend(["--fsync", "none", "--server-bin", wrapper.to_str().unwrap(), "-o", root.to_str().unwrap()]);
+    let ran = run(&args);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let summary = fs::read_to_string(root.join("summary.md")).unwrap();
+    for round in ["warm-up", "run 1", "run 2"] {
+        let problem = format!("none kvred set, {round}: 10 of 10 replies were errors, the first: OOM");
+        assert_eq!((ran.err.matches(&problem).count(), summary.matches(&problem).count()), (1, 1), "{ran:?} {summary}");
+    }
+}
+
+#[test]
 fn a_disk_that_is_none_is_told() {
     let Ok(dir) = tempfile::TempDir::new_in("/dev/shm") else {
         return crate::helpers::skip("there is no /dev/shm");

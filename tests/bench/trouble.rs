@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::helpers::wait_until;
+use crate::helpers::terminal::{Terminal, without_escapes};
+use crate::helpers::{Launch, wait_until};
 use crate::kit::{bench, fake, finish, memory_server, run_at};
 use crate::results::interrupt;
 
@@ -91,6 +92,25 @@ fn ctrl_c_prints_what_there_is() {
             _ => assert!(ran.json()["partial"] == true && ran.json()["results"][0]["partial"] == true),
         }
     }
+}
+
+#[test]
+fn ctrl_c_at_a_terminal_goes_with_the_bar() {
+    let server = memory_server();
+    let mut command = Launch::binary();
+    command.args(["bench", "-p", &server.port().to_string(), "-t", "set", "--duration", "600"]);
+    let mut terminal = Terminal::sized(&command, 80, 24);
+    let mut screen = terminal.sees("/s ");
+    terminal.presses('c');
+    let (rest, code) = terminal.ends();
+    screen += &rest;
+    assert!(code == 130 && rest.contains("PARTIAL"), "{code}: {screen:?}");
+    let lines = screen.split(['\r', '\n']).map(without_escapes);
+    let bars: Vec<_> = lines.filter(|line| line.contains("% ")).collect();
+    assert!(!bars.is_empty(), "{screen:?}");
+    // What a terminal adds, `^C`, then stays on the bar's line, which is cleared.
+    let wide = bars.iter().find(|bar| bar.chars().count() > 78);
+    assert_eq!(wide, None, "{screen:?}");
 }
 
 #[test]

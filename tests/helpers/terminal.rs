@@ -97,3 +97,17 @@ fn decoded(text: &str) -> String {
     let bytes: Vec<u8> = text.chars().map(|c| u8::try_from(u32::from(c)).expect("it was a byte")).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
+
+/// Text without escape sequences.
+pub fn without_escapes(text: &str) -> String {
+    let mut out = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c == '\u{1b}' {
+            chars.by_ref().find(char::is_ascii_alphabetic);
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
