@@ -1,7 +1,7 @@
 //! `WAITAOF`, `CONFIG SET appendfsync`, `LASTSAVE` and `SHUTDOWN`.
 
 use crate::helpers::{Launch, Reply, wait_until};
-use crate::rig::{Tracer, Whom, error, info, info_number};
+use crate::rig::{Tracer, Whom, error, info, info_number, synced_server};
 
 fn waited(local: i64) -> Reply {
     Reply::Array(vec![Reply::Integer(local), Reply::Integer(0)])
@@ -30,10 +30,7 @@ fn waitaof_waits_for_the_sync_that_covers_what_the_connection_wrote() {
 
 #[test]
 fn waitaof_gives_up_at_its_timeout_and_asks_nothing_with_numlocal_0() {
-    let server = Launch::new().start();
-    let mut client = server.connect();
-    client.set("k", "0");
-    wait_until("a first sync", || info_number(&mut client, "aof_fsyncs") > 0);
+    let (server, mut client) = synced_server();
     let inject = ["inject=fdatasync:delay_enter=3000000"];
     let Some(_tracer) = Tracer::attach(&server, Whom::Thread("kvred-sync"), &inject) else { return };
     client.set("k", "1");
@@ -97,10 +94,7 @@ fn a_change_of_the_policy_leaves_nothing_unsynced_behind() {
 /// A sync begun under `everysec` fails when `always` is in force already: the error must not pass by the next write.
 #[test]
 fn a_change_to_always_waits_for_the_sync_under_way() {
-    let server = Launch::new().start();
-    let mut client = server.connect();
-    client.set("k", "0");
-    wait_until("a first sync", || info_number(&mut client, "aof_fsyncs") > 0);
+    let (server, mut client) = synced_server();
     let inject = ["inject=fdatasync:error=EIO:delay_enter=1500000:when=1"];
     let Some(_tracer) = Tracer::attach(&server, Whom::Thread("kvred-sync"), &inject) else { return };
     client.set("k", "1");

@@ -213,6 +213,15 @@ impl Drop for Tracer {
     }
 }
 
+/// A server under `everysec` that has synced its first write, of key `k`.
+pub fn synced_server() -> (Server, Client) {
+    let server = Launch::new().start();
+    let mut client = server.connect();
+    client.set("k", "0");
+    wait_until("a first sync", || info_number(&mut client, "aof_fsyncs") > 0);
+    (server, client)
+}
+
 /// One field of `INFO`.
 pub fn info(client: &mut Client, field: &str) -> String {
     let text = String::from_utf8(client.ask_words("INFO everything").into_bytes()).unwrap();

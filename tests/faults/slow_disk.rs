@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::helpers::{Launch, Reply, command, wait_until};
-use crate::rig::{Tracer, Whom, info, info_number, rewrite, wait_until_held};
+use crate::rig::{Tracer, Whom, info, info_number, rewrite, synced_server, wait_until_held};
 
 #[test]
 fn under_always_a_get_answers_with_the_old_value_while_the_sync_is_under_way() {
@@ -67,10 +67,7 @@ fn under_always_fdatasync_returns_before_the_reply_is_written() {
 
 #[test]
 fn what_an_everysec_sync_has_covered_leaves_the_page_cache() {
-    let server = Launch::new().start();
-    let mut client = server.connect();
-    client.set("k", "0");
-    wait_until("a first sync", || info_number(&mut client, "aof_fsyncs") > 0);
+    let (server, mut client) = synced_server();
     let trace = ["trace=fdatasync,fadvise64"];
     let Some(tracer) = Tracer::attach(&server, Whom::Thread("kvred-sync"), &trace) else { return };
     for i in 0..2 {
@@ -98,10 +95,7 @@ fn what_an_everysec_sync_has_covered_leaves_the_page_cache() {
 
 #[test]
 fn under_everysec_sets_answer_while_a_sync_is_under_way() {
-    let server = Launch::new().start();
-    let mut client = server.connect();
-    client.set("k", "0");
-    wait_until("a first sync", || info_number(&mut client, "aof_fsyncs") > 0);
+    let (server, mut client) = synced_server();
     let inject = ["inject=fdatasync:delay_enter=1500000"];
     let Some(tracer) = Tracer::attach(&server, Whom::Thread("kvred-sync"), &inject) else { return };
     client.set("k", "1");
@@ -121,10 +115,7 @@ fn under_everysec_sets_answer_while_a_sync_is_under_way() {
 
 #[test]
 fn under_everysec_a_sync_of_seconds_holds_writes_and_not_reads() {
-    let server = Launch::new().start();
-    let mut client = server.connect();
-    client.set("k", "0");
-    wait_until("a first sync", || info_number(&mut client, "aof_fsyncs") > 0);
+    let (server, mut client) = synced_server();
     let inject = ["inject=fdatasync:delay_enter=5000000"];
     let Some(tracer) = Tracer::attach(&server, Whom::Thread("kvred-sync"), &inject) else { return };
     let mut writer = server.connect();
@@ -202,10 +193,7 @@ fn a_flood_against_a_stalled_sync_is_bounded_and_served_later() {
 /// taken for synced, nor forgotten.
 #[test]
 fn a_rewrite_during_a_slow_sync_forgets_no_write() {
-    let server = Launch::new().start();
-    let mut client = server.connect();
-    client.set("k", "0");
-    wait_until("a first sync", || info_number(&mut client, "aof_fsyncs") > 0);
+    let (server, mut client) = synced_server();
     let inject = ["inject=fdatasync:delay_enter=2000000:when=1"];
     let Some(tracer) = Tracer::attach(&server, Whom::Thread("kvred-sync"), &inject) else { return };
     client.set("k", "1");

@@ -52,31 +52,38 @@ impl Writer {
         if replaced || result.is_ok() {
             sync.oldest_unsynced = uncovered;
         }
+        let synced_before = durable.get();
         let result = match result {
             Ok(()) => {
-                let synced_before = durable.get();
                 durable.raise(written);
                 if !replaced {
                     sync.synced_group = sync.synced_group.max(group);
                 }
                 drop(sync);
                 self.note_sync(began);
-                self.forget_cached(&*file, synced_before, written);
                 Ok(())
             }
-            Err(_) if replaced => Ok(()),
+            Err(_) if replaced => {
+                drop(sync);
+                Ok(())
+            }
             Err(e) => {
                 let reason = sync_failure(&e);
                 sync.failed = Some(Arc::clone(&reason));
                 drop(sync);
                 self.sync_changed.notify_all();
-                drop(token);
+                drop(token.take());
                 self.poison(&reason);
                 Err(WriteFailure::Unknown(reason))
             }
         };
         self.sync_changed.notify_all();
         self.wake_sync_waiters();
+        drop(token);
+        // It takes its time, so nobody waits for it.
+        if result.is_ok() {
+            self.forget_cached(&*file, synced_before, written);
+        }
         // Something else may have failed meanwhile, such as the directory's sync of a rewrite.
         match self.poisoned() {
             Some(reason) => Err(WriteFailure::Unknown(reason)),
