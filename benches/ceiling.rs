@@ -1,29 +1,42 @@
 //! How fast load generators can be: `cargo bench --bench ceiling`.
 //!
 //! `kvred bench`, `redis-benchmark` and `valkey-benchmark` (those that are in the `PATH` or in `~/.cache/kvred-peers/bin`)
-//! send PINGs, in turn, to a server that costs as little as one can: a bare epoll loop that only counts what arrives, and
-//! answers `+PONG` for each request. So what is measured is the generator. 50 connections, one thread, five rounds; with
-//! two cores, the server has one and the generator the other.
+//! send PINGs, in turn, to a server that costs as little as one can ([`floor`]). So what is measured is the generator.
+//! 50 connections, one thread, five rounds; with two cores, the server has one and the generator the other.
+//!
+//! `… --bench ceiling -- serve PORT [LOG]` only runs that server: what no other can be faster than, under any load. With
+//! a file for its log, it syncs what it is sent.
 
-use std::collections::HashMap;
-use std::io::Write;
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, RawFd};
+mod floor;
+
+use std::fs::File;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 
-use rustix::event::epoll;
-
-const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
-const PONG: &[u8] = b"+PONG\r\n";
 const ROUNDS: usize = 5;
 /// Pipeline, and requests of a round.
 const LOADS: [(usize, usize); 3] = [(1, 400_000), (16, 5_000_000), (100, 10_000_000)];
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => compare_generators(),
+        ["serve", port] => serve(port, None),
+        ["serve", port, log] => serve(port, Some(File::create(log).expect("the log can be made"))),
+        _ => panic!("nothing, or: serve PORT [LOG]"),
+    }
+}
+
+fn serve(port: &str, log: Option<File>) {
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}")).expect("the port is free");
+    floor::serve(&listener, log).expect("the floor holds");
+}
+
+fn compare_generators() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = listener.local_addr().expect("it has an address").port().to_string();
-    std::thread::spawn(move || serve(&listener).expect("the floor holds"));
+    std::thread::spawn(move || floor::serve(&listener, None).expect("the floor holds"));
     let peers = ["redis-benchmark", "valkey-benchmark"].map(|name| (name, found(name)));
     for (pipeline, requests) in LOADS {
         let (pipeline, requests) = (pipeline.to_string(), requests.to_string());
@@ -75,47 +88,4 @@ fn rate(generator: &mut Command, column: &str) -> f64 {
     let (names, values) = lines.next().zip(lines.next()).unwrap_or_else(|| panic!("no table: {text}"));
     let at = names.iter().position(|name| *name == column).unwrap_or_else(|| panic!("no {column} in {text}"));
     values[at].parse().expect("a rate is a number")
-}
-
-/// The server. What is not a PING, such as what a generator asks about the server, is answered with an error.
-fn serve(listener: &TcpListener) -> std::io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let events = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    let watch = |fd: RawFd| epoll::EventData::new_u64(fd as u64);
-    epoll::add(&events, listener, watch(listener.as_raw_fd()), epoll::EventFlags::IN)?;
-    let mut input = vec![0; 1 << 20];
-    // What one read can complete: the requests in it, and the one that began before.
-    let pongs = PONG.repeat(input.len() / PING.len() + 1);
-    // Each connection, and how many bytes of a request it has sent by half.
-    let mut connections: HashMap<RawFd, (TcpStream, usize)> = HashMap::new();
-    let mut ready = Vec::with_capacity(256);
-    loop {
-        ready.clear();
-        epoll::wait(&events, rustix::buffer::spare_capacity(&mut ready), None)?;
-        for event in &ready {
-            let fd = event.data.u64() as RawFd;
-            let Some((stream, begun)) = connections.get_mut(&fd) else {
-                // Whoever connected may be gone again.
-                let Ok((stream, _)) = listener.accept() else { continue };
-                stream.set_nodelay(true)?;
-                epoll::add(&events, &stream, watch(stream.as_raw_fd()), epoll::EventFlags::IN)?;
-                connections.insert(stream.as_raw_fd(), (stream, 0));
-                continue;
-            };
-            let read = rustix::io::read(&*stream, &mut input).unwrap_or(0);
-            if read == 0 {
-                connections.remove(&fd);
-                continue;
-            }
-            let is_ping = *begun > 0 || input[..read].starts_with(&PING[..read.min(PING.len())]);
-            if is_ping {
-                let requests = (*begun + read) / PING.len();
-                *begun = (*begun + read) % PING.len();
-                stream.write_all(&pongs[..requests * PONG.len()])?;
-            } else {
-                let requests = input[..read].split(|byte| *byte == b'*').count() - 1;
-                stream.write_all(&b"-ERR only PING\r\n".repeat(requests))?;
-            }
-        }
-    }
 }
