@@ -52,7 +52,7 @@ impl Writer {
         if replaced || result.is_ok() {
             sync.oldest_unsynced = uncovered;
         }
-        let synced_before = durable.get();
+        let (synced, synced_before) = (result.is_ok(), durable.get());
         let result = match result {
             Ok(()) => {
                 durable.raise(written);
@@ -81,7 +81,7 @@ impl Writer {
         self.wake_sync_waiters();
         drop(token);
         // It takes its time, so nobody waits for it.
-        if result.is_ok() {
+        if synced {
             self.forget_cached(&*file, synced_before, written);
         }
         // Something else may have failed meanwhile, such as the directory's sync of a rewrite.
