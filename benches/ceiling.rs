@@ -4,8 +4,8 @@
 //! send PINGs, in turn, to a server that costs as little as one can ([`floor`]). So what is measured is the generator.
 //! 50 connections, one thread, five rounds; with two cores, the server has one and the generator the other.
 //!
-//! `… --bench ceiling -- serve PORT [LOG]` only runs that server: what no other can be faster than, under any load. With
-//! a file for its log, it syncs what it is sent.
+//! `… --bench ceiling -- serve PORT [LOG]` only runs that server, for other loads and generators: what a server in one
+//! thread can reach. With a file for its log, it syncs what it is sent.
 
 mod floor;
 
