@@ -4,9 +4,11 @@
 //! order, from the *floor* on: after a killed process the newest, after a power cut the one that the last completed
 //! sync covered; and behind the newest, the group whose outcome is unknown. Nothing else is ever right.
 
+mod draw;
+mod model;
 mod restart;
+mod tally;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,141 +16,18 @@ use std::time::Duration;
 
 use kvred::db::rewrite::{Pieces, Rewrite, RewriteError, Step};
 use kvred::db::state::{Keyspace, ValueRef};
-use kvred::db::writer::{Clock, NotNow, Ticket, WriteFailure, Writer};
+use kvred::db::writer::{Clock, NotNow, WriteFailure, Writer};
 use kvred::persistence::FsyncPolicy;
 use parking_lot::Mutex;
 
-use crate::disk::{Crash, Faults, Op, SimDisk};
+use self::draw::{KEYS, all_policies, draw_faults, key_name, new_value, plain_log};
+use self::model::{Call, Group, Model, State, Value};
+pub use self::tally::Tally;
+use crate::disk::{Crash, Op, SimDisk};
 use crate::random::Random;
 
 const LOG: &str = "kvred.aof";
 const WORKERS: usize = 3;
-const KEYS: usize = 24;
-
-type Value = Arc<[u8]>;
-type State = BTreeMap<usize, Value>;
-
-/// How often the things happened that the test is about.
-#[derive(Debug, Default, Clone)]
-pub struct Tally {
-    groups: u64,
-    refused: u64,
-    unknown: u64,
-    failed_on_top: u64,
-    rewrites: u64,
-    healed: u64,
-    failed_rewrites: u64,
-    kills: u64,
-    evictions: u64,
-    power_cuts: u64,
-    crashed_recoveries: u64,
-    failed_recoveries: u64,
-    torn: u64,
-    groups_lost: u64,
-    unknown_kept: u64,
-    damaged_without_syncs: u64,
-    clean_stops: u64,
-    plain_logs: u64,
-    stalls: u64,
-}
-
-impl Tally {
-    fn figures(&mut self) -> [(&'static str, &mut u64); 19] {
-        [
-            ("groups", &mut self.groups),
-            ("refused", &mut self.refused),
-            ("unknown", &mut self.unknown),
-            ("failed_on_top", &mut self.failed_on_top),
-            ("rewrites", &mut self.rewrites),
-            ("healed", &mut self.healed),
-            ("failed_rewrites", &mut self.failed_rewrites),
-            ("kills", &mut self.kills),
-            ("evictions", &mut self.evictions),
-            ("power_cuts", &mut self.power_cuts),
-            ("crashed_recoveries", &mut self.crashed_recoveries),
-            ("failed_recoveries", &mut self.failed_recoveries),
-            ("torn", &mut self.torn),
-            ("groups_lost", &mut self.groups_lost),
-            ("unknown_kept", &mut self.unknown_kept),
-            ("damaged_without_syncs", &mut self.damaged_without_syncs),
-            ("clean_stops", &mut self.clean_stops),
-            ("plain_logs", &mut self.plain_logs),
-            ("stalls", &mut self.stalls),
-        ]
-    }
-
-    pub fn add(&mut self, other: &Self) {
-        let mut other = other.clone();
-        for ((_, ours), (_, theirs)) in self.figures().into_iter().zip(other.figures()) {
-            *ours += *theirs;
-        }
-    }
-
-    /// A test in which something never happens shows nothing about it.
-    pub fn assert_that_it_happened(mut self) {
-        for (name, count) in self.figures() {
-            assert!(*count > 0, "{name} never happened");
-        }
-    }
-}
-
-/// Commands evaluated into one group, and who waits for it.
-#[derive(Default)]
-struct Group {
-    ops: usize,
-    tickets: Vec<(usize, Ticket)>,
-    /// The state behind it, once it is sealed.
-    after: State,
-}
-
-/// What call of the writer is under way while the disk stalls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Call {
-    None,
-    Commit,
-    Sync,
-    /// The commit token is held, but no group is under way.
-    WithToken,
-    RewriteStep,
-    Close,
-}
-
-struct Model {
-    rng: Random,
-    tally: Tally,
-    /// The state after each published group; the first is what recovery found.
-    order: Vec<State>,
-    /// Whether each was written under `none`, where a hole in what a crash leaves is damage.
-    without_sync: Vec<bool>,
-    /// The first state that a power cut may leave.
-    floor: usize,
-    /// The state after the group whose outcome is not known.
-    unknown: Option<State>,
-    unknown_without_sync: bool,
-    /// What a write batch sees.
-    view: State,
-    sealed: Option<Group>,
-    open: Group,
-    poisoned: bool,
-    /// A sync has failed, so that the kernel may drop what it has.
-    sync_failed: bool,
-    call: Call,
-    next_value: u64,
-    /// While it recovers: the first state that the crashes so far may have left.
-    left_from: usize,
-}
-
-impl Model {
-    /// Whether a hole may stand in what was written without syncs.
-    fn damage_may_show(&self) -> bool {
-        self.left_from < self.order.len() - 1 && self.without_sync[self.left_from + 1..].contains(&true)
-            || self.unknown.is_some() && self.unknown_without_sync
-    }
-
-    fn published(&self) -> &State {
-        self.order.last().expect("there is always one")
-    }
-}
 
 #[derive(Default)]
 struct SimClock(AtomicU64);
@@ -177,18 +56,6 @@ pub struct World {
     wakes: Arc<[AtomicU64; WORKERS]>,
     salts: Arc<AtomicU64>,
     hash_seed: u64,
-}
-
-fn key_name(key: usize) -> Vec<u8> {
-    match key % 8 {
-        0 => vec![b'k'; 40 + key],
-        1 => format!("#C:{key:08x}:00000000").into_bytes(),
-        _ => format!("key:{key}").into_bytes(),
-    }
-}
-
-fn all_policies(rng: &mut Random) -> FsyncPolicy {
-    [FsyncPolicy::Always, FsyncPolicy::Everysec, FsyncPolicy::None][rng.below(3)]
 }
 
 impl World {
@@ -512,18 +379,6 @@ impl World {
         }
     }
 
-    /// What was open when the log was poisoned is refused.
-    fn open_group_is_refused(model: &mut Model) {
-        for (_, ticket) in std::mem::take(&mut model.open).tickets {
-            assert!(
-                matches!(ticket.outcome(), Some(Err(WriteFailure::Refused(_)))),
-                "evaluated before the log was poisoned, and {:?}",
-                ticket.outcome()
-            );
-        }
-        model.view = model.published().clone();
-    }
-
     fn sync(&self) {
         self.note(|| "== sync".to_owned());
         let running = self.running();
@@ -543,7 +398,7 @@ impl World {
                 assert!(running.disk.faults_injected() > 0 || running.disk.crashed(), "{result:?}");
                 model.poisoned = true;
                 model.sync_failed = true;
-                Self::open_group_is_refused(model);
+                model.refuse_open_group();
             }
         } else {
             assert!(!model.poisoned && !poisoned_before, "a sync heals nothing");
@@ -564,7 +419,7 @@ impl World {
             assert!(running.disk.faults_injected() > 0 || running.disk.crashed(), "poisoned without a fault");
             model.poisoned = true;
             model.sync_failed = true;
-            Self::open_group_is_refused(&mut model);
+            model.refuse_open_group();
         }
     }
 
@@ -627,7 +482,7 @@ impl World {
                 assert!(disk_failed);
                 if !model.poisoned {
                     model.poisoned = true;
-                    Self::open_group_is_refused(model);
+                    model.refuse_open_group();
                 }
             }
             Ok(true) => {
@@ -710,94 +565,4 @@ fn collect(keyspace: &Keyspace) -> State {
     }
     assert_eq!(keyspace.len(), state.len(), "no key that was never written");
     state
-}
-
-/// Most of the time a sound disk that stalls now and then, else one with one kind of trouble or all of them.
-fn draw_faults(rng: &mut Random) -> Faults {
-    let sound =
-        Faults { stall: 80, short_write: 60, reserve: if rng.chance(500) { 1000 } else { 0 }, ..Faults::default() };
-    match rng.below(12) {
-        0 => Faults { write: 700, full: true, short_write: 500, names: 300, reserve: 900, ..sound },
-        1 => Faults { write: 300, short_write: 500, ..sound },
-        2 => Faults { write: 300, set_len: 500, short_write: 500, ..sound },
-        3 => Faults { sync: 300, ..sound },
-        4 => Faults { sync: 300, set_len: 500, ..sound },
-        5 => Faults { sync_dir: 500, names: 200, ..sound },
-        6 => Faults { read: 100, ..sound },
-        7 => Faults {
-            write: 100,
-            sync: 100,
-            sync_dir: 100,
-            names: 100,
-            set_len: 100,
-            short_write: 300,
-            read: 50,
-            ..sound
-        },
-        _ => sound,
-    }
-}
-
-/// A value that was never there before, and now and then looks like a piece of a log.
-fn new_value(rng: &mut Random, next: &mut u64, disk: &SimDisk) -> Value {
-    *next += 1;
-    let mut value = format!("v{next}:").into_bytes();
-    match rng.below(40) {
-        0..30 => value.resize(value.len() + rng.below(60), b'.'),
-        30..34 => value.resize(value.len() + rng.below(6000), b'-'),
-        34 => value.resize(value.len() + 16_000 + rng.below(2000), b'='),
-        35 => value.extend_from_slice(b"\r\n#SYNCED:00000000ffffffff\r\n#NOSYNC\r\n#C:00000010:deadbeef\r\n"),
-        36 => value.extend_from_slice(b"\r\n*1\r\n$8\r\nFLUSHALL\r\n"),
-        _ => {
-            let log = disk.contents(Path::new(LOG)).unwrap_or_default();
-            let from = rng.below(log.len() + 1);
-            value.extend_from_slice(&log[from..log.len().min(from + 300)]);
-        }
-    }
-    value.into()
-}
-
-/// A log as Redis writes it, now and then with an incomplete last command, or such that what follows crosses a sector.
-fn plain_log(rng: &mut Random, state: &mut State, next: &mut u64) -> Vec<u8> {
-    let mut log = Vec::new();
-    let put = |log: &mut Vec<u8>, args: &[&[u8]]| {
-        log.extend_from_slice(format!("*{}\r\n", args.len()).as_bytes());
-        for arg in args {
-            log.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
-            log.extend_from_slice(arg);
-            log.extend_from_slice(b"\r\n");
-        }
-    };
-    for _ in 0..=rng.below(20) {
-        let key = rng.below(KEYS);
-        if rng.chance(200) {
-            put(&mut log, &[b"DEL", &key_name(key)]);
-            state.remove(&key);
-        } else {
-            *next += 1;
-            let mut value = format!("p{next}:").into_bytes();
-            value.resize(value.len() + rng.below(400), b'p');
-            put(&mut log, &[b"SET", &key_name(key), &value]);
-            state.insert(key, value.into());
-        }
-    }
-    if rng.chance(500) {
-        // The header of the chain that begins behind it lies across a page's border.
-        let to = (log.len() + 100).next_multiple_of(4096) - 1 - rng.below(34);
-        let overhead = b"*3\r\n$3\r\nSET\r\n$5\r\nkey:2\r\n$1000\r\n\r\n".len();
-        let len = to - log.len() - overhead;
-        if len >= 1000 {
-            *next += 1;
-            let mut value = format!("p{next}:").into_bytes();
-            value.resize(len, b'q');
-            put(&mut log, &[b"SET", b"key:2", &value]);
-            state.insert(2, value.into());
-        }
-    }
-    if rng.chance(200) {
-        let whole = log.len();
-        put(&mut log, &[b"SET", b"key:2", b"torn"]);
-        log.truncate(whole + 1 + rng.below(log.len() - whole - 1));
-    }
-    log
 }

@@ -15,7 +15,9 @@ use kvred::persistence::recover::{RecoverError, Recovered, recover};
 use kvred::persistence::replay::{Verdict, replay};
 use parking_lot::Mutex;
 
-use super::{Group, LOG, Running, State, WORKERS, World, all_policies, collect, draw_faults};
+use super::draw::{all_policies, draw_faults};
+use super::model::{Group, State};
+use super::{LOG, Running, WORKERS, World, collect};
 use crate::disk::{Crash, Faults, SimDisk};
 
 impl World {
