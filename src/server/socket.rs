@@ -1,11 +1,14 @@
 //! A client's socket: readiness from tokio, reading and writing by plain calls.
 //!
-//! A request costs one `read` and one `write`: a read that brings less than there was room for has drained the
-//! socket, so the next one waits for the next event instead of asking once more.
+//! A request costs one `recv` and one `send`: a `recv` that brings less than there was room for has drained the
+//! socket, so the next one waits for the next event instead of asking once more. (`read` and `write` do the same, after
+//! what Linux does for files of all kinds: some 3 % of a request.)
 
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
+use rustix::buffer::spare_capacity;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -84,7 +87,12 @@ impl Socket {
         let room = buffer.len();
         each!(
             self,
-            stream => nonblocking!(stream, Interest::READABLE, room, rustix::io::read(stream, &mut *buffer)),
+            stream => nonblocking!(
+                stream,
+                Interest::READABLE,
+                room,
+                recv(stream, &mut *buffer, RecvFlags::empty()).map(|(_, read)| read)
+            ),
             tls => tls.read(buffer)
         )
     }
@@ -98,7 +106,7 @@ impl Socket {
                 stream,
                 Interest::READABLE,
                 room,
-                rustix::io::read(stream, rustix::buffer::spare_capacity(buffer))
+                recv(stream, spare_capacity(buffer), RecvFlags::empty()).map(|(read, _)| read)
             ),
             tls => {
                 let there = buffer.len();
@@ -117,7 +125,7 @@ impl Socket {
             self,
             stream => match rope.as_single_slice() {
                 Some(all) => {
-                    nonblocking!(stream, Interest::WRITABLE, room, rustix::io::write(stream, &all[skip..]))
+                    nonblocking!(stream, Interest::WRITABLE, room, send(stream, &all[skip..], SendFlags::NOSIGNAL))
                 }
                 None => {
                     let mut pieces = [IoSlice::new(&[]); MAX_PIECES];
