@@ -15,6 +15,12 @@ use crate::persistence::FsyncPolicy;
 /// How often `everysec` syncs.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Under `always` a group grows to so much of the last two before it is synced, in percent of the batches that wait for it.
+const GATHER_PERCENT: usize = 30;
+
+/// But for no longer than this.
+const GATHER_TIME: Duration = Duration::from_micros(300);
+
 /// How often a sync that `WAITAOF` asks for is looked for under `none`.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -73,14 +79,52 @@ impl LogThreads {
 }
 
 fn commit_groups(writer: &Writer, stopping: &AtomicBool) {
+    let mut gathering = Gathering::default();
     while !stopping.load(Ordering::SeqCst) {
         writer.log_signal.wait();
         loop {
+            if writer.policy() == FsyncPolicy::Always {
+                gathering.gather(writer);
+            }
             writer.wait_for_slow_sync(|| stopping.load(Ordering::SeqCst));
             if !writer.commit_next() {
                 break;
             }
         }
+    }
+}
+
+/// How groups under `always` come together. Those who were answered by the last sync write again soon, one after the
+/// other: a sync that begins with the first of them makes all others wait for another one.
+#[derive(Default)]
+struct Gathering {
+    /// How many batches waited for each of the last two groups.
+    last: [usize; 2],
+}
+
+impl Gathering {
+    /// Waits until the open group is worth a sync, or for a while.
+    fn gather(&mut self, writer: &Writer) {
+        let until = writer.clock().monotonic() + GATHER_TIME;
+        let mut waiting = writer.batches_waiting();
+        while waiting < self.enough() {
+            let left = until.saturating_sub(writer.clock().monotonic());
+            if left.is_zero() {
+                break;
+            }
+            writer.log_signal.wait_for(left);
+            waiting = writer.batches_waiting();
+        }
+        self.note(waiting);
+    }
+
+    /// So many batches are worth a sync. A client or two are never waited for.
+    fn enough(&self) -> usize {
+        (self.last[0] + self.last[1]) * GATHER_PERCENT / 100
+    }
+
+    fn note(&mut self, waiting: usize) {
+        self.last = [self.last[1], waiting];
     }
 }
 
@@ -223,5 +267,23 @@ impl RewriteReport {
         self.finished += u64::from(error.is_none());
         self.last_took = Some(took);
         self.last_error = error;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_let_grow_beside_those_before_it() {
+        let mut gathering = Gathering::default();
+        assert_eq!(gathering.enough(), 0, "the first one goes at once");
+        (0..2).for_each(|_| gathering.note(1));
+        assert_eq!(gathering.enough(), 0, "a client that writes alone is not waited for");
+        (0..2).for_each(|_| gathering.note(25));
+        assert_eq!(gathering.enough(), 15, "50 clients in two groups");
+        gathering.note(1);
+        gathering.note(1);
+        assert_eq!(gathering.enough(), 0, "a burst is soon forgotten");
     }
 }

@@ -289,6 +289,12 @@ impl Writer {
         self.sync_changed.notify_all();
     }
 
+    /// How many batches wait for the open group.
+    pub(super) fn batches_waiting(&self) -> usize {
+        // Each holds a ticket, which is a share of the outcome.
+        Arc::strong_count(&self.open.lock().group.outcome) - 1
+    }
+
     /// Why no write is taken, if so.
     pub fn poisoned(&self) -> Option<Arc<str>> {
         self.open.lock().poisoned.clone()
