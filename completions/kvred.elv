@@ -252,7 +252,7 @@ set edit:completion:arg-completer[kvred] = {|@words|
         &'kvred;serve;--fsync'= {
             cand always 'Answered once the disk has it: nothing acknowledged is ever lost'
             cand everysec 'Answered once the kernel has it, synced each second: a power cut takes 1 to 2 seconds at most'
-            cand none 'Synced at shutdown only: a power cut takes what the kernel had not written'
+            cand none 'Synced at shutdown, or once 32 MiB have piled up: a power cut takes what the kernel had not written'
         }
         &'kvred;serve;--auto-aof-rewrite-percentage'= {
         }
@@ -469,7 +469,7 @@ set edit:completion:arg-completer[kvred] = {|@words|
         &'kvred;bench;report;--fsync'= {
             cand always 'Answered once the disk has it: nothing acknowledged is ever lost'
             cand everysec 'Answered once the kernel has it, synced each second: a power cut takes 1 to 2 seconds at most'
-            cand none 'Synced at shutdown only: a power cut takes what the kernel had not written'
+            cand none 'Synced at shutdown, or once 32 MiB have piled up: a power cut takes what the kernel had not written'
         }
         &'kvred;bench;report;--repeats'= {
         }

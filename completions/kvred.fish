@@ -48,7 +48,7 @@ no\t'Off'"
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l appendfilename -d 'Name of the log, in --dir' -r -F
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l fsync -d 'When writes reach the disk' -r -f -a "always\t'Answered once the disk has it: nothing acknowledged is ever lost'
 everysec\t'Answered once the kernel has it, synced each second: a power cut takes 1 to 2 seconds at most'
-none\t'Synced at shutdown only: a power cut takes what the kernel had not written'"
+none\t'Synced at shutdown, or once 32 MiB have piled up: a power cut takes what the kernel had not written'"
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l auto-aof-rewrite-percentage -d 'Growth that starts a rewrite, in %' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l auto-aof-rewrite-min-size -d 'Smallest log that is rewritten' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l threads -d 'Worker threads' -r -f
@@ -190,7 +190,7 @@ complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subco
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l server-bin -d 'The kvred to measure [default: this one]' -r -F
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l fsync -d 'The policies, with commas between them' -r -f -a "always\t'Answered once the disk has it: nothing acknowledged is ever lost'
 everysec\t'Answered once the kernel has it, synced each second: a power cut takes 1 to 2 seconds at most'
-none\t'Synced at shutdown only: a power cut takes what the kernel had not written'"
+none\t'Synced at shutdown, or once 32 MiB have piled up: a power cut takes what the kernel had not written'"
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l repeats -d 'Runs of each test that count' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l warmup -d 'Runs of each test before those' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l ops-read -d 'Requests in a run of PING, GET and EXISTS' -r -f

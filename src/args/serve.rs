@@ -215,7 +215,7 @@ pub enum Fsync {
     Always,
     /// Answered once the kernel has it, synced each second: a power cut takes 1 to 2 seconds at most
     Everysec,
-    /// Synced at shutdown only: a power cut takes what the kernel had not written
+    /// Synced at shutdown, or once 32 MiB have piled up: a power cut takes what the kernel had not written
     #[value(alias = "no")]
     None,
 }

@@ -15,6 +15,10 @@ use crate::persistence::FsyncPolicy;
 /// How often `everysec` syncs.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
+/// `none`: once so much is unsynced it is synced all the same, while others write on. Left to itself, the system lets more
+/// and more pile up until a plain write has to wait for the disk, and says nothing of what it then fails to write.
+const NONE_UNSYNCED_BYTES: u64 = 32 << 20;
+
 /// Under `always` a group grows to so much of the last two before it is synced, in percent of the batches that wait for it.
 const GATHER_PERCENT: usize = 30;
 
@@ -144,11 +148,22 @@ fn sync_each_second(writer: &Writer, stopping: &AtomicBool) {
             if writer.unsynced_since().is_none() {
                 // Idle for a while: what was synced last is worth stating.
                 writer.state_sync();
-            } else if writer.policy() == FsyncPolicy::Everysec && writer.poisoned().is_none() {
+            } else if is_sync_due(writer) {
                 drop(writer.sync_now());
             }
         }
     }
+}
+
+/// Whether the policy wants what is written to be synced now.
+fn is_sync_due(writer: &Writer) -> bool {
+    let due = match writer.policy() {
+        // Each commit has.
+        FsyncPolicy::Always => false,
+        FsyncPolicy::Everysec => true,
+        FsyncPolicy::None => writer.unsynced_bytes() >= NONE_UNSYNCED_BYTES,
+    };
+    due && writer.poisoned().is_none()
 }
 
 fn rewrite_when_asked(writer: &Writer, stopping: &AtomicBool) {

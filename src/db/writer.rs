@@ -162,6 +162,13 @@ pub(super) struct SyncState {
     pub(super) epoch: u64,
 }
 
+impl SyncState {
+    /// What of the log is not known to be durable.
+    fn unsynced_bytes(&self) -> u64 {
+        self.written.0.saturating_sub(self.durable.get().0)
+    }
+}
+
 /// Figures for `INFO persistence`.
 #[derive(Debug, Default)]
 struct Counters {
@@ -313,7 +320,7 @@ impl Writer {
     /// Figures for `INFO`.
     pub fn stats(&self) -> WriterStats {
         let sync = self.sync.lock();
-        let (written, durable, base_bytes) = (sync.written.0, sync.durable.get().0, sync.base_bytes);
+        let (written, unsynced_bytes, base_bytes) = (sync.written.0, sync.unsynced_bytes(), sync.base_bytes);
         let enabled = sync.file.is_some();
         drop(sync);
         WriterStats {
@@ -322,7 +329,7 @@ impl Writer {
             log_bytes: written,
             base_bytes,
             rewrite: self.rewrite_report(),
-            unsynced_bytes: written.saturating_sub(durable),
+            unsynced_bytes,
             pending_bytes: self.counters.pending_bytes.load(Ordering::Relaxed),
             delayed_syncs: self.counters.delayed_syncs.load(Ordering::Relaxed),
             last_sync: Duration::from_micros(self.counters.last_sync_micros.load(Ordering::Relaxed)),

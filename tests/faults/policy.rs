@@ -43,6 +43,20 @@ fn waitaof_gives_up_at_its_timeout_and_asks_nothing_with_numlocal_0() {
 }
 
 #[test]
+fn what_piles_up_under_none_is_synced_though_nobody_asks() {
+    let server = Launch::new().args(&["--fsync", "none"]).start();
+    let mut client = server.connect();
+    let value = vec![b'v'; 1 << 20];
+    for n in 0..40 {
+        client.set(&format!("k{n}"), &value);
+    }
+    wait_until("a sync of 40 MiB", || info_number(&mut client, "aof_fsyncs") > 0);
+    assert!(info_number(&mut client, "aof_unsynced_bytes") < 32 << 20);
+    let server = server.crash_and_restart();
+    assert_eq!(server.connect().ask_words("DBSIZE"), Reply::Integer(40));
+}
+
+#[test]
 fn a_waitaof_under_way_gets_an_error_when_the_sync_fails() {
     for policy in ["everysec", "none"] {
         let server = Launch::new().args(&["--fsync", policy]).start();

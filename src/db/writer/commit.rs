@@ -68,7 +68,7 @@ impl Writer {
         short
             && !sync.running
             && !self.rewriting.load(Ordering::Relaxed)
-            && sync.written.0.saturating_sub(sync.durable.get().0) <= INLINE_UNSYNCED_BYTES
+            && sync.unsynced_bytes() <= INLINE_UNSYNCED_BYTES
     }
 
     /// Commits the open group; `false` if there was none. For the log thread and for shutdown.

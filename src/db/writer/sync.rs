@@ -18,6 +18,11 @@ impl Writer {
         self.sync.lock().oldest_unsynced
     }
 
+    /// How much of the log is not known to be durable.
+    pub(in crate::db) fn unsynced_bytes(&self) -> u64 {
+        self.sync.lock().unsynced_bytes()
+    }
+
     /// Syncs what is written, while others go on writing. Does nothing if all is durable.
     ///
     /// # Errors
