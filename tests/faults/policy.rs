@@ -48,7 +48,7 @@ fn what_piles_up_under_none_is_synced_though_nobody_asks() {
     let mut client = server.connect();
     let value = vec![b'v'; 1 << 20];
     for n in 0..40 {
-        client.set(&format!("k{n}"), &value);
+        client.set(format!("k{n}"), &value);
     }
     wait_until("a sync of 40 MiB", || info_number(&mut client, "aof_fsyncs") > 0);
     assert!(info_number(&mut client, "aof_unsynced_bytes") < 32 << 20);
