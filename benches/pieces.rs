@@ -93,8 +93,10 @@ fn recover(bencher: Bencher<'_, '_>, commands_per_batch: u64) {
     let file = disk.open(Path::new(LOG), false).expect("it is there");
     bencher.counter(ItemsCount::new(KEYS)).bench_local(|| {
         let keyspace = Keyspace::new([1, 2, 3, 4]);
-        Loader::run(&keyspace, |loader| replay::replay(&file, |_| {}, |batch| loader.take(batch)))
-            .expect("a sound log");
+        Loader::run(&keyspace, file.len().unwrap_or(0), |loader| {
+            replay::replay(&file, |_| {}, |batch| loader.take(batch))
+        })
+        .expect("a sound log");
         keyspace
     });
 }

@@ -51,7 +51,8 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
     let keyspace = Keyspace::new(std::array::from_fn(|_| getrandom::u64().unwrap_or_default()));
     let mut before = Before::default();
     let last = source.parts.len().saturating_sub(1);
-    Loader::run(&keyspace, |loader| {
+    let bytes = source.parts.iter().filter_map(|part| part.file.as_ref().ok()?.len().ok()).sum();
+    Loader::run(&keyspace, bytes, |loader| {
         for (n, part) in source.parts.iter().enumerate() {
             load(part, n == last, args, loader, &mut before)?;
             if before.stopped {

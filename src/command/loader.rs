@@ -4,6 +4,9 @@
 //! entries go to, are then in the cache, where records in the log's order would each meet another shard and wait for
 //! memory. Chunks of a shard are applied in order, one at a time; a FLUSHALL waits until everything before it is
 //! applied. So what comes out is what one thread would have made.
+//!
+//! Half of the work would be to hash keys again as tables grow. So a table gets room ahead, for as many keys as it will
+//! have if the rest of the log is like what was read of it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -30,6 +33,12 @@ const CHUNKS_WAITING: usize = 8;
 
 /// More threads than these would wait for the one that reads.
 const APPLIERS_MAX: usize = 6;
+
+/// Tables get room ahead for at most so many times the keys that they have: a forecast that was wrong costs no more.
+const GROWTH_MAX: f64 = 4.0;
+
+/// And only while so many of a log's operations, in percent, have made a key.
+const NEW_KEYS_PERCENT: usize = 90;
 
 /// Values of this size and more are copied once, into the allocation in which they stay.
 const LARGE_VALUE_BYTES: usize = 16 << 10;
@@ -65,6 +74,10 @@ struct Chunk {
     weight_bytes: usize,
     /// With so much it is full.
     full_bytes: usize,
+    /// How many operations on the shard came before these.
+    ops_before: usize,
+    /// How many times as many there will be when all is read, if the rest of the log is like what was read.
+    growth: f64,
 }
 
 /// Gathers a log's records and has them applied.
@@ -75,13 +88,17 @@ pub struct Loader<'env> {
     gathered: Vec<Chunk>,
     /// The weight of all chunks so far.
     passed_bytes: usize,
+    /// How long the log is, and how much of it was taken.
+    log_bytes: u64,
+    taken_bytes: u64,
 }
 
 impl<'env> Loader<'env> {
-    /// Runs `work` with a loader, and returns when all that it took is applied.
-    pub fn run<R>(keyspace: &'env Keyspace, work: impl FnOnce(&mut Self) -> R) -> R {
+    /// Runs `work` with a loader, and returns when all that it took is applied. `log_bytes` is about what it will take,
+    /// as it stands in the file: by it the keys to come are estimated.
+    pub fn run<R>(keyspace: &'env Keyspace, log_bytes: u64, work: impl FnOnce(&mut Self) -> R) -> R {
         std::thread::scope(|scope| {
-            let mut loader = Self::start(scope, keyspace);
+            let mut loader = Self::start(scope, keyspace, log_bytes);
             let result = work(&mut loader);
             loader.finish();
             result
@@ -89,7 +106,7 @@ impl<'env> Loader<'env> {
     }
 
     /// Starts the threads: one for each core but that of the reader, who helps them.
-    fn start<'scope>(scope: &'scope Scope<'scope, 'env>, keyspace: &'env Keyspace) -> Self {
+    fn start<'scope>(scope: &'scope Scope<'scope, 'env>, keyspace: &'env Keyspace, log_bytes: u64) -> Self {
         let queue = Arc::new(Queue::default());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         for _ in 0..cores.saturating_sub(1).clamp(1, APPLIERS_MAX) {
@@ -98,7 +115,8 @@ impl<'env> Loader<'env> {
         }
         // Full one after the other, not all at once, from the first on.
         let first = |shard| Chunk { full_bytes: CHUNK_BYTES_MIN * (shard + 1) / SHARDS, ..Chunk::default() };
-        Self { keyspace, queue, gathered: (0..SHARDS).map(first).collect(), passed_bytes: 0 }
+        let gathered = (0..SHARDS).map(first).collect();
+        Self { keyspace, queue, gathered, passed_bytes: 0, log_bytes, taken_bytes: 0 }
     }
 
     /// Takes a batch's records, in order.
@@ -106,7 +124,9 @@ impl<'env> Loader<'env> {
     /// # Errors
     /// The first record that kvred does not offer.
     pub fn take(&mut self, batch: &Batch<'_>) -> Result<(), RefusedRecord> {
-        for (index, (_, args)) in batch.records().enumerate() {
+        let taken_before = self.taken_bytes;
+        for (index, (at, args)) in batch.records().enumerate() {
+            self.taken_bytes = taken_before + (at - batch.start);
             match Record::parse(args).map_err(|reason| RefusedRecord { index, reason })? {
                 Record::Set { key, value, when } => self.push(key, value, Effect::Set(when)),
                 Record::SetMany(args) => {
@@ -123,6 +143,7 @@ impl<'env> Loader<'env> {
                 Record::Nothing => {}
             }
         }
+        self.taken_bytes = taken_before + (batch.end - batch.start);
         Ok(())
     }
 
@@ -138,16 +159,20 @@ impl<'env> Loader<'env> {
     }
 
     fn hand_over(&mut self, shard: usize) {
-        let full = std::mem::take(&mut self.gathered[shard]);
+        let mut full = std::mem::take(&mut self.gathered[shard]);
         self.passed_bytes += full.weight_bytes;
+        full.growth = (self.log_bytes as f64 / self.taken_bytes as f64).clamp(1.0, GROWTH_MAX);
+        let ops_before = full.ops_before + full.ops.len();
         let next = &mut self.gathered[shard];
         *next = self.queue.push(shard, full, self.keyspace);
+        next.ops_before = ops_before;
         next.full_bytes = (self.passed_bytes / SHARDS / GATHERED_PART).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
     }
 
-    /// Waits until everything is applied.
+    /// Waits until everything is applied, and takes back what room was made in vain.
     fn finish(mut self) {
         self.apply_all();
+        (0..SHARDS).for_each(|shard| self.keyspace.lock(shard).trim());
     }
 
     fn apply_all(&mut self) {
@@ -279,6 +304,10 @@ impl Chunk {
 
     /// Applies what is in it, and empties it.
     fn apply(&mut self, shard: &mut Shard) {
+        if shard.len() * 100 >= self.ops_before * NEW_KEYS_PERCENT {
+            let keys = (self.ops_before + self.ops.len()) as f64 * self.growth;
+            shard.reserve(keys as usize);
+        }
         let mut bytes = &self.bytes[..];
         self.ops.iter().take(BUCKET_AHEAD).for_each(|op| shard.prefetch_bucket(op.hash));
         for op in self.ops.iter().take(ENTRY_AHEAD) {
@@ -319,5 +348,47 @@ fn set(shard: &mut Shard, hash: KeyHash, key: &[u8], value: NewValue<'_>, when: 
     };
     if may_set {
         drop(shard.set(hash, key, value).garbage);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::persistence::disk::{Disk, RealDisk};
+    use crate::persistence::replay::replay;
+    use crate::protocol::encode;
+
+    fn loaded(log: &[u8]) -> Keyspace {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("log"), log).unwrap();
+        let file = RealDisk::new(dir.path()).open(Path::new("log"), false).unwrap();
+        let keyspace = Keyspace::new([1, 2, 3, 4]);
+        Loader::run(&keyspace, log.len() as u64, |loader| replay(&file, |_| {}, |batch| loader.take(batch))).unwrap();
+        keyspace
+    }
+
+    #[test]
+    fn a_forecast_of_keys_that_never_come_leaves_no_memory_behind() {
+        const KEYS: u32 = 20_000;
+        let mut log = Vec::new();
+        let mut set = |key: u32| {
+            encode::array(&mut log, 3);
+            for part in [&b"SET"[..], &key.to_be_bytes(), b"value"] {
+                encode::bulk(&mut log, part);
+            }
+        };
+        (0..KEYS).for_each(&mut set);
+        let one_by_one = Keyspace::new([1, 2, 3, 4]);
+        for key in (0..KEYS).map(u32::to_be_bytes) {
+            drop(one_by_one.set(one_by_one.hash(&key), &key, NewValue::Copy(b"value")));
+        }
+        // It looks like a log of new keys for a long time.
+        (0..5).for_each(|_| (0..KEYS).for_each(&mut set));
+        let keyspace = loaded(&log);
+        assert_eq!(keyspace.len(), KEYS as usize);
+        let (took, would_take) = (keyspace.memory().table_bytes, one_by_one.memory().table_bytes);
+        assert!(took <= would_take, "{took} bytes, not {would_take}");
     }
 }

@@ -7,8 +7,8 @@
 //! A batch of lookups is fast when what they need is loaded some keys ahead ([`ahead`](super::ahead)).
 //!
 //! Invariants: who locks several shards locks them in ascending order. Nothing large is freed under a lock: it leaves
-//! as [`Garbage`]. Nothing here allocates, copies or walks in proportion to the number of keys; the longest
-//! single step is the emptying of a sparse page.
+//! as [`Garbage`]. Nothing here allocates, copies or walks in proportion to the number of keys, but for
+//! [`Shard::reserve`], which is for loading; the longest single step else is the emptying of a sparse page.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed};
@@ -501,6 +501,22 @@ impl Shard {
             |other| self.hasher.hash(key_of(slab, blobs, other)),
         );
         Written { existed: false, garbage }
+    }
+
+    /// Makes room in the table for so many keys in all, for who sets many new ones. What is not needed is memory until
+    /// [`Shard::trim`].
+    pub fn reserve(&mut self, keys: usize) {
+        let Contents { table, slab, blobs, .. } = &mut self.contents;
+        table.reserve(
+            keys,
+            |other| prefetch(slab.slot(other).as_ptr()),
+            |other| self.hasher.hash(key_of(slab, blobs, other)),
+        );
+    }
+
+    /// Gives back what [`Shard::reserve`] took in vain.
+    pub fn trim(&mut self) {
+        self.contents.table.trim();
     }
 
     /// Removes a key; none if it has no value.

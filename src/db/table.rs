@@ -13,7 +13,7 @@
 
 use super::bucket::{BUCKET_SLOTS, Bucket};
 use super::hash::{KeyHash, PLACE_BITS, reverse_place};
-use super::memory::Mapped;
+use super::memory::{Mapped, SYSTEM_PAGE_BYTES};
 use super::prefetch::prefetch;
 
 /// Buckets of the first segment, one system page; the second has as many, and each after it twice those of the last.
@@ -168,14 +168,35 @@ impl Table {
         soon: impl FnMut(u32),
         hash_of: impl FnMut(u32) -> KeyHash,
     ) {
-        if self.segments.is_empty() {
-            self.segments.push(Mapped::new(FIRST_SEGMENT_BUCKETS as usize));
-        }
+        self.map_first_segment();
         self.len += 1;
-        if self.slots_percent(LOAD_PERCENT_MAX) < self.len as u64 {
+        if handles(LOAD_PERCENT_MAX, self.buckets) < self.len {
             self.split(soon, hash_of);
         }
         self.put(bucket_number(hash.place(), self.buckets), handle, hash.tag());
+    }
+
+    /// Makes room for so many handles in all, at once: each that comes later then is put into its bucket for good, where
+    /// in a table that grows along with them it is hashed again and again. The closures are those of [`Table::insert`].
+    pub(super) fn reserve(&mut self, len: usize, mut soon: impl FnMut(u32), mut hash_of: impl FnMut(u32) -> KeyHash) {
+        self.map_first_segment();
+        while handles(LOAD_PERCENT_MAX, self.buckets) < len {
+            self.split(&mut soon, &mut hash_of);
+        }
+    }
+
+    /// Gives back what was reserved and is not needed: the table is as if it had grown by itself.
+    pub(super) fn trim(&mut self) {
+        while self.buckets > 1 && self.len <= handles(LOAD_PERCENT_MAX, self.buckets - 1) {
+            self.merge();
+        }
+        let (first, offset) = bucket_position(self.buckets);
+        // A bucket that was merged is empty, so it does not matter what it reads as later.
+        let mut unused = offset.next_multiple_of(SYSTEM_PAGE_BYTES / size_of::<Bucket>());
+        for segment in self.segments.iter_mut().skip(first) {
+            segment.give_back(unused..segment.len());
+            unused = 0;
+        }
     }
 
     /// Removes a handle.
@@ -200,7 +221,7 @@ impl Table {
             }
         }
         self.len -= 1;
-        if self.buckets > 1 && (self.len as u64) < self.slots_percent(LOAD_PERCENT_MIN) {
+        if self.buckets > 1 && self.len < handles(LOAD_PERCENT_MIN, self.buckets) {
             self.merge();
         }
     }
@@ -319,8 +340,10 @@ impl Table {
         }
     }
 
-    fn slots_percent(&self, percent: u64) -> u64 {
-        u64::from(self.buckets) * BUCKET_SLOTS as u64 * percent / 100
+    fn map_first_segment(&mut self) {
+        if self.segments.is_empty() {
+            self.segments.push(Mapped::new(FIRST_SEGMENT_BUCKETS as usize));
+        }
     }
 
     #[inline]
@@ -334,6 +357,11 @@ impl Table {
         let (segment, offset) = bucket_position(number);
         &mut self.segments[segment][offset]
     }
+}
+
+/// So many handles are this part of the slots of so many buckets.
+fn handles(percent: u64, buckets: u32) -> usize {
+    (u64::from(buckets) * BUCKET_SLOTS as u64 * percent / 100) as usize
 }
 
 /// The bucket of a place in a table of so many buckets.
@@ -514,6 +542,35 @@ mod tests {
         }
         assert_eq!((numbers.table.len(), numbers.table.buckets()), (0, 1));
         assert!(numbers.table.segments.len() <= 2 && numbers.table.nodes.bytes() == 0);
+    }
+
+    #[test]
+    fn room_made_ahead_changes_nothing_but_the_moment_of_growth() {
+        let count = if cfg!(miri) { 2_000 } else { 50_000 };
+        let mut grown = Numbers::new(u64::MAX);
+        grown.fill(count);
+        for (filled, reserved) in [(0, count), (count / 3, count), (100, 4 * count), (count, 10 * count), (0, 10)] {
+            let mut numbers = Numbers::new(u64::MAX);
+            numbers.fill(filled);
+            let Numbers { table, hasher } = &mut numbers;
+            table.reserve(reserved as usize, |_| {}, |other| hash(hasher, other));
+            let roomy = table.buckets();
+            assert!(roomy >= reserved * 4 / 3 / BUCKET_SLOTS as u32, "{roomy} buckets for {reserved}");
+            (filled..count).for_each(|number| numbers.insert(number));
+            assert_eq!(numbers.table.buckets(), roomy.max(grown.table.buckets()), "no more than was needed");
+            numbers.table.trim();
+            assert_eq!(numbers.table.buckets(), grown.table.buckets());
+            assert_eq!(numbers.table.segments.len(), grown.table.segments.len());
+            assert!((0..count).all(|number| numbers.contains(number)));
+            assert!(!numbers.contains(count));
+            (count..2 * count).for_each(|number| numbers.insert(number));
+            assert!((0..2 * count).all(|number| numbers.contains(number)), "in what was given back, too");
+        }
+        let mut empty = Numbers::new(u64::MAX);
+        empty.table.trim();
+        empty.table.reserve(1_000, |_| {}, |_| unreachable!("there is none"));
+        empty.table.trim();
+        assert_eq!(empty.table.buckets(), 1);
     }
 
     #[test]

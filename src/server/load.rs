@@ -127,9 +127,10 @@ fn tell(recovered: &Recovered, name: &Path, path: &Path, keyspace: &Keyspace, to
 
 fn replay_file(file: &Arc<dyn DiskFile>, again: &mut WriteAgain, keyspace: &Keyspace) -> Result<Recovery, ReplayError> {
     let began = Instant::now();
-    let bar = progress_bar(file.len().unwrap_or(0));
+    let bytes = file.len().unwrap_or(0);
+    let bar = progress_bar(bytes);
     let mut last_shown = began;
-    let mut loading = Loading::of(file.len().unwrap_or(0));
+    let mut loading = Loading::of(bytes);
     let progress = |at: LogOffset| {
         loading.reached(at.0);
         if last_shown.elapsed() >= PROGRESS_INTERVAL {
@@ -137,7 +138,7 @@ fn replay_file(file: &Arc<dyn DiskFile>, again: &mut WriteAgain, keyspace: &Keys
             bar.set_position(at.0);
         }
     };
-    let result = Loader::run(keyspace, |loader| {
+    let result = Loader::run(keyspace, bytes, |loader| {
         replay(file, progress, |batch| loader.take(batch).inspect(|()| again.passed(batch)))
     });
     bar.finish_and_clear();

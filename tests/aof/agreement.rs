@@ -64,7 +64,8 @@ impl Both {
     }
 
     fn serve(&self) -> (Status, u64) {
-        let found = Loader::run(&self.keyspace, |loader| replay(&self.file, |_| {}, |batch| loader.take(batch)));
+        let len = self.memory.len().expect("memory has one");
+        let found = Loader::run(&self.keyspace, len, |loader| replay(&self.file, |_| {}, |batch| loader.take(batch)));
         match found {
             Ok(found) => match found.verdict {
                 Verdict::New | Verdict::Clean => (Status::Fine, found.end.0),

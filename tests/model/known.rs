@@ -32,7 +32,7 @@ fn try_start(disk: &SimDisk, policy: FsyncPolicy) -> Result<Server, RecoverError
         Path::new(LOG),
         || Salt(7),
         |file, again| {
-            Loader::run(&keyspace, |loader| {
+            Loader::run(&keyspace, file.len().unwrap_or(0), |loader| {
                 replay(file, |_| {}, |batch| loader.take(batch).inspect(|()| again.passed(batch)))
             })
         },

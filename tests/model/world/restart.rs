@@ -92,7 +92,7 @@ impl World {
                 Path::new(LOG),
                 || Salt(self.salts.fetch_add(1, Ordering::Relaxed)),
                 |file, again| {
-                    Loader::run(&keyspace, |loader| {
+                    Loader::run(&keyspace, file.len().unwrap_or(0), |loader| {
                         replay(file, |_| {}, |batch| loader.take(batch).inspect(|()| again.passed(batch)))
                     })
                 },
