@@ -112,9 +112,11 @@ struct Gathering {
 impl Gathering {
     /// Waits until the open group is worth a sync, or for a while.
     fn gather(&mut self, writer: &Writer) {
-        let until = writer.clock().monotonic() + GATHER_TIME;
+        let (until, enough) = (writer.clock().monotonic() + GATHER_TIME, self.enough());
+        // Said before they are counted: who comes later sees it.
+        writer.batches_wanted.store(enough, Ordering::SeqCst);
         let mut waiting = writer.batches_waiting();
-        while waiting < self.enough() {
+        while waiting < enough {
             let left = until.saturating_sub(writer.clock().monotonic());
             if left.is_zero() {
                 break;
@@ -122,6 +124,7 @@ impl Gathering {
             writer.log_signal.wait_for(left);
             waiting = writer.batches_waiting();
         }
+        writer.batches_wanted.store(0, Ordering::SeqCst);
         self.note(waiting);
     }
 

@@ -20,7 +20,7 @@ mod wake;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -107,6 +107,8 @@ pub struct Writer {
     pub(super) sync_changed: Condvar,
     /// Woken when the log thread has something to commit.
     pub(super) log_signal: Signal,
+    /// How many batches the log thread waits for.
+    pub(super) batches_wanted: AtomicUsize,
     wakes: Box<[Wake]>,
     counters: Counters,
 }
@@ -271,6 +273,7 @@ impl Writer {
             sync: Mutex::new(sync),
             sync_changed: Condvar::new(),
             log_signal: Signal::default(),
+            batches_wanted: AtomicUsize::new(0),
             wakes: wakes.into(),
             counters: Counters::default(),
         }

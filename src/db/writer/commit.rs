@@ -47,7 +47,10 @@ impl Writer {
                 return;
             }
         }
-        self.log_signal.raise();
+        // While it lets a group grow, the log thread is not to be woken for each that comes.
+        if self.batches_waiting() >= self.batches_wanted.load(Ordering::SeqCst) {
+            self.log_signal.raise();
+        }
     }
 
     /// Whether the next commit is one that syncs, and so waits for one that is running.
