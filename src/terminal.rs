@@ -1,5 +1,7 @@
 //! What the terminal can show, and the colours.
 
+pub(crate) mod progress;
+
 use std::io::{self, IsTerminal};
 
 use console::Term;

@@ -16,11 +16,11 @@ use anyhow::anyhow;
 
 use self::examine::{Findings, examine_with};
 use self::report::{PartReport, Report};
-use super::progress::Progress;
 use super::reading::Settle;
 use super::source::{self, Source};
 use crate::args::CheckArgs;
 use crate::exit::{Failure, OrExit, Status};
+use crate::terminal::progress::Progress;
 
 /// Checks a log, and repairs or salvages it if that is wanted.
 pub(super) fn run(args: &CheckArgs) -> Result<Status, Failure> {

@@ -11,13 +11,13 @@ use anyhow::anyhow;
 
 use self::filter::{Chosen, Filter};
 use self::printer::{Entry, Printer};
-use super::progress::Progress;
 use super::reading::{self, Pass, Settle};
 use super::source::{self, Part};
 use crate::args::DumpArgs;
 use crate::exit::{Failure, OrExit, Status};
 use crate::persistence::reader::Batch;
 use crate::persistence::replay::Verdict;
+use crate::terminal::progress::Progress;
 
 /// Dumps a log.
 pub(super) fn run(args: &DumpArgs) -> Result<Status, Failure> {

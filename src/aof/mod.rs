@@ -18,7 +18,6 @@ mod image;
 mod json;
 mod keys;
 mod manifest;
-mod progress;
 mod quote;
 mod reading;
 mod rewrite;

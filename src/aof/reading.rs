@@ -8,11 +8,11 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::progress::Progress;
 use super::view::View;
 use crate::persistence::disk::DiskFile;
 use crate::persistence::reader::Batch;
 use crate::persistence::replay::{Recovery, Replay};
+use crate::terminal::progress::Progress;
 
 /// How long a batch that does not verify is given to change before it is taken for what it is.
 const SETTLES_WITHIN: Duration = Duration::from_millis(30);

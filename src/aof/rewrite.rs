@@ -14,7 +14,6 @@ use comfy_table::{CellAlignment, Table};
 
 use super::check::print;
 use super::image::{Image, Size};
-use super::progress::Progress;
 use super::reading::{self, Pass, Settle};
 use super::source::{self, Part, Source};
 use super::text::grouped;
@@ -26,6 +25,7 @@ use crate::persistence::format::Annotation;
 use crate::persistence::lock_is_held;
 use crate::persistence::reader::Batch;
 use crate::persistence::replay::{Recovery, RefusedRecord, Verdict};
+use crate::terminal::progress::Progress;
 
 /// Rewrites a log.
 pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {

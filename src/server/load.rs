@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::config::Config;
 use super::systemd::Loading;
@@ -20,10 +19,7 @@ use crate::persistence::disk::{Disk, DiskFile, LogLock, RealDisk, lock_path};
 use crate::persistence::format::Salt;
 use crate::persistence::recover::{RecoverError, Recovered, recover};
 use crate::persistence::replay::{Recovery, ReplayError, Verdict, replay};
-use crate::terminal::progress_target;
-
-/// How often the progress bar moves.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+use crate::terminal::progress::Progress;
 
 /// A log that is ours, and what was in it.
 pub struct Loaded {
@@ -126,23 +122,16 @@ fn tell(recovered: &Recovered, name: &Path, path: &Path, keyspace: &Keyspace, to
 }
 
 fn replay_file(file: &Arc<dyn DiskFile>, again: &mut WriteAgain, keyspace: &Keyspace) -> Result<Recovery, ReplayError> {
-    let began = Instant::now();
     let bytes = file.len().unwrap_or(0);
-    let bar = progress_bar(bytes);
-    let mut last_shown = began;
+    let bar = Progress::new("loading", bytes);
     let mut loading = Loading::of(bytes);
     let progress = |at: LogOffset| {
         loading.reached(at.0);
-        if last_shown.elapsed() >= PROGRESS_INTERVAL {
-            last_shown = Instant::now();
-            bar.set_position(at.0);
-        }
+        bar.at(at.0);
     };
-    let result = Loader::run(keyspace, bytes, |loader| {
+    Loader::run(keyspace, bytes, |loader| {
         replay(file, progress, |batch| loader.take(batch).inspect(|()| again.passed(batch)))
-    });
-    bar.finish_and_clear();
-    result
+    })
 }
 
 /// What came out of the log, as a clause.
@@ -175,17 +164,6 @@ fn damaged(path: &Path, found: &Recovery) -> Failure {
             found.records + 1,
         ),
     )
-}
-
-fn progress_bar(len: u64) -> ProgressBar {
-    /// Shorter logs are loaded before a bar could be read.
-    const WORTH_A_BAR_BYTES: u64 = 32 << 20;
-    if len < WORTH_A_BAR_BYTES {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("loading {bytes}/{total_bytes} {wide_bar} {bytes_per_sec}, {eta} left");
-    ProgressBar::with_draw_target(Some(len), progress_target())
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// A random salt for a new chain, from the system's source of randomness.

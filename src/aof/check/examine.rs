@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::super::distinct::Distinct;
 use super::super::keys::Keys;
-use super::super::progress::Progress;
 use super::super::reading::{self, Pass, Settle};
 use super::header;
 use super::resync;
@@ -16,6 +15,7 @@ use crate::persistence::LogOffset;
 use crate::persistence::disk::DiskFile;
 use crate::persistence::reader::Batch;
 use crate::persistence::replay::{Recovery, Survey, Verdict};
+use crate::terminal::progress::Progress;
 
 /// An open file.
 pub(super) type File = Arc<dyn DiskFile>;

@@ -12,7 +12,6 @@ use anyhow::anyhow;
 use serde_json::json;
 
 use super::super::image::Image;
-use super::super::progress::Progress;
 use super::super::reading::{self, Pass, Settle};
 use super::super::source::Source;
 use super::super::text::{counted, grouped};
@@ -26,6 +25,7 @@ use crate::persistence::disk::{DiskFile, read_full_at};
 use crate::persistence::format::COMMIT_LINE_BYTES;
 use crate::persistence::reader::Batch;
 use crate::persistence::replay::{Recovery, Survey, Verdict, len_without_trailing_zeros};
+use crate::terminal::progress::Progress;
 
 /// Bytes that are not in the new log.
 struct Lost {

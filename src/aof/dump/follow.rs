@@ -24,7 +24,6 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::super::progress::Progress;
 use super::super::reading::{self, Pass, Settle};
 use super::super::source;
 use super::printer::Entry;
@@ -34,6 +33,7 @@ use crate::persistence::LogOffset;
 use crate::persistence::disk::DiskFile;
 use crate::persistence::format::Annotation;
 use crate::persistence::replay::{Replay, Verdict};
+use crate::terminal::progress::Progress;
 
 /// How often the log is looked at.
 const INTERVAL: Duration = Duration::from_millis(50);

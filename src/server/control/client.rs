@@ -1,0 +1,199 @@
+//! Who a client is, and what it may do: `HELLO`, `AUTH`, `CLIENT`.
+
+use std::sync::atomic::Ordering;
+
+use super::{After, Context, REDIS_VERSION, rest};
+use crate::command::errors::{CommandError, c_string};
+use crate::protocol::decode::Args;
+use crate::protocol::encode::{Resp, array, bulk, integer, map, simple};
+use crate::protocol::number::parse_i64;
+use crate::server::clients::Client;
+
+pub(super) fn hello(args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>) -> Result<After, CommandError> {
+    let resp = match (args.len() > 1).then(|| parse_i64(args.at(1))) {
+        None => context.session.resp,
+        Some(Some(2)) => Resp::V2,
+        Some(Some(3)) => Resp::V3,
+        Some(Some(_)) => return Err(CommandError::NoProto),
+        Some(None) => return Err(CommandError::ProtocolVersion),
+    };
+    let (mut credentials, mut name) = (None, None);
+    let mut options = args.from(args.len().min(2));
+    while let Some(option) = options.next() {
+        if option.eq_ignore_ascii_case(b"AUTH") && options.len() >= 2 {
+            credentials = options.next().zip(options.next());
+        } else if option.eq_ignore_ascii_case(b"SETNAME") && options.len() >= 1 {
+            let given = options.next();
+            check_printable(given.unwrap_or_default()).map_err(|()| CommandError::ClientName)?;
+            name = given;
+        } else {
+            return Err(CommandError::hello_option(option));
+        }
+    }
+    if let Some((user, password)) = credentials {
+        check_password(user, password, context)?;
+        context.session.authenticated = true;
+    } else if !context.session.authenticated {
+        return Err(CommandError::NoAuthHello);
+    }
+    if let Some(name) = name {
+        context.client.about.lock().name = name.to_vec();
+    }
+    context.session.resp = resp;
+    context.client.about.lock().resp = resp;
+
+    map(out, 7, resp);
+    for (field, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
+        bulk(out, field.as_bytes());
+        bulk(out, value.as_bytes());
+    }
+    bulk(out, b"proto");
+    integer(out, if resp == Resp::V3 { 3 } else { 2 });
+    bulk(out, b"id");
+    integer(out, context.client.id.cast_signed());
+    for (field, value) in [("mode", "standalone"), ("role", "master")] {
+        bulk(out, field.as_bytes());
+        bulk(out, value.as_bytes());
+    }
+    bulk(out, b"modules");
+    array(out, 0);
+    Ok(After::NewLimits)
+}
+
+pub(super) fn auth(args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>) -> Result<After, CommandError> {
+    let (user, password) = match args.len() {
+        2 if context.worker.server.config.password.is_none() => return Err(CommandError::AuthWithoutPassword),
+        2 => (&b"default"[..], args.at(1)),
+        3 => (args.at(1), args.at(2)),
+        _ => return Err(CommandError::Syntax),
+    };
+    check_password(user, password, context)?;
+    context.session.authenticated = true;
+    simple(out, "OK");
+    Ok(After::NewLimits)
+}
+
+/// There is one user, `default`; without a password set, any is right for it, as in Redis.
+fn check_password(user: &[u8], password: &[u8], context: &Context<'_>) -> Result<(), CommandError> {
+    let right = match &context.worker.server.config.password {
+        Some(expected) => expected.matches(password),
+        None => true,
+    };
+    if right && user == b"default" { Ok(()) } else { Err(CommandError::WrongPass) }
+}
+
+/// Redis takes no spaces, control characters or bytes beyond ASCII in names, as far as it looks: to the first NUL.
+pub(super) fn check_printable(text: &[u8]) -> Result<(), ()> {
+    if c_string(text, usize::MAX).iter().all(|c| (b'!'..=b'~').contains(c)) { Ok(()) } else { Err(()) }
+}
+
+pub(super) fn set_info(args: Args<'_>, client: &Client, out: &mut Vec<u8>) -> Result<(), CommandError> {
+    let (option, value) = (args.at(2), args.at(3));
+    let mut about = client.about.lock();
+    let field = match option.to_ascii_lowercase().as_slice() {
+        b"lib-name" => &mut about.lib_name,
+        b"lib-ver" => &mut about.lib_version,
+        _ => return Err(CommandError::client_info_option(option)),
+    };
+    check_printable(value).map_err(|()| CommandError::client_info_value(option))?;
+    *field = value.to_vec();
+    simple(out, "OK");
+    Ok(())
+}
+
+pub(super) fn on_or_off(word: &[u8]) -> Result<bool, CommandError> {
+    match word.to_ascii_lowercase().as_slice() {
+        b"on" => Ok(true),
+        b"off" => Ok(false),
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+pub(super) fn list(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Result<(), CommandError> {
+    let filter = rest(args, 2);
+    let clients = context.worker.server.clients.all();
+    let chosen = match filter[..] {
+        [] => clients,
+        [word, kind] if word.eq_ignore_ascii_case(b"TYPE") => match kind.to_ascii_lowercase().as_slice() {
+            b"normal" => clients,
+            b"master" | b"replica" | b"slave" | b"pubsub" => Vec::new(),
+            _ => return Err(CommandError::client_type(kind)),
+        },
+        [word, ref ids @ ..] if word.eq_ignore_ascii_case(b"ID") && !ids.is_empty() => {
+            let ids = ids.iter().map(|id| parse_i64(id).ok_or(CommandError::InvalidClientId));
+            let ids = ids.collect::<Result<Vec<i64>, _>>()?;
+            let by_id = |id| clients.iter().find(|c| c.id.cast_signed() == id).cloned();
+            ids.into_iter().filter_map(by_id).collect()
+        }
+        _ => return Err(CommandError::Syntax),
+    };
+    let mut lines = Vec::new();
+    for client in chosen {
+        lines.extend_from_slice(&client.describe(context.worker.now_seconds()));
+        lines.push(b'\n');
+    }
+    bulk(out, &lines);
+    Ok(())
+}
+
+/// `CLIENT KILL addr`, or `CLIENT KILL [ID id] [ADDR addr] [LADDR addr] [TYPE type] [USER user] [SKIPME yes|no]`.
+pub(super) fn kill(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Result<After, CommandError> {
+    let old_form = args.len() == 3;
+    let mut chosen = context.worker.server.clients.all();
+    let mut skip_me = !old_form;
+    if old_form {
+        chosen.retain(|c| c.addr.as_bytes() == args.at(2));
+        if chosen.is_empty() {
+            return Err(CommandError::NoSuchClient);
+        }
+    } else {
+        if !args.len().is_multiple_of(2) {
+            return Err(CommandError::Syntax);
+        }
+        let mut filters = args.from(2);
+        while let (Some(option), Some(value)) = (filters.next(), filters.next()) {
+            match option.to_ascii_lowercase().as_slice() {
+                b"id" => {
+                    let id = parse_i64(value).filter(|id| *id > 0).ok_or(CommandError::ClientIdNotPositive)?;
+                    chosen.retain(|c| c.id.cast_signed() == id);
+                }
+                b"addr" => chosen.retain(|c| c.addr.as_bytes() == value),
+                b"laddr" => chosen.retain(|c| c.laddr.as_bytes() == value),
+                b"user" if value == b"default" => {}
+                b"user" => return Err(CommandError::no_such_user(value)),
+                b"type" => match value.to_ascii_lowercase().as_slice() {
+                    b"normal" => {}
+                    b"master" | b"replica" | b"slave" | b"pubsub" => chosen.clear(),
+                    _ => return Err(CommandError::client_type(value)),
+                },
+                b"skipme" => match value.to_ascii_lowercase().as_slice() {
+                    b"yes" => skip_me = true,
+                    b"no" => skip_me = false,
+                    _ => return Err(CommandError::Syntax),
+                },
+                b"maxage" => {
+                    let age = parse_i64(value).ok_or(CommandError::MaxAgeNotAnInteger)?;
+                    if age <= 0 {
+                        return Err(CommandError::MaxAgeNotPositive);
+                    }
+                    chosen.retain(|c| c.age_seconds().cast_signed() >= age);
+                }
+                _ => return Err(CommandError::Syntax),
+            }
+        }
+    }
+    let mine = context.client.id;
+    if skip_me {
+        chosen.retain(|c| c.id != mine);
+    }
+    for client in chosen.iter().filter(|c| c.id != mine) {
+        client.killed.store(true, Ordering::SeqCst);
+        context.worker.server.sweep(client.worker.load(Ordering::SeqCst));
+    }
+    if old_form {
+        simple(out, "OK");
+    } else {
+        integer(out, chosen.len() as i64);
+    }
+    Ok(if chosen.iter().any(|c| c.id == mine) { After::Close } else { After::GoOn })
+}
