@@ -493,25 +493,16 @@ impl Shard {
             return Written { existed: true, garbage };
         }
         let (handle, garbage) = contents.add(key, value);
-        let Contents { table, slab, blobs, .. } = contents;
-        table.insert(
-            hash,
-            handle,
-            |other| prefetch(slab.slot(other).as_ptr()),
-            |other| self.hasher.hash(key_of(slab, blobs, other)),
-        );
+        let (table, soon, hash_of) = contents.growing(&self.hasher);
+        table.insert(hash, handle, soon, hash_of);
         Written { existed: false, garbage }
     }
 
     /// Makes room in the table for so many keys in all, for who sets many new ones. What is not needed is memory until
     /// [`Shard::trim`].
     pub fn reserve(&mut self, keys: usize) {
-        let Contents { table, slab, blobs, .. } = &mut self.contents;
-        table.reserve(
-            keys,
-            |other| prefetch(slab.slot(other).as_ptr()),
-            |other| self.hasher.hash(key_of(slab, blobs, other)),
-        );
+        let (table, soon, hash_of) = self.contents.growing(&self.hasher);
+        table.reserve(keys, soon, hash_of);
     }
 
     /// Gives back what [`Shard::reserve`] took in vain.
@@ -599,6 +590,17 @@ fn field_bytes<'a>(blobs: &'a Blobs, field: Field<'a>) -> &'a [u8] {
 impl Contents {
     const fn new() -> Self {
         Self { table: Table::new(), slab: Slab::new(), blobs: Blobs::new(), data_bytes: 0 }
+    }
+
+    /// The table, and what it needs to know of entries while it grows: see [`Table::insert`].
+    #[inline]
+    fn growing<'a>(
+        &'a mut self,
+        hasher: &'a KeyHasher,
+    ) -> (&'a mut Table, impl Fn(u32) + 'a, impl Fn(u32) -> KeyHash + 'a) {
+        let Self { table, slab, blobs, .. } = self;
+        let (slab, blobs) = (&*slab, &*blobs);
+        (table, |other| prefetch(slab.slot(other).as_ptr()), |other| hasher.hash(key_of(slab, blobs, other)))
     }
 
     #[inline]

@@ -187,8 +187,12 @@ impl Table {
 
     /// Gives back what was reserved and is not needed: the table is as if it had grown by itself.
     pub(super) fn trim(&mut self) {
+        let before = self.buckets;
         while self.buckets > 1 && self.len <= handles(LOAD_PERCENT_MAX, self.buckets - 1) {
             self.merge();
+        }
+        if self.buckets == before {
+            return;
         }
         let (first, offset) = bucket_position(self.buckets);
         // A bucket that was merged is empty, so it does not matter what it reads as later.
