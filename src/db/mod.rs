@@ -2,7 +2,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`state`] | the published keyspace: shards of tables and slabs (`table`, `bucket`, `slab`, `blobs`, `entry`) |
+//! | [`state`] | the published keyspace: shards, each a table, a slab and some blobs (`shard`, `table`, `bucket`, `slab`, `blobs`, `entry`) |
 //! | [`writer`] | the one order of all writes: evaluate, commit, publish, answer (`group`, `pending`) |
 //! | [`ahead`] | what lookups of many keys load into the cache beforehand |
 //! | [`log_thread`] | the threads that commit and sync |
@@ -20,6 +20,7 @@ mod multi;
 mod pending;
 mod prefetch;
 pub mod rewrite;
+mod shard;
 mod slab;
 pub mod state;
 mod table;

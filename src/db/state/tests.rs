@@ -2,10 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::super::ahead::Ahead;
+use super::super::entry::INLINE_KEY_MAX;
 use super::super::hash::SHARD_BITS;
+use super::super::shard::mixed;
 use super::*;
 
 const SEED: [u64; 4] = [1, 2, 3, 4];

@@ -1,0 +1,483 @@
+//! One shard of the keyspace: a table of handles (`table`), a slab of entries that they point to (`slab`), and the few
+//! keys and values too large for it (`blobs`).
+//!
+//! Nothing large is freed here, since the shard is locked meanwhile: it leaves as [`Garbage`]. Nothing allocates, copies or
+//! walks in proportion to the number of keys, but for [`Shard::reserve`], which is for loading; the longest single step
+//! else is the emptying of a sparse page.
+
+use bytes::Bytes;
+
+use super::blobs::Blobs;
+use super::entry::{ENTRY_BYTES_MAX, Field, INLINE_KEY_MAX, inline_slot_bytes, read_entry, short_key, write_entry};
+use super::hash::{KeyHash, KeyHasher};
+use super::prefetch::{EntriesSoon, prefetch, prefetch_entry};
+use super::slab::{Class, Slab, SparsePage};
+use super::table::{Spot, Table};
+
+/// A value where it is stored.
+#[derive(Clone, Copy, Debug)]
+pub enum ValueRef<'a> {
+    /// A small one, to be copied while the lock is held.
+    Inline(&'a [u8]),
+    /// A large one, which a clone of the handle keeps for as long as needed.
+    Shared(&'a Bytes),
+}
+
+impl<'a> ValueRef<'a> {
+    /// The bytes of the value.
+    pub fn as_slice(self) -> &'a [u8] {
+        match self {
+            ValueRef::Inline(bytes) => bytes,
+            ValueRef::Shared(bytes) => bytes,
+        }
+    }
+
+    /// Its length in bytes.
+    pub fn len(self) -> usize {
+        self.as_slice().len()
+    }
+
+    /// Whether it is the empty string.
+    pub fn is_empty(self) -> bool {
+        self.as_slice().is_empty()
+    }
+}
+
+/// A value to be stored. How it is given does not decide how it is stored.
+#[derive(Clone, Debug)]
+pub enum NewValue<'a> {
+    /// Copied in; into an allocation of its own if it is large (which is better done before locking).
+    Copy(&'a [u8]),
+    /// Taken over if it is large, copied in otherwise. It must be an allocation of its own, not a part of a read
+    /// buffer, which it would keep alive.
+    Shared(Bytes),
+}
+
+impl NewValue<'_> {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            NewValue::Copy(bytes) => bytes,
+            NewValue::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// What a change left behind; dropped after the lock has been released.
+#[derive(Default)]
+pub struct Garbage {
+    value: Option<Bytes>,
+    other: Option<Bytes>,
+    contents: Option<Box<Contents>>,
+}
+
+impl Garbage {
+    /// Whether there is nothing to free.
+    pub fn is_empty(&self) -> bool {
+        self.value.is_none() && self.other.is_none() && self.contents.is_none()
+    }
+}
+
+/// What [`Shard::set`] did.
+pub struct Written {
+    /// The key had a value before.
+    pub existed: bool,
+    /// What it left behind, for after the lock.
+    pub garbage: Garbage,
+}
+
+/// Memory of a shard or of all of them, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// Keys and values themselves.
+    pub data_bytes: usize,
+    /// Pages of small entries, with what is known about them.
+    pub slab_bytes: usize,
+    /// Buckets and overflow nodes.
+    pub table_bytes: usize,
+    /// Large keys and values, with the places that refer to them.
+    pub blob_bytes: usize,
+}
+
+impl MemoryUse {
+    /// All memory that the keys take.
+    pub fn total_bytes(self) -> usize {
+        self.slab_bytes + self.table_bytes + self.blob_bytes
+    }
+}
+
+/// How far [`Shard::walk`] has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WalkPosition {
+    /// None at the end.
+    pub(super) next: Position,
+}
+
+/// A place in walking order (see [`Table::walk`]), or the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Position {
+    At(u64),
+    End,
+}
+
+impl Default for Position {
+    fn default() -> Self {
+        Position::At(0)
+    }
+}
+
+/// The keys and values of one shard; reached through [`Keyspace::lock`](super::state::Keyspace::lock).
+pub struct Shard {
+    contents: Contents,
+    hasher: KeyHasher,
+}
+
+/// All that [`Shard::clear`] exchanges for nothing.
+struct Contents {
+    table: Table,
+    slab: Slab,
+    blobs: Blobs,
+    data_bytes: usize,
+}
+
+impl Shard {
+    pub(super) fn new(hasher: KeyHasher) -> Self {
+        Self { contents: Contents::new(), hasher }
+    }
+
+    /// The number of keys.
+    pub fn len(&self) -> usize {
+        self.contents.table.len()
+    }
+
+    /// Whether there are no keys.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Where its handles lie.
+    #[inline]
+    pub(super) fn table(&self) -> &Table {
+        &self.contents.table
+    }
+
+    /// The memory in use.
+    #[inline]
+    pub(super) fn memory(&self) -> MemoryUse {
+        let Contents { table, slab, blobs, data_bytes } = &self.contents;
+        MemoryUse {
+            data_bytes: *data_bytes,
+            slab_bytes: slab.resident_bytes(),
+            table_bytes: table.bytes(),
+            blob_bytes: blobs.bytes() + blobs.place_bytes(),
+        }
+    }
+
+    /// Loads the key's bucket into the cache, for one who has many keys of the shard to look up or to set.
+    #[inline]
+    pub fn prefetch_bucket(&self, hash: KeyHash) {
+        self.contents.table.prefetch_bucket(hash);
+    }
+
+    /// Loads what is probably the key's entry into the cache, a while after its bucket, or the node that leads to it:
+    /// then it is true.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: KeyHash) -> bool {
+        self.contents.table.glance(hash, |handle| self.contents.prefetch(handle))
+    }
+
+    /// The same, except that the entry is only noted.
+    #[inline]
+    pub(super) fn glance(&self, hash: KeyHash, entries: &mut EntriesSoon) -> bool {
+        self.contents.table.glance(hash, |handle| entries.add(self.contents.slab.slot(handle).as_ptr()))
+    }
+
+    /// Loads the entry of a key whose bucket did not tell where it is.
+    pub(super) fn prefetch_overflow(&self, hash: KeyHash) {
+        self.contents.table.glance_behind(hash, |handle| self.contents.prefetch(handle));
+    }
+
+    /// The value of a key.
+    #[inline]
+    pub fn get(&self, hash: KeyHash, key: &[u8]) -> Option<ValueRef<'_>> {
+        let spot = self.contents.find(hash, key)?;
+        let (_, value) = read_entry(self.contents.slab.slot(spot.handle));
+        Some(self.contents.value(value))
+    }
+
+    /// The memory that a key and its value take, without the table's share of it.
+    pub fn entry_bytes(&self, hash: KeyHash, key: &[u8]) -> Option<usize> {
+        let spot = self.contents.find(hash, key)?;
+        let (stored_key, value) = read_entry(self.contents.slab.slot(spot.handle));
+        let blob = |field| if let Field::Blob(number) = field { self.contents.blobs.get(number).len() } else { 0 };
+        Some(class_of(stored_key, value).bytes() + blob(stored_key) + blob(value))
+    }
+
+    /// Gives a key a value. The hash is that of the key.
+    ///
+    /// # Panics
+    /// When the shard is full: 8 GiB of small values.
+    pub fn set(&mut self, hash: KeyHash, key: &[u8], value: NewValue<'_>) -> Written {
+        let contents = &mut self.contents;
+        if let Some(spot) = contents.find(hash, key) {
+            let garbage = contents.overwrite(spot, key, value, &self.hasher);
+            return Written { existed: true, garbage };
+        }
+        let (handle, garbage) = contents.add(key, value);
+        let (table, soon, hash_of) = contents.growing(&self.hasher);
+        table.insert(hash, handle, soon, hash_of);
+        Written { existed: false, garbage }
+    }
+
+    /// Makes room in the table for so many keys in all, for who sets many new ones. What is not needed is memory until
+    /// [`Shard::trim`].
+    pub fn reserve(&mut self, keys: usize) {
+        let (table, soon, hash_of) = self.contents.growing(&self.hasher);
+        table.reserve(keys, soon, hash_of);
+    }
+
+    /// Gives back what [`Shard::reserve`] took in vain.
+    pub fn trim(&mut self) {
+        self.contents.table.trim();
+    }
+
+    /// Removes a key; none if it has no value.
+    pub fn remove(&mut self, hash: KeyHash, key: &[u8]) -> Option<Garbage> {
+        let spot = self.contents.find(hash, key)?;
+        Some(self.contents.remove(spot, &self.hasher))
+    }
+
+    /// Removes all keys, in no time: the work is that of dropping what is returned.
+    pub fn clear(&mut self) -> Garbage {
+        let contents = std::mem::replace(&mut self.contents, Contents::new());
+        Garbage { contents: Some(Box::new(contents)), ..Garbage::default() }
+    }
+
+    /// Calls `each` for the next keys, until there were `entries_max` or they made up `bytes_max` (which the last
+    /// ones may exceed), and returns whether that was the rest. What stays in the shard between the steps of a walk is
+    /// met at least once; a key may be met twice when others were removed meanwhile.
+    pub fn walk(
+        &self,
+        position: &mut WalkPosition,
+        entries_max: usize,
+        bytes_max: usize,
+        mut each: impl FnMut(&[u8], ValueRef<'_>),
+    ) -> bool {
+        let Contents { table, slab, blobs, .. } = &self.contents;
+        let (mut entries, mut bytes) = (0_usize, 0_usize);
+        while let Position::At(at) = position.next {
+            if entries >= entries_max || bytes >= bytes_max {
+                return false;
+            }
+            let next = table.walk(at, |handle| {
+                let (key, value) = read_entry(slab.slot(handle));
+                let (key, value) = (field_bytes(blobs, key), self.contents.value(value));
+                entries += 1;
+                bytes = bytes.saturating_add(key.len() + value.len());
+                each(key, value);
+            });
+            position.next = next.map_or(Position::End, Position::At);
+        }
+        true
+    }
+
+    /// Puts a random key into `out`, each with the same probability; false if there is none.
+    pub(super) fn random_key(&self, random: u64, out: &mut Vec<u8>) -> bool {
+        let Contents { table, slab, blobs, .. } = &self.contents;
+        if table.len() == 0 {
+            return false;
+        }
+        // A slot in use is hit every fourth time or so; no other one can be taken, as that would favour some keys.
+        let mut random = random;
+        loop {
+            random = mixed(random);
+            if let Some(handle) = table.probe(random) {
+                out.extend_from_slice(key_of(slab, blobs, handle));
+                return true;
+            }
+        }
+    }
+}
+
+/// The next of a sequence of random numbers (SplitMix64).
+pub(super) fn mixed(seed: u64) -> u64 {
+    let seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let seed = (seed ^ seed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let seed = (seed ^ seed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    seed ^ seed >> 31
+}
+
+fn key_of<'a>(slab: &'a Slab, blobs: &'a Blobs, handle: u32) -> &'a [u8] {
+    field_bytes(blobs, read_entry(slab.slot(handle)).0)
+}
+
+#[inline]
+fn field_bytes<'a>(blobs: &'a Blobs, field: Field<'a>) -> &'a [u8] {
+    match field {
+        Field::Inline(bytes) => bytes,
+        Field::Blob(number) => blobs.get(number),
+    }
+}
+
+impl Contents {
+    const fn new() -> Self {
+        Self { table: Table::new(), slab: Slab::new(), blobs: Blobs::new(), data_bytes: 0 }
+    }
+
+    /// The table, and what it needs to know of entries while it grows: see [`Table::insert`].
+    #[inline]
+    fn growing<'a>(
+        &'a mut self,
+        hasher: &'a KeyHasher,
+    ) -> (&'a mut Table, impl Fn(u32) + 'a, impl Fn(u32) -> KeyHash + 'a) {
+        let Self { table, slab, blobs, .. } = self;
+        let (slab, blobs) = (&*slab, &*blobs);
+        (table, |other| prefetch(slab.slot(other).as_ptr()), |other| hasher.hash(key_of(slab, blobs, other)))
+    }
+
+    #[inline]
+    fn find(&self, hash: KeyHash, key: &[u8]) -> Option<Spot> {
+        self.table.find(hash, |handle| match short_key(self.slab.slot(handle)) {
+            Some(stored) => stored == key,
+            None => key_of(&self.slab, &self.blobs, handle) == key,
+        })
+    }
+
+    #[inline]
+    fn value<'a>(&'a self, field: Field<'a>) -> ValueRef<'a> {
+        match field {
+            Field::Inline(bytes) => ValueRef::Inline(bytes),
+            Field::Blob(number) => ValueRef::Shared(self.blobs.get(number)),
+        }
+    }
+
+    /// Loads an entry into the cache.
+    #[inline]
+    fn prefetch(&self, handle: u32) {
+        prefetch_entry(self.slab.slot(handle).as_ptr());
+    }
+
+    /// Stores the entry of a new key.
+    fn add(&mut self, key: &[u8], value: NewValue<'_>) -> (u32, Garbage) {
+        self.data_bytes += key.len() + value.as_slice().len();
+        let key = if key.len() > INLINE_KEY_MAX {
+            Field::Blob(self.blobs.insert(Bytes::copy_from_slice(key)))
+        } else {
+            Field::Inline(key)
+        };
+        if fits(key, value.as_slice()) {
+            let handle = self.store(key, Field::Inline(value.as_slice()));
+            return (handle, Garbage { value: unused(value), ..Garbage::default() });
+        }
+        let value = Field::Blob(self.blobs.insert(owned(value)));
+        (self.store(key, value), Garbage::default())
+    }
+
+    /// Exchanges the value of an entry.
+    fn overwrite(&mut self, spot: Spot, key: &[u8], value: NewValue<'_>, hasher: &KeyHasher) -> Garbage {
+        let (old_key, old_value) = read_entry(self.slab.slot(spot.handle));
+        let old_class = class_of(old_key, old_value);
+        self.data_bytes += value.as_slice().len();
+        self.data_bytes -= self.value(old_value).len();
+        let old_number = if let Field::Blob(number) = old_value { Some(number) } else { None };
+        let key = match old_key {
+            Field::Inline(_) => Field::Inline(key),
+            Field::Blob(number) => Field::Blob(number),
+        };
+        if fits(key, value.as_slice()) {
+            self.restore(spot, old_class, key, Field::Inline(value.as_slice()), hasher);
+            let old = old_number.map(|number| self.blobs.remove(number));
+            return Garbage { value: old, other: unused(value), ..Garbage::default() };
+        }
+        let value = owned(value);
+        let old = if let Some(number) = old_number {
+            Some(self.blobs.replace(number, value))
+        } else {
+            let number = self.blobs.insert(value);
+            self.restore(spot, old_class, key, Field::Blob(number), hasher);
+            None
+        };
+        Garbage { value: old, ..Garbage::default() }
+    }
+
+    fn remove(&mut self, spot: Spot, hasher: &KeyHasher) -> Garbage {
+        let (key, value) = read_entry(self.slab.slot(spot.handle));
+        let class = class_of(key, value);
+        self.data_bytes -= field_bytes(&self.blobs, key).len() + field_bytes(&self.blobs, value).len();
+        let mut take = |field| {
+            if let Field::Blob(number) = field { Some(self.blobs.remove(number)) } else { None }
+        };
+        let garbage = Garbage { value: take(value), other: take(key), ..Garbage::default() };
+        self.table.remove(spot);
+        self.free(spot.handle, class, hasher);
+        garbage
+    }
+
+    /// Writes an entry to a new slot.
+    fn store(&mut self, key: Field<'_>, value: Field<'_>) -> u32 {
+        let class = class_of(key, value);
+        let handle = self.slab.allocate(class);
+        write_entry(self.slab.slot_mut(handle, class), key, value);
+        handle
+    }
+
+    /// Writes an entry over one of this class, or to a new slot if it needs one of another size.
+    fn restore(&mut self, spot: Spot, old_class: Class, key: Field<'_>, value: Field<'_>, hasher: &KeyHasher) {
+        // The class is told by the old entry, not by its page: what is known about pages lies in lines of its own.
+        if old_class == class_of(key, value) {
+            write_entry(self.slab.slot_mut(spot.handle, old_class), key, value);
+            return;
+        }
+        let stored = self.store(key, value);
+        self.table.replace(spot, stored);
+        self.free(spot.handle, old_class, hasher);
+    }
+
+    /// Frees a slot that the table no longer refers to, and packs the others of its size if they have become sparse.
+    fn free(&mut self, handle: u32, class: Class, hasher: &KeyHasher) {
+        self.slab.free(handle);
+        if let Some(page) = self.slab.sparse_page(class) {
+            self.empty_page(&page, hasher);
+        }
+    }
+
+    /// Moves the entries of a page to other pages.
+    #[cold]
+    fn empty_page(&mut self, page: &SparsePage, hasher: &KeyHasher) {
+        let hash_of = |handle| hasher.hash(key_of(&self.slab, &self.blobs, handle));
+        let moving: Vec<(u32, KeyHash)> = page.handles().map(|handle| (handle, hash_of(handle))).collect();
+        for (_, hash) in &moving {
+            self.table.prefetch_bucket(*hash);
+        }
+        for (from, hash) in moving {
+            let found = self.table.find(hash, |handle| handle == from);
+            let spot = found.expect("the table refers to every slot in use");
+            let to = self.slab.copy_slot(from, page.class());
+            self.table.replace(spot, to);
+        }
+        self.slab.drop_page(page);
+    }
+}
+
+fn class_of(key: Field<'_>, value: Field<'_>) -> Class {
+    Class::holding(key.slot_bytes() + value.slot_bytes())
+}
+
+/// Whether the value can lie in the slot with the key.
+fn fits(key: Field<'_>, value: &[u8]) -> bool {
+    value.len() < ENTRY_BYTES_MAX && key.slot_bytes() + inline_slot_bytes(value.len()) <= ENTRY_BYTES_MAX
+}
+
+fn owned(value: NewValue<'_>) -> Bytes {
+    match value {
+        NewValue::Copy(bytes) => Bytes::copy_from_slice(bytes),
+        NewValue::Shared(bytes) => bytes,
+    }
+}
+
+/// A shared value that was copied, for the garbage.
+fn unused(value: NewValue<'_>) -> Option<Bytes> {
+    match value {
+        NewValue::Copy(_) => None,
+        NewValue::Shared(bytes) => Some(bytes),
+    }
+}
