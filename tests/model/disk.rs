@@ -13,8 +13,11 @@
 //!
 //! Everything follows from the seed.
 
+mod file;
+mod inode;
+
 use std::collections::BTreeMap;
-use std::io::{self, IoSlice};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +25,8 @@ use kvred::persistence::disk::{Disk, DiskFile};
 use parking_lot::{Mutex, MutexGuard};
 use rustix::io::Errno;
 
+use self::file::SimFile;
+use self::inode::Inode;
 use crate::random::Random;
 
 pub const PAGE_BYTES: usize = 4096;
@@ -72,124 +77,6 @@ pub enum Crash {
     PowerCut,
     /// The power fails on a disk that writes pages in the order in which they lie in the file.
     PowerCutInOrder,
-}
-
-#[derive(Clone, Default)]
-struct Inode {
-    live: Vec<u8>,
-    /// What the disk has, at least as long as `disk_len`.
-    disk: Vec<u8>,
-    disk_len: u64,
-    /// Pages that the next sync writes, each with the number of its last change.
-    dirty: BTreeMap<usize, u64>,
-    /// Lengths since the last sync, each with the number of the change.
-    lengths: Vec<(u64, u64)>,
-    /// Syncs that succeeded, and that failed: those left pages clean that the disk never got.
-    synced: u64,
-    failed: u64,
-}
-
-impl Inode {
-    /// The disk gets this version of a page.
-    fn write_back(&mut self, page: usize, content: &[u8]) {
-        let start = page * PAGE_BYTES;
-        let end = start + content.len();
-        if self.disk.len() < end {
-            self.disk.resize(end, 0);
-        }
-        self.disk[start..end].copy_from_slice(content);
-        let page_end = self.disk.len().min(start + PAGE_BYTES);
-        self.disk[end..page_end].fill(0);
-    }
-
-    fn live_page(&self, page: usize) -> &[u8] {
-        let start = (page * PAGE_BYTES).min(self.live.len());
-        &self.live[start..self.live.len().min(start + PAGE_BYTES)]
-    }
-
-    fn touch(&mut self, from: u64, to: u64, now: u64) {
-        for page in (from as usize / PAGE_BYTES)..(to as usize).div_ceil(PAGE_BYTES) {
-            self.dirty.insert(page, now);
-        }
-    }
-
-    fn resize(&mut self, len: u64, now: u64) {
-        let old = self.live.len() as u64;
-        if old == len {
-            return;
-        }
-        self.live.resize(len as usize, 0);
-        self.lengths.push((len, now));
-        // The page that holds the end changes: what lies behind it becomes zeros.
-        let end = old.min(len);
-        if !(end as usize).is_multiple_of(PAGE_BYTES) {
-            self.touch(end, end + 1, now);
-        }
-        if len < old {
-            self.dirty.retain(|&page, _| page * PAGE_BYTES < len as usize);
-        } else {
-            self.touch(end, len, now);
-        }
-    }
-
-    fn after_power_cut(&self, in_order: bool, rng: &mut Random) -> Self {
-        let mut disk = self.disk.clone();
-        let mut after = self.clone();
-        let pages = self.dirty.len();
-        let kept_in_order = rng.below(pages + 1);
-        for (i, &page) in self.dirty.keys().enumerate() {
-            let live = self.live_page(page).to_vec();
-            let fate = if in_order { usize::from(i >= kept_in_order) } else { rng.below(5) };
-            match fate {
-                0 | 2 => after.write_back(page, &live),
-                1 | 3 => {}
-                _ => {
-                    let mut torn = vec![0; PAGE_BYTES];
-                    let start = page * PAGE_BYTES;
-                    disk.resize(disk.len().max(start + PAGE_BYTES), 0);
-                    torn.copy_from_slice(&disk[start..start + PAGE_BYTES]);
-                    let at = if live.is_empty() { 0 } else { rng.below(live.len() + 1) };
-                    if rng.chance(500) {
-                        torn[..at].copy_from_slice(&live[..at]);
-                    } else {
-                        torn[at..].fill(0);
-                        torn[at..live.len()].copy_from_slice(&live[at..]);
-                    }
-                    after.write_back(page, &torn);
-                }
-            }
-        }
-        let mut lengths: Vec<u64> = vec![self.disk_len];
-        lengths.extend(self.lengths.iter().map(|(len, _)| *len));
-        let newest = lengths[lengths.len() - 1];
-        let len = if in_order {
-            let first_lost = self.dirty.keys().nth(kept_in_order).map_or(u64::MAX, |page| (page * PAGE_BYTES) as u64);
-            newest.min(first_lost).max(self.disk_len.min(newest))
-        } else if rng.chance(600) {
-            newest
-        } else {
-            lengths[rng.below(lengths.len())]
-        };
-        after.disk.resize(len as usize, 0);
-        Self { live: after.disk.clone(), disk: after.disk, disk_len: len, ..Self::default() }
-    }
-
-    fn evicted(mut self, rng: &mut Random) -> Self {
-        if self.failed > 0 {
-            for page in 0..self.live.len().div_ceil(PAGE_BYTES) {
-                if !self.dirty.contains_key(&page) && rng.chance(500) {
-                    let start = page * PAGE_BYTES;
-                    let end = self.live.len().min(start + PAGE_BYTES);
-                    let there = end.min(self.disk.len()).max(start);
-                    self.live[start..end].fill(0);
-                    if there > start {
-                        self.live[start..there].copy_from_slice(&self.disk[start..there]);
-                    }
-                }
-            }
-        }
-        self
-    }
 }
 
 type NameChange = Vec<(PathBuf, Option<u64>)>;
@@ -562,165 +449,6 @@ impl Disk for SimDisk {
         let synced: Vec<NameChange> = state.unsynced_names.drain(..done.min(all)).collect();
         for change in synced {
             apply_names(&mut state.durable_names, change);
-        }
-        match fate {
-            Fate::Done => Ok(()),
-            Fate::Fails(e) => Err(e),
-            Fate::Stops => Err(stopped()),
-        }
-    }
-}
-
-struct SimFile {
-    disk: SimDisk,
-    inode: u64,
-}
-
-impl DiskFile for SimFile {
-    fn len(&self) -> io::Result<u64> {
-        let mut state = self.disk.state.lock();
-        if state.crashed {
-            return Err(stopped());
-        }
-        Ok(state.inode(self.inode).live.len() as u64)
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let (mut state, fate) =
-            self.disk.begin(Op::Read, || format!("#{} {} at {offset}", self.inode, buffer.len()))?;
-        match fate {
-            Fate::Done => {}
-            Fate::Fails(e) => return Err(e),
-            Fate::Stops => return Err(stopped()),
-        }
-        let live = &state.inode(self.inode).live;
-        let from = live.len().min(offset as usize);
-        let read = buffer.len().min(live.len() - from);
-        buffer[..read].copy_from_slice(&live[from..from + read]);
-        Ok(read)
-    }
-
-    fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
-        let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
-        let (mut state, fate) =
-            self.disk.begin(Op::Write, || format!("#{} {} at {offset}", self.inode, bytes.len()))?;
-        let short = state.faults.short_write;
-        let written = match &fate {
-            Fate::Done if bytes.len() > 1 && state.rng.chance(short) => 1 + state.rng.below(bytes.len() - 1),
-            Fate::Done => bytes.len(),
-            // An error says that nothing was written; a machine that stops may have written anything.
-            Fate::Fails(_) => 0,
-            Fate::Stops => state.rng.below(bytes.len() + 1),
-        };
-        if written > 0 {
-            let now = state.now;
-            let inode = state.inode(self.inode);
-            let end = offset + written as u64;
-            if inode.live.len() < end as usize {
-                inode.resize(end, now);
-            }
-            inode.live[offset as usize..end as usize].copy_from_slice(&bytes[..written]);
-            inode.touch(offset, end, now);
-        }
-        match fate {
-            Fate::Done => Ok(written),
-            Fate::Fails(e) => Err(e),
-            Fate::Stops => Err(stopped()),
-        }
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        let (mut state, fate) = self.disk.begin(Op::SetLen, || format!("#{} {len}", self.inode))?;
-        let now = state.now;
-        let done = match &fate {
-            Fate::Done => true,
-            Fate::Fails(_) => false,
-            Fate::Stops => state.rng.chance(500),
-        };
-        if done {
-            state.inode(self.inode).resize(len, now);
-        }
-        match fate {
-            Fate::Done => Ok(()),
-            Fate::Fails(e) => Err(e),
-            Fate::Stops => Err(stopped()),
-        }
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        // What is written from here on is not covered.
-        let (began, before, pages, stalls) = {
-            let mut state = self.disk.state.lock();
-            if state.crashed {
-                return Err(stopped());
-            }
-            let stall = state.faults.stall * 4;
-            let stalls = state.rng.chance(stall);
-            let now = state.now;
-            let inode = state.inode(self.inode);
-            let pages: Vec<(usize, Vec<u8>)> =
-                inode.dirty.keys().map(|&page| (page, inode.live_page(page).to_vec())).collect();
-            (now, (inode.synced, inode.failed, inode.live.len() as u64), pages, stalls)
-        };
-        if stalls {
-            self.disk.stall(Op::Sync);
-        }
-        let (synced, failed, len) = before;
-        let (mut state, fate) = self.disk.begin(Op::Sync, || format!("#{} to {len}", self.inode))?;
-        let mut rng = state.rng.fork();
-        let inode = state.inode(self.inode);
-        // Another sync of the same open file has failed meanwhile: the kernel reports that only once, and to that one.
-        let whole = matches!(fate, Fate::Done) && inode.failed == failed;
-        let alone = inode.synced == synced;
-        for (page, content) in pages {
-            let Some(&changed) = inode.dirty.get(&page) else { continue };
-            if whole || rng.chance(500) {
-                if alone {
-                    inode.write_back(page, &content);
-                } else {
-                    let newer = inode.live_page(page).to_vec();
-                    inode.write_back(page, &newer);
-                }
-            }
-            // Clean, whatever became of it; a machine that stops has no use for it any more.
-            if !matches!(fate, Fate::Stops) && changed <= began {
-                inode.dirty.remove(&page);
-            }
-        }
-        match fate {
-            Fate::Done => {
-                if whole && alone {
-                    inode.disk_len = len;
-                    inode.lengths.retain(|(_, changed)| *changed > began);
-                    if inode.lengths.is_empty() {
-                        inode.disk.truncate(len as usize);
-                    }
-                }
-                if whole {
-                    inode.synced += 1;
-                }
-                Ok(())
-            }
-            Fate::Fails(e) => {
-                inode.failed += 1;
-                Err(e)
-            }
-            Fate::Stops => Err(stopped()),
-        }
-    }
-
-    fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
-        let (mut state, fate) = self.disk.begin(Op::Reserve, || format!("#{} {len} at {offset}", self.inode))?;
-        let now = state.now;
-        let len = len.min(RESERVED_BYTES_MAX);
-        let reserved = match &fate {
-            Fate::Done => len,
-            // As ext4 does, which notes what it has found before it finds no more.
-            Fate::Fails(_) | Fate::Stops => state.rng.below(len as usize + 1) as u64,
-        };
-        let inode = state.inode(self.inode);
-        if inode.live.len() < (offset + reserved) as usize {
-            inode.resize(offset + reserved, now);
         }
         match fate {
             Fate::Done => Ok(()),
