@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::helpers::{DEADLINE, Launch, Random, Reply, rounds, wait_until};
-use crate::ledger::{Go, Ledger};
+use crate::ledger::{Go, Ledger, write_until_gone};
 use crate::rig::{Tracer, Whom, assert_no_orphan, info};
 
 /// Several writers until the server is killed, again and again over the same files.
@@ -23,24 +23,7 @@ fn kill_loop(policy: &str, with_rewrites: bool) {
         let kill_after = 50 + random.below(1500) as u64;
         let acknowledged = AtomicU64::new(0);
         std::thread::scope(|scope| {
-            for (number, ledger) in ledgers.iter_mut().enumerate() {
-                let mut client = server.connect();
-                let mut random = Random::new(seed ^ (round << 8) ^ number as u64);
-                let acknowledged = &acknowledged;
-                scope.spawn(move || {
-                    let before = ledger.acknowledged;
-                    let mut told = before;
-                    ledger.write(&mut client, &number.to_string(), &mut random, |ledger| {
-                        acknowledged.fetch_add(ledger.acknowledged - told, Ordering::SeqCst);
-                        told = ledger.acknowledged;
-                        Go::On
-                    });
-                });
-            }
-            if with_rewrites {
-                let mut client = server.connect();
-                scope.spawn(move || while client.try_send("BGREWRITEAOF\r\n").is_ok() && client.try_reply().is_ok() {});
-            }
+            write_until_gone(scope, &server, &mut ledgers, with_rewrites, &mut random, &acknowledged);
             let began = Instant::now();
             wait_until("enough was written", || {
                 let enough = acknowledged.load(Ordering::SeqCst) >= kill_after;

@@ -1,8 +1,10 @@
 //! What writers were told, and so what has to be there after a crash.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::Scope;
 
-use crate::helpers::{Client, Random, Reply, command};
+use crate::helpers::{Client, Random, Reply, Server, command};
 
 /// Keys of one writer: few, so that they are overwritten and deleted all the time.
 const KEYS: usize = 40;
@@ -100,6 +102,34 @@ impl Ledger {
             );
             *expected = Expected { acknowledged: found, unknown: Vec::new() };
         }
+    }
+}
+
+/// A writer for each ledger, until the server is gone; beside them one rewrite after another, if wanted. `acknowledged`
+/// counts what was acknowledged to any of them.
+pub fn write_until_gone<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    server: &Server,
+    ledgers: &'scope mut [Ledger],
+    with_rewrites: bool,
+    random: &mut Random,
+    acknowledged: &'scope AtomicU64,
+) {
+    for (number, ledger) in ledgers.iter_mut().enumerate() {
+        let mut client = server.connect();
+        let mut random = Random::new(random.next());
+        scope.spawn(move || {
+            let mut told = ledger.acknowledged;
+            ledger.write(&mut client, &number.to_string(), &mut random, |ledger| {
+                acknowledged.fetch_add(ledger.acknowledged - told, Ordering::SeqCst);
+                told = ledger.acknowledged;
+                Go::On
+            });
+        });
+    }
+    if with_rewrites {
+        let mut client = server.connect();
+        scope.spawn(move || while client.try_send("BGREWRITEAOF\r\n").is_ok() && client.try_reply().is_ok() {});
     }
 }
 

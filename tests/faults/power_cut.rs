@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::process::Signal;
 
 use crate::helpers::{Launch, Random, Reply, Server, rounds, wait_until};
-use crate::ledger::{Go, Ledger};
+use crate::ledger::{Ledger, write_until_gone};
 use crate::rig::{Volume, all_stopped, assert_no_orphan, info_number};
 
 const SIZE_KIB: u32 = 48 << 10;
@@ -27,27 +27,10 @@ fn cut(launch: &Launch, with_rewrites: bool, what: &str, random: &mut Random) ->
     let server = launch.start();
     let mut ledgers = vec![Ledger::default(); 2];
     let enough = 100 + random.below(400) as u64;
-    let seeds: Vec<u64> = (0..2).map(|_| random.next()).collect();
     let elsewhere = Launch::new();
     let acknowledged = AtomicU64::new(0);
     let after = std::thread::scope(|scope| {
-        for (number, ledger) in ledgers.iter_mut().enumerate() {
-            let mut client = server.connect();
-            let mut random = Random::new(seeds[number]);
-            let acknowledged = &acknowledged;
-            scope.spawn(move || {
-                let mut told = 0;
-                ledger.write(&mut client, &number.to_string(), &mut random, |ledger| {
-                    acknowledged.fetch_add(ledger.acknowledged - told, Ordering::SeqCst);
-                    told = ledger.acknowledged;
-                    Go::On
-                });
-            });
-        }
-        if with_rewrites {
-            let mut client = server.connect();
-            scope.spawn(move || while client.try_send("BGREWRITEAOF\r\n").is_ok() && client.try_reply().is_ok() {});
-        }
+        write_until_gone(scope, &server, &mut ledgers, with_rewrites, random, &acknowledged);
         wait_until("enough was written", || acknowledged.load(Ordering::SeqCst) >= enough);
         cut_power(server, &volume, &elsewhere)
     })?;
