@@ -3,6 +3,7 @@
 pub(crate) mod progress;
 
 use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 
 use console::Term;
 use indicatif::{ProgressDrawTarget, TermLike};
@@ -139,11 +140,17 @@ impl TermLike for BarTerminal {
 /// The terminal's size in columns and rows; 80 by 24 where that is not known. It is the one that stdout goes to, or
 /// stderr where that is a pipe.
 pub(crate) fn size() -> (usize, usize) {
-    let size = tcgetwinsize(std::io::stdout()).or_else(|_| tcgetwinsize(std::io::stderr()));
-    match size {
-        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
-        _ => (80, 24),
-    }
+    size_of(std::io::stdout()).unwrap_or_else(stderr_size)
+}
+
+/// The size of the terminal that stderr goes to.
+fn stderr_size() -> (usize, usize) {
+    size_of(std::io::stderr()).unwrap_or((80, 24))
+}
+
+fn size_of(terminal: impl AsFd) -> Option<(usize, usize)> {
+    let size = tcgetwinsize(terminal).ok().filter(|size| size.ws_col > 0 && size.ws_row > 0)?;
+    Some((size.ws_col.into(), size.ws_row.into()))
 }
 
 /// One line of the server's text, as a terminal may have it: what would move the cursor or change the terminal's state

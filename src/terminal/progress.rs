@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::progress_target;
+use super::{progress_target, stderr_size};
 
 /// How often the bar moves.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -14,12 +14,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 const WORTH_A_BAR_BYTES: u64 = 32 << 20;
 
 /// In fewer columns there is room for the figures only.
-const WORTH_ALL_COLUMNS: u16 = 64;
-
-/// How wide the terminal on stderr is.
-fn columns() -> u16 {
-    rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| if size.ws_col == 0 { 80 } else { size.ws_col })
-}
+const WORTH_ALL_COLUMNS: usize = 64;
 
 /// A bar that counts bytes.
 pub(crate) struct Progress {
@@ -34,7 +29,8 @@ impl Progress {
         if bytes < WORTH_A_BAR_BYTES {
             return Self::hidden();
         }
-        let how_far = if columns() < WORTH_ALL_COLUMNS { "{percent}%" } else { "{bytes}/{total_bytes} {wide_bar}" };
+        let how_far =
+            if stderr_size().0 < WORTH_ALL_COLUMNS { "{percent}%" } else { "{bytes}/{total_bytes} {wide_bar}" };
         let template = format!("{doing} {how_far} {{bytes_per_sec}}, {{eta}} left");
         let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(Some(bytes), progress_target()).with_style(style);
