@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::protocol::decode::split_words;
+use crate::protocol::words::split_words;
 
 /// A line that is no command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::limits::{MAX_LINE_BYTES, RequestLimits};
 use super::number::parse_i64;
+use super::words::split_words;
 
 /// Where an argument lies in the buffer that it was decoded from. A buffer is at most 4 GiB long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,6 +208,9 @@ impl RequestDecoder {
         args: &mut Vec<Span>,
     ) -> Result<Option<usize>, ProtocolError> {
         if self.missing == 0 {
+            if let Some(end) = usual_command(buffer, start, self.limits, args) {
+                return Ok(Some(end));
+            }
             let Some(&first) = buffer.get(start) else {
                 return Ok(None);
             };
@@ -351,16 +355,6 @@ fn header(
     too_long: ProtocolError,
     not_a_number: ProtocolError,
 ) -> Result<Option<(i64, usize)>, ProtocolError> {
-    // Lengths of one and two digits, which are nearly all of them, without a search.
-    match buffer.get(at + 1..) {
-        Some([units @ b'0'..=b'9', b'\r', b'\n', ..]) => {
-            return Ok(Some((i64::from(units - b'0'), at + 4)));
-        }
-        Some([tens @ b'1'..=b'9', units @ b'0'..=b'9', b'\r', b'\n', ..]) => {
-            return Ok(Some((i64::from(tens - b'0') * 10 + i64::from(units - b'0'), at + 5)));
-        }
-        _ => {}
-    }
     if buffer.len() <= at {
         return Ok(None);
     }
@@ -381,89 +375,49 @@ fn header(
     Ok(Some((number, at + 1 + len + CRLF.len())))
 }
 
-/// Splits a line into words and unquotes them, as Redis's `sdssplitargs` does: in `"…"` the escapes `\n \r \t \b \a
-/// \xHH` and `\` before any other byte hold, in `'…'` only `\'`. A word is never longer than its spelling, so it is
-/// unquoted in place; `word(from, to)` is called for each. Returns where the line ended: behind its last byte, or at a
-/// NUL outside quotes.
-///
-/// # Errors
-/// [`ProtocolError::UnbalancedQuotes`]
-pub fn split_words(line: &mut [u8], mut word: impl FnMut(usize, usize)) -> Result<usize, ProtocolError> {
-    let is_space = |c: u8| c.is_ascii_whitespace() || c == 0x0b;
-    let mut at = 0;
-    loop {
-        while at < line.len() && is_space(line[at]) {
-            at += 1;
-        }
-        if at == line.len() {
-            return Ok(at);
-        }
-        let from = at;
-        let mut to = at;
-        while at < line.len() && !is_space(line[at]) {
-            match line[at] {
-                quote @ (b'"' | b'\'') => {
-                    (at, to) = unquote(line, at, to, quote)?;
-                    if at < line.len() && !is_space(line[at]) {
-                        return Err(ProtocolError::UnbalancedQuotes);
-                    }
-                }
-                // As in sdssplitargs.
-                0 => {
-                    word(from, to);
-                    return Ok(at);
-                }
-                c => {
-                    line[to] = c;
-                    to += 1;
-                    at += 1;
-                }
-            }
-        }
-        word(from, to);
+/// Decodes a command that is like nearly all: up to nine arguments, each of less than ten thousand bytes, all of it there.
+/// `None`, with `args` as it was, for anything else, be it right or wrong: that is looked at with care.
+#[inline]
+fn usual_command(buffer: &[u8], start: usize, limits: RequestLimits, args: &mut Vec<Span>) -> Option<usize> {
+    let [b'*', count @ b'1'..=b'9', b'\r', b'\n'] = *buffer.get(start..)?.first_chunk()? else { return None };
+    if i64::from(count - b'0') > limits.array_len {
+        return None;
     }
-}
-
-/// Unquotes the string that opens at `line[at]`, writing it from `to` on: the positions behind both.
-fn unquote(line: &mut [u8], at: usize, to: usize, quote: u8) -> Result<(usize, usize), ProtocolError> {
-    let (mut at, mut to) = (at + 1, to);
-    loop {
-        // Most strings are plain from one quote to the other.
-        let plain = memchr2(quote, b'\\', &line[at..]).unwrap_or(line.len() - at);
-        line.copy_within(at..at + plain, to);
-        at += plain;
-        to += plain;
-        let (byte, used) = match &line[at..] {
-            [] => return Err(ProtocolError::UnbalancedQuotes),
-            [c, ..] if *c == quote => return Ok((at + 1, to)),
-            [b'\\', b'x', high, low, ..] if quote == b'"' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                (hex_digit(*high) << 4 | hex_digit(*low), 4)
-            }
-            [b'\\', c, ..] if quote == b'"' => {
-                let byte = match c {
-                    b'n' => b'\n',
-                    b'r' => b'\r',
-                    b't' => b'\t',
-                    b'b' => 0x08,
-                    b'a' => 0x07,
-                    other => *other,
-                };
-                (byte, 2)
-            }
-            [b'\\', b'\'', ..] if quote == b'\'' => (b'\'', 2),
-            [c, ..] => (*c, 1),
+    let before = args.len();
+    let mut at = start + 4;
+    for _ in b'0'..count {
+        let Some(argument) = usual_bulk(buffer, at).filter(|argument| argument.len() <= limits.bulk_bytes) else {
+            args.truncate(before);
+            return None;
         };
-        line[to] = byte;
-        to += 1;
-        at += used;
+        args.push(argument);
+        at = argument.end as usize + CRLF.len();
     }
+    Some(at)
 }
 
-fn hex_digit(c: u8) -> u8 {
-    match c {
-        b'0'..=b'9' => c - b'0',
-        _ => (c | 0x20) - b'a' + 10,
+#[inline]
+fn usual_bulk(buffer: &[u8], at: usize) -> Option<Span> {
+    let (len, start) = usual_len(buffer, at + 1)?;
+    let end = start + len;
+    (buffer[at] == b'$' && *buffer.get(end..)?.first_chunk()? == CRLF).then(|| Span::new(start, end))
+}
+
+/// A number of up to four digits without a leading zero, and the position behind its line.
+#[inline]
+fn usual_len(buffer: &[u8], at: usize) -> Option<(usize, usize)> {
+    let line = buffer.get(at..)?;
+    let mut len = 0;
+    for digits in 0..=4 {
+        match *line.get(digits)? {
+            digit @ b'0'..=b'9' if digits == 0 || len > 0 => len = len * 10 + usize::from(digit - b'0'),
+            b'\r' if digits > 0 && line.get(digits + 1) == Some(&b'\n') => {
+                return Some((len, at + digits + CRLF.len()));
+            }
+            _ => return None,
+        }
     }
+    None
 }
 
 #[cfg(test)]
@@ -540,6 +494,9 @@ mod tests {
             ("*1\r\n$1001\r\n", "invalid bulk length"),
             ("*1\r\n$x\r\n", "invalid bulk length"),
             ("*1\r\n$01\r\n", "invalid bulk length"),
+            ("*1\r\n$00\r\n\r\n", "invalid bulk length"),
+            ("*2\r\n$3\r\nGET\r\n:1\r\na\r\n", "expected '$', got ':'"),
+            ("*01\r\n$1\r\na\r\n", "invalid multibulk length"),
             ("*1\r\n$1\r\nabc\r\n", "expected CRLF"),
             ("*1\rx", "expected CRLF"),
             (&long("*"), "too big mbulk count string"),
@@ -550,6 +507,34 @@ mod tests {
         ] {
             let error = all(&mut client(), input.as_bytes()).unwrap_err();
             assert_eq!(error.to_string(), format!("ERR Protocol error: {text}"), "{:.40}", input);
+        }
+    }
+
+    #[test]
+    fn limits_hold_for_what_is_all_there() {
+        let value = "v".repeat(1001);
+        let error = all(&mut client(), format!("*1\r\n$1001\r\n{value}\r\n").as_bytes()).unwrap_err();
+        assert_eq!(error, ProtocolError::BulkLen);
+        let mut few = RequestDecoder::new(RequestLimits { array_len: 1, ..RequestLimits::new(1000) });
+        assert_eq!(all(&mut few, b"*2\r\n$1\r\na\r\n$1\r\nb\r\n").unwrap_err(), ProtocolError::ArrayLen);
+    }
+
+    #[test]
+    fn any_number_of_digits_decodes_alike() {
+        for args in [1, 2, 9, 10, 11] {
+            for len in [0, 1, 9, 10, 99, 100, 999, 1000, 9999, 10_000, 100_000] {
+                let command = vec![vec![b'v'; len]; args];
+                let mut input = Vec::new();
+                request(&mut input, &command);
+                let there = input.len();
+                input.extend_from_slice(b"*1");
+                assert_eq!(all(&mut RequestDecoder::for_log(), &input).unwrap(), [command], "{args} of {len} bytes");
+                assert_eq!(
+                    all(&mut RequestDecoder::for_log(), &input[..there - 1]).unwrap().len(),
+                    0,
+                    "one byte lacks"
+                );
+            }
         }
     }
 

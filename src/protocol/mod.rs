@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`limits`] | every limit that input is held to, with its reason |
 //! | [`decode`] | requests: bytes -> the arguments of commands, in place |
+//! | [`words`] | inline commands: a line -> its words, unquoted in place |
 //! | [`frame`] | replies: bytes -> [`Frame`](frame::Frame), and back |
 //! | [`encode`] | replies and requests -> bytes |
 //! | [`rope`] | bytes to be written, where large values are shared and not copied |
@@ -14,3 +15,4 @@ pub mod frame;
 pub mod limits;
 pub mod number;
 pub mod rope;
+pub mod words;
