@@ -105,7 +105,7 @@ fn filled() -> Keyspace {
     let keyspace = Keyspace::new([1, 2, 3, 4]);
     for i in 0..KEYS {
         let key = key(i);
-        drop(keyspace.set(keyspace.hash(&key), &key, NewValue::Copy(&VALUE)));
+        keyspace.set(keyspace.hash(&key), &key, NewValue::Copy(&VALUE));
     }
     keyspace
 }
@@ -129,7 +129,7 @@ fn set(bencher: Bencher<'_, '_>) {
     let keys: Vec<Vec<u8>> = (0..1000).map(|i| key(i * 104_729)).collect();
     bencher.counter(ItemsCount::new(keys.len())).bench(|| {
         for key in &keys {
-            drop(keyspace.set(keyspace.hash(key), key, NewValue::Copy(&VALUE)));
+            keyspace.set(keyspace.hash(key), key, NewValue::Copy(&VALUE));
         }
     });
 }

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use kvred::db::ahead::Ahead;
-use kvred::db::state::{KeyHash, Keyspace, NewValue};
+use kvred::db::state::{Garbage, KeyHash, Keyspace, NewValue};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -30,7 +30,7 @@ fn main() {
         per_key(memory.table_bytes, keys),
     );
     churn(&keyspace, keys);
-    drop(keyspace.clear());
+    keyspace.clear(&mut Garbage::default());
     println!("after clear: {:.1} MB resident, {:.1} before any key", resident_bytes() as f64 / 1e6, empty as f64 / 1e6);
     (0..keys).for_each(|i| set(&keyspace, i, &VALUE));
     println!("filled again: {:.1} B/key resident", per_key(resident_bytes(), keys));
@@ -101,7 +101,7 @@ fn times(keyspace: &Keyspace, keys: u64) {
             &order,
             Box::new(|keys| {
                 batched(keyspace, keys, &mut hashed, |key, hash| {
-                    drop(keyspace.set(hash, key, NewValue::Copy(&VALUE)));
+                    keyspace.set(hash, key, NewValue::Copy(&VALUE));
                 });
             }),
         );
@@ -158,7 +158,7 @@ fn churn(keyspace: &Keyspace, keys: u64) {
 fn set(keyspace: &Keyspace, index: u64, value: &[u8]) {
     let key = key(index);
     let hash = keyspace.hash(&key);
-    drop(keyspace.lock(keyspace.shard_of(hash)).set(hash, &key, NewValue::Copy(value)));
+    keyspace.set(hash, &key, NewValue::Copy(value));
 }
 
 /// `key:` and twelve digits.

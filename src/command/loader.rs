@@ -17,7 +17,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::parse::When;
 use super::replay::Record;
-use crate::db::state::{KeyHash, Keyspace, NewValue, SHARDS, Shard};
+use crate::db::state::{Garbage, KeyHash, Keyspace, NewValue, SHARDS, Shard};
 use crate::persistence::reader::Batch;
 use crate::persistence::replay::RefusedRecord;
 
@@ -138,7 +138,7 @@ impl<'env> Loader<'env> {
                 Record::Delete(args) => args.from(1).for_each(|key| self.push(key, &[], Effect::Delete)),
                 Record::DeleteAll => {
                     self.apply_all();
-                    drop(self.keyspace.clear());
+                    self.keyspace.clear(&mut Garbage::default());
                 }
                 Record::Nothing => {}
             }
@@ -308,6 +308,8 @@ impl Chunk {
             let keys = (self.ops_before + self.ops.len()) as f64 * self.growth;
             shard.reserve(keys as usize);
         }
+        // Dropped under the lock, for which nobody else waits yet.
+        let mut garbage = Garbage::default();
         let mut bytes = &self.bytes[..];
         self.ops.iter().take(BUCKET_AHEAD).for_each(|op| shard.prefetch_bucket(op.hash));
         for op in self.ops.iter().take(ENTRY_AHEAD) {
@@ -321,17 +323,16 @@ impl Chunk {
                 shard.prefetch_entry(later.hash);
             }
             let key = bytes.split_off(..op.key_len as usize).expect("its key follows");
-            // The garbage is dropped under the lock, for which nobody else waits yet.
             match op.effect {
                 Effect::Set(when) => {
                     let value = bytes.split_off(..op.value_len as usize).expect("its value follows");
-                    set(shard, op.hash, key, NewValue::Copy(value), when);
+                    set(shard, op.hash, key, NewValue::Copy(value), when, &mut garbage);
                 }
                 Effect::SetLarge(when) => {
                     let value = self.large.pop_front().expect("each has its value");
-                    set(shard, op.hash, key, NewValue::Shared(value), when);
+                    set(shard, op.hash, key, NewValue::Shared(value), when, &mut garbage);
                 }
-                Effect::Delete => drop(shard.remove(op.hash, key)),
+                Effect::Delete => _ = shard.remove(op.hash, key, &mut garbage),
             }
         }
         self.bytes.clear();
@@ -340,14 +341,14 @@ impl Chunk {
     }
 }
 
-fn set(shard: &mut Shard, hash: KeyHash, key: &[u8], value: NewValue<'_>, when: When) {
+fn set(shard: &mut Shard, hash: KeyHash, key: &[u8], value: NewValue<'_>, when: When, garbage: &mut Garbage) {
     let may_set = match when {
         When::Always => true,
         When::Missing => shard.get(hash, key).is_none(),
         When::Exists => shard.get(hash, key).is_some(),
     };
     if may_set {
-        drop(shard.set(hash, key, value).garbage);
+        shard.set(hash, key, value, garbage);
     }
 }
 
@@ -382,7 +383,7 @@ mod tests {
         (0..KEYS).for_each(&mut set);
         let one_by_one = Keyspace::new([1, 2, 3, 4]);
         for key in (0..KEYS).map(u32::to_be_bytes) {
-            drop(one_by_one.set(one_by_one.hash(&key), &key, NewValue::Copy(b"value")));
+            one_by_one.set(one_by_one.hash(&key), &key, NewValue::Copy(b"value"));
         }
         // It looks like a log of new keys for a long time.
         (0..5).for_each(|_| (0..KEYS).for_each(&mut set));

@@ -62,27 +62,11 @@ impl NewValue<'_> {
     }
 }
 
-/// What a change left behind; dropped after the lock has been released.
+/// What changes left behind: large keys and values, and all of what was cleared. To be dropped when no lock is held.
 #[derive(Default)]
 pub struct Garbage {
-    value: Option<Bytes>,
-    other: Option<Bytes>,
-    contents: Option<Box<Contents>>,
-}
-
-impl Garbage {
-    /// Whether there is nothing to free.
-    pub fn is_empty(&self) -> bool {
-        self.value.is_none() && self.other.is_none() && self.contents.is_none()
-    }
-}
-
-/// What [`Shard::set`] did.
-pub struct Written {
-    /// The key had a value before.
-    pub existed: bool,
-    /// What it left behind, for after the lock.
-    pub garbage: Garbage,
+    blobs: Vec<Bytes>,
+    contents: Vec<Contents>,
 }
 
 /// Memory of a shard or of all of them, in bytes.
@@ -212,20 +196,20 @@ impl Shard {
         Some(class_of(stored_key, value).bytes() + blob(stored_key) + blob(value))
     }
 
-    /// Gives a key a value. The hash is that of the key.
+    /// Gives a key a value; false if it had none before. The hash is that of the key.
     ///
     /// # Panics
     /// When the shard is full: 8 GiB of small values.
-    pub fn set(&mut self, hash: KeyHash, key: &[u8], value: NewValue<'_>) -> Written {
+    pub fn set(&mut self, hash: KeyHash, key: &[u8], value: NewValue<'_>, garbage: &mut Garbage) -> bool {
         let contents = &mut self.contents;
         if let Some(spot) = contents.find(hash, key) {
-            let garbage = contents.overwrite(spot, key, value, &self.hasher);
-            return Written { existed: true, garbage };
+            contents.overwrite(spot, key, value, &self.hasher, garbage);
+            return true;
         }
-        let (handle, garbage) = contents.add(key, value);
+        let handle = contents.add(key, value, garbage);
         let (table, soon, hash_of) = contents.growing(&self.hasher);
         table.insert(hash, handle, soon, hash_of);
-        Written { existed: false, garbage }
+        false
     }
 
     /// Makes room in the table for so many keys in all, for who sets many new ones. What is not needed is memory until
@@ -240,16 +224,18 @@ impl Shard {
         self.contents.table.trim();
     }
 
-    /// Removes a key; none if it has no value.
-    pub fn remove(&mut self, hash: KeyHash, key: &[u8]) -> Option<Garbage> {
-        let spot = self.contents.find(hash, key)?;
-        Some(self.contents.remove(spot, &self.hasher))
+    /// Removes a key; false if it has no value.
+    pub fn remove(&mut self, hash: KeyHash, key: &[u8], garbage: &mut Garbage) -> bool {
+        let found = self.contents.find(hash, key);
+        if let Some(spot) = found {
+            self.contents.remove(spot, &self.hasher, garbage);
+        }
+        found.is_some()
     }
 
-    /// Removes all keys, in no time: the work is that of dropping what is returned.
-    pub fn clear(&mut self) -> Garbage {
-        let contents = std::mem::replace(&mut self.contents, Contents::new());
-        Garbage { contents: Some(Box::new(contents)), ..Garbage::default() }
+    /// Removes all keys, in no time: the work is that of dropping the garbage.
+    pub fn clear(&mut self, garbage: &mut Garbage) {
+        garbage.contents.push(std::mem::replace(&mut self.contents, Contents::new()));
     }
 
     /// Calls `each` for the next keys, until there were `entries_max` or they made up `bytes_max` (which the last
@@ -357,7 +343,7 @@ impl Contents {
     }
 
     /// Stores the entry of a new key.
-    fn add(&mut self, key: &[u8], value: NewValue<'_>) -> (u32, Garbage) {
+    fn add(&mut self, key: &[u8], value: NewValue<'_>, garbage: &mut Garbage) -> u32 {
         self.data_bytes += key.len() + value.as_slice().len();
         let key = if key.len() > INLINE_KEY_MAX {
             Field::Blob(self.blobs.insert(Bytes::copy_from_slice(key)))
@@ -366,14 +352,15 @@ impl Contents {
         };
         if fits(key, value.as_slice()) {
             let handle = self.store(key, Field::Inline(value.as_slice()));
-            return (handle, Garbage { value: unused(value), ..Garbage::default() });
+            garbage.blobs.extend(unused(value));
+            return handle;
         }
         let value = Field::Blob(self.blobs.insert(owned(value)));
-        (self.store(key, value), Garbage::default())
+        self.store(key, value)
     }
 
     /// Exchanges the value of an entry.
-    fn overwrite(&mut self, spot: Spot, key: &[u8], value: NewValue<'_>, hasher: &KeyHasher) -> Garbage {
+    fn overwrite(&mut self, spot: Spot, key: &[u8], value: NewValue<'_>, hasher: &KeyHasher, garbage: &mut Garbage) {
         let (old_key, old_value) = read_entry(self.slab.slot(spot.handle));
         let old_class = class_of(old_key, old_value);
         self.data_bytes += value.as_slice().len();
@@ -385,31 +372,27 @@ impl Contents {
         };
         if fits(key, value.as_slice()) {
             self.restore(spot, old_class, key, Field::Inline(value.as_slice()), hasher);
-            let old = old_number.map(|number| self.blobs.remove(number));
-            return Garbage { value: old, other: unused(value), ..Garbage::default() };
-        }
-        let value = owned(value);
-        let old = if let Some(number) = old_number {
-            Some(self.blobs.replace(number, value))
+            garbage.blobs.extend(old_number.map(|number| self.blobs.remove(number)));
+            garbage.blobs.extend(unused(value));
+        } else if let Some(number) = old_number {
+            garbage.blobs.push(self.blobs.replace(number, owned(value)));
         } else {
-            let number = self.blobs.insert(value);
+            let number = self.blobs.insert(owned(value));
             self.restore(spot, old_class, key, Field::Blob(number), hasher);
-            None
-        };
-        Garbage { value: old, ..Garbage::default() }
+        }
     }
 
-    fn remove(&mut self, spot: Spot, hasher: &KeyHasher) -> Garbage {
+    fn remove(&mut self, spot: Spot, hasher: &KeyHasher, garbage: &mut Garbage) {
         let (key, value) = read_entry(self.slab.slot(spot.handle));
         let class = class_of(key, value);
         self.data_bytes -= field_bytes(&self.blobs, key).len() + field_bytes(&self.blobs, value).len();
-        let mut take = |field| {
-            if let Field::Blob(number) = field { Some(self.blobs.remove(number)) } else { None }
-        };
-        let garbage = Garbage { value: take(value), other: take(key), ..Garbage::default() };
+        for field in [key, value] {
+            if let Field::Blob(number) = field {
+                garbage.blobs.push(self.blobs.remove(number));
+            }
+        }
         self.table.remove(spot);
         self.free(spot.handle, class, hasher);
-        garbage
     }
 
     /// Writes an entry to a new slot.

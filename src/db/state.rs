@@ -18,7 +18,7 @@ pub use super::hash::{KeyHash, SHARDS};
 use super::hash::{KeyHasher, PLACE_BITS};
 use super::prefetch::{EntriesSoon, prefetch};
 use super::shard::Position;
-pub use super::shard::{Garbage, MemoryUse, NewValue, Shard, ValueRef, WalkPosition, Written};
+pub use super::shard::{Garbage, MemoryUse, NewValue, Shard, ValueRef, WalkPosition};
 use super::table::{SEGMENTS_MAX, bucket_number, bucket_position};
 
 /// All keys and values. See the file's header.
@@ -157,27 +157,22 @@ impl Keyspace {
         self.get(hash, key, |_| ()).is_some()
     }
 
-    /// Gives one key a value, as [`Shard::set`]; what is returned is dropped after the lock.
-    pub fn set(&self, hash: KeyHash, key: &[u8], value: NewValue<'_>) -> Written {
+    /// Gives one key a value, as [`Shard::set`].
+    pub fn set(&self, hash: KeyHash, key: &[u8], value: NewValue<'_>) -> bool {
+        let mut garbage = Garbage::default();
         let mut shard = self.lock(hash.shard());
-        shard.set(hash, key, value)
-    }
-
-    /// Removes one key, as [`Shard::remove`]; what is returned is dropped after the lock.
-    pub fn remove(&self, hash: KeyHash, key: &[u8]) -> Option<Garbage> {
-        let mut shard = self.lock(hash.shard());
-        shard.remove(hash, key)
+        shard.set(hash, key, value, &mut garbage)
     }
 
     /// Removes all keys as one step: no reader sees some of them gone and others not.
-    pub fn clear(&self) -> Vec<Garbage> {
+    pub fn clear(&self, garbage: &mut Garbage) {
         let mut shards: Vec<ShardGuard<'_>> = (0..SHARDS).map(|shard| self.lock(shard)).collect();
-        shards.iter_mut().map(|shard| shard.clear()).collect()
+        for shard in &mut shards {
+            shard.clear(garbage);
+        }
     }
 
     /// Locks a shard. Who changes several keys as one step locks all their shards, in ascending order.
-    ///
-    /// Mind that the guard of `drop(keyspace.lock(shard).set(..))` outlives the garbage: bind it, or what is returned.
     ///
     /// # Panics
     /// When `shard` is not less than [`SHARDS`].

@@ -32,7 +32,7 @@ use super::group::Group;
 pub use super::group::WriteFailure;
 use super::pending::Pending;
 use super::rewrite::RewriteReport;
-use super::state::{Garbage, Keyspace};
+use super::state::Keyspace;
 use crate::persistence::aof::{Aof, DurableMark};
 use crate::persistence::disk::{Disk, DiskFile};
 use crate::persistence::format::Salt;
@@ -137,7 +137,6 @@ pub(super) struct Open {
 pub(super) struct Log {
     /// `None`: nothing is written to disk, or it is closed.
     pub(super) aof: Option<Aof>,
-    garbage: Vec<Garbage>,
 }
 
 /// What the threads that write and sync tell each other.
@@ -260,7 +259,7 @@ impl Writer {
                 waiting_for_sealed: WorkerSet::default(),
                 poisoned: None,
             }),
-            log: Mutex::new(Log { aof, garbage: Vec::new() }),
+            log: Mutex::new(Log { aof }),
             place,
             in_no_sync_stretch: AtomicBool::new(in_no_sync_stretch),
             rewriting: AtomicBool::new(false),

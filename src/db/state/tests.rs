@@ -15,12 +15,12 @@ const SEED: [u64; 4] = [1, 2, 3, 4];
 
 fn set(keyspace: &Keyspace, key: &[u8], value: NewValue<'_>) -> bool {
     let hash = keyspace.hash(key);
-    keyspace.lock(keyspace.shard_of(hash)).set(hash, key, value).existed
+    keyspace.set(hash, key, value)
 }
 
 fn remove(keyspace: &Keyspace, key: &[u8]) -> bool {
     let hash = keyspace.hash(key);
-    keyspace.lock(keyspace.shard_of(hash)).remove(hash, key).is_some()
+    keyspace.lock(keyspace.shard_of(hash)).remove(hash, key, &mut Garbage::default())
 }
 
 fn get(keyspace: &Keyspace, key: &[u8]) -> Option<Vec<u8>> {
@@ -101,7 +101,7 @@ fn follows_a_map(keyspace: &Keyspace, steps: &[Step]) {
                 assert_eq!(remove(keyspace, key), model.remove(&**key).is_some());
             }
             Step::Clear => {
-                drop(keyspace.clear());
+                keyspace.clear(&mut Garbage::default());
                 model.clear();
             }
         }
@@ -163,7 +163,7 @@ fn memory_comes_back_after_many_keys_have_gone() {
     assert_eq!((keyspace.len(), empty.data_bytes, empty.blob_bytes), (0, 0, 0));
     // What is left are a few idle pages of each shard, what is known about each page, and a bucket.
     assert!(empty.total_bytes() < full.total_bytes() / 10 || cfg!(miri), "{full:?}, then {empty:?}");
-    drop(keyspace.clear());
+    keyspace.clear(&mut Garbage::default());
     assert_eq!(keyspace.memory(), MemoryUse::default());
 }
 
@@ -229,17 +229,18 @@ fn a_replaced_large_value_lives_until_the_garbage_is_dropped() {
     let keyspace = Keyspace::new(SEED);
     let value = Bytes::from(vec![7; 5_000]);
     let hash = keyspace.hash(b"key");
-    let store = || keyspace.set(hash, b"key", NewValue::Shared(value.clone())).garbage;
-    let steps: [&dyn Fn() -> Vec<Garbage>; 4] = [
-        &|| vec![keyspace.set(hash, b"key", NewValue::Copy(b"small")).garbage],
-        &|| vec![keyspace.set(hash, b"key", NewValue::Copy(&[0; 5_000])).garbage],
-        &|| vec![keyspace.remove(hash, b"key").unwrap()],
-        &|| keyspace.clear(),
+    let shard = || keyspace.lock(keyspace.shard_of(hash));
+    let steps: [&dyn Fn(&mut Garbage); 4] = [
+        &|garbage| _ = shard().set(hash, b"key", NewValue::Copy(b"small"), garbage),
+        &|garbage| _ = shard().set(hash, b"key", NewValue::Copy(&[0; 5_000]), garbage),
+        &|garbage| _ = shard().remove(hash, b"key", garbage),
+        &|garbage| keyspace.clear(garbage),
     ];
     for step in steps {
-        drop(store());
+        set(&keyspace, b"key", NewValue::Shared(value.clone()));
         assert!(!value.is_unique());
-        let garbage = step();
+        let mut garbage = Garbage::default();
+        step(&mut garbage);
         assert!(!value.is_unique());
         drop(garbage);
         assert!(value.is_unique());

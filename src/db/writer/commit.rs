@@ -104,20 +104,18 @@ impl Writer {
     }
 
     /// Seals the open group and takes it through write, sync, publication and answer.
-    fn commit_open(&self, log: &mut Log, by: Option<usize>) -> Vec<Garbage> {
-        let Some(group) = self.seal() else { return Vec::new() };
+    fn commit_open(&self, log: &mut Log, by: Option<usize>) -> Garbage {
+        let mut garbage = Garbage::default();
+        let Some(group) = self.seal() else { return garbage };
         match self.write_group(log, &group) {
             Ok(()) => {
-                let garbage = self.publish(&group, std::mem::take(&mut log.garbage));
+                self.publish(&group, &mut garbage);
                 self.counters.groups.fetch_add(1, Ordering::Relaxed);
                 self.retire(group, by);
-                garbage
             }
-            Err(failure) => {
-                self.fail(&group, &failure, by);
-                Vec::new()
-            }
+            Err(failure) => self.fail(&group, &failure, by),
         }
+        garbage
     }
 
     fn seal(&self) -> Option<Arc<Group>> {
@@ -226,31 +224,26 @@ impl Writer {
         }
     }
 
-    fn publish(&self, group: &Group, mut garbage: Vec<Garbage>) -> Vec<Garbage> {
-        garbage.clear();
+    fn publish(&self, group: &Group, garbage: &mut Garbage) {
         let mut ahead = Ahead::new(&self.keyspace);
         let mut done = 0;
         while let Some(last) = group.ops[done..].iter().position(|op| !op.continued) {
             ahead.before(done, |n| group.ops.get(n).map(|op| op.hash));
-            self.publish_command(group, &group.ops[done..=done + last], &mut garbage);
+            self.publish_command(group, &group.ops[done..=done + last], garbage);
             done += last + 1;
         }
-        garbage
     }
 
     /// Publishes one command as one step: it holds the locks of all its shards.
-    fn publish_command(&self, group: &Group, ops: &[Op], garbage: &mut Vec<Garbage>) {
+    fn publish_command(&self, group: &Group, ops: &[Op], garbage: &mut Garbage) {
         match ops {
-            [Op { effect: Effect::DeleteAll, .. }] => garbage.extend(self.keyspace.clear()),
-            [op] => {
-                let freed = apply(&mut self.keyspace.lock(self.keyspace.shard_of(op.hash)), group, op);
-                garbage.extend(freed);
-            }
+            [Op { effect: Effect::DeleteAll, .. }] => self.keyspace.clear(garbage),
+            [op] => apply(&mut self.keyspace.lock(self.keyspace.shard_of(op.hash)), group, op, garbage),
             _ => {
                 let mut shards = self.keyspace.lock_all(ops.iter().map(|op| op.hash));
-                garbage.extend(
-                    ops.iter().filter_map(|op| apply(shards.shard(self.keyspace.shard_of(op.hash)), group, op)),
-                );
+                for op in ops {
+                    apply(shards.shard(self.keyspace.shard_of(op.hash)), group, op, garbage);
+                }
             }
         }
     }
@@ -301,16 +294,15 @@ impl Writer {
     }
 }
 
-/// Does to a shard what an operation says: what is to be freed outside its lock.
-fn apply(shard: &mut Shard, group: &Group, op: &Op) -> Option<Garbage> {
+/// Does to a shard what an operation says.
+fn apply(shard: &mut Shard, group: &Group, op: &Op, garbage: &mut Garbage) {
     let key = group.key(op);
-    let freed = match &op.effect {
-        Effect::SetCopied(value) => Some(shard.set(op.hash, key, NewValue::Copy(group.piece(*value))).garbage),
-        Effect::SetShared(value) => Some(shard.set(op.hash, key, NewValue::Shared(value.clone())).garbage),
-        Effect::Delete => shard.remove(op.hash, key),
+    match &op.effect {
+        Effect::SetCopied(value) => shard.set(op.hash, key, NewValue::Copy(group.piece(*value)), garbage),
+        Effect::SetShared(value) => shard.set(op.hash, key, NewValue::Shared(value.clone()), garbage),
+        Effect::Delete => shard.remove(op.hash, key, garbage),
         Effect::DeleteAll => unreachable!("FLUSHALL is a command of one operation"),
     };
-    freed.filter(|garbage| !garbage.is_empty())
 }
 
 /// Why a group failed.
