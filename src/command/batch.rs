@@ -14,6 +14,7 @@ use crate::db::state::{KeyHash, Keyspace, ValueRef};
 use crate::db::writer::{NotNow, Ticket, WriteBatch, WriteFailure, Writer};
 use crate::protocol::decode::{Args, ProtocolError, RequestDecoder, Span};
 use crate::protocol::encode::{self, Resp};
+use crate::protocol::limits::RequestLimits;
 use crate::protocol::rope::{Mark, Rope};
 
 /// Most commands of one turn: the neighbours of a deep pipeline wait no longer than these take.
@@ -141,8 +142,8 @@ pub struct Held {
 enum Retained {
     /// Nothing but so many writes.
     Writes(usize),
-    /// The input, with the commands in it.
-    Input(Box<(Vec<u8>, Batch)>),
+    /// The commands, as they were sent.
+    Input(Vec<u8>),
 }
 
 impl Batch {
@@ -240,24 +241,22 @@ impl Batch {
         Args::new(buffer, &self.spans[queued.first_span as usize..queued.end_span as usize])
     }
 
-    /// Runs the commands in order, appending their replies to `out`. `start` is where the first begins in `buffer`.
-    pub fn run(&mut self, buffer: &[u8], start: usize, env: &Env<'_>, out: &mut Rope) -> Ran {
+    /// Runs the commands in order, appending their replies to `out`. `start` is where the first begins in `buffer`, and
+    /// `decoder` is who decoded them.
+    pub fn run(&self, buffer: &[u8], start: usize, decoder: &RequestDecoder, env: &Env<'_>, out: &mut Rope) -> Ran {
         let first_write = self.queued.iter().position(is_write).unwrap_or(self.queued.len());
         let read = self.run_published(0..first_write, buffer, env, None, out);
-        let ran = |commands: usize, replies, queued: &[Queued]| Ran {
-            commands,
-            consumed: if commands == 0 { start } else { queued[commands - 1].end_byte as usize },
-            replies,
-        };
+        let end_of = |commands: usize| if commands == 0 { start } else { self.queued[commands - 1].end_byte as usize };
+        let ran = |commands: usize, replies| Ran { commands, consumed: end_of(commands), replies };
         if read < first_write || first_write == self.queued.len() {
-            return ran(read, Replies::Ready, &self.queued);
+            return ran(read, Replies::Ready);
         }
         let mut batch = match env.writer.begin(env.worker) {
             Ok(batch) => batch,
-            Err(NotNow::NoRoom) => return ran(first_write, Replies::NoRoom, &self.queued),
+            Err(NotNow::NoRoom) => return ran(first_write, Replies::NoRoom),
             Err(NotNow::Failed(failure)) => {
                 let done = self.run_published(first_write..self.queued.len(), buffer, env, Some(&failure), out);
-                return ran(done, Replies::Ready, &self.queued);
+                return ran(done, Replies::Ready);
             }
         };
         let mark = out.mark();
@@ -277,9 +276,18 @@ impl Batch {
         let ticket = batch.finish();
         let replies = match ticket {
             None => Replies::Ready,
-            Some(ticket) => Replies::Held(Held { ticket, mark, retained: self.retain(first_write..done, buffer) }),
+            Some(ticket) => {
+                let held = &self.queued[first_write..done];
+                let retained = if held.iter().all(is_write) {
+                    Retained::Writes(held.len())
+                } else {
+                    let bytes = end_of(first_write)..end_of(done);
+                    Retained::Input(decoder.copy(buffer, bytes))
+                };
+                Replies::Held(Held { ticket, mark, retained })
+            }
         };
-        ran(done, replies, &self.queued)
+        ran(done, replies)
     }
 
     /// Runs a range on the published state, where each write is answered with `failure`: how far it came.
@@ -340,30 +348,6 @@ impl Batch {
             count_error(env, tried, &out.buffer[at + 1..]);
         }
     }
-
-    fn retain(&mut self, range: std::ops::Range<usize>, buffer: &[u8]) -> Retained {
-        let held = &self.queued[range.clone()];
-        if held.iter().all(is_write) {
-            return Retained::Writes(held.len());
-        }
-        let base = self.spans[held[0].first_span as usize].start;
-        let bytes = buffer[base as usize..held[held.len() - 1].end_byte as usize].to_vec();
-        let first_span = held[0].first_span;
-        let spans = self.spans[first_span as usize..held[held.len() - 1].end_span as usize]
-            .iter()
-            .map(|s| Span { start: s.start - base, end: s.end - base })
-            .collect();
-        let queued = held
-            .iter()
-            .map(|q| Queued {
-                first_span: q.first_span - first_span,
-                end_span: q.end_span - first_span,
-                end_byte: q.end_byte - base,
-                ..*q
-            })
-            .collect();
-        Retained::Input(Box::new((bytes, Batch { spans, queued })))
-    }
 }
 
 impl Held {
@@ -376,8 +360,10 @@ impl Held {
                     encode::error(&mut out.buffer, failure.to_string());
                 }
             }
-            Retained::Input(input) => {
-                let (buffer, batch) = *input;
+            Retained::Input(mut buffer) => {
+                let mut batch = Batch::default();
+                let (end, _) = batch.fill(&mut buffer, 0, &mut RequestDecoder::new(RequestLimits::HIGHEST), env);
+                debug_assert_eq!(end, buffer.len(), "what was decoded once is decoded again");
                 batch.run_published(0..batch.len(), &buffer, env, Some(failure), out);
             }
         }

@@ -4,6 +4,8 @@
 //! found of it so far it keeps, so a command of a million arguments or of 512 MiB is looked at once, however many
 //! reads bring it. It never recurses: a request is one array of bulk strings, or one inline line.
 
+use std::ops::Range;
+
 use memchr::{memchr, memchr2};
 use thiserror::Error;
 
@@ -156,7 +158,7 @@ impl RequestDecoder {
 
     /// A decoder of a log's records: arrays only.
     pub fn for_log() -> Self {
-        Self { inline: false, ..Self::new(RequestLimits::new(super::limits::HIGHEST_MAX_BULK_BYTES)) }
+        Self { inline: false, ..Self::new(RequestLimits::HIGHEST) }
     }
 
     /// Sets other limits, for instance after authentication; they hold from the next header on.
@@ -183,6 +185,16 @@ impl RequestDecoder {
         for (start, line) in self.unquoted.drain(..).filter(|(start, _)| *start >= from) {
             buffer[start..start + line.len()].copy_from_slice(&line);
         }
+    }
+
+    /// A copy of a part of `buffer` that begins and ends between commands, which were decoded since
+    /// [`settle`](Self::settle): it can be decoded again.
+    pub fn copy(&self, buffer: &[u8], part: Range<usize>) -> Vec<u8> {
+        let mut copy = buffer[part.clone()].to_vec();
+        for (start, line) in self.unquoted.iter().filter(|(start, _)| part.contains(start)) {
+            copy[start - part.start..][..line.len()].copy_from_slice(line);
+        }
+        copy
     }
 
     /// How many bytes, from the start of the command under way, are needed at least before decoding can go on; 0
@@ -476,6 +488,20 @@ mod tests {
             }
         }
         assert_eq!(in_pieces(MIXED, &(0..MIXED.len()).collect::<Vec<_>>()).unwrap(), whole, "byte by byte");
+    }
+
+    #[test]
+    fn a_copy_is_what_was_sent() {
+        let (mut decoder, mut buffer, mut ends) = (client(), MIXED.to_vec(), vec![0]);
+        while let Some(end) = decoder.decode(&mut buffer, ends[ends.len() - 1], &mut Vec::new()).unwrap() {
+            ends.push(end);
+        }
+        assert_ne!(buffer, MIXED, "quotes are taken off in place");
+        for (i, &from) in ends.iter().enumerate() {
+            for &to in &ends[i..] {
+                assert_eq!(decoder.copy(&buffer, from..to), MIXED[from..to]);
+            }
+        }
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub struct RequestLimits {
 }
 
 impl RequestLimits {
+    /// For what has been accepted before, by whatever limits.
+    pub const HIGHEST: Self = Self::new(HIGHEST_MAX_BULK_BYTES);
+
     /// The limits of a connection that may run commands.
     pub const fn new(max_bulk_bytes: usize) -> Self {
         Self { array_len: MAX_ARRAY_LEN, bulk_bytes: max_bulk_bytes, unauthenticated: false }

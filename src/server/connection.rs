@@ -405,7 +405,7 @@ impl Connection {
             if !batch.is_empty() {
                 let answered = state.out.mark();
                 let began = Instant::now();
-                let ran = batch.run(input, at, &env, &mut state.out);
+                let ran = batch.run(input, at, &state.decoder, &env, &mut state.out);
                 worker.time_batch(began, batch, at, ran.commands, input, &self.client);
                 if state.session.answers != Answers::All {
                     state.drop_answers(answered, &ran);

@@ -26,6 +26,10 @@ fn a_refused_write_changes_nothing_under_every_policy() {
             client.expect(":0\r\n");
             assert!(error(client.reply()).starts_with("MISCONF "));
             client.expect("$3\r\nold\r\n+PONG\r\n");
+            client.send("GET k\r\nSET 'n w' \"x y\"\r\n\r\n*0\r\nECHO \"a \\\"b\"\r\n*2\r\n$3\r\nGET\r\n$3\r\nn w\r\nGET\r\nGET 'k'\r\n");
+            client.expect("$3\r\nold\r\n");
+            assert!(error(client.reply()).starts_with("MISCONF "));
+            client.expect("$4\r\na \"b\r\n$-1\r\n-ERR wrong number of arguments for 'get' command\r\n$3\r\nold\r\n");
             for _ in 0..50 {
                 error(client.ask_words("SET k newer"));
             }

@@ -14,7 +14,7 @@ use super::places::{Place, Places};
 use crate::cli::words::{LineError, is_comment, split_in_place};
 use crate::protocol::decode::{ProtocolError, RequestDecoder, Span};
 use crate::protocol::encode;
-use crate::protocol::limits::{HIGHEST_MAX_BULK_BYTES, RequestLimits};
+use crate::protocol::limits::RequestLimits;
 
 /// How much is read, and sent, at a time.
 const READ_BYTES: usize = 256 * 1024;
@@ -106,7 +106,7 @@ impl Reader {
     fn new(spent: Receiver<Vec<u8>>) -> Self {
         Self {
             spent,
-            decoder: RequestDecoder::new(RequestLimits::new(HIGHEST_MAX_BULK_BYTES)),
+            decoder: RequestDecoder::new(RequestLimits::HIGHEST),
             buffer: Vec::new(),
             filled: 0,
             start: 0,
