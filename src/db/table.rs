@@ -21,11 +21,11 @@ const FIRST_SEGMENT_BUCKETS: u32 = 64;
 /// Segments that a table can have; with so many its slots outnumber the handles of a slab.
 pub(super) const SEGMENTS_MAX: usize = 24;
 
-/// The table splits a bucket when more than this part of its slots (nodes not counted) would be in use. Memory is the
-/// same within a byte for each key from 0.75 to 0.95; the fuller, the more lookups go through nodes.
-const LOAD_PERCENT_MAX: u64 = 75;
+/// The table splits a bucket when more than this part of its slots (nodes not counted) would be in use. The fuller, the
+/// more lookups go through nodes: with 75, a key takes one or two bytes less, and pipelines of GETs 4 to 10 % longer.
+const LOAD_PERCENT_MAX: u64 = 60;
 /// And merges two when less is in use: far enough below that a split and a merge never take turns.
-const LOAD_PERCENT_MIN: u64 = 55;
+const LOAD_PERCENT_MIN: u64 = 44;
 
 /// Slots of an overflow node: most overflowing buckets miss one to four.
 const NODE_SLOTS: usize = 4;
@@ -536,7 +536,7 @@ mod tests {
         assert!((0..count).all(|number| numbers.contains(number)));
         assert!(!(count..2 * count).any(|number| numbers.contains(number)));
         let bytes_per_key = numbers.table.bytes() as f64 / f64::from(count);
-        assert!(bytes_per_key < 8.0, "{bytes_per_key} bytes");
+        assert!(bytes_per_key < 9.5, "{bytes_per_key} bytes");
         for number in 0..count {
             assert!(numbers.remove(number));
             assert!(!numbers.remove(number));
@@ -564,7 +564,8 @@ mod tests {
             assert_eq!(numbers.table.buckets(), roomy.max(grown.table.buckets()), "no more than was needed");
             numbers.table.trim();
             assert_eq!(numbers.table.buckets(), grown.table.buckets());
-            assert_eq!(numbers.table.segments.len(), grown.table.segments.len());
+            let segments = numbers.table.segments.len() - grown.table.segments.len();
+            assert!(segments <= 1, "one more may stay, as when buckets merge; it is address space alone");
             assert!((0..count).all(|number| numbers.contains(number)));
             assert!(!numbers.contains(count));
             (count..2 * count).for_each(|number| numbers.insert(number));
