@@ -92,7 +92,7 @@ impl MemoryUse {
 /// How far [`Shard::walk`] has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WalkPosition {
-    /// None at the end.
+    /// Where it goes on.
     pub(super) next: Position,
 }
 
