@@ -521,6 +521,7 @@ mod tests {
             ("*1\r\n$x\r\n", "invalid bulk length"),
             ("*1\r\n$01\r\n", "invalid bulk length"),
             ("*1\r\n$00\r\n\r\n", "invalid bulk length"),
+            ("*1\r\n$\r\n\r\n", "invalid bulk length"),
             ("*2\r\n$3\r\nGET\r\n:1\r\na\r\n", "expected '$', got ':'"),
             ("*01\r\n$1\r\na\r\n", "invalid multibulk length"),
             ("*1\r\n$1\r\nabc\r\n", "expected CRLF"),
@@ -615,6 +616,23 @@ mod tests {
             let mut cuts: Vec<usize> = cuts.into_iter().map(|c| c % (input.len() + 1)).collect();
             cuts.sort_unstable();
             prop_assert_eq!(in_pieces(&input, &cuts).unwrap(), commands);
+        }
+
+        #[test]
+        fn a_wrong_byte_is_seen_alike_at_once_and_byte_by_byte(
+            commands in prop::collection::vec(
+                prop::collection::vec(prop::collection::vec(any::<u8>(), 0..15), 1..12), 1..4),
+            at in any::<prop::sample::Index>(),
+            wrong in prop_oneof![Just(b'*'), Just(b'$'), Just(b'\r'), Just(b'\n'), b'0'..=b'9', any::<u8>()],
+        ) {
+            let mut input = Vec::new();
+            for command in &commands {
+                request(&mut input, command);
+            }
+            let at = at.index(input.len());
+            input[at] = wrong;
+            let cuts: Vec<usize> = (1..input.len()).collect();
+            prop_assert_eq!(in_pieces(&input, &[]), in_pieces(&input, &cuts));
         }
 
         #[test]
