@@ -104,6 +104,11 @@ impl Config {
         worker >= self.threads
     }
 
+    /// Whether this worker may busy-poll: one core at least is the clients' and the log thread's.
+    pub fn may_busy_poll(&self, worker: usize) -> bool {
+        !self.is_spare(worker) && self.threads < cores()
+    }
+
     /// Checks and completes what was given.
     ///
     /// # Errors

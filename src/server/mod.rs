@@ -6,6 +6,7 @@
 //! | [`load`] | the log of the last run -> keyspace and log |
 //! | [`listen`], [`tls`] | listening sockets; certificates |
 //! | [`worker`] | a thread that serves its share of the connections |
+//! | [`busy_poll`] | how it waits for more to do |
 //! | [`balance`] | which connections a worker had better hand to another |
 //! | [`connection`] | one client: reading, turns, writing, waiting |
 //! | [`socket`] | its socket |
@@ -15,6 +16,7 @@
 //! | [`timing`], [`slowlog`] | how long commands take, and those that took long |
 
 pub mod balance;
+pub mod busy_poll;
 pub mod clients;
 pub mod config;
 pub mod connection;

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::Server;
 use super::balance::{Lookout, Moving};
+use super::busy_poll::BusyPoll;
 use super::clients::Client;
 use super::connection::Connection;
 use super::listen::Accepted;
@@ -77,6 +78,8 @@ pub struct Worker {
     /// Whom it serves, by id.
     pub connections: RefCell<BTreeMap<u64, Rc<Connection>>>,
     notify: Arc<Notify>,
+    /// How it waits for what comes next.
+    busy_poll: BusyPoll,
     /// Told whenever a sync may have ended.
     sync_news: Notify,
     connection_count: Arc<AtomicUsize>,
@@ -114,6 +117,7 @@ impl Worker {
         let worker = Rc::new(Self {
             number,
             stats: server.stats.worker(number),
+            busy_poll: BusyPoll::new(server.config.may_busy_poll(number)),
             server,
             scratch: RefCell::new(Scratch {
                 input: vec![0; SCRATCH_BYTES],
@@ -248,7 +252,9 @@ impl Worker {
 
     async fn commit(self: Rc<Self>) {
         loop {
-            self.notify.notified().await;
+            // The log thread may need this core for what a commit waits for.
+            let nothing_held = self.held.borrow().is_empty();
+            self.busy_poll.wait(&self.notify, nothing_held).await;
             self.turn_ends.set(false);
             self.flush_turn();
             if self.commit_due.take() {

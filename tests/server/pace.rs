@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::helpers::{Random, Server, command, rounds};
 
@@ -107,4 +107,29 @@ fn clients_of_any_pace_get_every_answer() {
             }
         });
     }
+}
+
+/// CPU time of all the server's threads.
+fn cpu_time(server: &Server) -> Duration {
+    /// The unit of `/proc/PID/stat` on all of Linux's common machines.
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid())).expect("it runs");
+    let (_, fields) = stat.rsplit_once(") ").expect("the name is in parentheses");
+    fields.split(' ').skip(11).take(2).map(|ticks| TICK * ticks.parse::<u32>().expect("utime, stime")).sum()
+}
+
+#[test]
+fn a_worker_stays_awake_only_for_those_who_come_soon() {
+    let server = Server::start();
+    let mut client = server.connect();
+    // It stays awake between these, if there is a core for it.
+    (0..1000).for_each(|_| client.set("soon", ""));
+    let (began, cpu_before) = (Instant::now(), cpu_time(&server));
+    for _ in 0..200 {
+        client.set("later", "");
+        thread::sleep(Duration::from_millis(2));
+    }
+    thread::sleep(Duration::from_millis(300));
+    let (cpu, elapsed) = (cpu_time(&server).saturating_sub(cpu_before), began.elapsed());
+    assert!(cpu < elapsed / 4, "{cpu:?} of CPU in {elapsed:?}");
 }
