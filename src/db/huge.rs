@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::background::step_back;
 use super::memory::{HugePieces, Mapped};
 
 /// Regions of all slabs of the process, as an allocator has it.
@@ -16,9 +17,8 @@ static MAKER: LazyLock<Option<&'static Maker>> = LazyLock::new(Maker::start);
 /// Bytes of a region: what a slab takes at once, and so what it wastes of a huge page in the mean, twice.
 pub(super) const REGION_BYTES: usize = 64 << 10;
 
-/// Of the nice values.
-#[cfg(target_os = "linux")]
-const LEAST_PRIORITY: i32 = 19;
+/// The last of the nice values.
+const NICE: u8 = 19;
 
 /// A region in a huge page, if one is ready.
 pub(super) fn region() -> Option<Mapped<u8>> {
@@ -60,8 +60,7 @@ impl Maker {
 
     fn make_pages(&self) {
         // While a log is loaded both cores have better things to do. Refused, it is in the way a little.
-        #[cfg(target_os = "linux")]
-        let _refused = rustix::process::setpriority_process(Some(rustix::thread::gettid()), LEAST_PRIORITY);
+        let _refused = step_back(NICE);
         loop {
             let Some(page) = HugePieces::map(REGION_BYTES) else { return };
             let mut pages = self.pages.lock();

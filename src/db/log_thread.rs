@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::background::step_back;
 use super::rewrite::{Rewrite, RewriteError, RewriteReport, Step};
 use super::writer::Writer;
 use crate::persistence::FsyncPolicy;
@@ -176,7 +177,7 @@ fn is_sync_due(writer: &Writer) -> bool {
 fn rewrite_when_asked(writer: &Writer, stopping: &AtomicBool) {
     let stopped = || stopping.load(Ordering::SeqCst);
     // Clients come first, where the scheduler has to choose. Without the right to say so, the rests have to do.
-    if let Err(e) = rustix::process::nice(10) {
+    if let Err(e) = step_back(10) {
         tracing::debug!("the rewrite's thread keeps its priority: {e}");
     }
     let mut pause = HEAL_PAUSE;

@@ -8,6 +8,7 @@
 //! | [`log_thread`] | the threads that commit and sync |
 
 pub mod ahead;
+mod background;
 mod blobs;
 mod bucket;
 mod entry;
