@@ -2,17 +2,16 @@
 //!
 //! One that sleeps has to be woken for the next request, and its client for the reply before; where cores are virtual,
 //! that takes longer than all the rest of a request (perf.py: one connection has 2.5 times the rate, and costs no more
-//! CPU for a GET). While there is more to do than a worker can, it never gets here.
+//! CPU for a GET). One that many wait with for a commit stays awake for a second reason: as long as it is on its core, the
+//! scheduler has the clients and the log thread run beside it, not behind it.
+//!
+//! While there is more to do than a worker can, it never gets here.
 
 use std::cell::Cell;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
-
-/// How long a worker stays awake at most.
-const LONGEST: Duration = Duration::from_micros(50);
 
 /// After so many times in vain in a row a worker goes to sleep at once...
 const VAIN_MAX: u32 = 4;
@@ -20,48 +19,41 @@ const VAIN_MAX: u32 = 4;
 /// ...but for each time of so many, to see whether it would pay again.
 const TRY_EACH: u32 = 64;
 
-/// Whether it pays; one for each worker.
+/// Whether it pays; one for each worker and each kind of thing that it waits for.
 #[derive(Debug)]
 pub struct BusyPoll {
-    allowed: bool,
+    /// How long the worker stays awake at most, if it may at all.
+    longest: Option<Duration>,
     /// How many waits in a row the worker has slept in, polling before or not.
     in_vain: Cell<u32>,
 }
 
 impl BusyPoll {
-    /// `allowed`: there is a core for it.
-    pub fn new(allowed: bool) -> Self {
-        Self { allowed, in_vain: Cell::new(0) }
+    /// `longest`: how long the worker stays awake at most; `None`: it never does.
+    pub fn new(longest: Option<Duration>) -> Self {
+        Self { longest, in_vain: Cell::new(0) }
     }
 
-    /// Waits until `notify` tells that there is something to do, awake at first if that pays. `may_poll`: nothing that
-    /// the worker waits for needs its core.
-    pub async fn wait(&self, notify: &Notify, may_poll: bool) {
+    /// Waits until `notify` tells that there is something to do, awake at first if that pays.
+    pub async fn wait(&self, notify: &Notify) {
         let mut notified = pin!(notify.notified());
-        if self.allowed && may_poll {
-            if self.pays() && self.poll(notified.as_mut()).await {
-                return self.in_vain.set(0);
+        if let Some(longest) = self.longest.filter(|_| self.pays()) {
+            let began = Instant::now();
+            loop {
+                tokio::select! {
+                    biased;
+                    () = notified.as_mut() => return self.in_vain.set(0),
+                    () = tokio::task::yield_now() => {}
+                }
+                if began.elapsed() >= longest {
+                    break;
+                }
+                // Whoever else wants the core comes first.
+                std::thread::yield_now();
             }
-            self.in_vain.set(self.in_vain.get().wrapping_add(1));
         }
+        self.in_vain.set(self.in_vain.get().wrapping_add(1));
         notified.await;
-    }
-
-    /// Waits awake: whether something came.
-    async fn poll(&self, mut notified: Pin<&mut Notified<'_>>) -> bool {
-        let began = Instant::now();
-        loop {
-            let came = tokio::select! {
-                biased;
-                () = notified.as_mut() => true,
-                () = tokio::task::yield_now() => false,
-            };
-            if came || began.elapsed() >= LONGEST {
-                return came;
-            }
-            // Whoever else wants the core comes first.
-            std::thread::yield_now();
-        }
     }
 
     fn pays(&self) -> bool {
@@ -80,7 +72,7 @@ mod tests {
 
     /// A wait in which something comes at once: whether the worker was awake.
     async fn is_awake(busy_poll: &BusyPoll, notify: &Notify) -> bool {
-        tokio::join!(busy_poll.wait(notify, true), async { notify.notify_one() });
+        tokio::join!(busy_poll.wait(notify), async { notify.notify_one() });
         busy_poll.in_vain.get() == 0
     }
 
@@ -93,14 +85,14 @@ mod tests {
             }
             notify.notify_one();
         };
-        tokio::join!(busy_poll.wait(notify, true), notify_a_sleeper);
+        tokio::join!(busy_poll.wait(notify), notify_a_sleeper);
     }
 
     #[test]
     fn who_waits_in_vain_tries_less_often_until_it_pays_again() {
         run(async {
             for waits in 0..3 * TRY_EACH {
-                let (busy_poll, notify) = (BusyPoll::new(true), Notify::new());
+                let (busy_poll, notify) = (BusyPoll::new(Some(Duration::from_micros(50))), Notify::new());
                 for _ in 0..waits {
                     wait_in_vain(&busy_poll, &notify).await;
                 }
@@ -114,13 +106,8 @@ mod tests {
     #[test]
     fn who_may_not_sleeps_at_once() {
         run(async {
-            let notify = Notify::new();
-            for (allowed, may_poll) in [(false, true), (true, false)] {
-                let busy_poll = BusyPoll::new(allowed);
-                busy_poll.in_vain.set(1);
-                tokio::join!(busy_poll.wait(&notify, may_poll), async { notify.notify_one() });
-                assert_eq!(busy_poll.in_vain.get(), 1);
-            }
+            let (busy_poll, notify) = (BusyPoll::new(None), Notify::new());
+            assert!(!is_awake(&busy_poll, &notify).await);
         });
     }
 }

@@ -31,6 +31,11 @@ const SCRATCH_BYTES: usize = 64 << 10;
 const SPARE_BUFFERS: usize = 64;
 const SPARE_BUFFER_BYTES: usize = 1 << 20;
 
+/// How long it waits awake for the next request, and for a commit that so many connections wait for.
+const REQUEST_POLL: Duration = Duration::from_micros(50);
+const COMMIT_POLL: Duration = Duration::from_micros(150);
+const MANY_HELD: usize = 8;
+
 /// How often idle and killed connections are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -78,8 +83,9 @@ pub struct Worker {
     /// Whom it serves, by id.
     pub connections: RefCell<BTreeMap<u64, Rc<Connection>>>,
     notify: Arc<Notify>,
-    /// How it waits for what comes next.
-    busy_poll: BusyPoll,
+    /// How it waits for requests, and for a commit that many wait for.
+    request_poll: BusyPoll,
+    commit_poll: BusyPoll,
     /// Told whenever a sync may have ended.
     sync_news: Notify,
     connection_count: Arc<AtomicUsize>,
@@ -114,10 +120,12 @@ impl Worker {
         connection_count: Arc<AtomicUsize>,
         mut messages: mpsc::UnboundedReceiver<Message>,
     ) {
+        let may_poll = server.config.may_busy_poll(number);
         let worker = Rc::new(Self {
             number,
             stats: server.stats.worker(number),
-            busy_poll: BusyPoll::new(server.config.may_busy_poll(number)),
+            request_poll: BusyPoll::new(may_poll.then_some(REQUEST_POLL)),
+            commit_poll: BusyPoll::new(may_poll.then_some(COMMIT_POLL)),
             server,
             scratch: RefCell::new(Scratch {
                 input: vec![0; SCRATCH_BYTES],
@@ -252,9 +260,13 @@ impl Worker {
 
     async fn commit(self: Rc<Self>) {
         loop {
-            // The log thread may need this core for what a commit waits for.
-            let nothing_held = self.held.borrow().is_empty();
-            self.busy_poll.wait(&self.notify, nothing_held).await;
+            let held = self.held.borrow().len();
+            match held {
+                0 => self.request_poll.wait(&self.notify).await,
+                MANY_HELD.. => self.commit_poll.wait(&self.notify).await,
+                // The log thread may need this core.
+                _ => self.notify.notified().await,
+            }
             self.turn_ends.set(false);
             self.flush_turn();
             if self.commit_due.take() {
