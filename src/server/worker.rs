@@ -259,14 +259,16 @@ impl Worker {
     }
 
     async fn commit(self: Rc<Self>) {
+        let mut held_before = 0;
         loop {
             let held = self.held.borrow().len();
             match held {
-                0 => self.request_poll.wait(&self.notify).await,
+                0 if held_before == 0 => self.request_poll.wait(&self.notify).await,
                 MANY_HELD.. => self.commit_poll.wait(&self.notify).await,
-                // The log thread may need this core.
+                // The log thread may need this core, now or for the next request.
                 _ => self.notify.notified().await,
             }
+            held_before = held;
             self.turn_ends.set(false);
             self.flush_turn();
             if self.commit_due.take() {
