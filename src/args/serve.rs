@@ -130,8 +130,8 @@ pub struct ServeArgs {
     /// [default: one less than there are cores]
     ///
     /// Without this flag, one more worker serves half of the deep pipelines while a core would idle. Give the number of
-    /// cores if all clients are on other machines. With fewer workers than cores, a worker stays awake for up to 50 microseconds
-    /// where the next request mostly comes that soon: a single busy client may keep a core busy.
+    /// cores if all clients are on other machines. With fewer workers than cores, a worker stays awake for up to 50
+    /// microseconds where the next request mostly comes that soon: a single busy client may keep a core busy.
     #[arg(long, env = "KVRED_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Option<u16>,
 

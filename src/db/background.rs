@@ -12,35 +12,37 @@ use std::io;
 ///
 /// # Errors
 /// The process may not, or the system has no such call.
+#[cfg(all(target_os = "linux", not(miri)))]
 pub(super) fn step_back(nice: u8) -> io::Result<()> {
-    #[cfg(all(target_os = "linux", not(miri)))]
-    {
-        /// The longest that Linux gives.
-        const SLICE_NANOSECONDS: u64 = 100_000_000;
-        const CALLING_THREAD: libc::pid_t = 0;
-        const NO_FLAGS: libc::c_uint = 0;
-        let thread = Some(rustix::thread::gettid());
-        let nice = i32::from(nice).max(rustix::process::getpriority_process(thread)?);
-        // By itself, since systemd's RestrictRealtime refuses the call below, whatever it asks for.
-        rustix::process::setpriority_process(thread, nice)?;
-        let attributes = libc::sched_attr {
-            size: size_of::<libc::sched_attr>() as u32,
-            sched_policy: libc::SCHED_OTHER as u32,
-            sched_flags: 0,
-            sched_nice: nice,
-            sched_priority: 0,
-            sched_runtime: SLICE_NANOSECONDS,
-            sched_deadline: 0,
-            sched_period: 0,
-        };
-        // SAFETY: the call reads `size` bytes from `attributes`, which lives until it returns, and writes none.
-        let result = unsafe { libc::syscall(libc::SYS_sched_setattr, CALLING_THREAD, &raw const attributes, NO_FLAGS) };
-        if result != 0 {
-            return Err(io::Error::last_os_error());
-        }
+    /// The longest that Linux gives.
+    const SLICE_NANOSECONDS: u64 = 100_000_000;
+    const CALLING_THREAD: libc::pid_t = 0;
+    const NO_FLAGS: libc::c_uint = 0;
+    let thread = Some(rustix::thread::gettid());
+    let nice = i32::from(nice).max(rustix::process::getpriority_process(thread)?);
+    // By itself, since systemd's RestrictRealtime refuses the call below, whatever it asks for.
+    rustix::process::setpriority_process(thread, nice)?;
+    let attributes = libc::sched_attr {
+        size: size_of::<libc::sched_attr>() as u32,
+        sched_policy: libc::SCHED_OTHER as u32,
+        sched_flags: 0,
+        sched_nice: nice,
+        sched_priority: 0,
+        sched_runtime: SLICE_NANOSECONDS,
+        sched_deadline: 0,
+        sched_period: 0,
+    };
+    // SAFETY: the call reads `size` bytes from `attributes`, which lives until it returns, and writes none.
+    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, CALLING_THREAD, &raw const attributes, NO_FLAGS) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
     }
-    #[cfg(not(all(target_os = "linux", not(miri))))]
-    let _ = nice;
+    Ok(())
+}
+
+/// The scheduler is not asked here.
+#[cfg(any(not(target_os = "linux"), miri))]
+pub(super) fn step_back(_nice: u8) -> io::Result<()> {
     Ok(())
 }
 
