@@ -264,7 +264,7 @@ impl Worker {
             let held = self.held.borrow().len();
             match held {
                 0 if held_before == 0 => self.request_poll.wait(&self.notify).await,
-                MANY_HELD.. => self.commit_poll.wait(&self.notify).await,
+                MANY_HELD.. if self.server.writer.commits_may_sync() => self.commit_poll.wait(&self.notify).await,
                 // The log thread may need this core, now or for the next request.
                 _ => self.notify.notified().await,
             }
