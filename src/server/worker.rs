@@ -31,7 +31,7 @@ const SCRATCH_BYTES: usize = 64 << 10;
 const SPARE_BUFFERS: usize = 64;
 const SPARE_BUFFER_BYTES: usize = 1 << 20;
 
-/// How long it waits awake for the next request, and for a commit that so many connections wait for.
+/// How long it waits awake for the next request, and for a commit with a sync that so many connections wait for.
 const REQUEST_POLL: Duration = Duration::from_micros(50);
 const COMMIT_POLL: Duration = Duration::from_micros(150);
 const MANY_HELD: usize = 8;
@@ -83,7 +83,7 @@ pub struct Worker {
     /// Whom it serves, by id.
     pub connections: RefCell<BTreeMap<u64, Rc<Connection>>>,
     notify: Arc<Notify>,
-    /// How it waits for requests, and for a commit that many wait for.
+    /// How it waits for requests, and for a commit with a sync that many wait for.
     request_poll: BusyPoll,
     commit_poll: BusyPoll,
     /// Told whenever a sync may have ended.
