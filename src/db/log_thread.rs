@@ -1,4 +1,5 @@
-//! The threads of the log: one commits groups that no worker may commit inline, one syncs, one rewrites.
+//! The threads of the log: one commits groups that no worker may commit inline, one syncs, one has the
+//! system write what the log grows by, one rewrites.
 //!
 //! They only decide when; what is done is [`Writer`]'s.
 
@@ -66,6 +67,7 @@ impl LogThreads {
         let threads = vec![
             spawn("kvred-log", commit_groups)?,
             spawn("kvred-sync", sync_each_second)?,
+            spawn("kvred-writeback", write_back_when_due)?,
             spawn("kvred-rewrite", rewrite_when_asked)?,
         ];
         Ok(Self { writer: Arc::clone(writer), stopping, threads })
@@ -78,6 +80,7 @@ impl LogThreads {
     pub fn stop(self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.writer.log_signal.raise();
+        self.writer.write_back_signal.raise();
         self.writer.rewrite_signal.raise();
         self.writer.sync_changed.notify_all();
         for thread in self.threads {
@@ -172,6 +175,13 @@ fn is_sync_due(writer: &Writer) -> bool {
         FsyncPolicy::None => writer.unsynced_bytes() >= NONE_UNSYNCED_BYTES,
     };
     due && writer.poisoned().is_none()
+}
+
+fn write_back_when_due(writer: &Writer, stopping: &AtomicBool) {
+    while !stopping.load(Ordering::SeqCst) {
+        writer.write_back_signal.wait();
+        writer.write_back();
+    }
 }
 
 fn rewrite_when_asked(writer: &Writer, stopping: &AtomicBool) {

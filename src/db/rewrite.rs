@@ -27,6 +27,7 @@ use crate::persistence::aof::{Aof, AppendError, temporary_name};
 use crate::persistence::disk::DiskFile;
 use crate::persistence::format::Annotation;
 use crate::persistence::reader::{Event, LogReader};
+use crate::persistence::write_back::WriteBack;
 use crate::protocol::encode;
 use crate::protocol::rope::Rope;
 
@@ -44,9 +45,6 @@ const FORGET_BYTES: u64 = 2 << 20;
 pub struct Pieces {
     /// How much is gathered for one batch of the new log.
     pub batch_bytes: usize,
-    /// The system is told to begin writing whenever the new log has grown by so much: what the kernel does at once, no
-    /// other thread of the same core interrupts.
-    pub write_back_every_bytes: u64,
     /// The new log is synced whenever it has grown by so much, so that the last sync, with the writers waiting, is
     /// short.
     pub sync_every_bytes: u64,
@@ -56,12 +54,7 @@ pub struct Pieces {
 
 impl Default for Pieces {
     fn default() -> Self {
-        Self {
-            batch_bytes: 64 << 10,
-            write_back_every_bytes: 2 << 20,
-            sync_every_bytes: 16 << 20,
-            last_piece_bytes: 64 << 10,
-        }
+        Self { batch_bytes: 64 << 10, sync_every_bytes: 16 << 20, last_piece_bytes: 64 << 10 }
     }
 }
 
@@ -104,7 +97,7 @@ pub struct Rewrite {
     copied_to: LogOffset,
     phase: Phase,
     rope: Rope,
-    written_back_to: LogOffset,
+    write_back: WriteBack,
     synced_at: LogOffset,
     /// Keys written so far.
     pub keys: u64,
@@ -171,7 +164,7 @@ impl Writer {
             .with_rewrites(rewrites);
         Ok(Rewrite {
             pieces,
-            written_back_to: new.end(),
+            write_back: WriteBack::new(new.end()),
             synced_at: new.end(),
             new,
             live,
@@ -328,6 +321,7 @@ impl Writer {
             sync.file = Some(file);
             sync.durable = durable;
             sync.written = end;
+            sync.write_back = rewrite.write_back;
             sync.base_bytes = end.0;
             sync.oldest_unsynced = None;
             sync.oldest_uncovered = None;
@@ -372,7 +366,7 @@ impl Rewrite {
         self.live = None;
         let Some((file, forgotten)) = &mut self.old else { return false };
         if file.len().is_ok_and(|len| *forgotten < len) {
-            file.forget_cached(*forgotten, FORGET_BYTES);
+            file.forget_cached(*forgotten..*forgotten + FORGET_BYTES);
             *forgotten += FORGET_BYTES;
             return true;
         }
@@ -389,10 +383,9 @@ impl Rewrite {
                 RewriteError::Io { doing: "cannot write the new log", error }
             }
         })?;
-        if self.new.end() - self.written_back_to >= self.pieces.write_back_every_bytes {
-            self.new.file().forget_cached(self.written_back_to.0, self.new.end() - self.written_back_to);
-            self.written_back_to = self.new.end();
-        }
+        let due = self.write_back.take_due(self.new.end());
+        due.begin_write(&**self.new.file());
+        due.forget(&**self.new.file());
         if self.new.end() - self.synced_at >= self.pieces.sync_every_bytes {
             self.sync()?;
         }

@@ -36,6 +36,7 @@ use super::state::Keyspace;
 use crate::persistence::aof::{Aof, DurableMark};
 use crate::persistence::disk::{Disk, DiskFile};
 use crate::persistence::format::Salt;
+use crate::persistence::write_back::WriteBack;
 use crate::persistence::{FsyncPolicy, LogOffset};
 
 /// The time, given to the writer so that tests can set it.
@@ -105,6 +106,8 @@ pub struct Writer {
     pub(super) sync: Mutex<SyncState>,
     /// Woken when there is something to sync, when a sync has ended, and at shutdown.
     pub(super) sync_changed: Condvar,
+    /// Woken when the log has grown enough for [`Writer::write_back`].
+    pub(super) write_back_signal: Signal,
     /// Woken when the log thread has something to commit.
     pub(super) log_signal: Signal,
     /// How many batches the log thread waits for.
@@ -145,6 +148,7 @@ pub(super) struct SyncState {
     pub(super) durable: Arc<DurableMark>,
     /// Where the log ends.
     pub(super) written: LogOffset,
+    pub(super) write_back: WriteBack,
     /// The log's length after the last rewrite, or when it was loaded.
     pub(super) base_bytes: u64,
     /// When the oldest byte that is not durable was written.
@@ -238,6 +242,7 @@ impl Writer {
             file: aof.as_ref().map(|a| Arc::clone(a.file())),
             durable: aof.as_ref().map(|a| Arc::clone(a.durable())).unwrap_or_default(),
             written: aof.as_ref().map_or(LogOffset(0), Aof::end),
+            write_back: WriteBack::new(aof.as_ref().map_or(LogOffset(0), Aof::end)),
             base_bytes: aof.as_ref().map_or(0, |a| a.end().0),
             oldest_unsynced: None,
             oldest_uncovered: None,
@@ -271,6 +276,7 @@ impl Writer {
             policy: PolicyCell::new(policy),
             sync: Mutex::new(sync),
             sync_changed: Condvar::new(),
+            write_back_signal: Signal::default(),
             log_signal: Signal::default(),
             batches_wanted: AtomicUsize::new(0),
             wakes: wakes.into(),

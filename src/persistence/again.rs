@@ -21,9 +21,7 @@ use super::disk::{DiskFile, read_full_at, write_all_at};
 use super::format::COMMIT_NAME;
 use super::reader::Batch;
 use super::replay::{BLOCK_BYTES, blocks, len_without_trailing_zeros};
-
-/// After so much the system is asked to begin to write it to the disk.
-const WRITE_BACK_BYTES: u64 = 8 << 20;
+use super::write_back::WriteBack;
 
 /// Makes a log durable that is being loaded. See the file's header.
 pub struct WriteAgain {
@@ -32,8 +30,7 @@ pub struct WriteAgain {
     early: bool,
     /// All before it has been written again.
     written: LogOffset,
-    /// All before it is on its way to the disk.
-    written_back: LogOffset,
+    write_back: WriteBack,
 }
 
 impl WriteAgain {
@@ -43,7 +40,7 @@ impl WriteAgain {
     /// The file cannot be read.
     pub fn new(file: Arc<dyn DiskFile>) -> io::Result<Self> {
         let early = !ends_in_a_chain(&*file)?;
-        Ok(Self { file, early, written: LogOffset(0), written_back: LogOffset(0) })
+        Ok(Self { file, early, written: LogOffset(0), write_back: WriteBack::new(LogOffset(0)) })
     }
 
     /// Takes notice of a batch that is sound. If it may be, it is written again at once.
@@ -57,11 +54,7 @@ impl WriteAgain {
             return;
         }
         self.written = batch.end;
-        let waiting = self.written - self.written_back;
-        if waiting >= WRITE_BACK_BYTES {
-            self.file.forget_cached(self.written_back.0, waiting);
-            self.written_back = self.written;
-        }
+        self.write_back.take_due(self.written).begin_write(&*self.file);
     }
 
     /// Writes again what of `from..to` has not been yet, and syncs.

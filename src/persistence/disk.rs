@@ -6,6 +6,8 @@
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::num::NonZeroU64;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,9 +58,11 @@ pub trait DiskFile: Send + Sync {
     /// callers go on without it.
     fn reserve(&self, offset: u64, len: u64) -> io::Result<()>;
 
-    /// Lets the system begin to write what of a range is not on the disk yet, and forget what is. An optimisation:
-    /// nothing depends on it.
-    fn forget_cached(&self, _offset: u64, _len: u64) {}
+    /// Has the system begin to write what of a range is not on the disk yet. An optimisation: nothing depends on it.
+    fn begin_write(&self, _range: Range<u64>) {}
+
+    /// Lets the system forget what of a range is on the disk. An optimisation, too.
+    fn forget_cached(&self, _range: Range<u64>) {}
 }
 
 /// Writes all of `bytes` at `offset`.
@@ -184,8 +188,19 @@ impl DiskFile for RealFile {
         })
     }
 
-    fn forget_cached(&self, offset: u64, len: u64) {
-        let advised = rustix::fs::fadvise(&self.0, offset, NonZeroU64::new(len), Advice::DontNeed);
+    #[allow(unsafe_code, reason = "rustix has no such call")]
+    fn begin_write(&self, range: Range<u64>) {
+        let (Ok(start), Ok(len)) = (range.start.try_into(), (range.end - range.start).try_into()) else { return };
+        // Not `fadvise`, which begins the same: it then tries to forget what cannot be forgotten yet, and has all cores
+        // hand in their lists of pages for it. And no flag to wait: that would take the error that a sync is to tell of.
+        // SAFETY: the descriptor is open, and the call touches no memory of this process.
+        unsafe { libc::sync_file_range(self.0.as_raw_fd(), start, len, libc::SYNC_FILE_RANGE_WRITE) };
+    }
+
+    fn forget_cached(&self, range: Range<u64>) {
+        // To the system no length means: to the end.
+        let Some(len) = NonZeroU64::new(range.end - range.start) else { return };
+        let advised = rustix::fs::fadvise(&self.0, range.start, Some(len), Advice::DontNeed);
         debug_assert!(advised.is_ok(), "a file takes advice");
     }
 }

@@ -9,6 +9,8 @@
 //! | [`replay`] | recovery: what is sound, torn or damaged, and the repair of a torn tail |
 //! | [`survey`] | the search for batches that verify behind a flaw |
 //! | [`recover`] | the start of a run: replay, repair, and a log to append to |
+//! | [`again`] | what was loaded is made durable |
+//! | [`write_back`] | what a log grows by goes to the disk early, and out of the page cache |
 //!
 //! The one reader serves the server's start and the tools, so they cannot disagree about a log.
 
@@ -20,6 +22,7 @@ pub mod reader;
 pub mod recover;
 pub mod replay;
 pub mod survey;
+pub mod write_back;
 
 pub use self::disk::lock_is_held;
 

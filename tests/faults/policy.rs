@@ -1,6 +1,9 @@
 //! `WAITAOF`, `CONFIG SET appendfsync`, `LASTSAVE` and `SHUTDOWN`.
 
-use crate::helpers::{Launch, Reply, wait_until};
+use std::path::Path;
+use std::process::Command;
+
+use crate::helpers::{Launch, Reply, skip, wait_until};
 use crate::rig::{Tracer, Whom, error, info, info_number, synced_server};
 
 fn waited(local: i64) -> Reply {
@@ -54,6 +57,37 @@ fn what_piles_up_under_none_is_synced_though_nobody_asks() {
     assert!(info_number(&mut client, "aof_unsynced_bytes") < 32 << 20);
     let server = server.crash_and_restart();
     assert_eq!(server.connect().ask_words("DBSIZE"), Reply::Integer(40));
+}
+
+#[test]
+fn a_log_that_grows_leaves_the_page_cache() {
+    const TMPFS: i64 = 0x0102_1994;
+    let cached_bytes = |log: &Path| {
+        let output = Command::new("fincore").args(["--bytes", "--noheadings", "--output", "RES"]).arg(log).output();
+        let text = String::from_utf8(output.ok()?.stdout).unwrap();
+        text.trim().parse::<u64>().ok()
+    };
+    for policy in ["always", "everysec", "none"] {
+        let launch = Launch::new().args(&["--fsync", policy, "--auto-aof-rewrite-percentage", "0"]);
+        if rustix::fs::statfs(launch.dir()).unwrap().f_type == TMPFS {
+            return skip("the directory for temporary files is on tmpfs, which is its own page cache");
+        }
+        let server = launch.start();
+        let log = server.launch().log_path();
+        if cached_bytes(&log).is_none() {
+            return skip("fincore is not installed");
+        }
+        let mut client = server.connect();
+        let value = vec![b'v'; 1 << 20];
+        for n in 0..96 {
+            client.set(format!("k{n}"), &value);
+        }
+        // 32 MiB may stay, and what the log has grown by since.
+        wait_until(policy, || cached_bytes(&log).unwrap() < 40 << 20);
+        client.send("BGREWRITEAOF\r\n").expect("+Background append only file rewriting started\r\n");
+        wait_until("the rewrite", || info_number(&mut client, "aof_rewrites") == 1);
+        wait_until("the new log", || cached_bytes(&log).unwrap() < 40 << 20);
+    }
 }
 
 #[test]

@@ -433,7 +433,6 @@ impl World {
                 self.model.lock().call = Call::RewriteStep;
                 let small = Pieces {
                     batch_bytes: 1 + rng.below(400),
-                    write_back_every_bytes: 512,
                     sync_every_bytes: 1 + rng.below(4000) as u64,
                     last_piece_bytes: rng.below(200) as u64,
                 };

@@ -180,6 +180,11 @@ impl Writer {
             sync.oldest_unsynced = Some(self.clock.monotonic());
             self.sync_changed.notify_all();
         }
+        let write_back = sync.write_back.is_due(aof.end());
+        drop(sync);
+        if write_back {
+            self.write_back_signal.raise();
+        }
         Ok(())
     }
 

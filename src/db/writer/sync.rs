@@ -8,9 +8,8 @@ use parking_lot::MutexGuard;
 
 use super::commit::{poison, resolve, sync_failure};
 use super::{Open, WriteFailure, Writer};
+use crate::persistence::FsyncPolicy;
 use crate::persistence::aof::AppendError;
-use crate::persistence::disk::DiskFile;
-use crate::persistence::{FsyncPolicy, LogOffset};
 
 impl Writer {
     /// Whether there is anything to sync, and since when.
@@ -87,7 +86,7 @@ impl Writer {
         drop(token);
         // It takes its time, so nobody waits for it.
         if synced {
-            self.forget_cached(&*file, synced_before, written);
+            self.unless_rewriting(|| file.forget_cached(synced_before.0..written.0));
         }
         // Something else may have failed meanwhile, such as the directory's sync of a rewrite.
         match self.poisoned() {
@@ -96,12 +95,21 @@ impl Writer {
         }
     }
 
-    /// Lets the system forget what of the log is on the disk now: it is read at a start alone, or by a rewrite under way.
-    /// A page cache that grows with the log takes memory from others; in a virtual machine it is often memory that the
-    /// host has yet to give, and to write there takes several times as long. (Redis does the same.)
-    fn forget_cached(&self, file: &dyn DiskFile, from: LogOffset, to: LogOffset) {
+    /// Lets the system write what the log has grown by, and forget what it has written. It may wait for the disk.
+    pub(in crate::db) fn write_back(&self) {
+        let mut sync = self.sync.lock();
+        let Some(file) = sync.file.clone() else { return };
+        let end = sync.written;
+        let due = sync.write_back.take_due(end);
+        drop(sync);
+        due.begin_write(&*file);
+        self.unless_rewriting(|| due.forget(&*file));
+    }
+
+    /// A rewrite under way is about to read what the log grows by.
+    fn unless_rewriting(&self, forget: impl FnOnce()) {
         if !self.rewriting.load(Ordering::SeqCst) {
-            file.forget_cached(from.0, to - from);
+            forget();
         }
     }
 
