@@ -148,6 +148,7 @@ pub(super) struct SyncState {
     pub(super) durable: Arc<DurableMark>,
     /// Where the log ends.
     pub(super) written: LogOffset,
+    /// How far it was begun to be written back.
     pub(super) write_back: WriteBack,
     /// The log's length after the last rewrite, or when it was loaded.
     pub(super) base_bytes: u64,

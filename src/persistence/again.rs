@@ -30,6 +30,7 @@ pub struct WriteAgain {
     early: bool,
     /// All before it has been written again.
     written: LogOffset,
+    /// How far that is on its way to the disk.
     write_back: WriteBack,
 }
 

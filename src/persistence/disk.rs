@@ -7,7 +7,6 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::num::NonZeroU64;
 use std::ops::Range;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -188,21 +187,28 @@ impl DiskFile for RealFile {
         })
     }
 
+    #[cfg(target_os = "linux")]
     #[allow(unsafe_code, reason = "rustix has no such call")]
     fn begin_write(&self, range: Range<u64>) {
-        let (Ok(start), Ok(len)) = (range.start.try_into(), (range.end - range.start).try_into()) else { return };
+        let Some(len) = len_of(&range) else { return };
+        let (start, len) = (range.start.cast_signed(), len.get().cast_signed());
         // Not `fadvise`, which begins the same: it then tries to forget what cannot be forgotten yet, and has all cores
         // hand in their lists of pages for it. And no flag to wait: that would take the error that a sync is to tell of.
+        let file = std::os::fd::AsRawFd::as_raw_fd(&self.0);
         // SAFETY: the descriptor is open, and the call touches no memory of this process.
-        unsafe { libc::sync_file_range(self.0.as_raw_fd(), start, len, libc::SYNC_FILE_RANGE_WRITE) };
+        unsafe { libc::sync_file_range(file, start, len, libc::SYNC_FILE_RANGE_WRITE) };
     }
 
     fn forget_cached(&self, range: Range<u64>) {
-        // To the system no length means: to the end.
-        let Some(len) = NonZeroU64::new(range.end - range.start) else { return };
+        let Some(len) = len_of(&range) else { return };
         let advised = rustix::fs::fadvise(&self.0, range.start, Some(len), Advice::DontNeed);
         debug_assert!(advised.is_ok(), "a file takes advice");
     }
+}
+
+/// Nothing for an empty range: to the system no length means up to the end.
+fn len_of(range: &Range<u64>) -> Option<NonZeroU64> {
+    NonZeroU64::new(range.end.saturating_sub(range.start))
 }
 
 /// An interrupted read or write has done nothing.

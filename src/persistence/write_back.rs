@@ -57,16 +57,12 @@ pub struct Due {
 impl Due {
     /// Has the system begin to write what the log has grown by. It may wait for the disk, if that has much to do.
     pub fn begin_write(&self, file: &dyn DiskFile) {
-        if !self.begin.is_empty() {
-            file.begin_write(self.begin.clone());
-        }
+        file.begin_write(self.begin.clone());
     }
 
     /// Lets the system forget what should be on the disk by now.
     pub fn forget(&self, file: &dyn DiskFile) {
-        if !self.forget.is_empty() {
-            file.forget_cached(self.forget.clone());
-        }
+        file.forget_cached(self.forget.clone());
     }
 }
 

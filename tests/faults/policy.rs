@@ -1,10 +1,7 @@
-//! `WAITAOF`, `CONFIG SET appendfsync`, `LASTSAVE` and `SHUTDOWN`.
-
-use std::path::Path;
-use std::process::Command;
+//! `WAITAOF`, `CONFIG SET appendfsync`, `LASTSAVE` and `SHUTDOWN`; and what of the log a policy leaves unsynced, or in memory.
 
 use crate::helpers::{Launch, Reply, skip, wait_until};
-use crate::rig::{Tracer, Whom, error, info, info_number, synced_server};
+use crate::rig::{Tracer, Whom, error, info, info_number, rewrite, synced_server, tool};
 
 fn waited(local: i64) -> Reply {
     Reply::Array(vec![Reply::Integer(local), Reply::Integer(0)])
@@ -62,11 +59,6 @@ fn what_piles_up_under_none_is_synced_though_nobody_asks() {
 #[test]
 fn a_log_that_grows_leaves_the_page_cache() {
     const TMPFS: i64 = 0x0102_1994;
-    let cached_bytes = |log: &Path| {
-        let output = Command::new("fincore").args(["--bytes", "--noheadings", "--output", "RES"]).arg(log).output();
-        let text = String::from_utf8(output.ok()?.stdout).unwrap();
-        text.trim().parse::<u64>().ok()
-    };
     for policy in ["always", "everysec", "none"] {
         let launch = Launch::new().args(&["--fsync", policy, "--auto-aof-rewrite-percentage", "0"]);
         if rustix::fs::statfs(launch.dir()).unwrap().f_type == TMPFS {
@@ -74,8 +66,12 @@ fn a_log_that_grows_leaves_the_page_cache() {
         }
         let server = launch.start();
         let log = server.launch().log_path();
-        if cached_bytes(&log).is_none() {
-            return skip("fincore is not installed");
+        let cached_bytes = || {
+            let output = tool("fincore", &["--bytes", "--noheadings", "--output", "RES", log.to_str()?])?;
+            Some(String::from_utf8(output.stdout).unwrap().trim().parse::<u64>().unwrap())
+        };
+        if cached_bytes().is_none() {
+            return;
         }
         let mut client = server.connect();
         let value = vec![b'v'; 1 << 20];
@@ -83,10 +79,10 @@ fn a_log_that_grows_leaves_the_page_cache() {
             client.set(format!("k{n}"), &value);
         }
         // 32 MiB may stay, and what the log has grown by since.
-        wait_until(policy, || cached_bytes(&log).unwrap() < 40 << 20);
-        client.send("BGREWRITEAOF\r\n").expect("+Background append only file rewriting started\r\n");
-        wait_until("the rewrite", || info_number(&mut client, "aof_rewrites") == 1);
-        wait_until("the new log", || cached_bytes(&log).unwrap() < 40 << 20);
+        wait_until(policy, || cached_bytes().unwrap() < 40 << 20);
+        rewrite(&mut client);
+        assert_eq!(info_number(&mut client, "aof_rewrites"), 1, "{policy}");
+        wait_until("the new log", || cached_bytes().unwrap() < 40 << 20);
     }
 }
 

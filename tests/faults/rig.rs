@@ -17,7 +17,7 @@ pub struct Volume {
 }
 
 /// Runs a tool; `None` after having said why it cannot be.
-fn tool(program: &str, args: &[&str]) -> Option<Output> {
+pub fn tool(program: &str, args: &[&str]) -> Option<Output> {
     match Command::new(program).args(args).stdin(Stdio::null()).output() {
         Ok(output) if output.status.success() => Some(output),
         Ok(output) => {

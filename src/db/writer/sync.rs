@@ -84,7 +84,7 @@ impl Writer {
         self.sync_changed.notify_all();
         self.wake_sync_waiters();
         drop(token);
-        // It takes its time, so nobody waits for it.
+        // What `write_back` could not forget, as it was not on the disk yet. It takes its time, so nobody waits for it.
         if synced {
             self.unless_rewriting(|| file.forget_cached(synced_before.0..written.0));
         }
