@@ -336,16 +336,10 @@ impl Batch {
                 env.counters.command(spec.id);
                 parse(spec.id, args).and_then(|command| run(command, queued.hash, out))
             }
-            None => Err(resolve(args).err().unwrap_or(CommandError::NoAuth)),
+            None => Err(unresolved(args)),
         };
         if let Err(error) = result {
-            let at = out.buffer.len();
-            error.encode(&mut out.buffer);
-            let tried = queued.spec.filter(|spec| !refused_untried(env, spec, &error));
-            if queued.spec.is_none() {
-                count_unresolved(env, &error, args);
-            }
-            count_error(env, tried, &out.buffer[at + 1..]);
+            reply_error(&error, queued, args, env, out);
         }
     }
 }
@@ -368,6 +362,24 @@ impl Held {
             }
         }
     }
+}
+
+/// Why a call did not become a command.
+#[cold]
+fn unresolved(args: Args<'_>) -> CommandError {
+    resolve(args).err().unwrap_or(CommandError::NoAuth)
+}
+
+/// Answers a command with its error, and counts that.
+#[cold]
+fn reply_error(error: &CommandError, queued: &Queued, args: Args<'_>, env: &Env<'_>, out: &mut Rope) {
+    let at = out.buffer.len();
+    error.encode(&mut out.buffer);
+    let tried = queued.spec.filter(|spec| !refused_untried(env, spec, error));
+    if queued.spec.is_none() {
+        count_unresolved(env, error, args);
+    }
+    count_error(env, tried, &out.buffer[at + 1..]);
 }
 
 /// How much work a run of one command is: what is looked up, and what is copied.

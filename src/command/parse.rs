@@ -77,11 +77,12 @@ pub fn is_data(id: CommandId) -> bool {
 ///
 /// # Panics
 /// If the command is not one of [`is_data`].
-#[inline]
+#[inline(always)]
 pub fn parse(id: CommandId, args: Args<'_>) -> Result<DataCommand<'_>, CommandError> {
     Ok(match id {
         CommandId::Get => DataCommand::Get(args.at(1)),
-        CommandId::Set => return parse_set(args),
+        CommandId::Set if args.len() > 3 => return parse_set_with_options(args),
+        CommandId::Set => DataCommand::Set { key: args.at(1), value: args.at(2), when: When::Always, get: false },
         CommandId::StrLen => DataCommand::StrLen(args.at(1)),
         CommandId::Del => DataCommand::Del(args),
         CommandId::Exists => DataCommand::Exists(args),
@@ -94,32 +95,32 @@ pub fn parse(id: CommandId, args: Args<'_>) -> Result<DataCommand<'_>, CommandEr
     })
 }
 
-fn parse_set(args: Args<'_>) -> Result<DataCommand<'_>, CommandError> {
+#[inline(never)]
+fn parse_set_with_options(args: Args<'_>) -> Result<DataCommand<'_>, CommandError> {
     let (mut when, mut get) = (None, false);
-    if args.len() > 3 {
-        for option in args.from(3) {
-            let lower = option.to_ascii_lowercase();
-            match &lower[..] {
-                b"nx" if when != Some(When::Exists) => when = Some(When::Missing),
-                b"xx" if when != Some(When::Missing) => when = Some(When::Exists),
-                b"get" => get = true,
-                b"ex" | b"px" | b"exat" | b"pxat" | b"keepttl" => {
-                    let option = match &lower[..] {
-                        b"ex" => "EX",
-                        b"px" => "PX",
-                        b"exat" => "EXAT",
-                        b"pxat" => "PXAT",
-                        _ => "KEEPTTL",
-                    };
-                    return Err(CommandError::OptionNotSupported { command: "set", option, family: Family::Expiry });
-                }
-                _ => return Err(CommandError::Syntax),
+    for option in args.from(3) {
+        let lower = option.to_ascii_lowercase();
+        match &lower[..] {
+            b"nx" if when != Some(When::Exists) => when = Some(When::Missing),
+            b"xx" if when != Some(When::Missing) => when = Some(When::Exists),
+            b"get" => get = true,
+            b"ex" | b"px" | b"exat" | b"pxat" | b"keepttl" => {
+                let option = match &lower[..] {
+                    b"ex" => "EX",
+                    b"px" => "PX",
+                    b"exat" => "EXAT",
+                    b"pxat" => "PXAT",
+                    _ => "KEEPTTL",
+                };
+                return Err(CommandError::OptionNotSupported { command: "set", option, family: Family::Expiry });
             }
+            _ => return Err(CommandError::Syntax),
         }
     }
     Ok(DataCommand::Set { key: args.at(1), value: args.at(2), when: when.unwrap_or_default(), get })
 }
 
+#[cold]
 fn parse_flush(args: Args<'_>) -> Result<DataCommand<'_>, CommandError> {
     let ok = match args.len() {
         1 => true,

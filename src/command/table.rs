@@ -159,8 +159,17 @@ pub fn lookup_full(name: &[u8]) -> Option<&'static CommandSpec> {
 ///
 /// # Panics
 /// When `args` is empty; an empty call never gets this far.
-#[inline]
+#[inline(always)]
 pub fn resolve(args: Args<'_>) -> Result<&'static CommandSpec, CommandError> {
+    match lookup(args.at(0)) {
+        Some(spec) if !spec.is_container() && spec.arity_ok(args.len()) => Ok(spec),
+        _ => resolve_with_care(args),
+    }
+}
+
+/// The same for any call: one of a container, or one that is wrong.
+#[inline(never)]
+fn resolve_with_care(args: Args<'_>) -> Result<&'static CommandSpec, CommandError> {
     let spec = lookup(args.at(0)).ok_or_else(|| CommandError::not_in_table(args.at(0), args.from(1)))?;
     let spec = if spec.is_container() && args.len() > 1 {
         let word = args.at(1);

@@ -125,6 +125,7 @@ pub(super) fn read_entry(slot: &[u8]) -> (Field<'_>, Field<'_>) {
     read_long_entry(slot)
 }
 
+#[inline(never)]
 fn read_long_entry(slot: &[u8]) -> (Field<'_>, Field<'_>) {
     let (key_len, slot) = read_length(slot);
     let (value_len, slot) = read_length(slot);

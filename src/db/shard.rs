@@ -170,7 +170,7 @@ impl Shard {
     }
 
     /// The same, except that the entry is only noted.
-    #[inline]
+    #[inline(always)]
     pub(super) fn glance(&self, hash: KeyHash, entries: &mut EntriesSoon) -> bool {
         self.contents.table.glance(hash, |handle| entries.add(self.contents.slab.slot(handle).as_ptr()))
     }
@@ -181,7 +181,7 @@ impl Shard {
     }
 
     /// The value of a key.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, hash: KeyHash, key: &[u8]) -> Option<ValueRef<'_>> {
         let spot = self.contents.find(hash, key)?;
         let (_, value) = read_entry(self.contents.slab.slot(spot.handle));
@@ -320,12 +320,18 @@ impl Contents {
         (table, |other| prefetch(slab.slot(other).as_ptr()), |other| hasher.hash(key_of(slab, blobs, other)))
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&self, hash: KeyHash, key: &[u8]) -> Option<Spot> {
         self.table.find(hash, |handle| match short_key(self.slab.slot(handle)) {
             Some(stored) => stored == key,
-            None => key_of(&self.slab, &self.blobs, handle) == key,
+            None => self.has_long_key(handle, key),
         })
+    }
+
+    /// Whether an entry that [`short_key`] has no key of is that of `key`.
+    #[inline(never)]
+    fn has_long_key(&self, handle: u32, key: &[u8]) -> bool {
+        key_of(&self.slab, &self.blobs, handle) == key
     }
 
     #[inline]

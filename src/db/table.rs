@@ -99,16 +99,19 @@ impl Table {
 
     /// Calls `soon` for what is probably the handle under this hash, if the bucket itself tells; if it must be in one of
     /// the bucket's nodes, loads the first of these into the cache and returns true: [`Table::glance_behind`] goes on.
-    #[inline]
+    #[inline(always)]
     pub(super) fn glance(&self, hash: KeyHash, mut soon: impl FnMut(u32)) -> bool {
         let Some(bucket) = self.bucket(bucket_number(hash.place(), self.buckets)) else { return false };
-        let mut candidates = bucket.candidates(hash.tag()).peekable();
-        if candidates.peek().is_none() && bucket.overflow != 0 {
-            prefetch(self.nodes.get(bucket.overflow));
-            return true;
+        let mut found = false;
+        for slot in bucket.candidates(hash.tag()) {
+            soon(bucket.handle(slot));
+            found = true;
         }
-        candidates.for_each(|slot| soon(bucket.handle(slot)));
-        false
+        if found || bucket.overflow == 0 {
+            return false;
+        }
+        prefetch(self.nodes.get(bucket.overflow));
+        true
     }
 
     /// Calls `soon` for the handles in the nodes of a bucket that may be the one under this hash.
@@ -123,7 +126,7 @@ impl Table {
     }
 
     /// The first handle under this hash that `is` accepts.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, hash: KeyHash, mut is: impl FnMut(u32) -> bool) -> Option<Spot> {
         let number = bucket_number(hash.place(), self.buckets);
         let bucket = self.bucket(number)?;
@@ -135,16 +138,22 @@ impl Table {
                 return Some(Spot { handle, bucket: number, node: 0, slot });
             }
         }
-        let mut node_number = bucket.overflow;
-        while node_number != 0 {
-            let node = self.nodes.get(node_number);
+        if bucket.overflow == 0 { None } else { self.find_behind(number, bucket.overflow, tag, is) }
+    }
+
+    /// The first handle under this tag that `is` accepts in the nodes of a bucket, from the `first` on.
+    #[inline(never)]
+    fn find_behind(&self, bucket: u32, first: u32, tag: u8, mut is: impl FnMut(u32) -> bool) -> Option<Spot> {
+        let mut number = first;
+        while number != 0 {
+            let node = self.nodes.get(number);
             for slot in 0..NODE_SLOTS {
                 let handle = node.handles[slot];
                 if node.tags[slot] == tag && is(handle) {
-                    return Some(Spot { handle, bucket: number, node: node_number, slot });
+                    return Some(Spot { handle, bucket, node: number, slot });
                 }
             }
-            node_number = node.next;
+            number = node.next;
         }
         None
     }

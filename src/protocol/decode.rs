@@ -213,16 +213,30 @@ impl RequestDecoder {
     ///
     /// # Errors
     /// [`ProtocolError`]; the stream cannot be decoded any further. `buffer` is then as it was.
+    #[inline(always)]
     pub fn decode(
         &mut self,
         buffer: &mut [u8],
         start: usize,
         args: &mut Vec<Span>,
     ) -> Result<Option<usize>, ProtocolError> {
+        if self.missing == 0
+            && let Some(end) = usual_command(buffer, start, self.limits, args)
+        {
+            return Ok(Some(end));
+        }
+        self.decode_with_care(buffer, start, args)
+    }
+
+    /// The same for any command, be it incomplete, long, inline or wrong.
+    #[inline(never)]
+    fn decode_with_care(
+        &mut self,
+        buffer: &mut [u8],
+        start: usize,
+        args: &mut Vec<Span>,
+    ) -> Result<Option<usize>, ProtocolError> {
         if self.missing == 0 {
-            if let Some(end) = usual_command(buffer, start, self.limits, args) {
-                return Ok(Some(end));
-            }
             let Some(&first) = buffer.get(start) else {
                 return Ok(None);
             };
@@ -389,7 +403,7 @@ fn header(
 
 /// Decodes a command that is like nearly all: up to nine arguments, each of less than ten thousand bytes, all of it there.
 /// `None`, with `args` as it was, for anything else, be it right or wrong: that is looked at with care.
-#[inline]
+#[inline(always)]
 fn usual_command(buffer: &[u8], start: usize, limits: RequestLimits, args: &mut Vec<Span>) -> Option<usize> {
     let [b'*', count @ b'1'..=b'9', b'\r', b'\n'] = *buffer.get(start..)?.first_chunk()? else { return None };
     if i64::from(count - b'0') > limits.array_len {
@@ -408,7 +422,7 @@ fn usual_command(buffer: &[u8], start: usize, limits: RequestLimits, args: &mut 
     Some(at)
 }
 
-#[inline]
+#[inline(always)]
 fn usual_bulk(buffer: &[u8], at: usize) -> Option<Span> {
     let (len, start) = usual_len(buffer, at + 1)?;
     let end = start + len;
@@ -416,7 +430,7 @@ fn usual_bulk(buffer: &[u8], at: usize) -> Option<Span> {
 }
 
 /// A number of up to four digits without a leading zero, and the position behind its line.
-#[inline]
+#[inline(always)]
 fn usual_len(buffer: &[u8], at: usize) -> Option<(usize, usize)> {
     let line = buffer.get(at..)?;
     let mut len = 0;

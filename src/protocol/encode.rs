@@ -14,6 +14,7 @@ pub enum Resp {
     V3,
 }
 
+#[inline]
 fn header(out: &mut Vec<u8>, kind: u8, number: impl itoa::Integer) {
     out.push(kind);
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
@@ -41,6 +42,7 @@ pub fn integer(out: &mut Vec<u8>, number: i64) {
 }
 
 /// `$length\r\nbytes\r\n`.
+#[inline]
 pub fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
     header(out, b'$', bytes.len());
     out.extend_from_slice(bytes);
