@@ -123,10 +123,10 @@ type Pass<'a> = Box<dyn FnMut(&[[u8; 16]]) + 'a>;
 fn batched(keyspace: &Keyspace, keys: &[[u8; 16]], hashed: &mut Vec<KeyHash>, mut each: impl FnMut(&[u8], KeyHash)) {
     hashed.clear();
     hashed.extend(keys.iter().map(|key| keyspace.hash(key)));
-    let mut ahead = Ahead::new(keyspace);
+    let mut ahead = Ahead::new(keyspace, keys.len());
     for (at, (key, hash)) in keys.iter().zip(&*hashed).enumerate() {
         if keys.len() > 1 {
-            ahead.before(at, |n| hashed.get(n).copied());
+            ahead.before(at, |n| Some(hashed[n]));
         }
         each(key, *hash);
     }

@@ -65,14 +65,14 @@ struct Queued {
     end_byte: u32,
     /// `None`: it will be answered with an error, which is made when it is run.
     spec: Option<&'static CommandSpec>,
-    /// The hash of the first key.
-    hash: KeyHash,
+    /// The hash of the first key, if it has one.
+    hash: Option<KeyHash>,
 }
 
 impl Queued {
-    /// The hash under which it looks up a key, if it does.
-    fn looked_up(&self) -> Option<KeyHash> {
-        self.spec.is_some_and(|s| s.keys.is_some()).then_some(self.hash)
+    fn is_of_same_command(&self, other: &Self) -> bool {
+        // Each command has one row in the table.
+        self.spec.map(std::ptr::from_ref) == other.spec.map(std::ptr::from_ref)
     }
 }
 
@@ -180,8 +180,8 @@ impl Batch {
                 };
             }
             let hash = match spec {
-                Some(spec) if spec.keys.is_some() => env.keyspace.hash(args.at(1)),
-                _ => KeyHash::default(),
+                Some(spec) if spec.keys.is_some() => Some(env.keyspace.hash(args.at(1))),
+                _ => None,
             };
             self.queued.push(Queued {
                 first_span: first_span as u32,
@@ -213,7 +213,7 @@ impl Batch {
     /// arguments and bytes. `start` is where the first begins in the buffer.
     pub fn runs(&self, start: usize, commands: usize) -> impl Iterator<Item = (Option<&'static CommandSpec>, u32)> {
         let (mut span, mut byte) = (0, start as u32);
-        self.queued[..commands].chunk_by(|a, b| a.spec.map(|s| s.id) == b.spec.map(|s| s.id)).map(move |run| {
+        self.queued[..commands].chunk_by(Queued::is_of_same_command).map(move |run| {
             let last = &run[run.len() - 1];
             let weight = weight(last.end_span - span, last.end_byte - byte, run);
             (span, byte) = (last.end_span, last.end_byte);
@@ -263,12 +263,13 @@ impl Batch {
         let out_of_memory = env.max_memory_bytes > 0 && env.keyspace.memory().total_bytes() > env.max_memory_bytes;
         let mut view = WriterView { batch: &mut batch, keyspace: env.keyspace, out_of_memory };
         let mut done = first_write;
-        let mut ahead = Ahead::new(env.keyspace);
+        let mut ahead = Ahead::new(env.keyspace, self.queued.len() - first_write);
         while done < self.queued.len() && !view.batch.is_full() && out.len() < TURN_BYTES {
             let queued = &self.queued[done];
             // A plain SET looks nothing up; whoever publishes it prefetches for itself.
             ahead.before(done - first_write, |n| {
-                self.queued.get(first_write + n).filter(|q| q.spec.is_some_and(|s| s.id != CommandId::Set))?.looked_up()
+                let queued = &self.queued[first_write + n];
+                queued.hash.filter(|_| queued.spec.is_some_and(|s| s.id != CommandId::Set))
             });
             self.run_one(queued, buffer, env, out, |command, hash, out| view.run(command, hash, env, out));
             done += 1;
@@ -300,14 +301,14 @@ impl Batch {
         out: &mut Rope,
     ) -> usize {
         let commands = &self.queued[range.clone()];
-        let mut ahead = Ahead::new(env.keyspace);
+        let mut ahead = Ahead::new(env.keyspace, commands.len());
         for (i, queued) in commands.iter().enumerate() {
             // A failed batch has to be answered in one go; its replies to reads are what they would have been before.
             if out.len() >= TURN_BYTES && failure.is_none() {
                 return range.start + i;
             }
             if commands.len() > 1 {
-                ahead.before(i, |n| commands.get(n)?.looked_up());
+                ahead.before(i, |n| commands[n].hash);
             }
             self.run_one(queued, buffer, env, out, |command, hash, out| {
                 match failure.filter(|_| is_write(queued)) {
@@ -334,7 +335,7 @@ impl Batch {
         let result = match queued.spec {
             Some(spec) => {
                 env.counters.command(spec.id);
-                parse(spec.id, args).and_then(|command| run(command, queued.hash, out))
+                parse(spec.id, args).and_then(|command| run(command, queued.hash.unwrap_or_default(), out))
             }
             None => Err(unresolved(args)),
         };

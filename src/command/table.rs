@@ -210,17 +210,18 @@ impl NameKey {
 
     #[inline]
     const fn of(name: &[u8]) -> Option<Self> {
-        let (head, tail) = match name.len() {
-            len @ 1..=3 => (name[0] as u64 | (name[len / 2] as u64) << 8 | (name[len - 1] as u64) << 16, 0),
-            4..=7 => match (name.first_chunk(), name.last_chunk()) {
-                (Some(head), Some(tail)) => (u32::from_le_bytes(*head) as u64, u32::from_le_bytes(*tail) as u64),
-                _ => return None,
-            },
-            8..=NAME_LEN_MAX => match (name.first_chunk(), name.last_chunk()) {
+        let (head, tail) = match name {
+            [a] => (u32::from_le_bytes([*a, 0, 0, 0]) as u64, 0),
+            [a, b] => (u32::from_le_bytes([*a, *b, 0, 0]) as u64, 0),
+            [a, b, c] => (u32::from_le_bytes([*a, *b, *c, 0]) as u64, 0),
+            _ if name.len() > NAME_LEN_MAX => return None,
+            _ => match (name.first_chunk(), name.last_chunk()) {
                 (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
-                _ => return None,
+                _ => match (name.first_chunk(), name.last_chunk()) {
+                    (Some(head), Some(tail)) => (u32::from_le_bytes(*head) as u64, u32::from_le_bytes(*tail) as u64),
+                    _ => return None,
+                },
             },
-            _ => return None,
         };
         Some(Self { len: name.len(), head: head | Self::LOWER, tail: tail | Self::LOWER })
     }

@@ -9,56 +9,76 @@ use super::state::{KeyHash, Keyspace};
 
 /// Keys of a group: three cache lines for each are about as many as the processor fetches at once.
 pub(super) const GROUP: usize = 8;
-/// How many keys ahead a bucket is loaded, at the least.
-const BUCKET_AHEAD: usize = 3 * GROUP;
-/// How many keys ahead an entry, or the node that leads to it.
-const ENTRY_AHEAD: usize = GROUP;
+/// How many keys ahead a group's buckets are loaded.
+const BUCKETS_AHEAD: usize = 3 * GROUP;
+/// How many keys ahead a group's entries, or the nodes that lead to them.
+const ENTRIES_AHEAD: usize = GROUP;
 /// How many keys ahead an entry that only a node led to.
 const OVERFLOW_AHEAD: usize = GROUP / 2;
+/// A bit for each of the keys whose nodes are due.
+const OVERFLOWS_DUE: u64 = (2 << OVERFLOW_AHEAD) - 1;
 
 /// A run of lookups; see the file's header.
 pub struct Ahead<'k> {
     keyspace: &'k Keyspace,
-    /// The keys whose buckets, entries and overflowing entries come next.
+    /// How many keys there are.
+    keys: usize,
+    /// The first key of the group that has yet to come.
+    next_group: usize,
+    /// The keys whose buckets and entries are loaded next.
     buckets: usize,
     entries: usize,
-    overflows: usize,
-    /// Which of the keys between the two have to be looked at again: bit `n` is key `n` modulo 64.
+    /// Which of the next keys overflow, and have to be looked at again: bit `n` is key `n` modulo 64.
     overflowing: u64,
 }
 
 impl<'k> Ahead<'k> {
-    /// A run that begins.
-    pub fn new(keyspace: &'k Keyspace) -> Self {
-        Self { keyspace, buckets: 0, entries: 0, overflows: 0, overflowing: 0 }
+    /// A run of so many lookups that begins.
+    pub fn new(keyspace: &'k Keyspace, keys: usize) -> Self {
+        Self { keyspace, keys, next_group: 0, buckets: 0, entries: 0, overflowing: 0 }
     }
 
     /// Loads what the keys from the `at`-th on will need. To be called before each lookup, with ascending numbers;
-    /// `hash_of` tells the hash of the `n`-th key, if there is one and it will be looked up.
+    /// `hash_of` tells the hash of the `n`-th key, if that one will be looked up.
     #[inline]
     pub fn before(&mut self, at: usize, hash_of: impl Fn(usize) -> Option<KeyHash>) {
-        self.buckets = self.buckets.max(at);
-        while self.buckets <= at + BUCKET_AHEAD {
-            let group = self.buckets..self.buckets + GROUP;
-            self.buckets = group.end;
-            group.filter_map(&hash_of).for_each(|hash| self.keyspace.prefetch_bucket(hash));
+        if at >= self.next_group {
+            self.load_groups(at, &hash_of);
         }
-        self.entries = self.entries.max(at);
-        while self.entries <= at + ENTRY_AHEAD {
-            let hashes: [Option<KeyHash>; GROUP] = std::array::from_fn(|n| hash_of(self.entries + n));
-            let overflowing = self.keyspace.prefetch_entries(&hashes);
-            let first_bit = (self.entries % 64) as u32;
-            let others = !u64::from(u8::MAX).rotate_left(first_bit);
-            self.overflowing = self.overflowing & others | u64::from(overflowing).rotate_left(first_bit);
-            self.entries += GROUP;
-        }
-        self.overflows = self.overflows.max(at);
-        while self.overflows <= at + OVERFLOW_AHEAD {
-            let overflows = self.overflowing >> (self.overflows % 64) & 1 == 1;
-            if let Some(hash) = hash_of(self.overflows).filter(|_| overflows) {
+        let mut due = self.overflowing.rotate_right(bit(at)) & OVERFLOWS_DUE;
+        while due != 0 {
+            let n = at + due.trailing_zeros() as usize;
+            due &= due - 1;
+            self.overflowing &= !1_u64.rotate_left(bit(n));
+            if let Some(hash) = hash_of(n) {
                 self.keyspace.prefetch_overflow(hash);
             }
-            self.overflows += 1;
         }
     }
+
+    #[inline(never)]
+    fn load_groups(&mut self, at: usize, hash_of: impl Fn(usize) -> Option<KeyHash>) {
+        self.next_group = at + GROUP;
+        let buckets = self.buckets.max(at)..self.keys.min(at + BUCKETS_AHEAD + GROUP);
+        self.buckets = buckets.end;
+        buckets.filter_map(&hash_of).for_each(|hash| self.keyspace.prefetch_bucket(hash));
+
+        let (mut from, end) = (self.entries.max(at), self.keys.min(at + ENTRIES_AHEAD + GROUP));
+        self.entries = end;
+        while from < end {
+            let mut hashes = [None; GROUP];
+            let group = from..end.min(from + GROUP);
+            let hashes = &mut hashes[..group.len()];
+            hashes.iter_mut().zip(group).for_each(|(hash, n)| *hash = hash_of(n));
+            let overflowing = self.keyspace.prefetch_entries(hashes);
+            let others = !u64::from(u8::MAX).rotate_left(bit(from));
+            self.overflowing = self.overflowing & others | u64::from(overflowing).rotate_left(bit(from));
+            from += GROUP;
+        }
+    }
+}
+
+/// The bit of the `n`-th key.
+fn bit(n: usize) -> u32 {
+    (n % 64) as u32
 }

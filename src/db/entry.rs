@@ -111,6 +111,21 @@ pub(super) fn short_key(slot: &[u8]) -> Option<&[u8]> {
     (key_len < SHORT_LENGTHS).then(|| &slot[start..start + key_len])
 }
 
+/// Whether two keys are the same. Most are too short for a call of `memcmp` to be worth it.
+#[inline(always)]
+pub(super) fn is_same_key(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match (a.first_chunk::<8>(), b.first_chunk::<8>(), a.last_chunk::<8>(), b.last_chunk::<8>()) {
+        // The two parts overlap in the middle.
+        (Some(head), Some(other_head), Some(tail), Some(other_tail)) if a.len() <= 16 => {
+            head == other_head && tail == other_tail
+        }
+        _ => a == b,
+    }
+}
+
 /// The key and the value at the start of `slot`, which may go on behind the entry.
 ///
 /// # Panics
@@ -173,6 +188,20 @@ mod tests {
                 assert_eq!(short_key(&slot).map(Field::Inline), is_short.then_some(*key));
                 let size = key.slot_bytes() + value.slot_bytes();
                 assert!(slot[size..].iter().all(|byte| *byte == 0xEE), "it takes the bytes it says");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_is_that_of_the_same_bytes() {
+        for len in 0..40 {
+            let key: Vec<u8> = (0..len).collect();
+            assert!(is_same_key(&key, &key.clone()));
+            assert!(!is_same_key(&key, &[&key[..], &[0]].concat()));
+            for at in 0..key.len() {
+                let mut other = key.clone();
+                other[at] ^= 0x80;
+                assert!(!is_same_key(&key, &other), "byte {at} of {len}");
             }
         }
     }

@@ -7,42 +7,59 @@
 //! The three are disjoint, so that neither the tags of a bucket nor the places of a shard are skewed.
 
 use std::hash::{BuildHasher, Hasher as _};
+use std::num::NonZeroU64;
 
 /// Shards of a keyspace. Enough that a dozen threads rarely meet. Each keeps a partly filled page or so for each size in
 /// use: with 128 shards, 2M keys of mixed sizes took 2.4 bytes each more than with 64.
 pub const SHARDS: usize = 1 << SHARD_BITS;
 pub(super) const SHARD_BITS: u32 = 6;
 const TAG_BITS: u32 = 8;
+const TAG_MASK: u64 = (1 << TAG_BITS) - 1;
 /// Hash bits that place a key within its shard.
 pub(super) const PLACE_BITS: u32 = 64 - SHARD_BITS - TAG_BITS;
 const PLACE_MASK: u64 = (1 << PLACE_BITS) - 1;
 
 /// The hash of a key, good for the keyspace that made it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct KeyHash(u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyHash(NonZeroU64);
+
+impl Default for KeyHash {
+    /// Some hash, for what has no key.
+    fn default() -> Self {
+        Self::of(0)
+    }
+}
 
 impl KeyHash {
+    /// With a tag of 1 in place of 0, which marks an empty slot.
+    #[inline]
+    fn of(bits: u64) -> Self {
+        let tagged = if bits >> PLACE_BITS & TAG_MASK == 0 { bits | 1 << PLACE_BITS } else { bits };
+        Self(NonZeroU64::new(tagged).unwrap_or(NonZeroU64::MIN))
+    }
+
     /// All bits of it.
+    #[inline]
     pub(super) fn get(self) -> u64 {
-        self.0
+        self.0.get()
     }
 
     /// The shard that holds the key.
     #[inline]
     pub(super) fn shard(self) -> usize {
-        (self.0 >> (TAG_BITS + PLACE_BITS)) as usize
+        (self.get() >> (TAG_BITS + PLACE_BITS)) as usize
     }
 
-    /// A byte that tells most keys of a bucket apart; never 0, which marks an empty slot.
+    /// A byte that tells most keys of a bucket apart; never 0.
     #[inline]
     pub(super) fn tag(self) -> u8 {
-        ((self.0 >> PLACE_BITS) as u8).max(1)
+        (self.get() >> PLACE_BITS) as u8
     }
 
     /// The bits that choose a bucket, lowest first.
     #[inline]
     pub(super) fn place(self) -> u64 {
-        self.0 & PLACE_MASK
+        self.get() & PLACE_MASK
     }
 }
 
@@ -76,14 +93,14 @@ impl KeyHasher {
         Self { kept_bits, ..Self::new(seed) }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn hash(&self, key: &[u8]) -> KeyHash {
         let mut hasher = self.state.build_hasher();
         hasher.write(key);
         let hash = hasher.finish();
         #[cfg(test)]
         let hash = hash & self.kept_bits;
-        KeyHash(hash)
+        KeyHash::of(hash)
     }
 }
 
@@ -93,10 +110,10 @@ mod tests {
 
     #[test]
     fn the_parts_of_a_hash_are_disjoint() {
-        let hash = KeyHash((5 << 58) | (0xA7 << 50) | 0x1_2345_6789_ABCD);
+        let hash = KeyHash::of((5 << 58) | (0xA7 << 50) | 0x1_2345_6789_ABCD);
         assert_eq!((hash.shard(), hash.tag(), hash.place()), (5, 0xA7, 0x1_2345_6789_ABCD));
-        assert_eq!(KeyHash(0).tag(), 1);
-        assert_eq!(KeyHash(u64::MAX).shard(), SHARDS - 1);
+        assert_eq!(KeyHash::of(0).tag(), 1);
+        assert_eq!(KeyHash::of(u64::MAX).shard(), SHARDS - 1);
     }
 
     #[test]

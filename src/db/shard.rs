@@ -8,7 +8,9 @@
 use bytes::Bytes;
 
 use super::blobs::Blobs;
-use super::entry::{ENTRY_BYTES_MAX, Field, INLINE_KEY_MAX, inline_slot_bytes, read_entry, short_key, write_entry};
+use super::entry::{
+    ENTRY_BYTES_MAX, Field, INLINE_KEY_MAX, inline_slot_bytes, is_same_key, read_entry, short_key, write_entry,
+};
 use super::hash::{KeyHash, KeyHasher};
 use super::prefetch::{EntriesSoon, prefetch, prefetch_entry};
 use super::slab::{Class, Slab, SparsePage};
@@ -183,9 +185,17 @@ impl Shard {
     /// The value of a key.
     #[inline(always)]
     pub fn get(&self, hash: KeyHash, key: &[u8]) -> Option<ValueRef<'_>> {
-        let spot = self.contents.find(hash, key)?;
-        let (_, value) = read_entry(self.contents.slab.slot(spot.handle));
-        Some(self.contents.value(value))
+        let Contents { table, slab, blobs, .. } = &self.contents;
+        let mut found = None;
+        table.find(hash, |handle| {
+            let (stored, value) = read_entry(slab.slot(handle));
+            let same = is_same_key(field_bytes(blobs, stored), key);
+            if same {
+                found = Some(self.contents.value(value));
+            }
+            same
+        });
+        found
     }
 
     /// The memory that a key and its value take, without the table's share of it.
@@ -323,7 +333,7 @@ impl Contents {
     #[inline(always)]
     fn find(&self, hash: KeyHash, key: &[u8]) -> Option<Spot> {
         self.table.find(hash, |handle| match short_key(self.slab.slot(handle)) {
-            Some(stored) => stored == key,
+            Some(stored) => is_same_key(stored, key),
             None => self.has_long_key(handle, key),
         })
     }

@@ -24,7 +24,7 @@ use super::table::{SEGMENTS_MAX, bucket_number, bucket_position};
 /// All keys and values. See the file's header.
 pub struct Keyspace {
     hasher: KeyHasher,
-    shards: Box<[Cell]>,
+    shards: Box<[Cell; SHARDS]>,
 }
 
 /// A shard, its lock, and what may be read without it. Aligned so that two shards share no cache line (nor the pair of
@@ -85,7 +85,8 @@ impl Keyspace {
 
     fn with_hasher(hasher: &KeyHasher) -> Self {
         let cell = || Cell { shard: Mutex::new(Shard::new(hasher.clone())), published: Published::new() };
-        Self { hasher: hasher.clone(), shards: std::iter::repeat_with(cell).take(SHARDS).collect() }
+        let shards: Vec<Cell> = std::iter::repeat_with(cell).take(SHARDS).collect();
+        Self { hasher: hasher.clone(), shards: shards.try_into().ok().expect("so many were made") }
     }
 
     /// The hash of a key, which all else takes with the key.
@@ -110,14 +111,17 @@ impl Keyspace {
         prefetch(start.wrapping_add(offset));
     }
 
-    /// Loads what are probably the keys' entries into the cache. The locks are held for the look into the buckets only.
-    /// Bit `n` set: the bucket of the `n`-th does not tell, and [`Keyspace::prefetch_overflow`] is to be called when some
-    /// other keys have had their turn.
-    #[inline]
-    pub(super) fn prefetch_entries(&self, hashes: &[Option<KeyHash>; GROUP]) -> u8 {
+    /// Loads what are probably the entries of up to [`GROUP`] keys into the cache. The locks are held for the look into the
+    /// buckets only. Bit `n` set: the bucket of the `n`-th does not tell, and [`Keyspace::prefetch_overflow`] is to be called
+    /// when some other keys have had their turn.
+    #[inline(never)]
+    pub(super) fn prefetch_entries(&self, hashes: &[Option<KeyHash>]) -> u8 {
         // All locks first: a locked instruction waits for what is under way, so with one between two keys their trips to
         // memory would follow one another. Tried only, since two keys may be of one shard, and in any order.
-        let shards = hashes.map(|hash| hash.and_then(|hash| self.shards[hash.shard()].shard.try_lock()));
+        let mut shards = [const { None }; GROUP];
+        for (shard, hash) in shards.iter_mut().zip(hashes) {
+            *shard = hash.and_then(|hash| self.shards[hash.shard()].shard.try_lock());
+        }
         let mut entries = EntriesSoon::default();
         let mut overflowing = 0;
         let mut missed = 0_u8;

@@ -220,10 +220,13 @@ impl RequestDecoder {
         start: usize,
         args: &mut Vec<Span>,
     ) -> Result<Option<usize>, ProtocolError> {
-        if self.missing == 0
-            && let Some(end) = usual_command(buffer, start, self.limits, args)
-        {
-            return Ok(Some(end));
+        if self.missing == 0 {
+            if start == buffer.len() {
+                return Ok(None);
+            }
+            if let Some(end) = usual_command(buffer, start, self.limits, args) {
+                return Ok(Some(end));
+            }
         }
         self.decode_with_care(buffer, start, args)
     }
@@ -401,17 +404,25 @@ fn header(
     Ok(Some((number, at + 1 + len + CRLF.len())))
 }
 
-/// Decodes a command that is like nearly all: up to nine arguments, each of less than ten thousand bytes, all of it there.
-/// `None`, with `args` as it was, for anything else, be it right or wrong: that is looked at with care.
+/// Decodes a command that is like nearly all: up to nine arguments, a name of up to nine bytes and the others of less than
+/// ten thousand each, all of it there. `None`, with `args` as it was, for anything else, be it right or wrong: that is
+/// looked at with care.
 #[inline(always)]
 fn usual_command(buffer: &[u8], start: usize, limits: RequestLimits, args: &mut Vec<Span>) -> Option<usize> {
-    let [b'*', count @ b'1'..=b'9', b'\r', b'\n'] = *buffer.get(start..)?.first_chunk()? else { return None };
-    if i64::from(count - b'0') > limits.array_len {
+    let opening = u64::from_le_bytes(*buffer.get(start..)?.first_chunk()?);
+    let [_, count, _, _, _, name_len, _, _] = opening.to_le_bytes().map(|digit| digit.wrapping_sub(b'0'));
+    if opening & !OPENING_DIGITS != OPENING || !(1..=9).contains(&count) || name_len > 9 {
+        return None;
+    }
+    let name = start + size_of_val(&opening);
+    let name = Span::new(name, name + usize::from(name_len));
+    let mut at = behind_crlf(buffer, name.end as usize)?;
+    if i64::from(count) > limits.array_len {
         return None;
     }
     let before = args.len();
-    let mut at = start + 4;
-    for _ in b'0'..count {
+    args.push(name);
+    for _ in 1..count {
         let Some(argument) = usual_bulk(buffer, at).filter(|argument| argument.len() <= limits.bulk_bytes) else {
             args.truncate(before);
             return None;
@@ -422,28 +433,36 @@ fn usual_command(buffer: &[u8], start: usize, limits: RequestLimits, args: &mut 
     Some(at)
 }
 
+/// What such a command begins with, as one word, and where that has the two digits.
+const OPENING: u64 = u64::from_le_bytes(*b"*\0\r\n$\0\r\n");
+const OPENING_DIGITS: u64 = u64::from_le_bytes(*b"\0\xFF\0\0\0\xFF\0\0");
+
+/// The position behind a line's end, if there is one at `at`.
 #[inline(always)]
-fn usual_bulk(buffer: &[u8], at: usize) -> Option<Span> {
-    let (len, start) = usual_len(buffer, at + 1)?;
-    let end = start + len;
-    (buffer[at] == b'$' && *buffer.get(end..)?.first_chunk()? == CRLF).then(|| Span::new(start, end))
+fn behind_crlf(buffer: &[u8], at: usize) -> Option<usize> {
+    (*buffer.get(at..)?.first_chunk()? == CRLF).then_some(at + CRLF.len())
 }
 
-/// A number of up to four digits without a leading zero, and the position behind its line.
 #[inline(always)]
-fn usual_len(buffer: &[u8], at: usize) -> Option<(usize, usize)> {
-    let line = buffer.get(at..)?;
-    let mut len = 0;
-    for digits in 0..=4 {
-        match *line.get(digits)? {
-            digit @ b'0'..=b'9' if digits == 0 || len > 0 => len = len * 10 + usize::from(digit - b'0'),
-            b'\r' if digits > 0 && line.get(digits + 1) == Some(&b'\n') => {
-                return Some((len, at + digits + CRLF.len()));
-            }
-            _ => return None,
+fn usual_bulk(buffer: &[u8], at: usize) -> Option<Span> {
+    let (len, start) = match *buffer.get(at..)?.first_chunk::<6>()? {
+        [b'$', ones @ b'0'..=b'9', b'\r', b'\n', ..] => (usize::from(ones - b'0'), at + 4),
+        [b'$', tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', _] => {
+            (usize::from(tens - b'0') * 10 + usize::from(ones - b'0'), at + 5)
         }
-    }
-    None
+        [b'$', b'1'..=b'9', ..] => usual_long_len(buffer, at + 1)?,
+        _ => return None,
+    };
+    behind_crlf(buffer, start + len).map(|_| Span::new(start, start + len))
+}
+
+/// A number of up to four digits, and the position behind its line.
+#[inline(never)]
+fn usual_long_len(buffer: &[u8], at: usize) -> Option<(usize, usize)> {
+    let digits = buffer[at..].iter().take(5).take_while(|c| c.is_ascii_digit()).count();
+    let behind = at + digits;
+    let len = buffer[at..behind].iter().fold(0, |len, digit| len * 10 + usize::from(digit - b'0'));
+    if digits <= 4 { Some((len, behind_crlf(buffer, behind)?)) } else { None }
 }
 
 #[cfg(test)]

@@ -41,10 +41,22 @@ pub fn integer(out: &mut Vec<u8>, number: i64) {
     header(out, b':', number);
 }
 
+/// `$length\r\n`, where most lengths have few digits.
+#[inline(always)]
+fn bulk_header(out: &mut Vec<u8>, len: usize) {
+    let digit = |unit: usize| b'0' + (len / unit % 10) as u8;
+    match len {
+        0..10 => out.extend_from_slice(&[b'$', digit(1), b'\r', b'\n']),
+        10..100 => out.extend_from_slice(&[b'$', digit(10), digit(1), b'\r', b'\n']),
+        100..1000 => out.extend_from_slice(&[b'$', digit(100), digit(10), digit(1), b'\r', b'\n']),
+        _ => header(out, b'$', len),
+    }
+}
+
 /// `$length\r\nbytes\r\n`.
-#[inline]
+#[inline(always)]
 pub fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
-    header(out, b'$', bytes.len());
+    bulk_header(out, bytes.len());
     out.extend_from_slice(bytes);
     out.extend_from_slice(b"\r\n");
 }
@@ -118,6 +130,14 @@ mod tests {
         assert_eq!(written(|o| map(o, 3, Resp::V2)), "*6\r\n");
         assert_eq!(written(|o| map(o, 3, Resp::V3)), "%3\r\n");
         assert_eq!(written(|o| request(o, &["GET", "k"])), "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n");
+    }
+
+    #[test]
+    fn any_number_of_digits_is_encoded_alike() {
+        for len in [0, 1, 9, 10, 11, 99, 100, 101, 909, 999, 1000, 12_345] {
+            let value = "v".repeat(len);
+            assert_eq!(written(|o| bulk(o, value.as_bytes())), format!("${len}\r\n{value}\r\n"));
+        }
     }
 
     #[test]

@@ -230,10 +230,10 @@ impl Writer {
     }
 
     fn publish(&self, group: &Group, garbage: &mut Garbage) {
-        let mut ahead = Ahead::new(&self.keyspace);
+        let mut ahead = Ahead::new(&self.keyspace, group.ops.len());
         let mut done = 0;
         while let Some(last) = group.ops[done..].iter().position(|op| !op.continued) {
-            ahead.before(done, |n| group.ops.get(n).map(|op| op.hash));
+            ahead.before(done, |n| Some(group.ops[n].hash));
             self.publish_command(group, &group.ops[done..=done + last], garbage);
             done += last + 1;
         }
