@@ -39,7 +39,7 @@ impl<'k> Ahead<'k> {
     }
 
     /// Loads what the keys from the `at`-th on will need. To be called before each lookup, with ascending numbers;
-    /// `hash_of` tells the hash of the `n`-th key, if that one will be looked up.
+    /// `hash_of` tells the hash of the `n`-th key (there are as many as `new` was told), if that one will be looked up.
     #[inline]
     pub fn before(&mut self, at: usize, hash_of: impl Fn(usize) -> Option<KeyHash>) {
         if at >= self.next_group {
@@ -50,7 +50,8 @@ impl<'k> Ahead<'k> {
             let n = at + due.trailing_zeros() as usize;
             due &= due - 1;
             self.overflowing &= !1_u64.rotate_left(bit(n));
-            if let Some(hash) = hash_of(n) {
+            // A key that was passed over may have left its bit to one that there is not.
+            if let Some(hash) = (n < self.keys).then(|| hash_of(n)).flatten() {
                 self.keyspace.prefetch_overflow(hash);
             }
         }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::super::ahead::Ahead;
 use super::super::entry::INLINE_KEY_MAX;
-use super::super::hash::SHARD_BITS;
+use super::super::hash::{PLACE_BITS, SHARD_BITS};
 use super::super::shard::mixed;
 use super::*;
 
@@ -356,4 +356,22 @@ fn threads_find_what_they_wrote() {
         }
     });
     assert_eq!(keyspace.len() as u32, 4 * keys_each / 2);
+}
+
+#[test]
+fn whoever_looks_ahead_asks_for_no_key_behind_the_last() {
+    // All in one bucket, so that all but a dozen lie in its nodes.
+    let keyspace = Keyspace::with_hasher(&KeyHasher::colliding(SEED, 0xFF << PLACE_BITS));
+    let hashes: Vec<KeyHash> =
+        add_numbers(&keyspace, 200, b"value").iter().rev().map(|key| keyspace.hash(key)).collect();
+    for seed in 0..if cfg!(miri) { 10 } else { 2_000 } {
+        let hashes = &hashes[..=mixed(seed) as usize % hashes.len()];
+        let mut ahead = Ahead::new(&keyspace, hashes.len());
+        let (mut at, mut random) = (0, seed);
+        while at < hashes.len() {
+            ahead.before(at, |n| Some(hashes[n]));
+            random = mixed(random);
+            at += 1 + random as usize % 12;
+        }
+    }
 }
