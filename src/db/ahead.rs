@@ -23,8 +23,6 @@ pub struct Ahead<'k> {
     keyspace: &'k Keyspace,
     /// How many keys there are.
     keys: usize,
-    /// The first key of the group that has yet to come.
-    next_group: usize,
     /// The keys whose buckets and entries are loaded next.
     buckets: usize,
     entries: usize,
@@ -35,14 +33,14 @@ pub struct Ahead<'k> {
 impl<'k> Ahead<'k> {
     /// A run of so many lookups that begins.
     pub fn new(keyspace: &'k Keyspace, keys: usize) -> Self {
-        Self { keyspace, keys, next_group: 0, buckets: 0, entries: 0, overflowing: 0 }
+        Self { keyspace, keys, buckets: 0, entries: 0, overflowing: 0 }
     }
 
     /// Loads what the keys from the `at`-th on will need. To be called before each lookup, with ascending numbers;
     /// `hash_of` tells the hash of the `n`-th key (there are as many as `new` was told), if that one will be looked up.
     #[inline]
     pub fn before(&mut self, at: usize, hash_of: impl Fn(usize) -> Option<KeyHash>) {
-        if at >= self.next_group {
+        if self.entries < self.keys.min(at + ENTRIES_AHEAD + 1) {
             self.load_groups(at, &hash_of);
         }
         let mut due = self.overflowing.rotate_right(bit(at)) & OVERFLOWS_DUE;
@@ -59,7 +57,6 @@ impl<'k> Ahead<'k> {
 
     #[inline(never)]
     fn load_groups(&mut self, at: usize, hash_of: impl Fn(usize) -> Option<KeyHash>) {
-        self.next_group = at + GROUP;
         let buckets = self.buckets.max(at)..self.keys.min(at + BUCKETS_AHEAD + GROUP);
         self.buckets = buckets.end;
         buckets.filter_map(&hash_of).for_each(|hash| self.keyspace.prefetch_bucket(hash));

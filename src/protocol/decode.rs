@@ -221,7 +221,7 @@ impl RequestDecoder {
         args: &mut Vec<Span>,
     ) -> Result<Option<usize>, ProtocolError> {
         if self.missing == 0 {
-            if start == buffer.len() {
+            if start >= buffer.len() {
                 return Ok(None);
             }
             if let Some(end) = usual_command(buffer, start, self.limits, args) {
@@ -231,7 +231,7 @@ impl RequestDecoder {
         self.decode_with_care(buffer, start, args)
     }
 
-    /// The same for any command, be it incomplete, long, inline or wrong.
+    /// The same for any command of which something is there, be it incomplete, long, inline or wrong.
     #[inline(never)]
     fn decode_with_care(
         &mut self,
@@ -240,9 +240,7 @@ impl RequestDecoder {
         args: &mut Vec<Span>,
     ) -> Result<Option<usize>, ProtocolError> {
         if self.missing == 0 {
-            let Some(&first) = buffer.get(start) else {
-                return Ok(None);
-            };
+            let first = buffer[start];
             if first != b'*' {
                 if !self.inline {
                     return Err(ProtocolError::NotAnArray(first));
