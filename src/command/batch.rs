@@ -140,10 +140,16 @@ pub struct Held {
 /// What is needed to answer anew if the commit fails.
 #[derive(Debug)]
 enum Retained {
-    /// Nothing but so many writes.
-    Writes(usize),
+    /// Nothing but so many writes of one command.
+    Writes(CommandId, usize),
     /// The commands, as they were sent.
     Input(Vec<u8>),
+}
+
+/// How writes are answered that fail.
+struct Refusal<'r> {
+    failure: &'r WriteFailure,
+    counters: &'r dyn Count,
 }
 
 impl Batch {
@@ -255,7 +261,8 @@ impl Batch {
             Ok(batch) => batch,
             Err(NotNow::NoRoom) => return ran(first_write, Replies::NoRoom),
             Err(NotNow::Failed(failure)) => {
-                let done = self.run_published(first_write..self.queued.len(), buffer, env, Some(&failure), out);
+                let refusal = Refusal { failure: &failure, counters: env.counters };
+                let done = self.run_published(first_write..self.queued.len(), buffer, env, Some(&refusal), out);
                 return ran(done, Replies::Ready);
             }
         };
@@ -279,11 +286,10 @@ impl Batch {
             None => Replies::Ready,
             Some(ticket) => {
                 let held = &self.queued[first_write..done];
-                let retained = if held.iter().all(is_write) {
-                    Retained::Writes(held.len())
-                } else {
-                    let bytes = end_of(first_write)..end_of(done);
-                    Retained::Input(decoder.copy(buffer, bytes))
+                let one = held.split_first().filter(|(first, rest)| rest.iter().all(|q| q.is_of_same_command(first)));
+                let retained = match one.and_then(|(first, _)| first.spec) {
+                    Some(spec) => Retained::Writes(spec.id, held.len()),
+                    None => Retained::Input(decoder.copy(buffer, end_of(first_write)..end_of(done))),
                 };
                 Replies::Held(Held { ticket, mark, retained })
             }
@@ -291,29 +297,29 @@ impl Batch {
         ran(done, replies)
     }
 
-    /// Runs a range on the published state, where each write is answered with `failure`: how far it came.
+    /// Runs a range on the published state, where each write meets `refusal`: how far it came.
     fn run_published(
         &self,
         range: std::ops::Range<usize>,
         buffer: &[u8],
         env: &Env<'_>,
-        failure: Option<&WriteFailure>,
+        refusal: Option<&Refusal<'_>>,
         out: &mut Rope,
     ) -> usize {
         let commands = &self.queued[range.clone()];
         let mut ahead = Ahead::new(env.keyspace, commands.len());
         for (i, queued) in commands.iter().enumerate() {
             // A failed batch has to be answered in one go; its replies to reads are what they would have been before.
-            if out.len() >= TURN_BYTES && failure.is_none() {
+            if out.len() >= TURN_BYTES && refusal.is_none() {
                 return range.start + i;
             }
             if commands.len() > 1 {
                 ahead.before(i, |n| commands[n].hash);
             }
             self.run_one(queued, buffer, env, out, |command, hash, out| {
-                match failure.filter(|_| is_write(queued)) {
-                    Some(failure) => reply_failure(failure, queued, env, out),
-                    None => run_read(command, hash, env, out),
+                match (refusal, queued.spec) {
+                    (Some(refusal), Some(spec)) if is_write(queued) => refusal.reply(spec.id, out),
+                    _ => run_read(command, hash, env, out),
                 }
                 Ok(())
             });
@@ -349,20 +355,37 @@ impl Held {
     /// Answers anew after a failed commit: each write with the failure, each read from the published state.
     pub fn answer_failed(self, failure: &WriteFailure, env: &Env<'_>, out: &mut Rope) {
         out.truncate(self.mark);
+        let refusal = Refusal { failure, counters: env.counters };
         match self.retained {
-            Retained::Writes(count) => {
-                for _ in 0..count {
-                    encode::error(&mut out.buffer, failure.to_string());
-                }
-            }
+            Retained::Writes(id, count) => (0..count).for_each(|_| refusal.reply(id, out)),
             Retained::Input(mut buffer) => {
                 let mut batch = Batch::default();
+                // All but the failures was counted when it was run.
+                let env = &Env { counters: &Uncounted, ..*env };
                 let (end, _) = batch.fill(&mut buffer, 0, &mut RequestDecoder::new(RequestLimits::HIGHEST), env);
                 debug_assert_eq!(end, buffer.len(), "what was decoded once is decoded again");
-                batch.run_published(0..batch.len(), &buffer, env, Some(failure), out);
+                batch.run_published(0..batch.len(), &buffer, env, Some(&refusal), out);
             }
         }
     }
+}
+
+impl Refusal<'_> {
+    fn reply(&self, id: CommandId, out: &mut Rope) {
+        let text = self.failure.to_string();
+        count_error(self.counters, Some(id), text.as_bytes());
+        encode::error(&mut out.buffer, text);
+    }
+}
+
+/// Counts nothing.
+struct Uncounted;
+
+impl Count for Uncounted {
+    fn command(&self, _: CommandId) {}
+    fn rejected(&self, _: CommandId, _: bool) {}
+    fn error(&self, _: Option<CommandId>, _: &str) {}
+    fn lookups(&self, _: u64, _: u64) {}
 }
 
 /// Why a call did not become a command.
@@ -380,7 +403,7 @@ fn reply_error(error: &CommandError, queued: &Queued, args: Args<'_>, env: &Env<
     if queued.spec.is_none() {
         count_unresolved(env, error, args);
     }
-    count_error(env, tried, &out.buffer[at + 1..]);
+    count_error(env.counters, tried.map(|spec| spec.id), &out.buffer[at + 1..]);
 }
 
 /// How much work a run of one command is: what is looked up, and what is copied.
@@ -395,12 +418,6 @@ fn weight(spans: u32, bytes: u32, run: &[Queued]) -> u32 {
 
 fn is_write(queued: &Queued) -> bool {
     queued.spec.is_some_and(|spec| spec.flags.contains(Flag::Write))
-}
-
-fn reply_failure(failure: &WriteFailure, queued: &Queued, env: &Env<'_>, out: &mut Rope) {
-    let text = failure.to_string();
-    count_error(env, queued.spec, text.as_bytes());
-    encode::error(&mut out.buffer, text);
 }
 
 /// Counts a command that was counted as a call and then not even tried: Redis calls it rejected.
@@ -421,9 +438,9 @@ fn count_unresolved(env: &Env<'_>, error: &CommandError, args: Args<'_>) {
     }
 }
 
-fn count_error(env: &Env<'_>, spec: Option<&CommandSpec>, text: &[u8]) {
+fn count_error(counters: &dyn Count, id: Option<CommandId>, text: &[u8]) {
     let code = text.split(|&c| c == b' ' || c == b'\r').next().unwrap_or_default();
-    env.counters.error(spec.map(|s| s.id), std::str::from_utf8(code).unwrap_or("ERR"));
+    counters.error(id, std::str::from_utf8(code).unwrap_or("ERR"));
 }
 
 /// Runs a command that changes nothing, on the published state.

@@ -1,7 +1,7 @@
 //! A write that the kernel refuses changes nothing; when even its undoing fails, the log is given up and healed.
 
 use crate::helpers::{Launch, Reply, wait_until};
-use crate::rig::{Tracer, Whom, error, info};
+use crate::rig::{Tracer, Whom, error, info, info_number};
 
 #[test]
 fn a_refused_write_changes_nothing_under_every_policy() {
@@ -65,4 +65,30 @@ fn a_write_that_cannot_be_undone_is_told_as_unknown_and_healed() {
     let mut client = server.connect();
     assert_eq!(client.ask_words("GET k"), Reply::bulk("old"));
     assert_eq!(client.ask_words("GET l"), Reply::bulk("after"));
+}
+
+#[test]
+fn what_a_failed_commit_refuses_is_counted_once() {
+    let server = Launch::new().start();
+    let mut client = server.connect();
+    client.set("k", "old");
+    client.ask_words("CONFIG RESETSTAT");
+    let Some(tracer) = Tracer::attach(&server, Whom::All, &["inject=pwrite64,pwritev:error=EIO"]) else { return };
+    for (pipeline, errors) in [("SET k 1\r\nSET k 2\r\n", 2), ("SET k 3\r\nGET k\r\nGET none\r\nGET\r\nDEL k\r\nSET k 4\r\n", 4)] {
+        client.send(pipeline);
+        let replies = (0..pipeline.matches("\r\n").count()).map(|_| client.reply());
+        assert_eq!(replies.filter(|reply| matches!(reply, Reply::Error(_))).count(), errors, "{pipeline}");
+    }
+    tracer.detach();
+    let mut counted = |command: &str| {
+        let all = info(&mut client, &format!("cmdstat_{command}"));
+        let of = |name| all.split(',').find_map(|field| field.strip_prefix(name)).unwrap().parse::<u64>().unwrap();
+        (of("calls="), of("rejected_calls="), of("failed_calls="))
+    };
+    assert_eq!(counted("set"), (4, 0, 4));
+    assert_eq!(counted("del"), (1, 0, 1));
+    assert_eq!(counted("get"), (2, 1, 0));
+    assert_eq!(info(&mut client, "errorstat_MISCONF"), "count=5");
+    assert_eq!(info(&mut client, "errorstat_ERR"), "count=1");
+    assert_eq!((info_number(&mut client, "keyspace_hits"), info_number(&mut client, "keyspace_misses")), (1, 1));
 }
