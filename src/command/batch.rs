@@ -1,9 +1,11 @@
-//! Batches: the complete commands of one turn of a connection, decoded in place and run together, with what their keys
-//! need loaded ahead.
+//! Batches: the complete commands of one turn of a connection, decoded in place and run together. Those of several
+//! connections wait in one [`Queue`], so that what their keys need is loaded ahead across all of them.
 //!
 //! A batch of reads is answered from the published state. From its first write on, a batch runs in the writer's view
 //! (published and pending) and its replies are held until the newest group that it could have seen is committed:
 //! so a pipeline reads its own writes, costs one sync, and nobody is told of a write that then fails.
+
+use std::ops::Range;
 
 use super::errors::CommandError;
 use super::parse::{DataCommand, When, is_data, parse};
@@ -65,8 +67,10 @@ struct Queued {
     end_byte: u32,
     /// `None`: it will be answered with an error, which is made when it is run.
     spec: Option<&'static CommandSpec>,
-    /// The hash of the first key, if it has one.
-    hash: Option<KeyHash>,
+    /// The hash of the first key; without one it means nothing.
+    hash: KeyHash,
+    /// Whether it is looked up. For a plain SET it is not; whoever publishes that looks, and loads ahead, for itself.
+    looked_up: bool,
 }
 
 impl Queued {
@@ -76,14 +80,35 @@ impl Queued {
     }
 }
 
-/// The commands of one turn.
+/// Commands that wait to be run, of one connection after another; all were decoded from one buffer.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub struct Queue {
     spans: Vec<Span>,
     queued: Vec<Queued>,
 }
 
-/// Why no further command was taken into a batch.
+/// What was taken from one connection's input into a queue.
+#[derive(Debug)]
+pub struct Taken {
+    /// Where in the queue its commands are.
+    commands: Range<usize>,
+    /// Where the first begins in the input.
+    start: usize,
+    /// One past the last byte of the input that was looked at to the end.
+    pub end: usize,
+    /// Why no further one was taken.
+    pub stop: Stop,
+}
+
+/// The commands of one connection that are run together.
+#[derive(Debug, Clone)]
+pub struct Batch<'q> {
+    queue: &'q Queue,
+    commands: Range<usize>,
+    start: usize,
+}
+
+/// Why no further command was taken into a queue.
 #[derive(Debug)]
 pub enum Stop {
     /// The next command is not there yet, or not all of it.
@@ -97,12 +122,13 @@ pub enum Stop {
 }
 
 /// A command that runs alone.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Control {
     /// Which it is.
     pub spec: &'static CommandSpec,
     /// One past its last byte in the input.
     pub end_byte: usize,
+    spans: Range<usize>,
 }
 
 /// How far a batch came.
@@ -152,16 +178,33 @@ struct Refusal<'r> {
     counters: &'r dyn Count,
 }
 
-impl Batch {
-    /// Decodes commands from `buffer[at..]` on into the batch, until something stops it. Keys are hashed on the way.
-    pub fn fill(&mut self, buffer: &mut [u8], at: usize, decoder: &mut RequestDecoder, env: &Env<'_>) -> (usize, Stop) {
+impl Queue {
+    /// Empties it.
+    pub fn clear(&mut self) {
         self.spans.clear();
         self.queued.clear();
+    }
+
+    /// Takes commands from `buffer[at..]` on, until something stops it. Keys are hashed on the way.
+    pub fn fill(&mut self, buffer: &mut [u8], at: usize, decoder: &mut RequestDecoder, env: &Env<'_>) -> Taken {
         decoder.settle();
-        let start = at;
-        let mut at = at;
+        let first = self.queued.len();
+        let (end, stop) = self.fill_from(buffer, at, decoder, env);
+        Taken { commands: first..self.queued.len(), start: at, end, stop }
+    }
+
+    fn fill_from(
+        &mut self,
+        buffer: &mut [u8],
+        start: usize,
+        decoder: &mut RequestDecoder,
+        env: &Env<'_>,
+    ) -> (usize, Stop) {
+        let mut at = start;
+        let first = self.queued.len();
         loop {
-            if self.queued.len() == env.most_commands || at - start > TURN_BYTES {
+            let taken = self.queued.len() - first;
+            if taken == env.most_commands || at - start > TURN_BYTES {
                 return (at, Stop::Full);
             }
             let first_span = self.spans.len();
@@ -177,32 +220,25 @@ impl Batch {
             let args = Args::new(buffer, &self.spans[first_span..]);
             let spec = resolve(args).ok().filter(|s| env.authenticated || s.flags.contains(Flag::NoAuth));
             if let Some(spec) = spec.filter(|s| !is_data(s.id)) {
-                return if self.queued.is_empty() {
-                    (at, Stop::Control(Control { spec, end_byte: end }))
+                return if taken == 0 {
+                    (at, Stop::Control(Control { spec, end_byte: end, spans: first_span..self.spans.len() }))
                 } else {
                     self.spans.truncate(first_span);
                     decoder.restore(buffer, at);
                     (at, Stop::Full)
                 };
             }
-            let hash = match spec {
-                Some(spec) if spec.keys.is_some() => Some(env.keyspace.hash(args.at(1))),
-                _ => None,
-            };
+            let keyed = spec.filter(|spec| spec.keys.is_some());
             self.queued.push(Queued {
                 first_span: first_span as u32,
                 end_span: self.spans.len() as u32,
                 end_byte: end as u32,
                 spec,
-                hash,
+                hash: keyed.map(|_| env.keyspace.hash(args.at(1))).unwrap_or_default(),
+                looked_up: keyed.is_some_and(|spec| spec.id != CommandId::Set),
             });
             at = end;
         }
-    }
-
-    /// The arguments of the command that stopped an empty batch.
-    pub fn control_args<'a>(&'a self, buffer: &'a [u8]) -> Args<'a> {
-        Args::new(buffer, &self.spans)
     }
 
     /// How many commands it has.
@@ -215,11 +251,54 @@ impl Batch {
         self.queued.is_empty()
     }
 
+    /// The commands of one connection.
+    pub fn batch(&self, taken: &Taken) -> Batch<'_> {
+        Batch { queue: self, commands: taken.commands.clone(), start: taken.start }
+    }
+
+    /// What loads ahead for all of its commands, when they are run in order.
+    pub fn ahead<'k>(&self, keyspace: &'k Keyspace) -> Ahead<'k> {
+        Ahead::new(keyspace, self.queued.len())
+    }
+
+    /// The arguments of a command that runs alone.
+    pub fn control_args<'a>(&'a self, control: &Control, buffer: &'a [u8]) -> Args<'a> {
+        Args::new(buffer, &self.spans[control.spans.clone()])
+    }
+
+    fn args<'a>(&'a self, queued: &Queued, buffer: &'a [u8]) -> Args<'a> {
+        Args::new(buffer, &self.spans[queued.first_span as usize..queued.end_span as usize])
+    }
+}
+
+impl Taken {
+    /// Where it begins in the input.
+    pub fn start(&self) -> usize {
+        self.start
+    }
+}
+
+impl<'q> Batch<'q> {
+    /// How many commands it has.
+    pub fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    fn queued(&self) -> &'q [Queued] {
+        &self.queue.queued[self.commands.clone()]
+    }
+
     /// The first commands, so many, in runs of the same one, each with how much work it is beside the others: by its
-    /// arguments and bytes. `start` is where the first begins in the buffer.
-    pub fn runs(&self, start: usize, commands: usize) -> impl Iterator<Item = (Option<&'static CommandSpec>, u32)> {
-        let (mut span, mut byte) = (0, start as u32);
-        self.queued[..commands].chunk_by(Queued::is_of_same_command).map(move |run| {
+    /// arguments and bytes.
+    pub fn runs(&self, commands: usize) -> impl Iterator<Item = (Option<&'static CommandSpec>, u32)> + use<'q> {
+        let queued = &self.queued()[..commands];
+        let (mut span, mut byte) = (queued.first().map_or(0, |first| first.first_span), self.start as u32);
+        queued.chunk_by(Queued::is_of_same_command).map(move |run| {
             let last = &run[run.len() - 1];
             let weight = weight(last.end_span - span, last.end_byte - byte, run);
             (span, byte) = (last.end_span, last.end_byte);
@@ -230,31 +309,38 @@ impl Batch {
     /// The same for each command by itself, with its arguments.
     pub fn singly<'a>(
         &'a self,
-        start: usize,
         commands: usize,
         buffer: &'a [u8],
     ) -> impl Iterator<Item = (Option<&'static CommandSpec>, u32, Args<'a>)> {
-        let mut byte = start as u32;
-        self.queued[..commands].iter().map(move |queued| {
+        let mut byte = self.start as u32;
+        self.queued()[..commands].iter().map(move |queued| {
             let spans = queued.end_span - queued.first_span;
             let weight = weight(spans, queued.end_byte - byte, std::slice::from_ref(queued));
             byte = queued.end_byte;
-            (queued.spec, weight, self.args(queued, buffer))
+            (queued.spec, weight, self.queue.args(queued, buffer))
         })
     }
 
-    fn args<'a>(&'a self, queued: &Queued, buffer: &'a [u8]) -> Args<'a> {
-        Args::new(buffer, &self.spans[queued.first_span as usize..queued.end_span as usize])
+    /// Where the first so many commands end in the input.
+    fn end_of(&self, commands: usize) -> usize {
+        if commands == 0 { self.start } else { self.queued()[commands - 1].end_byte as usize }
     }
 
-    /// Runs the commands in order, appending their replies to `out`. `start` is where the first begins in `buffer`, and
-    /// `decoder` is who decoded them.
-    pub fn run(&self, buffer: &[u8], start: usize, decoder: &RequestDecoder, env: &Env<'_>, out: &mut Rope) -> Ran {
-        let first_write = self.queued.iter().position(is_write).unwrap_or(self.queued.len());
-        let read = self.run_published(0..first_write, buffer, env, None, out);
-        let end_of = |commands: usize| if commands == 0 { start } else { self.queued[commands - 1].end_byte as usize };
-        let ran = |commands: usize, replies| Ran { commands, consumed: end_of(commands), replies };
-        if read < first_write || first_write == self.queued.len() {
+    /// Runs the commands in order, appending their replies to `out`. `decoder` is who decoded them from `buffer`, and
+    /// `ahead` who loads ahead for the queue.
+    pub fn run(
+        &self,
+        buffer: &[u8],
+        decoder: &RequestDecoder,
+        ahead: &mut Ahead<'_>,
+        env: &Env<'_>,
+        out: &mut Rope,
+    ) -> Ran {
+        let queued = self.queued();
+        let first_write = queued.iter().position(is_write).unwrap_or(queued.len());
+        let read = self.run_published(0..first_write, buffer, ahead, env, None, out);
+        let ran = |commands: usize, replies| Ran { commands, consumed: self.end_of(commands), replies };
+        if read < first_write || first_write == queued.len() {
             return ran(read, Replies::Ready);
         }
         let mut batch = match env.writer.begin(env.worker) {
@@ -262,7 +348,7 @@ impl Batch {
             Err(NotNow::NoRoom) => return ran(first_write, Replies::NoRoom),
             Err(NotNow::Failed(failure)) => {
                 let refusal = Refusal { failure: &failure, counters: env.counters };
-                let done = self.run_published(first_write..self.queued.len(), buffer, env, Some(&refusal), out);
+                let done = self.run_published(first_write..queued.len(), buffer, ahead, env, Some(&refusal), out);
                 return ran(done, Replies::Ready);
             }
         };
@@ -270,26 +356,20 @@ impl Batch {
         let out_of_memory = env.max_memory_bytes > 0 && env.keyspace.memory().total_bytes() > env.max_memory_bytes;
         let mut view = WriterView { batch: &mut batch, keyspace: env.keyspace, out_of_memory };
         let mut done = first_write;
-        let mut ahead = Ahead::new(env.keyspace, self.queued.len() - first_write);
-        while done < self.queued.len() && !view.batch.is_full() && out.len() < TURN_BYTES {
-            let queued = &self.queued[done];
-            // A plain SET looks nothing up; whoever publishes it prefetches for itself.
-            ahead.before(done - first_write, |n| {
-                let queued = &self.queued[first_write + n];
-                queued.hash.filter(|_| queued.spec.is_some_and(|s| s.id != CommandId::Set))
-            });
-            self.run_one(queued, buffer, env, out, |command, hash, out| view.run(command, hash, env, out));
+        while done < queued.len() && !view.batch.is_full() && out.len() < TURN_BYTES {
+            self.load_before(done, ahead);
+            self.run_one(&queued[done], buffer, env, out, |command, hash, out| view.run(command, hash, env, out));
             done += 1;
         }
         let ticket = batch.finish();
         let replies = match ticket {
             None => Replies::Ready,
             Some(ticket) => {
-                let held = &self.queued[first_write..done];
+                let held = &queued[first_write..done];
                 let one = held.split_first().filter(|(first, rest)| rest.iter().all(|q| q.is_of_same_command(first)));
                 let retained = match one.and_then(|(first, _)| first.spec) {
                     Some(spec) => Retained::Writes(spec.id, held.len()),
-                    None => Retained::Input(decoder.copy(buffer, end_of(first_write)..end_of(done))),
+                    None => Retained::Input(decoder.copy(buffer, self.end_of(first_write)..self.end_of(done))),
                 };
                 Replies::Held(Held { ticket, mark, retained })
             }
@@ -297,28 +377,35 @@ impl Batch {
         ran(done, replies)
     }
 
+    /// Loads what the `n`-th command and those behind it in the queue will need. A single one would only wait for it.
+    #[inline]
+    fn load_before(&self, n: usize, ahead: &mut Ahead<'_>) {
+        let queued = &self.queue.queued[..];
+        if queued.len() > 1 {
+            ahead.before(self.commands.start + n, |n| Some(queued[n].hash).filter(|_| queued[n].looked_up));
+        }
+    }
+
     /// Runs a range on the published state, where each write meets `refusal`: how far it came.
     fn run_published(
         &self,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
         buffer: &[u8],
+        ahead: &mut Ahead<'_>,
         env: &Env<'_>,
         refusal: Option<&Refusal<'_>>,
         out: &mut Rope,
     ) -> usize {
-        let commands = &self.queued[range.clone()];
-        let mut ahead = Ahead::new(env.keyspace, commands.len());
-        for (i, queued) in commands.iter().enumerate() {
+        let queued = self.queued();
+        for n in range.clone() {
             // A failed batch has to be answered in one go; its replies to reads are what they would have been before.
             if out.len() >= TURN_BYTES && refusal.is_none() {
-                return range.start + i;
+                return n;
             }
-            if commands.len() > 1 {
-                ahead.before(i, |n| commands[n].hash);
-            }
-            self.run_one(queued, buffer, env, out, |command, hash, out| {
-                match (refusal, queued.spec) {
-                    (Some(refusal), Some(spec)) if is_write(queued) => refusal.reply(spec.id, out),
+            self.load_before(n, ahead);
+            self.run_one(&queued[n], buffer, env, out, |command, hash, out| {
+                match (refusal, queued[n].spec) {
+                    (Some(refusal), Some(spec)) if is_write(&queued[n]) => refusal.reply(spec.id, out),
                     _ => run_read(command, hash, env, out),
                 }
                 Ok(())
@@ -337,11 +424,11 @@ impl Batch {
         out: &mut Rope,
         run: impl FnOnce(DataCommand<'b>, KeyHash, &mut Rope) -> Result<(), CommandError>,
     ) {
-        let args = self.args(queued, buffer);
+        let args = self.queue.args(queued, buffer);
         let result = match queued.spec {
             Some(spec) => {
                 env.counters.command(spec.id);
-                parse(spec.id, args).and_then(|command| run(command, queued.hash.unwrap_or_default(), out))
+                parse(spec.id, args).and_then(|command| run(command, queued.hash, out))
             }
             None => Err(unresolved(args)),
         };
@@ -359,12 +446,13 @@ impl Held {
         match self.retained {
             Retained::Writes(id, count) => (0..count).for_each(|_| refusal.reply(id, out)),
             Retained::Input(mut buffer) => {
-                let mut batch = Batch::default();
+                let mut queue = Queue::default();
                 // All but the failures was counted when it was run.
                 let env = &Env { counters: &Uncounted, ..*env };
-                let (end, _) = batch.fill(&mut buffer, 0, &mut RequestDecoder::new(RequestLimits::HIGHEST), env);
-                debug_assert_eq!(end, buffer.len(), "what was decoded once is decoded again");
-                batch.run_published(0..batch.len(), &buffer, env, Some(&refusal), out);
+                let taken = queue.fill(&mut buffer, 0, &mut RequestDecoder::new(RequestLimits::HIGHEST), env);
+                debug_assert_eq!(taken.end, buffer.len(), "what was decoded once is decoded again");
+                let (batch, mut ahead) = (queue.batch(&taken), queue.ahead(env.keyspace));
+                batch.run_published(0..batch.len(), &buffer, &mut ahead, env, Some(&refusal), out);
             }
         }
     }

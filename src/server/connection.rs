@@ -1,8 +1,9 @@
 //! One client's connection: reads, runs turns of commands, writes, and waits for what holds it up.
 //!
-//! A **turn** reads what the socket has, runs the complete commands as batches and writes all replies at once. Between
-//! turns a connection may be held up: by a commit that its replies wait for, by a lack of room in the log, or by a
-//! client that does not read. It then runs nothing. In the last case it goes on reading, up to a limit: many clients
+//! A **turn** reads what the socket has, runs the complete commands as batches and writes all replies at once. All
+//! connections that are ready read before the first of them runs, into the worker's [`Intake`](super::intake::Intake).
+//! Between turns a connection may be held up: by a commit that its replies wait for, by a lack of room in the log, or by
+//! a client that does not read. It then runs nothing. In the last case it goes on reading, up to a limit: many clients
 //! send a whole pipeline before they read the first reply, and both sides would otherwise wait for each other forever.
 //!
 //! Everything here runs on the connection's own worker, so a `RefCell` guards the state, and is never borrowed across
@@ -21,9 +22,11 @@ use super::clients::Client;
 use super::control::{self, After};
 use super::socket::Socket;
 use super::worker::Worker;
-use crate::command::batch::{Batch, Env, Held, Ran, Replies, Stop, TURN_COMMANDS};
+use crate::command::batch::{Env, Held, Queue, Ran, Replies, Stop, TURN_COMMANDS, Taken};
+use crate::command::spec::CommandSpec;
+use crate::db::ahead::Ahead;
 use crate::db::writer::WriteFailure;
-use crate::protocol::decode::RequestDecoder;
+use crate::protocol::decode::{Args, RequestDecoder};
 use crate::protocol::encode::{self, Resp};
 use crate::protocol::limits::RequestLimits;
 use crate::protocol::rope::{Mark, Rope};
@@ -65,6 +68,8 @@ pub struct State {
     out: Rope,
     /// How much of `out` is written.
     sent: usize,
+    /// Input of it is in the worker's intake.
+    taken_in: bool,
     /// Replies wait for a commit.
     held: bool,
     /// What waits for a commit or a sync is not to be answered.
@@ -113,6 +118,24 @@ pub enum Answers {
     None,
 }
 
+/// Commands that were taken from a connection's input, to be run next.
+pub struct Next<'q, 'k> {
+    /// Where they are.
+    pub queue: &'q Queue,
+    /// Which.
+    pub taken: Taken,
+    /// Loads ahead for the queue.
+    pub ahead: &'q mut Ahead<'k>,
+}
+
+/// How far a turn has come.
+struct Turn {
+    /// One past the last byte of the input that is done with.
+    at: usize,
+    /// Commands that were run.
+    commands: usize,
+}
+
 /// What a connection can do next.
 enum Ready {
     Read,
@@ -135,6 +158,7 @@ impl Connection {
             start: 0,
             out: Rope::default(),
             sent: 0,
+            taken_in: false,
             held: false,
             muted: false,
             waits_for_sync: false,
@@ -185,7 +209,11 @@ impl Connection {
                 Ready::Closed => break,
             }
         }
-        self.state.borrow_mut().end(&worker);
+        let mut state = self.state.borrow_mut();
+        // What is in the intake is not run any more.
+        state.closed = true;
+        state.end(&worker);
+        drop(state);
         worker.forget(&self.client);
     }
 
@@ -290,7 +318,8 @@ impl Connection {
         }
         // What waits for a commit or for room is sure to go on without the client's doing; what waits for the client to
         // read its replies may not, if the client first wants to send all of a pipeline.
-        let goes_on_by_itself = state.held || state.flush_due || state.no_room || state.waits_for_sync;
+        let goes_on_by_itself =
+            state.taken_in || state.held || state.flush_due || state.no_room || state.waits_for_sync;
         if !state.end_of_input && !state.closing && !worker.stopping() {
             match self.socket.poll_read_ready(cx) {
                 Poll::Ready(Ok(())) if goes_on_by_itself => state.read_when_resumed = true,
@@ -305,15 +334,13 @@ impl Connection {
         Poll::Pending
     }
 
-    /// Reads once, and runs a turn unless the connection is held up.
+    /// Reads once: into the worker's intake, to be run soon, or behind what the connection has still to run.
     fn read(self: &Rc<Self>, worker: &Rc<Worker>) {
         let mut state = self.state.borrow_mut();
-        let state = &mut *state;
         let mut scratch = worker.scratch.borrow_mut();
-        let scratch = &mut *scratch;
-        let directly = state.input.is_empty() && !state.held_up();
-        let read = if directly {
-            self.socket.read(&mut scratch.input)
+        let to_intake = state.input.is_empty() && !state.held_up();
+        let read = if to_intake {
+            self.socket.read(scratch.intake.room())
         } else {
             state.make_room();
             self.socket.read_append(&mut state.input)
@@ -334,21 +361,43 @@ impl Connection {
         worker.stats.reads.add(1);
         worker.stats.input_bytes.add(read as u64);
         self.client.last_active_seconds.store(worker.now_seconds(), Ordering::Relaxed);
-        if directly {
-            let input = &mut scratch.input[..read];
-            let consumed = self.turn(state, worker, &mut scratch.batch, input, 0);
-            if consumed < read {
-                let wanted = state.decoder.bytes_wanted().min(TRUSTED_BYTES);
-                state.input.reserve_exact(wanted.max(read - consumed));
-                state.input.extend_from_slice(&scratch.input[consumed..read]);
-            }
-        } else if state.held_up() {
+        if to_intake {
+            let env = env(state.session, worker);
+            scratch.intake.take(self, read, &mut state.decoder, &env);
+            state.taken_in = true;
+            drop((state, scratch));
+            return worker.run_intake_soon();
+        }
+        if state.held_up() {
             // Nothing else will tell that there is something to run, once the client has read its replies.
             state.more = true;
         } else {
-            self.turn_on_input(state, worker, &mut scratch.batch);
+            self.turn_on_input(&mut state, worker, &mut scratch.queue);
+        }
+        self.check_limits(&mut state, worker);
+    }
+
+    /// Runs a turn on what the worker's intake has of it: `next`, and what follows up to the end of `input`.
+    pub fn run_taken(self: &Rc<Self>, worker: &Rc<Worker>, next: Next<'_, '_>, rest: &mut Queue, input: &mut [u8]) {
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        state.taken_in = false;
+        // Closed meanwhile: it has run nothing of this, and answers nothing.
+        if state.closed {
+            return;
+        }
+        let at = next.taken.start();
+        let consumed = self.turn(state, worker, rest, input, at, Some(next));
+        let left = input.len() - consumed;
+        if left > 0 {
+            let wanted = state.decoder.bytes_wanted().min(TRUSTED_BYTES);
+            state.input.reserve_exact(wanted.max(left));
+            state.input.extend_from_slice(&input[consumed..]);
         }
         self.check_limits(state, worker);
+        if !state.held_up() {
+            state.wake_if_due();
+        }
     }
 
     /// Runs a turn on input that is there.
@@ -356,131 +405,152 @@ impl Connection {
         let mut state = self.state.borrow_mut();
         let mut scratch = worker.scratch.borrow_mut();
         if !state.held_up() && !state.closed {
-            self.turn_on_input(&mut state, worker, &mut scratch.batch);
+            self.turn_on_input(&mut state, worker, &mut scratch.queue);
         }
         self.check_limits(&mut state, worker);
     }
 
-    fn turn_on_input(self: &Rc<Self>, state: &mut State, worker: &Rc<Worker>, batch: &mut Batch) {
+    fn turn_on_input(self: &Rc<Self>, state: &mut State, worker: &Rc<Worker>, queue: &mut Queue) {
         let mut input = std::mem::take(&mut state.input);
-        state.start = self.turn(state, worker, batch, &mut input, state.start);
+        state.start = self.turn(state, worker, queue, &mut input, state.start, None);
         state.input = input;
         state.drop_consumed();
     }
 
-    /// Runs the commands in `input[at..]`, as many as a turn may, and writes the replies: where it stopped.
+    /// Runs the commands in `input[at..]`, as many as a turn may, and has the replies written: where it stopped. `next`
+    /// are the first of them, if they are taken already.
     fn turn(
         self: &Rc<Self>,
         state: &mut State,
         worker: &Rc<Worker>,
-        batch: &mut Batch,
+        queue: &mut Queue,
         input: &mut [u8],
         at: usize,
+        next: Option<Next<'_, '_>>,
     ) -> usize {
         state.out.buffer = worker.take_buffer(std::mem::take(&mut state.out.buffer));
-        let (at, commands) = self.run_batches(state, worker, batch, input, at);
-        state.depth.note(commands);
+        state.more = true;
+        let mut turn = Turn { at, commands: 0 };
+        let mut goes_on = next.is_none_or(|next| self.run_batch(state, worker, next, input, &mut turn));
+        while goes_on && turn.commands < TURN_COMMANDS && state.out.len() < TURN_REPLY_BYTES && !state.closing {
+            queue.clear();
+            let taken = queue.fill(input, turn.at, &mut state.decoder, &env(state.session, worker));
+            let mut ahead = queue.ahead(worker.server.writer.keyspace());
+            goes_on = self.run_batch(state, worker, Next { queue, taken, ahead: &mut ahead }, input, &mut turn);
+        }
+        state.depth.note(turn.commands);
         if !state.out.is_empty() && !state.held && !state.waits_for_sync {
             // After the others that are ready now: clients and the scheduler then meet many replies at once.
             state.flush_due = true;
             worker.flush_later(self);
         }
-        at
+        turn.at
     }
 
-    fn run_batches(
+    /// Runs what was taken, and the command that stands alone behind it: whether the turn may go on.
+    fn run_batch(
         self: &Rc<Self>,
         state: &mut State,
         worker: &Rc<Worker>,
-        batch: &mut Batch,
+        next: Next<'_, '_>,
         input: &mut [u8],
-        at: usize,
-    ) -> (usize, usize) {
-        let mut at = at;
-        let mut commands = 0;
-        state.more = true;
-        while commands < TURN_COMMANDS && state.out.len() < TURN_REPLY_BYTES && !state.closing {
-            let env = env(state.session, worker);
-            let (filled_to, stop) = batch.fill(input, at, &mut state.decoder, &env);
-            if !batch.is_empty() {
-                let answered = state.out.mark();
-                let began = Instant::now();
-                let ran = batch.run(input, at, &state.decoder, &env, &mut state.out);
-                worker.time_batch(began, batch, at, ran.commands, input, &self.client);
-                if state.session.answers != Answers::All {
-                    state.drop_answers(answered, &ran);
-                }
-                commands += ran.commands;
-                let all = ran.commands == batch.len();
-                at = if all { filled_to } else { ran.consumed };
-                if !all || matches!(stop, Stop::NotResp(_)) && !matches!(ran.replies, Replies::Ready) {
-                    state.decoder.restart();
-                    state.decoder.restore(input, at);
-                }
-                match ran.replies {
-                    Replies::Ready if all => {}
-                    Replies::Ready => continue,
-                    Replies::Held(held) => {
-                        state.held = true;
-                        state.more = at < input.len();
-                        worker.hold(held, self);
-                        return (at, commands);
-                    }
-                    Replies::NoRoom => {
-                        state.no_room = true;
-                        worker.wait_for_room(self);
-                        return (at, commands);
-                    }
-                }
+        turn: &mut Turn,
+    ) -> bool {
+        let Next { queue, taken, ahead } = next;
+        let batch = queue.batch(&taken);
+        turn.at = taken.end;
+        if !batch.is_empty() {
+            let answered = state.out.mark();
+            let began = Instant::now();
+            let ran = batch.run(input, &state.decoder, ahead, &env(state.session, worker), &mut state.out);
+            worker.time_batch(began, &batch, ran.commands, input, &self.client);
+            if state.session.answers != Answers::All {
+                state.drop_answers(answered, &ran);
             }
-            match stop {
-                Stop::Incomplete => {
-                    state.more = false;
-                    return (filled_to, commands);
+            turn.commands += ran.commands;
+            let all = ran.commands == batch.len();
+            if !all {
+                turn.at = ran.consumed;
+            }
+            if !all || matches!(taken.stop, Stop::NotResp(_)) && !matches!(ran.replies, Replies::Ready) {
+                state.decoder.restart();
+                state.decoder.restore(input, turn.at);
+            }
+            match ran.replies {
+                Replies::Ready if all => {}
+                Replies::Ready => return true,
+                Replies::Held(held) => {
+                    state.held = true;
+                    state.more = turn.at < input.len();
+                    worker.hold(held, self);
+                    return false;
                 }
-                Stop::Full => {}
-                Stop::Control(command) => {
-                    commands += 1;
-                    at = command.end_byte;
-                    worker.count_command(command.spec.id);
-                    let args = batch.control_args(input);
-                    state.session.begin_command();
-                    let answered = state.out.mark();
-                    let mut context = control::Context { worker, client: &self.client, session: &mut state.session };
-                    let began = Instant::now();
-                    let after = control::run(command.spec, args, &mut context, &mut state.out.buffer);
-                    worker.time_control(began, command.spec, args, &self.client);
-                    let muted = state.session.end_command();
-                    if muted {
-                        state.out.truncate(answered);
-                    }
-                    match after {
-                        After::GoOn => {}
-                        After::NewLimits => {
-                            state.decoder.set_limits(limits(state.session.authenticated, worker));
-                        }
-                        After::Close => {
-                            state.closing = true;
-                            state.more = false;
-                        }
-                        After::WaitForSync { group, timeout_ms } => {
-                            state.waits_for_sync = true;
-                            state.muted = muted;
-                            worker.wait_for_sync(self, group, timeout_ms);
-                            return (at, commands);
-                        }
-                    }
-                }
-                Stop::NotResp(error) => {
-                    if state.session.answers != Answers::None {
-                        encode::error(&mut state.out.buffer, error.to_string());
-                    }
-                    state.closing = true;
-                    state.more = false;
+                Replies::NoRoom => {
+                    state.no_room = true;
+                    worker.wait_for_room(self);
+                    return false;
                 }
             }
         }
-        (at, commands)
+        match taken.stop {
+            Stop::Incomplete => {
+                state.more = false;
+                return false;
+            }
+            Stop::Full => {}
+            Stop::Control(command) => {
+                turn.commands += 1;
+                turn.at = command.end_byte;
+                let args = queue.control_args(&command, input);
+                return self.run_control(state, worker, command.spec, args);
+            }
+            Stop::NotResp(error) => {
+                if state.session.answers != Answers::None {
+                    encode::error(&mut state.out.buffer, error.to_string());
+                }
+                state.closing = true;
+                state.more = false;
+            }
+        }
+        true
+    }
+
+    /// Runs a command that stands alone: whether the turn may go on.
+    fn run_control(
+        self: &Rc<Self>,
+        state: &mut State,
+        worker: &Rc<Worker>,
+        spec: &'static CommandSpec,
+        args: Args<'_>,
+    ) -> bool {
+        worker.count_command(spec.id);
+        state.session.begin_command();
+        let answered = state.out.mark();
+        let mut context = control::Context { worker, client: &self.client, session: &mut state.session };
+        let began = Instant::now();
+        let after = control::run(spec, args, &mut context, &mut state.out.buffer);
+        worker.time_control(began, spec, args, &self.client);
+        let muted = state.session.end_command();
+        if muted {
+            state.out.truncate(answered);
+        }
+        match after {
+            After::GoOn => {}
+            After::NewLimits => {
+                state.decoder.set_limits(limits(state.session.authenticated, worker));
+            }
+            After::Close => {
+                state.closing = true;
+                state.more = false;
+            }
+            After::WaitForSync { group, timeout_ms } => {
+                state.waits_for_sync = true;
+                state.muted = muted;
+                worker.wait_for_sync(self, group, timeout_ms);
+                return false;
+            }
+        }
+        true
     }
 
     /// Writes what can be written.
@@ -565,7 +635,7 @@ impl State {
 
     /// Whether it runs no commands for the time being.
     fn held_up(&self) -> bool {
-        self.held || self.waits_for_sync || self.no_room || !self.out.is_empty()
+        self.taken_in || self.held || self.waits_for_sync || self.no_room || !self.out.is_empty()
     }
 
     fn wake(&mut self) {

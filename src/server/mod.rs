@@ -22,6 +22,7 @@ pub mod config;
 pub mod connection;
 pub mod control;
 pub mod info;
+pub mod intake;
 pub mod listen;
 pub mod load;
 mod logging;

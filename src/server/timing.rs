@@ -15,32 +15,24 @@ use crate::protocol::decode::Args;
 
 impl Worker {
     /// Notes the time of the first commands of a batch, so many, that has just been run.
-    pub fn time_batch(
-        &self,
-        began: Instant,
-        batch: &Batch,
-        start: usize,
-        commands: usize,
-        input: &[u8],
-        client: &Client,
-    ) {
+    pub fn time_batch(&self, began: Instant, batch: &Batch<'_>, commands: usize, input: &[u8], client: &Client) {
         let nanos = began.elapsed().as_nanos() as u64;
-        let mut runs = batch.runs(start, commands);
+        let mut runs = batch.runs(commands);
         if let (Some((Some(spec), _)), None) = (runs.next(), runs.next())
             && !self.is_slow(nanos)
         {
             // Nearly all batches are of one command.
             return self.stats.took(spec.id, nanos);
         }
-        let total: u64 = batch.runs(start, commands).map(|(_, weight)| u64::from(weight)).sum();
+        let total: u64 = batch.runs(commands).map(|(_, weight)| u64::from(weight)).sum();
         let share = |weight: u32| u128::from(nanos) * u128::from(weight) / u128::from(total.max(1));
-        for (spec, weight) in batch.runs(start, commands) {
+        for (spec, weight) in batch.runs(commands) {
             if let Some(spec) = spec {
                 self.stats.took(spec.id, share(weight) as u64);
             }
         }
         if self.is_slow(nanos) {
-            for (spec, weight, args) in batch.singly(start, commands, input) {
+            for (spec, weight, args) in batch.singly(commands, input) {
                 self.note_if_slow(share(weight) as u64, spec, args, client);
             }
         }

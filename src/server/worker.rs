@@ -1,7 +1,7 @@
 //! A worker: one thread with a runtime of its own, and the connections that it serves.
 //!
-//! The end of a turn is a task that the first connection with replies wakes: it runs after the other connections that
-//! are ready in the same turn, commits for all of them at once, and writes all replies.
+//! The end of a turn is a task that the first connection with input wakes: it comes after the other connections that are
+//! ready in the same turn, runs what was read of all of them, writes all replies, and commits for all at once.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -17,15 +17,16 @@ use super::balance::{Lookout, Moving};
 use super::busy_poll::BusyPoll;
 use super::clients::Client;
 use super::connection::Connection;
+use super::intake::Intake;
 use super::listen::Accepted;
 use super::stats::WorkerStats;
 use super::tls::HANDSHAKE_LIMIT;
-use crate::command::batch::{Count, Held};
+use crate::command::batch::{Count, Held, Queue};
 use crate::command::table::CommandId;
 use crate::protocol::limits::MAX_QUERY_BYTES_UNAUTHENTICATED;
 
-/// Input is read into a buffer of this size, which all connections of a worker share.
-const SCRATCH_BYTES: usize = 64 << 10;
+/// All clients together may have more than their limit, but each of them so much.
+const SMALL_QUERY_BYTES: usize = 64 << 10;
 
 /// Reply buffers kept for the next turn, and the largest that is worth keeping.
 const SPARE_BUFFERS: usize = 64;
@@ -102,13 +103,13 @@ pub struct Worker {
     stopping: Cell<bool>,
 }
 
-/// Buffers that hold nothing between turns.
-#[derive(Debug)]
+/// Buffers that hold nothing between turns of the worker.
+#[derive(Debug, Default)]
 pub struct Scratch {
-    /// What was read.
-    pub input: Vec<u8>,
-    /// The commands in it.
-    pub batch: crate::command::batch::Batch,
+    /// What was read, of several connections, and is run together.
+    pub intake: Intake,
+    /// The commands of a connection that runs by itself.
+    pub queue: Queue,
 }
 
 impl Worker {
@@ -127,10 +128,7 @@ impl Worker {
             request_poll: BusyPoll::new(may_poll.then_some(REQUEST_POLL)),
             commit_poll: BusyPoll::new(may_poll.then_some(COMMIT_POLL)),
             server,
-            scratch: RefCell::new(Scratch {
-                input: vec![0; SCRATCH_BYTES],
-                batch: crate::command::batch::Batch::default(),
-            }),
+            scratch: RefCell::default(),
             lookout: Lookout::default(),
             connections: RefCell::default(),
             notify,
@@ -251,6 +249,20 @@ impl Worker {
         self.end_turn_soon();
     }
 
+    /// Runs the intake when it is full, or when the other connections that are ready now are in it too.
+    pub fn run_intake_soon(self: &Rc<Self>) {
+        self.end_turn_soon();
+        if self.scratch.borrow().intake.is_full() {
+            self.run_intake();
+        }
+    }
+
+    fn run_intake(self: &Rc<Self>) {
+        let mut scratch = self.scratch.borrow_mut();
+        let Scratch { intake, queue } = &mut *scratch;
+        intake.run(self, queue);
+    }
+
     /// Wakes the task that ends the turn; it runs behind those that are ready already.
     fn end_turn_soon(&self) {
         if !self.turn_ends.replace(true) {
@@ -269,6 +281,7 @@ impl Worker {
                 _ => self.notify.notified().await,
             }
             held_before = held;
+            self.run_intake();
             self.turn_ends.set(false);
             self.flush_turn();
             if self.commit_due.take() {
@@ -355,7 +368,7 @@ impl Worker {
             return Some(format!("--client-query-buffer-limit is {limit}"));
         }
         let total = self.server.query_bytes.load(Ordering::Relaxed);
-        (total > limit.saturating_mul(ALL_CLIENTS_FACTOR) && query_bytes > SCRATCH_BYTES)
+        (total > limit.saturating_mul(ALL_CLIENTS_FACTOR) && query_bytes > SMALL_QUERY_BYTES)
             .then(|| format!("all clients together have {total}"))
     }
 

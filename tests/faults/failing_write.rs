@@ -74,7 +74,9 @@ fn what_a_failed_commit_refuses_is_counted_once() {
     client.set("k", "old");
     client.ask_words("CONFIG RESETSTAT");
     let Some(tracer) = Tracer::attach(&server, Whom::All, &["inject=pwrite64,pwritev:error=EIO"]) else { return };
-    for (pipeline, errors) in [("SET k 1\r\nSET k 2\r\n", 2), ("SET k 3\r\nGET k\r\nGET none\r\nGET\r\nDEL k\r\nSET k 4\r\n", 4)] {
+    for (pipeline, errors) in
+        [("SET k 1\r\nSET k 2\r\n", 2), ("SET k 3\r\nGET k\r\nGET none\r\nGET\r\nDEL k\r\nSET k 4\r\n", 4)]
+    {
         client.send(pipeline);
         let replies = (0..pipeline.matches("\r\n").count()).map(|_| client.reply());
         assert_eq!(replies.filter(|reply| matches!(reply, Reply::Error(_))).count(), errors, "{pipeline}");

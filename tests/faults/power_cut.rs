@@ -3,19 +3,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::process::Signal;
-
 use crate::helpers::{Launch, Random, Reply, Server, rounds, wait_until};
 use crate::ledger::{Ledger, write_until_gone};
-use crate::rig::{Volume, all_stopped, assert_no_orphan, info_number};
+use crate::rig::{Volume, assert_no_orphan, info_number};
 
 const SIZE_KIB: u32 = 48 << 10;
 
 /// Stops the server where it stands, copies its disk, and lets nobody hear of it any more.
 fn cut_power(server: Server, volume: &Volume, elsewhere: &Launch) -> Option<Volume> {
-    server.signal(Signal::STOP);
     // A thread within a sync stops when that has ended; until then the journal moves, and a copy would be of no moment.
-    wait_until("all threads have stopped", || all_stopped(&server));
+    server.freeze();
     let after = volume.power_cut(elsewhere);
     server.kill9();
     after

@@ -98,15 +98,6 @@ impl Drop for Volume {
     }
 }
 
-/// Whether a server that was sent `SIGSTOP` stands still: a thread within a system call stops when that has ended.
-pub fn all_stopped(server: &Server) -> bool {
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", pid(server))).unwrap();
-    tasks.flatten().all(|task| {
-        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap();
-        stat.rsplit(") ").next().is_some_and(|after_name| after_name.starts_with('T'))
-    })
-}
-
 /// The server's process id.
 pub fn pid(server: &Server) -> u32 {
     let said = server.stderr();

@@ -234,6 +234,18 @@ impl Server {
         kill_process(pid, signal).expect("a child can be signalled");
     }
 
+    /// Has it stand still, until it is sent `SIGCONT`. A thread within a system call stops when that has ended.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+        wait_until("all threads stand still", || {
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs");
+            tasks.flatten().all(|task| {
+                let stat = std::fs::read_to_string(task.path().join("stat")).expect("a stopped thread does not end");
+                stat.rsplit(") ").next().is_some_and(|after_name| after_name.starts_with('T'))
+            })
+        });
+    }
+
     /// Ends it as a crash of the process does.
     pub fn kill9(mut self) {
         self.signal(Signal::KILL);

@@ -27,3 +27,4 @@ mod startup;
 mod systemd;
 mod tls;
 mod tools;
+mod turns;
