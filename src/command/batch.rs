@@ -93,7 +93,7 @@ pub struct Taken {
     /// Where in the queue its commands are.
     commands: Range<usize>,
     /// Where the first begins in the input.
-    start: usize,
+    pub start: usize,
     /// One past the last byte of the input that was looked at to the end.
     pub end: usize,
     /// Why no further one was taken.
@@ -268,13 +268,6 @@ impl Queue {
 
     fn args<'a>(&'a self, queued: &Queued, buffer: &'a [u8]) -> Args<'a> {
         Args::new(buffer, &self.spans[queued.first_span as usize..queued.end_span as usize])
-    }
-}
-
-impl Taken {
-    /// Where it begins in the input.
-    pub fn start(&self) -> usize {
-        self.start
     }
 }
 

@@ -9,27 +9,27 @@
 //! Everything here runs on the connection's own worker, so a `RefCell` guards the state, and is never borrowed across
 //! an `await`.
 
+mod turn;
+
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
+pub use self::turn::Next;
 use super::balance::Depth;
 use super::clients::Client;
-use super::control::{self, After};
+use super::control;
 use super::socket::Socket;
 use super::worker::Worker;
-use crate::command::batch::{Env, Held, Queue, Ran, Replies, Stop, TURN_COMMANDS, Taken};
-use crate::command::spec::CommandSpec;
-use crate::db::ahead::Ahead;
+use crate::command::batch::{Env, Held, TURN_COMMANDS};
 use crate::db::writer::WriteFailure;
-use crate::protocol::decode::{Args, RequestDecoder};
+use crate::protocol::decode::RequestDecoder;
 use crate::protocol::encode::{self, Resp};
 use crate::protocol::limits::RequestLimits;
-use crate::protocol::rope::{Mark, Rope};
+use crate::protocol::rope::Rope;
 
 /// Least room made for input that did not fit into the worker's shared buffer.
 const INPUT_BYTES: usize = 64 << 10;
@@ -39,9 +39,6 @@ const TRUSTED_BYTES: usize = 1 << 20;
 
 /// A drained buffer larger than this is given back.
 const KEEP_INPUT_BYTES: usize = 256 << 10;
-
-/// Past so many bytes of replies, a turn ends.
-const TURN_REPLY_BYTES: usize = 256 << 10;
 
 /// A connection, shared by its own task and by the worker's committer.
 #[derive(Debug)]
@@ -116,24 +113,6 @@ pub enum Answers {
     SkipThis,
     /// None.
     None,
-}
-
-/// Commands that were taken from a connection's input, to be run next.
-pub struct Next<'q, 'k> {
-    /// Where they are.
-    pub queue: &'q Queue,
-    /// Which.
-    pub taken: Taken,
-    /// Loads ahead for the queue.
-    pub ahead: &'q mut Ahead<'k>,
-}
-
-/// How far a turn has come.
-struct Turn {
-    /// One past the last byte of the input that is done with.
-    at: usize,
-    /// Commands that were run.
-    commands: usize,
 }
 
 /// What a connection can do next.
@@ -377,182 +356,6 @@ impl Connection {
         self.check_limits(&mut state, worker);
     }
 
-    /// Runs a turn on what the worker's intake has of it: `next`, and what follows up to the end of `input`.
-    pub fn run_taken(self: &Rc<Self>, worker: &Rc<Worker>, next: Next<'_, '_>, rest: &mut Queue, input: &mut [u8]) {
-        let mut state = self.state.borrow_mut();
-        let state = &mut *state;
-        state.taken_in = false;
-        // Closed meanwhile: it has run nothing of this, and answers nothing.
-        if state.closed {
-            return;
-        }
-        let at = next.taken.start();
-        let consumed = self.turn(state, worker, rest, input, at, Some(next));
-        let left = input.len() - consumed;
-        if left > 0 {
-            let wanted = state.decoder.bytes_wanted().min(TRUSTED_BYTES);
-            state.input.reserve_exact(wanted.max(left));
-            state.input.extend_from_slice(&input[consumed..]);
-        }
-        self.check_limits(state, worker);
-        if !state.held_up() {
-            state.wake_if_due();
-        }
-    }
-
-    /// Runs a turn on input that is there.
-    fn run(self: &Rc<Self>, worker: &Rc<Worker>) {
-        let mut state = self.state.borrow_mut();
-        let mut scratch = worker.scratch.borrow_mut();
-        if !state.held_up() && !state.closed {
-            self.turn_on_input(&mut state, worker, &mut scratch.queue);
-        }
-        self.check_limits(&mut state, worker);
-    }
-
-    fn turn_on_input(self: &Rc<Self>, state: &mut State, worker: &Rc<Worker>, queue: &mut Queue) {
-        let mut input = std::mem::take(&mut state.input);
-        state.start = self.turn(state, worker, queue, &mut input, state.start, None);
-        state.input = input;
-        state.drop_consumed();
-    }
-
-    /// Runs the commands in `input[at..]`, as many as a turn may, and has the replies written: where it stopped. `next`
-    /// are the first of them, if they are taken already.
-    fn turn(
-        self: &Rc<Self>,
-        state: &mut State,
-        worker: &Rc<Worker>,
-        queue: &mut Queue,
-        input: &mut [u8],
-        at: usize,
-        next: Option<Next<'_, '_>>,
-    ) -> usize {
-        state.out.buffer = worker.take_buffer(std::mem::take(&mut state.out.buffer));
-        state.more = true;
-        let mut turn = Turn { at, commands: 0 };
-        let mut goes_on = next.is_none_or(|next| self.run_batch(state, worker, next, input, &mut turn));
-        while goes_on && turn.commands < TURN_COMMANDS && state.out.len() < TURN_REPLY_BYTES && !state.closing {
-            queue.clear();
-            let taken = queue.fill(input, turn.at, &mut state.decoder, &env(state.session, worker));
-            let mut ahead = queue.ahead(worker.server.writer.keyspace());
-            goes_on = self.run_batch(state, worker, Next { queue, taken, ahead: &mut ahead }, input, &mut turn);
-        }
-        state.depth.note(turn.commands);
-        if !state.out.is_empty() && !state.held && !state.waits_for_sync {
-            // After the others that are ready now: clients and the scheduler then meet many replies at once.
-            state.flush_due = true;
-            worker.flush_later(self);
-        }
-        turn.at
-    }
-
-    /// Runs what was taken, and the command that stands alone behind it: whether the turn may go on.
-    fn run_batch(
-        self: &Rc<Self>,
-        state: &mut State,
-        worker: &Rc<Worker>,
-        next: Next<'_, '_>,
-        input: &mut [u8],
-        turn: &mut Turn,
-    ) -> bool {
-        let Next { queue, taken, ahead } = next;
-        let batch = queue.batch(&taken);
-        turn.at = taken.end;
-        if !batch.is_empty() {
-            let answered = state.out.mark();
-            let began = Instant::now();
-            let ran = batch.run(input, &state.decoder, ahead, &env(state.session, worker), &mut state.out);
-            worker.time_batch(began, &batch, ran.commands, input, &self.client);
-            if state.session.answers != Answers::All {
-                state.drop_answers(answered, &ran);
-            }
-            turn.commands += ran.commands;
-            let all = ran.commands == batch.len();
-            if !all {
-                turn.at = ran.consumed;
-            }
-            if !all || matches!(taken.stop, Stop::NotResp(_)) && !matches!(ran.replies, Replies::Ready) {
-                state.decoder.restart();
-                state.decoder.restore(input, turn.at);
-            }
-            match ran.replies {
-                Replies::Ready if all => {}
-                Replies::Ready => return true,
-                Replies::Held(held) => {
-                    state.held = true;
-                    state.more = turn.at < input.len();
-                    worker.hold(held, self);
-                    return false;
-                }
-                Replies::NoRoom => {
-                    state.no_room = true;
-                    worker.wait_for_room(self);
-                    return false;
-                }
-            }
-        }
-        match taken.stop {
-            Stop::Incomplete => {
-                state.more = false;
-                return false;
-            }
-            Stop::Full => {}
-            Stop::Control(command) => {
-                turn.commands += 1;
-                turn.at = command.end_byte;
-                let args = queue.control_args(&command, input);
-                return self.run_control(state, worker, command.spec, args);
-            }
-            Stop::NotResp(error) => {
-                if state.session.answers != Answers::None {
-                    encode::error(&mut state.out.buffer, error.to_string());
-                }
-                state.closing = true;
-                state.more = false;
-            }
-        }
-        true
-    }
-
-    /// Runs a command that stands alone: whether the turn may go on.
-    fn run_control(
-        self: &Rc<Self>,
-        state: &mut State,
-        worker: &Rc<Worker>,
-        spec: &'static CommandSpec,
-        args: Args<'_>,
-    ) -> bool {
-        worker.count_command(spec.id);
-        state.session.begin_command();
-        let answered = state.out.mark();
-        let mut context = control::Context { worker, client: &self.client, session: &mut state.session };
-        let began = Instant::now();
-        let after = control::run(spec, args, &mut context, &mut state.out.buffer);
-        worker.time_control(began, spec, args, &self.client);
-        let muted = state.session.end_command();
-        if muted {
-            state.out.truncate(answered);
-        }
-        match after {
-            After::GoOn => {}
-            After::NewLimits => {
-                state.decoder.set_limits(limits(state.session.authenticated, worker));
-            }
-            After::Close => {
-                state.closing = true;
-                state.more = false;
-            }
-            After::WaitForSync { group, timeout_ms } => {
-                state.waits_for_sync = true;
-                state.muted = muted;
-                worker.wait_for_sync(self, group, timeout_ms);
-                return false;
-            }
-        }
-        true
-    }
-
     /// Writes what can be written.
     fn flush(&self, state: &mut State, worker: &Worker) {
         if state.held {
@@ -598,39 +401,10 @@ impl Connection {
     }
 }
 
-impl Session {
-    /// Begins a command that runs alone: it may be the one that is to be skipped.
-    fn begin_command(&mut self) {
-        if self.answers == Answers::SkipNext {
-            self.answers = Answers::SkipThis;
-        }
-    }
-
-    /// Ends it: whether its reply is dropped.
-    fn end_command(&mut self) -> bool {
-        let muted = self.answers != Answers::All;
-        if self.answers == Answers::SkipThis {
-            self.answers = Answers::All;
-        }
-        muted
-    }
-}
-
 impl State {
     /// Gives back what the worker counts of it.
     pub fn end(&mut self, worker: &Worker) {
         worker.account(&mut self.accounted_bytes, 0);
-    }
-
-    /// Takes back the replies of a batch that is not to be answered.
-    fn drop_answers(&mut self, from: Mark, ran: &Ran) {
-        if ran.commands > 0 {
-            self.out.truncate(from);
-            self.muted = matches!(ran.replies, Replies::Held(_));
-            if self.session.answers == Answers::SkipNext {
-                self.session.answers = Answers::All;
-            }
-        }
     }
 
     /// Whether it runs no commands for the time being.
