@@ -101,11 +101,10 @@ pub struct Taken {
 }
 
 /// The commands of one connection that are run together.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Batch<'q> {
     queue: &'q Queue,
-    commands: Range<usize>,
-    start: usize,
+    taken: &'q Taken,
 }
 
 /// Why no further command was taken into a queue.
@@ -188,30 +187,18 @@ impl Queue {
     /// Takes commands from `buffer[at..]` on, until something stops it. Keys are hashed on the way.
     pub fn fill(&mut self, buffer: &mut [u8], at: usize, decoder: &mut RequestDecoder, env: &Env<'_>) -> Taken {
         decoder.settle();
-        let first = self.queued.len();
-        let (end, stop) = self.fill_from(buffer, at, decoder, env);
-        Taken { commands: first..self.queued.len(), start: at, end, stop }
-    }
-
-    fn fill_from(
-        &mut self,
-        buffer: &mut [u8],
-        start: usize,
-        decoder: &mut RequestDecoder,
-        env: &Env<'_>,
-    ) -> (usize, Stop) {
-        let mut at = start;
-        let first = self.queued.len();
-        loop {
+        let (first, start) = (self.queued.len(), at);
+        let mut at = at;
+        let stop = loop {
             let taken = self.queued.len() - first;
             if taken == env.most_commands || at - start > TURN_BYTES {
-                return (at, Stop::Full);
+                break Stop::Full;
             }
             let first_span = self.spans.len();
             let end = match decoder.decode(buffer, at, &mut self.spans) {
                 Ok(Some(end)) => end,
-                Ok(None) => return (at, Stop::Incomplete),
-                Err(e) => return (at, Stop::NotResp(e)),
+                Ok(None) => break Stop::Incomplete,
+                Err(e) => break Stop::NotResp(e),
             };
             if self.spans.len() == first_span {
                 at = end;
@@ -220,13 +207,12 @@ impl Queue {
             let args = Args::new(buffer, &self.spans[first_span..]);
             let spec = resolve(args).ok().filter(|s| env.authenticated || s.flags.contains(Flag::NoAuth));
             if let Some(spec) = spec.filter(|s| !is_data(s.id)) {
-                return if taken == 0 {
-                    (at, Stop::Control(Control { spec, end_byte: end, spans: first_span..self.spans.len() }))
-                } else {
-                    self.spans.truncate(first_span);
-                    decoder.restore(buffer, at);
-                    (at, Stop::Full)
-                };
+                if taken == 0 {
+                    break Stop::Control(Control { spec, end_byte: end, spans: first_span..self.spans.len() });
+                }
+                self.spans.truncate(first_span);
+                decoder.restore(buffer, at);
+                break Stop::Full;
             }
             let keyed = spec.filter(|spec| spec.keys.is_some());
             self.queued.push(Queued {
@@ -238,7 +224,8 @@ impl Queue {
                 looked_up: keyed.is_some_and(|spec| spec.id != CommandId::Set),
             });
             at = end;
-        }
+        };
+        Taken { commands: first..self.queued.len(), start, end: at, stop }
     }
 
     /// How many commands it has.
@@ -252,8 +239,8 @@ impl Queue {
     }
 
     /// The commands of one connection.
-    pub fn batch(&self, taken: &Taken) -> Batch<'_> {
-        Batch { queue: self, commands: taken.commands.clone(), start: taken.start }
+    pub fn batch<'q>(&'q self, taken: &'q Taken) -> Batch<'q> {
+        Batch { queue: self, taken }
     }
 
     /// What loads ahead for all of its commands, when they are run in order.
@@ -274,23 +261,23 @@ impl Queue {
 impl<'q> Batch<'q> {
     /// How many commands it has.
     pub fn len(&self) -> usize {
-        self.commands.len()
+        self.taken.commands.len()
     }
 
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
-        self.commands.is_empty()
+        self.taken.commands.is_empty()
     }
 
     fn queued(&self) -> &'q [Queued] {
-        &self.queue.queued[self.commands.clone()]
+        &self.queue.queued[self.taken.commands.clone()]
     }
 
     /// The first commands, so many, in runs of the same one, each with how much work it is beside the others: by its
     /// arguments and bytes.
     pub fn runs(&self, commands: usize) -> impl Iterator<Item = (Option<&'static CommandSpec>, u32)> + use<'q> {
         let queued = &self.queued()[..commands];
-        let (mut span, mut byte) = (queued.first().map_or(0, |first| first.first_span), self.start as u32);
+        let (mut span, mut byte) = (queued.first().map_or(0, |first| first.first_span), self.taken.start as u32);
         queued.chunk_by(Queued::is_of_same_command).map(move |run| {
             let last = &run[run.len() - 1];
             let weight = weight(last.end_span - span, last.end_byte - byte, run);
@@ -305,7 +292,7 @@ impl<'q> Batch<'q> {
         commands: usize,
         buffer: &'a [u8],
     ) -> impl Iterator<Item = (Option<&'static CommandSpec>, u32, Args<'a>)> {
-        let mut byte = self.start as u32;
+        let mut byte = self.taken.start as u32;
         self.queued()[..commands].iter().map(move |queued| {
             let spans = queued.end_span - queued.first_span;
             let weight = weight(spans, queued.end_byte - byte, std::slice::from_ref(queued));
@@ -316,7 +303,7 @@ impl<'q> Batch<'q> {
 
     /// Where the first so many commands end in the input.
     fn end_of(&self, commands: usize) -> usize {
-        if commands == 0 { self.start } else { self.queued()[commands - 1].end_byte as usize }
+        if commands == 0 { self.taken.start } else { self.queued()[commands - 1].end_byte as usize }
     }
 
     /// Runs the commands in order, appending their replies to `out`. `decoder` is who decoded them from `buffer`, and
@@ -375,7 +362,7 @@ impl<'q> Batch<'q> {
     fn load_before(&self, n: usize, ahead: &mut Ahead<'_>) {
         let queued = &self.queue.queued[..];
         if queued.len() > 1 {
-            ahead.before(self.commands.start + n, |n| Some(queued[n].hash).filter(|_| queued[n].looked_up));
+            ahead.before(self.taken.commands.start + n, |n| Some(queued[n].hash).filter(|_| queued[n].looked_up));
         }
     }
 

@@ -21,7 +21,6 @@ const COMMANDS: usize = 256;
 #[derive(Debug)]
 pub struct Intake {
     input: Vec<u8>,
-    filled: usize,
     queue: Queue,
     waiting: Vec<Waiting>,
 }
@@ -37,27 +36,32 @@ struct Waiting {
 
 impl Default for Intake {
     fn default() -> Self {
-        Self { input: vec![0; INPUT_BYTES], filled: 0, queue: Queue::default(), waiting: Vec::new() }
+        Self { input: vec![0; INPUT_BYTES], queue: Queue::default(), waiting: Vec::new() }
     }
 }
 
 impl Intake {
     /// Where a connection's input is to be read to.
     pub fn room(&mut self) -> &mut [u8] {
-        &mut self.input[self.filled..]
+        let filled = self.filled();
+        &mut self.input[filled..]
+    }
+
+    fn filled(&self) -> usize {
+        self.waiting.last().map_or(0, |last| last.input_end)
     }
 
     /// Takes in what was read: so many bytes.
     pub fn take(&mut self, connection: &Rc<Connection>, read: usize, decoder: &mut RequestDecoder, env: &Env<'_>) {
-        let start = self.filled;
-        self.filled += read;
-        let taken = self.queue.fill(&mut self.input[..self.filled], start, decoder, env);
-        self.waiting.push(Waiting { connection: Rc::clone(connection), input_end: self.filled, taken });
+        let start = self.filled();
+        let input_end = start + read;
+        let taken = self.queue.fill(&mut self.input[..input_end], start, decoder, env);
+        self.waiting.push(Waiting { connection: Rc::clone(connection), input_end, taken });
     }
 
     /// Whether it is to be run before more is taken in.
     pub fn is_full(&self) -> bool {
-        INPUT_BYTES - self.filled < ROOM_BYTES || self.queue.len() >= COMMANDS
+        INPUT_BYTES - self.filled() < ROOM_BYTES || self.queue.len() >= COMMANDS
     }
 
     /// Runs all that was taken in. `rest` is for what follows in a connection's input.
@@ -68,6 +72,5 @@ impl Intake {
             connection.run_taken(worker, next, rest, &mut self.input[..input_end]);
         }
         self.queue.clear();
-        self.filled = 0;
     }
 }

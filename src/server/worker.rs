@@ -25,7 +25,7 @@ use crate::command::batch::{Count, Held, Queue};
 use crate::command::table::CommandId;
 use crate::protocol::limits::MAX_QUERY_BYTES_UNAUTHENTICATED;
 
-/// All clients together may have more than their limit, but each of them so much.
+/// So much unexecuted input each client may have, though all together have more than they may.
 const SMALL_QUERY_BYTES: usize = 64 << 10;
 
 /// Reply buffers kept for the next turn, and the largest that is worth keeping.
@@ -407,6 +407,8 @@ impl Worker {
     /// Runs nothing more; waits until what is under way is answered and the replies are read, for a while.
     async fn drain(self: &Rc<Self>) {
         self.stopping.set(true);
+        // What was read was sent in time.
+        self.run_intake();
         self.sync_news.notify_waiters();
         let connections: Vec<Rc<Connection>> = self.connections.borrow().values().cloned().collect();
         for connection in connections {

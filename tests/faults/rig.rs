@@ -98,16 +98,9 @@ impl Drop for Volume {
     }
 }
 
-/// The server's process id.
-pub fn pid(server: &Server) -> u32 {
-    let said = server.stderr();
-    let pid = said.rsplit("pid=").next().and_then(|rest| rest.split_whitespace().next());
-    pid.and_then(|p| p.parse().ok()).expect("the ready line names the pid")
-}
-
 /// The id of one of its threads. It gives itself its name when it first runs.
 pub fn thread(server: &Server, name: &str) -> u32 {
-    let tasks = PathBuf::from(format!("/proc/{}/task", pid(server)));
+    let tasks = PathBuf::from(format!("/proc/{}/task", server.pid()));
     let mut found = None;
     wait_until(name, || {
         let mut all = std::fs::read_dir(&tasks).unwrap().flatten();
@@ -120,7 +113,7 @@ pub fn thread(server: &Server, name: &str) -> u32 {
 
 /// Waits until a traced thread is held up by `delay_enter`: it stands still, stopped by its tracer.
 pub fn wait_until_held(server: &Server, name: &str) {
-    let stat = PathBuf::from(format!("/proc/{}/task/{}/stat", pid(server), thread(server, name)));
+    let stat = PathBuf::from(format!("/proc/{}/task/{}/stat", server.pid(), thread(server, name)));
     let mut seen = 0;
     wait_until("the thread is held", || {
         let text = std::fs::read_to_string(&stat).unwrap();
@@ -150,7 +143,7 @@ impl Tracer {
         let out = tempfile::Builder::new().prefix("kvred-strace-").tempdir().unwrap();
         let mut command = Command::new("strace");
         match whom {
-            Whom::All => command.args(["-f", "-p", &pid(server).to_string()]),
+            Whom::All => command.args(["-f", "-p", &server.pid().to_string()]),
             Whom::Thread(name) => command.args(["-p", &thread(server, name).to_string()]),
         };
         for option in options {

@@ -17,7 +17,6 @@ struct Script {
 /// A script of some kind, on keys of its own. `SET key old` was run before.
 fn script(kind: usize, key: &str) -> Script {
     let get = command(&["GET", key]);
-    let bytes = |text: &str| text.as_bytes().to_vec();
     let old = "$3\r\nold\r\n";
     let script = |first: Vec<u8>, replies: String| Script {
         first,
@@ -42,7 +41,7 @@ fn script(kind: usize, key: &str) -> Script {
         6 => script([command(&["CLIENT", "REPLY", "SKIP"]), get, command(&["PING"])].concat(), "+PONG\r\n".to_owned()),
         7 => {
             let broken = script(
-                [get, bytes("*1\r\n!\r\n")].concat(),
+                [&get[..], b"*1\r\n!\r\n"].concat(),
                 format!("{old}-ERR Protocol error: expected '$', got '!'\r\n"),
             );
             Script { closes: true, ..broken }
