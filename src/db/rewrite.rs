@@ -384,7 +384,7 @@ impl Rewrite {
             }
         })?;
         let due = self.write_back.take_due(self.new.end());
-        due.begin_write(&**self.new.file());
+        due.begin_write(&**self.new.file()).map_err(failed("cannot write the new log"))?;
         due.forget(&**self.new.file());
         if self.new.end() - self.synced_at >= self.pieces.sync_every_bytes {
             self.sync()?;

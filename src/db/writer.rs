@@ -157,7 +157,9 @@ pub(super) struct SyncState {
     /// While a sync is running: when the oldest byte was written that it may not cover.
     pub(super) oldest_uncovered: Option<Duration>,
     running: bool,
-    /// A sync of this file has failed: what a later one says proves nothing.
+    /// Some of the file is being begun to be written back. If that fails, a sync beside it need not know.
+    writing_back: bool,
+    /// A sync of this file has failed, or a write-back: what a later sync says proves nothing.
     pub(super) failed: Option<Arc<str>>,
     /// A sync is wanted now, whatever the policy.
     requested: bool,
@@ -172,6 +174,11 @@ impl SyncState {
     /// What of the log is not known to be durable.
     fn unsynced_bytes(&self) -> u64 {
         self.written.0.saturating_sub(self.durable.get().0)
+    }
+
+    /// Whether a sync proves anything.
+    fn check(&self) -> Result<(), Arc<str>> {
+        self.failed.clone().map_or(Ok(()), Err)
     }
 }
 
@@ -248,6 +255,7 @@ impl Writer {
             oldest_unsynced: None,
             oldest_uncovered: None,
             running: false,
+            writing_back: false,
             failed: None,
             requested: false,
             written_group: 0,

@@ -49,13 +49,12 @@ impl WriteAgain {
         if !self.early || batch.checksummed || batch.start != self.written {
             return;
         }
-        // If it fails, [`WriteAgain::finish`] tries once more and tells.
-        self.early = write_all_at(&*self.file, batch.bytes(), batch.start.0).is_ok();
-        if !self.early {
-            return;
-        }
-        self.written = batch.end;
-        self.write_back.take_due(self.written).begin_write(&*self.file);
+        let due = self.write_back.take_due(batch.end);
+        let written =
+            write_all_at(&*self.file, batch.bytes(), batch.start.0).and_then(|()| due.begin_write(&*self.file));
+        self.early = written.is_ok();
+        // If it fails, [`WriteAgain::finish`] tries all of it once more, and tells.
+        self.written = if self.early { batch.end } else { LogOffset(0) };
     }
 
     /// Writes again what of `from..to` has not been yet, and syncs.
@@ -81,4 +80,89 @@ fn ends_in_a_chain(file: &dyn DiskFile) -> io::Result<bool> {
     let mut tail = vec![0; (end.0 - from) as usize];
     let read = read_full_at(file, &mut tail, from)?;
     Ok(memmem::rfind(&tail[..read], COMMIT_NAME).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+    use std::ops::Range;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::persistence::replay::replay;
+    use crate::protocol::encode;
+
+    /// A file that counts how often each byte was written since something could not be begun to be written.
+    struct Failing {
+        bytes: Vec<u8>,
+        failed: Mutex<bool>,
+        written: Mutex<Vec<u8>>,
+    }
+
+    impl DiskFile for Failing {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.bytes.len() as u64)
+        }
+
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            let there = self.bytes.get(offset as usize..).unwrap_or_default();
+            let len = there.len().min(buffer.len());
+            buffer[..len].copy_from_slice(&there[..len]);
+            Ok(len)
+        }
+
+        fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+            let piece = &pieces[0];
+            let range = offset as usize..offset as usize + piece.len();
+            assert_eq!(self.bytes[range.clone()], **piece, "the same bytes in the same place");
+            self.written.lock()[range].iter_mut().for_each(|times| *times += 1);
+            Ok(piece.len())
+        }
+
+        fn set_len(&self, _: u64) -> io::Result<()> {
+            unreachable!("it stays as it is")
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn reserve(&self, _: u64, _: u64) -> io::Result<()> {
+            unreachable!("it stays as it is")
+        }
+
+        fn begin_write(&self, range: Range<u64>) -> io::Result<()> {
+            if range.start < 4 << 20 || *self.failed.lock() {
+                return Ok(());
+            }
+            *self.failed.lock() = true;
+            self.written.lock().fill(0);
+            Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()))
+        }
+    }
+
+    #[test]
+    fn once_something_may_be_lost_all_is_written_once_more() {
+        let mut bytes = Vec::new();
+        while bytes.len() < 9 << 20 {
+            encode::request(&mut bytes, &[&b"SET"[..], b"key", &[b'v'; 10_000]]);
+        }
+        let len = bytes.len();
+        let failing = Arc::new(Failing { bytes, failed: Mutex::new(false), written: Mutex::new(vec![0; len]) });
+        let file: Arc<dyn DiskFile> = Arc::<Failing>::clone(&failing);
+        let mut again = WriteAgain::new(Arc::clone(&file)).unwrap();
+        let found = replay(
+            &file,
+            |_| {},
+            |batch| {
+                again.passed(batch);
+                Ok(())
+            },
+        );
+        assert_eq!(found.unwrap().end, LogOffset(len as u64));
+        assert!(*failing.failed.lock());
+        again.finish(LogOffset(0), LogOffset(len as u64)).unwrap();
+        assert!(failing.written.lock().iter().all(|times| *times == 1));
+    }
 }

@@ -1,7 +1,7 @@
 //! The trait that all of the log's I/O goes through, so that tests can inject faults, and the real disk behind it.
 //!
-//! Nothing here retries, caches or interprets: an error is the kernel's. A failed `sync_data` in particular must be
-//! believed the first time, since Linux may mark pages clean that never reached the disk.
+//! Nothing here retries, caches or interprets: an error is the kernel's. A failed `sync_data` or `begin_write` in
+//! particular must be believed the first time, since Linux may mark pages clean, or drop them, that never reached the disk.
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -57,12 +57,24 @@ pub trait DiskFile: Send + Sync {
     /// callers go on without it.
     fn reserve(&self, offset: u64, len: u64) -> io::Result<()>;
 
-    /// Has the system begin to write what of a range is not on the disk yet. An optimisation: nothing depends on it.
-    fn begin_write(&self, _range: Range<u64>) {}
+    /// Has the system begin to write what of a range is not on the disk yet. An optimisation: without it, a sync writes all.
+    ///
+    /// # Errors
+    /// Something of the range may be lost, and no sync need tell: ext4 drops what it finds no place for, and says so to
+    /// whoever had it look for one, and to nobody else.
+    fn begin_write(&self, _range: Range<u64>) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Lets the system forget what of a range is on the disk. An optimisation, too.
+    ///
+    /// Not for what may have yet to be written, nor for a part of a [`PIECE_BYTES`]: Linux begins to write it, and keeps to
+    /// itself how that ends.
     fn forget_cached(&self, _range: Range<u64>) {}
 }
+
+/// The largest piece of memory that the page cache takes for a file (on x86-64); all of it is written at once.
+pub const PIECE_BYTES: u64 = 2 << 20;
 
 /// Writes all of `bytes` at `offset`.
 pub fn write_all_at(file: &dyn DiskFile, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -189,14 +201,19 @@ impl DiskFile for RealFile {
 
     #[cfg(target_os = "linux")]
     #[allow(unsafe_code, reason = "rustix has no such call")]
-    fn begin_write(&self, range: Range<u64>) {
-        let Some(len) = len_of(&range) else { return };
+    fn begin_write(&self, range: Range<u64>) -> io::Result<()> {
+        let Some(len) = len_of(&range) else { return Ok(()) };
         let (start, len) = (range.start.cast_signed(), len.get().cast_signed());
-        // Not `fadvise`, which begins the same: it then tries to forget what cannot be forgotten yet, and has all cores
-        // hand in their lists of pages for it. And no flag to wait: that would take the error that a sync is to tell of.
+        // Not `fadvise`, which begins the same and keeps errors to itself: it then tries to forget what cannot be forgotten
+        // yet, and has all cores hand in their lists of pages for it. And no flag to wait: that would take the error that a
+        // sync is to tell of.
         let file = std::os::fd::AsRawFd::as_raw_fd(&self.0);
         // SAFETY: the descriptor is open, and the call touches no memory of this process.
-        unsafe { libc::sync_file_range(file, start, len, libc::SYNC_FILE_RANGE_WRITE) };
+        if unsafe { libc::sync_file_range(file, start, len, libc::SYNC_FILE_RANGE_WRITE) } == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if nothing_was_begun(&error) { Ok(()) } else { Err(error) }
     }
 
     fn forget_cached(&self, range: Range<u64>) {
@@ -204,6 +221,14 @@ impl DiskFile for RealFile {
         let advised = rustix::fs::fadvise(&self.0, range.start, Some(len), Advice::DontNeed);
         debug_assert!(advised.is_ok(), "a file takes advice");
     }
+}
+
+/// Whether an error is of the call and not of the data: the system has no such call or forbids it, or has no memory for
+/// it at the moment. All is then still there to be written.
+fn nothing_was_begun(error: &io::Error) -> bool {
+    use rustix::io::Errno as E;
+    let errno = E::from_io_error(error);
+    matches!(errno, Some(E::NOSYS | E::PERM | E::INVAL | E::OPNOTSUPP | E::SPIPE | E::NOMEM | E::INTR | E::AGAIN))
 }
 
 /// Nothing for an empty range: to the system no length means up to the end.

@@ -5,16 +5,18 @@
 //! else, or, in a virtual machine, that the host has yet to give, which takes several times as long. With the log's last
 //! few pieces alone in memory, the same memory serves for all of it. Nobody reads the rest: it is for the next start.
 //!
-//! Only speed depends on it. What the system fails to write meanwhile, the next sync tells of.
+//! Only speed depends on it, but for one thing: a failure to begin is a failed sync, and told of nowhere else. What fails
+//! later, the next sync tells of.
 
+use std::io;
 use std::ops::Range;
 
 use super::LogOffset;
-use super::disk::DiskFile;
+use super::disk::{DiskFile, PIECE_BYTES};
 
-/// So much is begun at a time: what the kernel does at once, no other thread of the same core interrupts. Also the largest
-/// piece of memory that the page cache takes for a file (on x86-64), so that none is written while it is still growing.
-const STEP_BYTES: u64 = 2 << 20;
+/// So much is begun at a time: what the kernel does at once, no other thread of the same core interrupts. And no less, so
+/// that none is written while it is still growing, nor forgotten with something of it unwritten.
+const STEP_BYTES: u64 = PIECE_BYTES;
 
 /// So much is given time to reach the disk before it is to be forgotten: what has not, stays.
 const BEHIND_BYTES: u64 = 32 << 20;
@@ -56,14 +58,26 @@ pub struct Due {
 
 impl Due {
     /// Has the system begin to write what the log has grown by. It may wait for the disk, if that has much to do.
-    pub fn begin_write(&self, file: &dyn DiskFile) {
-        file.begin_write(self.begin.clone());
+    ///
+    /// And once more what is to be forgotten, all but certainly for nothing: to forget it would begin it, too, and hide how
+    /// that ends.
+    ///
+    /// # Errors
+    /// Those of [`DiskFile::begin_write`].
+    pub fn begin_write(&self, file: &dyn DiskFile) -> io::Result<()> {
+        file.begin_write(self.begin.clone())?;
+        file.begin_write(self.forget.clone())
     }
 
     /// Lets the system forget what should be on the disk by now.
     pub fn forget(&self, file: &dyn DiskFile) {
         file.forget_cached(self.forget.clone());
     }
+}
+
+/// Lets the system forget what a sync has covered, and more of it than was on the disk before.
+pub fn forget_synced(file: &dyn DiskFile, synced: Range<LogOffset>) {
+    file.forget_cached(whole_steps(synced.start)..whole_steps(synced.end));
 }
 
 fn whole_steps(end: LogOffset) -> u64 {

@@ -23,3 +23,4 @@ mod power_cut;
 mod rig;
 mod slow_disk;
 mod told;
+mod write_back;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::MutexGuard;
 
-use super::{Log, Open, WriteFailure, Writer};
+use super::{Log, Open, SyncState, WriteFailure, Writer};
 use crate::db::ahead::Ahead;
 use crate::db::group::{Effect, Group, Op, Outcome};
 use crate::db::state::{Garbage, NewValue, Shard};
@@ -160,9 +160,10 @@ impl Writer {
         }
         if policy == FsyncPolicy::Always {
             let began = self.clock.monotonic();
-            if let Err(e) = aof.sync() {
+            let synced = aof.sync().map_err(|e| sync_failure(&e));
+            if let Err(reason) = synced.and_then(|()| self.check_write_back(&mut self.sync.lock())) {
                 aof.cut_back(published_end);
-                return Err(Failure { reason: sync_failure(&e), outcome_known: false, poisons: true });
+                return Err(Failure { reason, outcome_known: false, poisons: true });
             }
             self.note_sync(began);
         }
@@ -195,6 +196,7 @@ impl Writer {
             Failure { reason: Arc::from(e.to_string()), outcome_known: true, poisons }
         })?;
         let mut sync = self.sync.lock();
+        self.check_write_back(&mut sync).map_err(|reason| Failure { reason, outcome_known: true, poisons: true })?;
         sync.written = aof.end();
         sync.synced_group = sync.written_group;
         sync.oldest_unsynced = None;
@@ -210,10 +212,15 @@ impl Writer {
         while sync.running {
             self.sync_changed.wait(&mut sync);
         }
-        match &sync.failed {
-            Some(reason) => Err(Failure { reason: Arc::clone(reason), outcome_known: true, poisons: true }),
-            None => Ok(()),
+        sync.check().map_err(|reason| Failure { reason, outcome_known: true, poisons: true })
+    }
+
+    /// After a sync: a write-back beside it may have been told of what the sync then was not.
+    pub(super) fn check_write_back(&self, sync: &mut MutexGuard<'_, SyncState>) -> Result<(), Arc<str>> {
+        while sync.writing_back {
+            self.sync_changed.wait(sync);
         }
+        sync.check()
     }
 
     /// Counts a failed write. On a full disk small writes may work and large ones not, so it is told now and then.

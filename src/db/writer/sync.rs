@@ -10,6 +10,7 @@ use super::commit::{poison, resolve, sync_failure};
 use super::{Open, WriteFailure, Writer};
 use crate::persistence::FsyncPolicy;
 use crate::persistence::aof::AppendError;
+use crate::persistence::write_back::forget_synced;
 
 impl Writer {
     /// Whether there is anything to sync, and since when.
@@ -47,8 +48,9 @@ impl Writer {
             (file, Arc::clone(&sync.durable), sync.written, sync.written_group, sync.epoch)
         };
         let began = self.clock.monotonic();
-        let result = file.sync_data();
+        let result = file.sync_data().map_err(|e| sync_failure(&e));
         let mut sync = self.sync.lock();
+        let result = result.and_then(|()| self.check_write_back(&mut sync));
         sync.running = false;
         let uncovered = sync.oldest_uncovered.take();
         // A rewrite has put a synced file in this one's place: nothing depends on this one any more.
@@ -71,8 +73,7 @@ impl Writer {
                 drop(sync);
                 Ok(())
             }
-            Err(e) => {
-                let reason = sync_failure(&e);
+            Err(reason) => {
                 sync.failed = Some(Arc::clone(&reason));
                 drop(sync);
                 self.sync_changed.notify_all();
@@ -86,7 +87,7 @@ impl Writer {
         drop(token);
         // What `write_back` could not forget, as it was not on the disk yet. It takes its time, so nobody waits for it.
         if synced {
-            self.unless_rewriting(|| file.forget_cached(synced_before.0..written.0));
+            self.unless_rewriting(|| forget_synced(&*file, synced_before..written));
         }
         // Something else may have failed meanwhile, such as the directory's sync of a rewrite.
         match self.poisoned() {
@@ -99,11 +100,24 @@ impl Writer {
     pub(in crate::db) fn write_back(&self) {
         let mut sync = self.sync.lock();
         let Some(file) = sync.file.clone() else { return };
-        let end = sync.written;
+        let (end, epoch) = (sync.written, sync.epoch);
         let due = sync.write_back.take_due(end);
+        sync.writing_back = true;
         drop(sync);
-        due.begin_write(&*file);
-        self.unless_rewriting(|| due.forget(&*file));
+        let begun = due.begin_write(&*file);
+        let mut sync = self.sync.lock();
+        sync.writing_back = false;
+        // Nothing depends on a file that was replaced meanwhile.
+        let failure = begun.err().filter(|_| sync.epoch == epoch).map(|e| Arc::from(format!("write-back failed: {e}")));
+        if failure.is_some() {
+            sync.failed.clone_from(&failure);
+        }
+        drop(sync);
+        self.sync_changed.notify_all();
+        match failure {
+            Some(reason) => self.poison(&reason),
+            None => self.unless_rewriting(|| due.forget(&*file)),
+        }
     }
 
     /// A rewrite under way is about to read what the log grows by.

@@ -1,0 +1,100 @@
+//! What a log grows by is handed to the disk early, and a failure of that may be told to nobody else.
+
+use crate::helpers::{Client, Launch, Reply, Server, wait_until};
+use crate::rig::{Tracer, Whom, assert_no_orphan, error, info, rewrite, wait_until_held};
+
+/// Enough for a log to be handed to the disk.
+const MUCH: usize = 3 << 20;
+
+fn start(policy: &str) -> (Server, Client) {
+    let server = Launch::new().args(&["--fsync", policy]).start();
+    let client = server.connect();
+    (server, client)
+}
+
+fn set_much(client: &mut Client, key: &str) {
+    client.set(key, "v".repeat(MUCH));
+}
+
+fn assert_poisoned(client: &mut Client, why: &str) {
+    wait_until("the failure is known", || info(client, "aof_poisoned") != "no");
+    let reason = info(client, "aof_poisoned");
+    assert!(reason.contains("write-back failed") && reason.contains(why), "{reason}");
+    for request in ["SET other x", "WAITAOF 1 0 0"] {
+        let refused = error(client.ask_words(request));
+        assert!(refused.contains("write-back failed"), "{refused}");
+    }
+    assert_eq!(client.ask_words("EXISTS much other"), Reply::Integer(1), "reads go on");
+}
+
+#[test]
+fn a_failure_stops_writes_until_it_is_healed() {
+    for policy in ["everysec", "none"] {
+        let (server, mut client) = start(policy);
+        let inject = ["inject=sync_file_range:error=EIO"];
+        let Some(tracer) = Tracer::attach(&server, Whom::All, &inject) else { return };
+        set_much(&mut client, "much");
+        assert_poisoned(&mut client, "Input/output error");
+        server.wait_for_stderr("cannot write the new log");
+        tracer.detach();
+        wait_until("writes are taken again", || client.ask_words("SET l after") == Reply::ok());
+        assert_no_orphan(server.launch().dir());
+        let server = server.crash_and_restart();
+        let mut client = server.connect();
+        assert_eq!(client.ask_words("STRLEN much"), Reply::Integer(MUCH as i64), "{policy}");
+        assert_eq!(client.ask_words("GET l"), Reply::bulk("after"), "{policy}");
+    }
+}
+
+/// The sync beside it says that all is well, as on ext4 it would: nobody is told so.
+#[test]
+fn no_sync_beside_it_is_believed() {
+    for policy in ["always", "everysec"] {
+        let (server, mut client) = start(policy);
+        let inject = ["inject=sync_file_range:error=EIO:delay_enter=2500000"];
+        let Some(_tracer) = Tracer::attach(&server, Whom::Thread("kvred-writeback"), &inject) else { return };
+        set_much(&mut client, "much");
+        wait_until_held(&server, "kvred-writeback");
+        let told = if policy == "always" {
+            let unknown = error(client.ask_words("SET k v"));
+            assert!(unknown.starts_with("ERR the outcome of this write is unknown"), "{unknown}");
+            unknown
+        } else {
+            client.set("k", "v");
+            error(client.ask_words("WAITAOF 1 0 0"))
+        };
+        assert!(told.contains("write-back failed: Input/output error"), "{policy}: {told}");
+    }
+}
+
+#[test]
+fn what_says_nothing_of_the_data_is_no_failure() {
+    for errno in ["ENOSYS", "EPERM", "ENOMEM"] {
+        let (server, mut client) = start("everysec");
+        let inject = [&format!("inject=sync_file_range:error={errno}")[..]];
+        let Some(tracer) = Tracer::attach(&server, Whom::All, &inject) else { return };
+        set_much(&mut client, "much");
+        assert_eq!(client.ask_words("WAITAOF 1 0 0"), Reply::Array(vec![Reply::Integer(1), Reply::Integer(0)]));
+        rewrite(&mut client);
+        assert_eq!(info(&mut client, "aof_last_bgrewrite_status"), "ok", "{errno}");
+        assert_eq!(info(&mut client, "aof_poisoned"), "no", "{errno}");
+        assert!(tracer.detach().contains(&format!("-1 {errno}")), "it was asked for");
+    }
+}
+
+#[test]
+fn a_rewrite_that_meets_it_comes_to_nothing() {
+    let (server, mut client) = start("everysec");
+    set_much(&mut client, "much");
+    let inject = ["inject=sync_file_range:error=EIO"];
+    let Some(tracer) = Tracer::attach(&server, Whom::Thread("kvred-rewrite"), &inject) else { return };
+    rewrite(&mut client);
+    assert_eq!(info(&mut client, "aof_last_bgrewrite_status"), "err");
+    server.wait_for_stderr("cannot write the new log: Input/output error");
+    assert_no_orphan(server.launch().dir());
+    assert_eq!(client.ask_words("SET l after"), Reply::ok());
+    tracer.detach();
+    rewrite(&mut client);
+    assert_eq!(info(&mut client, "aof_last_bgrewrite_status"), "ok");
+    assert_eq!(server.crash_and_restart().connect().ask_words("STRLEN much"), Reply::Integer(MUCH as i64));
+}
