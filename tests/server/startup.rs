@@ -112,6 +112,16 @@ fn a_flag_wins_over_its_variable() {
 }
 
 #[test]
+fn two_flags_may_have_their_names_in_redis() {
+    let server = Launch::new().args(&["--appendfsync", "always", "--io-threads", "3"]).start();
+    for (name, value) in [("appendfsync", "always"), ("io-threads", "3")] {
+        let got = server.connect().ask(&["CONFIG", "GET", name]);
+        assert_eq!(got, Reply::Array(vec![Reply::bulk(name), Reply::bulk(value)]));
+    }
+    assert!(!run(&["serve", "--help"]).1.contains("--appendfsync"), "one name is enough to read");
+}
+
+#[test]
 fn the_password_may_come_from_a_file() {
     let launch = Launch::new();
     let file = launch.dir().join("password");
