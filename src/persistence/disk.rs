@@ -1,6 +1,6 @@
 //! The trait that all of the log's I/O goes through, so that tests can inject faults, and the real disk behind it.
 //!
-//! Nothing here retries, caches or interprets: an error is the kernel's. A failed `sync_data` or `begin_write` in
+//! Nothing here retries, caches or interprets: an error is the kernel's, but for one that ext4 does not tell. A failed `sync_data` or `begin_write` in
 //! particular must be believed the first time, since Linux may mark pages clean, or drop them, that never reached the disk.
 
 use std::fs::File;
@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{Advice, FlockOperation};
 
@@ -127,12 +128,12 @@ impl Disk for RealDisk {
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile::new(file)?))
     }
 
     fn create(&self, name: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(self.dir.join(name))?;
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile::new(file)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -154,24 +155,54 @@ impl Disk for RealDisk {
 /// 5.0 by 256, and 39 by 1024.
 const WRITE_BYTES_MAX: usize = 256 << 10;
 
-struct RealFile(File);
+struct RealFile {
+    file: File,
+    /// All before it was there when the file was last synced, or opened; `None` where that is not to be asked.
+    there: Option<AtomicU64>,
+}
 
 impl RealFile {
+    fn new(file: File) -> io::Result<Self> {
+        /// Elsewhere zeros that were written may become a hole.
+        const EXT4_MAGIC: rustix::fs::FsWord = 0xEF53;
+        let is_ext4 = rustix::fs::fstatfs(&file).is_ok_and(|stat| stat.f_type == EXT4_MAGIC);
+        let len = file.metadata()?.len();
+        Ok(Self { file, there: is_ext4.then(|| AtomicU64::new(len)) })
+    }
+
+    /// Looks for a hole that a sync has left. ext4 drops what it finds no place for; if that is for a broken block bitmap,
+    /// the sync can succeed all the same.
+    fn check_for_holes(&self) -> io::Result<()> {
+        let Some(there) = &self.there else { return Ok(()) };
+        let len = self.len()?;
+        let first_hole = |from: u64| rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Hole(from)).ok();
+        // The end counts as one. Another thread may cut the file back to there, and go on writing: so it is looked at twice.
+        match first_hole(there.load(Ordering::Relaxed).min(len)) {
+            Some(hole) if hole < len && first_hole(hole) == Some(hole) => {
+                Err(io::Error::other(format!("what was written from byte {hole} on is not on the disk")))
+            }
+            _ => {
+                there.store(len, Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
+
     fn write_pieces(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         match pieces {
-            [piece] => retry(|| self.0.write_at(piece, offset)),
-            pieces => retry(|| Ok(rustix::io::pwritev(&self.0, pieces, offset)?)),
+            [piece] => retry(|| self.file.write_at(piece, offset)),
+            pieces => retry(|| Ok(rustix::io::pwritev(&self.file, pieces, offset)?)),
         }
     }
 }
 
 impl DiskFile for RealFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        retry(|| self.0.read_at(buffer, offset))
+        retry(|| self.file.read_at(buffer, offset))
     }
 
     fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
@@ -184,11 +215,15 @@ impl DiskFile for RealFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        if let Some(there) = &self.there {
+            there.fetch_min(len, Ordering::Relaxed);
+        }
+        self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()?;
+        self.check_for_holes()
     }
 
     fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
@@ -207,7 +242,7 @@ impl DiskFile for RealFile {
         // Not `fadvise`, which begins the same and keeps errors to itself: it then tries to forget what cannot be forgotten
         // yet, and has all cores hand in their lists of pages for it. And no flag to wait: that would take the error that a
         // sync is to tell of.
-        let file = std::os::fd::AsRawFd::as_raw_fd(&self.0);
+        let file = std::os::fd::AsRawFd::as_raw_fd(&self.file);
         // SAFETY: the descriptor is open, and the call touches no memory of this process.
         if unsafe { libc::sync_file_range(file, start, len, libc::SYNC_FILE_RANGE_WRITE) } == 0 {
             return Ok(());
@@ -218,7 +253,7 @@ impl DiskFile for RealFile {
 
     fn forget_cached(&self, range: Range<u64>) {
         let Some(len) = len_of(&range) else { return };
-        let advised = rustix::fs::fadvise(&self.0, range.start, Some(len), Advice::DontNeed);
+        let advised = rustix::fs::fadvise(&self.file, range.start, Some(len), Advice::DontNeed);
         debug_assert!(advised.is_ok(), "a file takes advice");
     }
 }

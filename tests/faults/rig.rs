@@ -41,11 +41,38 @@ impl Volume {
 
     /// An `ext4` in a file of so many KiB.
     pub fn ext4(launch: &Launch, size_kib: u32) -> Option<Self> {
+        Self::ext4_with(launch, size_kib, &[])
+    }
+
+    /// An `ext4` in a file of 64 MiB, all blocks of which are in one group.
+    pub fn ext4_of_one_group(launch: &Launch) -> Option<Self> {
+        Self::ext4_with(launch, 64 << 10, &["-b", "4096"])
+    }
+
+    fn ext4_with(launch: &Launch, size_kib: u32, more: &[&str]) -> Option<Self> {
         let image = tempfile::Builder::new().prefix("kvred-image-").tempdir().unwrap();
         let path = image.path().join("disk.img");
         std::fs::File::create(&path).unwrap().set_len(u64::from(size_kib) << 10).unwrap();
-        tool("mkfs.ext4", &["-q", "-F", "-m", "0", path.to_str()?])?;
+        tool("mkfs.ext4", &[&["-q", "-F", "-m", "0"][..], more, &[path.to_str()?]].concat())?;
         Self::mount_image(launch, image)
+    }
+
+    /// The same disk, of one group, when it has gone bad: what tells free blocks from others cannot be read any more. What
+    /// is there can be, and be overwritten, but nothing grows.
+    pub fn without_free_blocks(mut self) -> Option<Self> {
+        let image = self.image.take().expect("a volume in a file");
+        let launch = self.launch.clone();
+        drop(self);
+        let path = image.path().join("disk.img");
+        let layout = tool("dumpe2fs", &[path.to_str()?])?.stdout;
+        let layout = String::from_utf8_lossy(&layout);
+        let number = |text: &str| text.trim().split([' ', ',']).next()?.parse::<u64>().ok();
+        let block_bytes = layout.lines().find_map(|line| number(line.strip_prefix("Block size:")?))?;
+        let bitmap = layout.lines().find_map(|line| number(line.trim().strip_prefix("Block bitmap at ")?))?;
+        let disk = std::fs::File::options().write(true).open(&path).unwrap();
+        let garbage = vec![0xA5; block_bytes as usize];
+        std::os::unix::fs::FileExt::write_all_at(&disk, &garbage, bitmap * block_bytes).unwrap();
+        Self::mount_image(&launch, image)
     }
 
     /// Its journal is committed when somebody syncs, not by itself, so that a stopped server's disk stands still.

@@ -1,7 +1,7 @@
 //! What a log grows by is handed to the disk early, and a failure of that may be told to nobody else.
 
 use crate::helpers::{Client, Launch, Reply, Server, wait_until};
-use crate::rig::{Tracer, Whom, assert_no_orphan, error, info, rewrite, wait_until_held};
+use crate::rig::{Tracer, Volume, Whom, assert_no_orphan, error, info, rewrite, wait_until_held};
 
 /// Enough for a log to be handed to the disk.
 const MUCH: usize = 3 << 20;
@@ -97,4 +97,31 @@ fn a_rewrite_that_meets_it_comes_to_nothing() {
     rewrite(&mut client);
     assert_eq!(info(&mut client, "aof_last_bgrewrite_status"), "ok");
     assert_eq!(server.crash_and_restart().connect().ask_words("STRLEN much"), Reply::Integer(MUCH as i64));
+}
+
+/// On a real disk: ext4 cannot tell where there is room, drops what was to be written, and the sync succeeds.
+#[test]
+fn what_a_disk_has_dropped_is_not_called_synced() {
+    for (policy, much) in [("everysec", 100_000), ("everysec", MUCH), ("always", 100_000)] {
+        let launch = Launch::new().args(&["--fsync", policy]);
+        let Some(volume) = Volume::ext4_of_one_group(&launch) else { return };
+        let server = launch.start();
+        let mut client = server.connect();
+        client.set("k", "v");
+        client.send("SHUTDOWN\r\n").expect_closed();
+        server.exit().expect(0, &["stopped"]);
+        let Some(volume) = volume.without_free_blocks() else { return };
+        let server = launch.start();
+        let mut client = server.connect();
+        assert_eq!(client.ask_words("GET k"), Reply::bulk("v"));
+        let told = match client.ask(&["SET", "much", &"v".repeat(much)]) {
+            Reply::Error(told) => told,
+            _ => error(client.ask_words("WAITAOF 1 0 0")),
+        };
+        assert!(told.contains("failed") || told.contains("No space left"), "{policy}, {much} bytes: {told}");
+        let refused = error(client.ask_words("SET other x"));
+        assert!(refused.starts_with("MISCONF "), "{policy}, {much} bytes: {refused}");
+        server.kill9();
+        drop(volume);
+    }
 }
