@@ -173,9 +173,12 @@ impl RealFile {
     /// Looks for a hole that a sync has left. ext4 drops what it finds no place for; if that is for a broken block bitmap,
     /// the sync can succeed all the same.
     fn check_for_holes(&self) -> io::Result<()> {
+        use rustix::fs::SeekFrom;
         let Some(there) = &self.there else { return Ok(()) };
-        let len = self.len()?;
-        let first_hole = |from: u64| rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Hole(from)).ok();
+        // Not by `stat`: since Linux 6.13 the next write then has a new time to note, and the next sync to commit it (tried:
+        // 240 µs a sync in place of 170).
+        let len = rustix::fs::seek(&self.file, SeekFrom::End(0))?;
+        let first_hole = |from: u64| rustix::fs::seek(&self.file, SeekFrom::Hole(from)).ok();
         // The end counts as one. Another thread may cut the file back to there, and go on writing: so it is looked at twice.
         match first_hole(there.load(Ordering::Relaxed).min(len)) {
             Some(hole) if hole < len && first_hole(hole) == Some(hole) => {
