@@ -132,7 +132,8 @@ pub struct ServeArgs {
     /// Without this flag, one more worker serves half of the deep pipelines while a core would idle. Give the number of
     /// cores if all clients are on other machines. With fewer workers than cores, a worker stays awake for up to 50
     /// microseconds where the next request mostly comes that soon: a single busy client may keep a core busy.
-    #[arg(long, alias = "io-threads", env = "KVRED_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, alias = "io-threads", env = "KVRED_THREADS", value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Option<u16>,
 
     /// Most clients at a time

@@ -24,7 +24,7 @@ use super::state::{SHARDS, ValueRef, WalkPosition};
 use super::writer::{Log, LogPlace, Writer};
 use crate::persistence::LogOffset;
 use crate::persistence::aof::{Aof, AppendError, temporary_name};
-use crate::persistence::disk::DiskFile;
+use crate::persistence::disk::{DiskFile, PIECE_BYTES};
 use crate::persistence::format::Annotation;
 use crate::persistence::reader::{Event, LogReader};
 use crate::persistence::write_back::WriteBack;
@@ -38,7 +38,7 @@ const STEP_KEYS: usize = 64;
 const STEP_BYTES: usize = 64 << 10;
 
 /// How much of the old log the system forgets at a time.
-const FORGET_BYTES: u64 = 2 << 20;
+const FORGET_BYTES: u64 = PIECE_BYTES;
 
 /// The sizes of a rewrite's pieces; smaller ones only in tests, so that a small log takes many steps.
 #[derive(Debug, Clone, Copy)]

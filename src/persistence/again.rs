@@ -90,33 +90,33 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
+    use crate::persistence::recovery_tests::Memory;
     use crate::persistence::replay::replay;
     use crate::protocol::encode;
 
-    /// A file that counts how often each byte was written since something could not be begun to be written.
+    /// A file of which something cannot be begun to be written, once.
     struct Failing {
-        bytes: Vec<u8>,
-        failed: Mutex<bool>,
-        written: Mutex<Vec<u8>>,
+        contents: Memory,
+        /// How often each byte was written since then.
+        written: Mutex<Option<Vec<u8>>>,
     }
 
     impl DiskFile for Failing {
         fn len(&self) -> io::Result<u64> {
-            Ok(self.bytes.len() as u64)
+            self.contents.len()
         }
 
         fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-            let there = self.bytes.get(offset as usize..).unwrap_or_default();
-            let len = there.len().min(buffer.len());
-            buffer[..len].copy_from_slice(&there[..len]);
-            Ok(len)
+            self.contents.read_at(buffer, offset)
         }
 
         fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
             let piece = &pieces[0];
             let range = offset as usize..offset as usize + piece.len();
-            assert_eq!(self.bytes[range.clone()], **piece, "the same bytes in the same place");
-            self.written.lock()[range].iter_mut().for_each(|times| *times += 1);
+            assert_eq!(self.contents.0.lock()[range.clone()], **piece, "the same bytes in the same place");
+            if let Some(written) = &mut *self.written.lock() {
+                written[range].iter_mut().for_each(|times| *times += 1);
+            }
             Ok(piece.len())
         }
 
@@ -133,11 +133,11 @@ mod tests {
         }
 
         fn begin_write(&self, range: Range<u64>) -> io::Result<()> {
-            if range.start < 4 << 20 || *self.failed.lock() {
+            let mut written = self.written.lock();
+            if range.start < 4 << 20 || written.is_some() {
                 return Ok(());
             }
-            *self.failed.lock() = true;
-            self.written.lock().fill(0);
+            *written = Some(vec![0; self.len()? as usize]);
             Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()))
         }
     }
@@ -149,7 +149,7 @@ mod tests {
             encode::request(&mut bytes, &[&b"SET"[..], b"key", &[b'v'; 10_000]]);
         }
         let len = bytes.len();
-        let failing = Arc::new(Failing { bytes, failed: Mutex::new(false), written: Mutex::new(vec![0; len]) });
+        let failing = Arc::new(Failing { contents: Memory(Mutex::new(bytes)), written: Mutex::new(None) });
         let file: Arc<dyn DiskFile> = Arc::<Failing>::clone(&failing);
         let mut again = WriteAgain::new(Arc::clone(&file)).unwrap();
         let found = replay(
@@ -161,8 +161,8 @@ mod tests {
             },
         );
         assert_eq!(found.unwrap().end, LogOffset(len as u64));
-        assert!(*failing.failed.lock());
+        assert!(failing.written.lock().is_some());
         again.finish(LogOffset(0), LogOffset(len as u64)).unwrap();
-        assert!(failing.written.lock().iter().all(|times| *times == 1));
+        assert!(failing.written.lock().iter().flatten().all(|times| *times == 1));
     }
 }

@@ -125,15 +125,16 @@ impl Disk for RealDisk {
         // Without NONBLOCK, opening a named pipe would wait for a writer; to a regular file it means nothing.
         let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
         let file = File::options().read(true).write(writable).custom_flags(flags).open(self.dir.join(name))?;
-        if !file.metadata()?.is_file() {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        Ok(Arc::new(RealFile::new(file)?))
+        Ok(Arc::new(RealFile::new(file, metadata.len())))
     }
 
     fn create(&self, name: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(self.dir.join(name))?;
-        Ok(Arc::new(RealFile::new(file)?))
+        Ok(Arc::new(RealFile::new(file, 0)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -162,12 +163,11 @@ struct RealFile {
 }
 
 impl RealFile {
-    fn new(file: File) -> io::Result<Self> {
+    fn new(file: File, len: u64) -> Self {
         /// Elsewhere zeros that were written may become a hole.
         const EXT4_MAGIC: rustix::fs::FsWord = 0xEF53;
         let is_ext4 = rustix::fs::fstatfs(&file).is_ok_and(|stat| stat.f_type == EXT4_MAGIC);
-        let len = file.metadata()?.len();
-        Ok(Self { file, there: is_ext4.then(|| AtomicU64::new(len)) })
+        Self { file, there: is_ext4.then(|| AtomicU64::new(len)) }
     }
 
     /// Looks for a hole that a sync has left. ext4 drops what it finds no place for; if that is for a broken block bitmap,
@@ -178,10 +178,15 @@ impl RealFile {
         // Not by `stat`: since Linux 6.13 the next write then has a new time to note, and the next sync to commit it (tried:
         // 240 µs a sync in place of 170).
         let len = rustix::fs::seek(&self.file, SeekFrom::End(0))?;
-        let first_hole = |from: u64| rustix::fs::seek(&self.file, SeekFrom::Hole(from)).ok();
+        let first_hole = |from: u64| match rustix::fs::seek(&self.file, SeekFrom::Hole(from)) {
+            Ok(hole) => Ok(Some(hole)),
+            // Behind the end there is none, and not every system looks.
+            Err(rustix::io::Errno::NXIO | rustix::io::Errno::INVAL) => Ok(None),
+            Err(e) => Err(e),
+        };
         // The end counts as one. Another thread may cut the file back to there, and go on writing: so it is looked at twice.
-        match first_hole(there.load(Ordering::Relaxed).min(len)) {
-            Some(hole) if hole < len && first_hole(hole) == Some(hole) => {
+        match first_hole(there.load(Ordering::Relaxed).min(len))? {
+            Some(hole) if hole < len && first_hole(hole)? == Some(hole) => {
                 Err(io::Error::other(format!("what was written from byte {hole} on is not on the disk")))
             }
             _ => {

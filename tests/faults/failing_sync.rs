@@ -2,7 +2,7 @@
 
 use crate::helpers::{Client, Launch, Random, Reply, Server, wait_until};
 use crate::ledger::{Go, Ledger};
-use crate::rig::{Tracer, Whom, assert_no_orphan, error, info, info_number};
+use crate::rig::{Tracer, Whom, assert_no_orphan, error, info, info_number, waited};
 
 /// Starts a server whose syncs all fail from now on, in all threads.
 fn failing(policy: &str) -> Option<(Server, Tracer)> {
@@ -64,7 +64,7 @@ fn under_everysec_a_failed_sync_stops_writes_until_it_is_healed() {
     assert!(refused.contains("fsync failed"), "{refused}");
     tracer.detach();
     wait_until("writes are taken again", || client.ask_words("SET l after") == Reply::ok());
-    assert_eq!(client.ask_words("WAITAOF 1 0 0"), Reply::Array(vec![Reply::Integer(1), Reply::Integer(0)]));
+    assert_eq!(client.ask_words("WAITAOF 1 0 0"), waited(1));
     let server = server.crash_and_restart();
     let mut client = server.connect();
     assert_eq!(client.ask_words("GET k"), Reply::bulk("new"));

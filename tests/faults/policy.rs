@@ -1,11 +1,7 @@
 //! `WAITAOF`, `CONFIG SET appendfsync`, `LASTSAVE` and `SHUTDOWN`; and what of the log a policy leaves unsynced, or in memory.
 
 use crate::helpers::{Launch, Reply, skip, wait_until};
-use crate::rig::{Tracer, Whom, error, info, info_number, rewrite, synced_server, tool};
-
-fn waited(local: i64) -> Reply {
-    Reply::Array(vec![Reply::Integer(local), Reply::Integer(0)])
-}
+use crate::rig::{Tracer, Whom, error, info, info_number, rewrite, synced_server, tool, waited};
 
 #[test]
 fn waitaof_waits_for_the_sync_that_covers_what_the_connection_wrote() {

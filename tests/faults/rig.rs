@@ -258,6 +258,11 @@ pub fn assert_no_orphan(dir: &Path) {
     assert!(!orphan.exists(), "{} is left behind", orphan.display());
 }
 
+/// What `WAITAOF` answers.
+pub fn waited(local: i64) -> Reply {
+    Reply::Array(vec![Reply::Integer(local), Reply::Integer(0)])
+}
+
 /// Asks for a rewrite and waits for its end, good or bad.
 pub fn rewrite(client: &mut Client) {
     client.send("BGREWRITEAOF\r\n").expect("+Background append only file rewriting started\r\n");

@@ -1,7 +1,7 @@
 //! What a log grows by is handed to the disk early, and a failure of that may be told to nobody else.
 
 use crate::helpers::{Client, Launch, Reply, Server, wait_until};
-use crate::rig::{Tracer, Volume, Whom, assert_no_orphan, error, info, rewrite, wait_until_held};
+use crate::rig::{Tracer, Volume, Whom, assert_no_orphan, error, info, rewrite, wait_until_held, waited};
 
 /// Enough for a log to be handed to the disk.
 const MUCH: usize = 3 << 20;
@@ -12,8 +12,8 @@ fn start(policy: &str) -> (Server, Client) {
     (server, client)
 }
 
-fn set_much(client: &mut Client, key: &str) {
-    client.set(key, "v".repeat(MUCH));
+fn set_much(client: &mut Client) {
+    client.set("much", "v".repeat(MUCH));
 }
 
 fn assert_poisoned(client: &mut Client, why: &str) {
@@ -33,7 +33,7 @@ fn a_failure_stops_writes_until_it_is_healed() {
         let (server, mut client) = start(policy);
         let inject = ["inject=sync_file_range:error=EIO"];
         let Some(tracer) = Tracer::attach(&server, Whom::All, &inject) else { return };
-        set_much(&mut client, "much");
+        set_much(&mut client);
         assert_poisoned(&mut client, "Input/output error");
         server.wait_for_stderr("cannot write the new log");
         tracer.detach();
@@ -53,7 +53,7 @@ fn no_sync_beside_it_is_believed() {
         let (server, mut client) = start(policy);
         let inject = ["inject=sync_file_range:error=EIO:delay_enter=2500000"];
         let Some(_tracer) = Tracer::attach(&server, Whom::Thread("kvred-writeback"), &inject) else { return };
-        set_much(&mut client, "much");
+        set_much(&mut client);
         wait_until_held(&server, "kvred-writeback");
         let told = if policy == "always" {
             let unknown = error(client.ask_words("SET k v"));
@@ -73,8 +73,8 @@ fn what_says_nothing_of_the_data_is_no_failure() {
         let (server, mut client) = start("everysec");
         let inject = [&format!("inject=sync_file_range:error={errno}")[..]];
         let Some(tracer) = Tracer::attach(&server, Whom::All, &inject) else { return };
-        set_much(&mut client, "much");
-        assert_eq!(client.ask_words("WAITAOF 1 0 0"), Reply::Array(vec![Reply::Integer(1), Reply::Integer(0)]));
+        set_much(&mut client);
+        assert_eq!(client.ask_words("WAITAOF 1 0 0"), waited(1));
         rewrite(&mut client);
         assert_eq!(info(&mut client, "aof_last_bgrewrite_status"), "ok", "{errno}");
         assert_eq!(info(&mut client, "aof_poisoned"), "no", "{errno}");
@@ -85,7 +85,7 @@ fn what_says_nothing_of_the_data_is_no_failure() {
 #[test]
 fn a_rewrite_that_meets_it_comes_to_nothing() {
     let (server, mut client) = start("everysec");
-    set_much(&mut client, "much");
+    set_much(&mut client);
     let inject = ["inject=sync_file_range:error=EIO"];
     let Some(tracer) = Tracer::attach(&server, Whom::Thread("kvred-rewrite"), &inject) else { return };
     rewrite(&mut client);
@@ -106,10 +106,8 @@ fn what_a_disk_has_dropped_is_not_called_synced() {
         let launch = Launch::new().args(&["--fsync", policy]);
         let Some(volume) = Volume::ext4_of_one_group(&launch) else { return };
         let server = launch.start();
-        let mut client = server.connect();
-        client.set("k", "v");
-        client.send("SHUTDOWN\r\n").expect_closed();
-        server.exit().expect(0, &["stopped"]);
+        server.connect().set("k", "v");
+        server.terminate().expect(0, &["stopped"]);
         let Some(volume) = volume.without_free_blocks() else { return };
         let server = launch.start();
         let mut client = server.connect();

@@ -196,7 +196,7 @@ impl Writer {
             Failure { reason: Arc::from(e.to_string()), outcome_known: true, poisons }
         })?;
         let mut sync = self.sync.lock();
-        self.check_write_back(&mut sync).map_err(|reason| Failure { reason, outcome_known: true, poisons: true })?;
+        self.check_write_back(&mut sync).map_err(Failure::before_the_write)?;
         sync.written = aof.end();
         sync.synced_group = sync.written_group;
         sync.oldest_unsynced = None;
@@ -212,7 +212,7 @@ impl Writer {
         while sync.running {
             self.sync_changed.wait(&mut sync);
         }
-        sync.check().map_err(|reason| Failure { reason, outcome_known: true, poisons: true })
+        sync.check().map_err(Failure::before_the_write)
     }
 
     /// After a sync: a write-back beside it may have been told of what the sync then was not.
@@ -323,6 +323,13 @@ pub(super) struct Failure {
     /// Whether it is certain that the group is not in the log.
     outcome_known: bool,
     pub(super) poisons: bool,
+}
+
+impl Failure {
+    /// The log is not to be trusted any more, and nothing of the group was written to it.
+    fn before_the_write(reason: Arc<str>) -> Self {
+        Self { reason, outcome_known: true, poisons: true }
+    }
 }
 
 pub(super) fn sync_failure(e: &std::io::Error) -> Arc<str> {
