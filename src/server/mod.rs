@@ -26,6 +26,7 @@ pub mod intake;
 pub mod listen;
 pub mod load;
 mod logging;
+pub mod places;
 pub mod slowlog;
 pub mod socket;
 pub mod stats;
@@ -65,6 +66,9 @@ const RESERVED_FILES: u64 = 64;
 
 /// A pause after `accept` failed, so that a lack of descriptors does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often what is counted by the second is looked at.
+const TICK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often systemd is told that stopping goes on.
 const STOPPING_INTERVAL: Duration = Duration::from_secs(10);
@@ -111,8 +115,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Called about once a second.
-    pub fn tick(&self) {
+    /// Keeps what is counted by the second.
+    async fn tick_regularly(&self) {
+        let mut interval = tokio::time::interval(TICK_INTERVAL);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            self.tick();
+        }
+    }
+
+    fn tick(&self) {
         self.now_seconds.store(self.started.elapsed().as_secs(), Ordering::Relaxed);
         let totals = self.stats.totals();
         for (now, at_tick, per_sec) in [
@@ -163,21 +176,39 @@ impl Server {
         self.peak_memory_bytes.store(0, Ordering::Relaxed);
     }
 
-    /// The worker with the fewest connections, the spare one aside.
+    /// The worker with the fewest connections that takes more now; the spare one if no other does.
     pub fn least_loaded_worker(&self) -> usize {
-        let load = |worker: &usize| self.workers[*worker].connections.load(Ordering::Relaxed);
-        (0..self.config.threads).min_by_key(load).unwrap_or(0)
+        let load = |worker: &usize| {
+            let places = &self.workers[*worker].places;
+            (places.are_closed(), self.config.is_spare(*worker), places.taken())
+        };
+        (0..self.config.workers()).min_by_key(load).unwrap_or(0)
+    }
+
+    /// Takes a place for a new connection.
+    fn take_place(&self) -> &WorkerHandle {
+        loop {
+            let worker = &self.workers[self.least_loaded_worker()];
+            // One only is closed for longer than it takes to find out that another one commits.
+            if worker.places.take() {
+                return worker;
+            }
+        }
     }
 
     /// How many connections the spare worker has.
     pub fn spare_worker_connections(&self) -> usize {
-        self.workers[self.config.threads..].iter().map(|w| w.connections.load(Ordering::Relaxed)).sum()
+        self.workers[self.config.threads..].iter().map(|w| w.places.taken()).sum()
     }
 
-    /// Passes a connection on from one worker to another.
+    /// Passes a connection on from one worker to another; it stays if that one takes none now.
     pub fn pass_on(&self, from: usize, to: usize, connection: Message) {
-        self.workers[to].connections.fetch_add(1, Ordering::Relaxed);
-        self.workers[from].connections.fetch_sub(1, Ordering::Relaxed);
+        let to = if self.workers[to].places.take() {
+            self.workers[from].places.give_back();
+            to
+        } else {
+            from
+        };
         // A worker that has ended, at shutdown, closes it.
         drop(self.workers[to].messages.send(connection));
     }
@@ -237,7 +268,7 @@ async fn run(mut config: Config, keyspace: Arc<Keyspace>, log: Option<(Aof, LogP
     let (handles, receivers): (Vec<_>, Vec<_>) = (0..config.workers())
         .map(|_| {
             let (messages, receiver) = mpsc::unbounded_channel();
-            (WorkerHandle { messages, connections: Arc::default() }, receiver)
+            (WorkerHandle { messages, places: Arc::default() }, receiver)
         })
         .unzip();
     let server = Arc::new(Server {
@@ -273,6 +304,7 @@ async fn run(mut config: Config, keyspace: Arc<Keyspace>, log: Option<(Aof, LogP
     announce(&server);
     tokio::select! {
         () = accept_from_all(&listeners, &server) => unreachable!("accepting never ends by itself"),
+        () = server.tick_regularly() => unreachable!("it goes on for ever"),
         () = stop.first(certificates.as_deref()) => {}
         () = server.stop.notified() => {}
     }
@@ -289,8 +321,8 @@ fn start_worker(
     let server = Arc::clone(server);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(format!("kvred-worker-{number}")).spawn(move || {
-        let connections = Arc::clone(&server.workers[number].connections);
-        let worker = Worker::run(number, server, notify, connections, receiver);
+        let places = Arc::clone(&server.workers[number].places);
+        let worker = Worker::run(number, server, notify, places, receiver);
         LocalSet::new().block_on(&runtime, worker);
     })
 }
@@ -410,7 +442,7 @@ async fn accept_from(listener: &Listener, server: &Arc<Server>) {
 /// Gives a connection to the worker with the fewest, or refuses it.
 fn hand_over(accepted: Accepted, server: &Server) {
     server.stats.connections.fetch_add(1, Ordering::Relaxed);
-    let connected: usize = server.workers.iter().map(|w| w.connections.load(Ordering::Relaxed)).sum();
+    let connected: usize = server.workers.iter().map(|w| w.places.taken()).sum();
     if connected as u64 >= server.live.max_clients.load(Ordering::Relaxed) {
         server.stats.rejected.fetch_add(1, Ordering::Relaxed);
         return accepted.refuse(b"-ERR max number of clients reached\r\n");
@@ -421,10 +453,9 @@ fn hand_over(accepted: Accepted, server: &Server) {
         control::refuse_unprotected(&mut reply);
         return accepted.refuse(&reply);
     }
-    let worker = &server.workers[server.least_loaded_worker()];
-    worker.connections.fetch_add(1, Ordering::Relaxed);
+    let worker = server.take_place();
     if worker.messages.send(Message::Serve(accepted)).is_err() {
-        worker.connections.fetch_sub(1, Ordering::Relaxed);
+        worker.places.give_back();
     }
 }
 

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
@@ -19,6 +19,7 @@ use super::clients::Client;
 use super::connection::Connection;
 use super::intake::Intake;
 use super::listen::Accepted;
+use super::places::Places;
 use super::stats::WorkerStats;
 use super::tls::HANDSHAKE_LIMIT;
 use crate::command::batch::{Count, Held, Queue};
@@ -64,8 +65,8 @@ pub enum Message {
 pub struct WorkerHandle {
     /// Where messages go.
     pub messages: mpsc::UnboundedSender<Message>,
-    /// Connections that it serves, those on the way included.
-    pub connections: Arc<AtomicUsize>,
+    /// The connections that it serves, counted.
+    pub places: Arc<Places>,
 }
 
 /// A worker's own state; it never leaves its thread.
@@ -89,7 +90,7 @@ pub struct Worker {
     commit_poll: BusyPoll,
     /// Told whenever a sync may have ended.
     sync_news: Notify,
-    connection_count: Arc<AtomicUsize>,
+    places: Arc<Places>,
     /// Connections whose replies wait for a commit, in the order of the groups.
     held: RefCell<VecDeque<(Held, Rc<Connection>)>>,
     /// Connections that wait for room in the log.
@@ -118,7 +119,7 @@ impl Worker {
         number: usize,
         server: Arc<Server>,
         notify: Arc<Notify>,
-        connection_count: Arc<AtomicUsize>,
+        places: Arc<Places>,
         mut messages: mpsc::UnboundedReceiver<Message>,
     ) {
         let may_poll = server.config.may_busy_poll(number);
@@ -133,7 +134,7 @@ impl Worker {
             connections: RefCell::default(),
             notify,
             sync_news: Notify::new(),
-            connection_count,
+            places,
             held: RefCell::default(),
             no_room: RefCell::default(),
             to_flush: RefCell::default(),
@@ -164,7 +165,7 @@ impl Worker {
             Ok(socket) => socket,
             Err(e) => {
                 tracing::warn!("a connection from {addr} cannot be served: {e}");
-                self.connection_count.fetch_sub(1, Ordering::Relaxed);
+                self.places.give_back();
                 return;
             }
         };
@@ -194,7 +195,7 @@ impl Worker {
     /// Strikes off a client whose connection has ended.
     pub fn forget(&self, client: &Client) {
         self.connections.borrow_mut().remove(&client.id);
-        self.connection_count.fetch_sub(1, Ordering::Relaxed);
+        self.places.give_back();
         self.server.clients.remove(client);
     }
 
@@ -285,11 +286,31 @@ impl Worker {
             self.turn_ends.set(false);
             self.flush_turn();
             if self.commit_due.take() {
-                self.server.writer.commit_from_worker(self.number);
+                self.commit_open();
             }
             self.resume_resolved();
             self.sync_news.notify_waiters();
         }
+    }
+
+    /// Commits what is open, or leaves it to the log thread: so while a sync is running, this one serves on. But if all that
+    /// it serves wait for this commit, it may as well sync itself, which saves two hand-overs. Somebody who comes meanwhile
+    /// is served by another worker.
+    fn commit_open(&self) {
+        let writer = &self.server.writer;
+        let may_sync = writer.commits_may_sync() && self.server.config.workers() > 1 && self.close_if_all_wait();
+        writer.commit_from_worker(self.number, may_sync);
+        if may_sync {
+            self.places.open();
+        }
+    }
+
+    /// Takes no more connections, if all that are there, or on the way, wait for a commit.
+    fn close_if_all_wait(&self) -> bool {
+        let (held, connections) = (self.held.borrow(), self.connections.borrow());
+        // One that was killed meanwhile is not there any more.
+        let all_are_there = || held.iter().all(|(_, held)| connections.contains_key(&held.client.id));
+        held.len() == connections.len() && all_are_there() && self.places.close_at(held.len())
     }
 
     fn flush_turn(&self) {
@@ -379,9 +400,6 @@ impl Worker {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
-            if self.number == 0 {
-                self.server.tick();
-            }
             if self.server.live.timeout_seconds.load(Ordering::Relaxed) > 0 {
                 self.sweep();
             }

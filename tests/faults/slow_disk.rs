@@ -38,6 +38,42 @@ fn under_always_a_get_answers_with_the_old_value_while_the_sync_is_under_way() {
     assert_eq!(reader.ask_words("GET k"), Reply::bulk("new"));
 }
 
+/// Where all that a worker serves wait for the commit, it syncs itself. Who comes then is served by another one: the spare
+/// one, or, with a fixed number, the one with the fewest connections of those that are not waiting.
+#[test]
+fn who_comes_while_a_worker_itself_syncs_is_served_at_once() {
+    let (chosen, two): (&[&str], &[&str]) = (&[], &["--threads", "2"]);
+    for threads in [chosen, two] {
+        if threads.is_empty() && std::thread::available_parallelism().unwrap().get() == 1 {
+            println!("skipped: on one core there is one worker, and none that syncs itself");
+            continue;
+        }
+        let server = Launch::new().args(&["--fsync", "always"]).args(threads).start();
+        let mut writer = server.connect();
+        writer.set("k", "old");
+        // Elsewhere, so that counts alone would send the next one to the worker that waits.
+        let _elsewhere = (threads == two).then(|| server.connect());
+        let inject = ["inject=fdatasync:delay_enter=3000000"];
+        let Some(_tracer) = Tracer::attach(&server, Whom::Thread("kvred-worker-0"), &inject) else { return };
+        let answered = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            writer.send("SET k new\r\n");
+            wait_until_held(&server, "kvred-worker-0");
+            scope.spawn(|| {
+                writer.expect("+OK\r\n");
+                answered.store(true, Ordering::SeqCst);
+            });
+            let mut readers: Vec<_> = (0..5).map(|_| server.connect()).collect();
+            for reader in &mut readers {
+                let value = reader.get("k").unwrap();
+                assert!(!answered.load(Ordering::SeqCst), "it was served after the sync: {threads:?}");
+                assert_eq!(value, b"old", "a read saw what was not synced");
+            }
+        });
+        assert_eq!(server.connect().ask_words("GET k"), Reply::bulk("new"));
+    }
+}
+
 #[test]
 fn under_always_fdatasync_returns_before_the_reply_is_written() {
     let server = Launch::new().args(&["--fsync", "always"]).start();

@@ -147,7 +147,7 @@ impl World {
         match rng.below(100) {
             0..38 => self.evaluate(),
             38..60 => self.commit(),
-            60..64 => self.commit_from_worker(rng.below(WORKERS)),
+            60..64 => self.commit_from_worker(rng.below(WORKERS), rng.below(2) == 0),
             64..71 => self.sync(),
             71..73 => self.state_sync(),
             73..85 => self.rewrite(rng),
@@ -297,10 +297,10 @@ impl World {
         self.settle(&woken, policy, None);
     }
 
-    fn commit_from_worker(&self, worker: usize) {
+    fn commit_from_worker(&self, worker: usize, may_sync: bool) {
         let (woken, policy) = self.seal(Call::Commit);
-        self.note(|| format!("== commit from worker {worker} under {policy}"));
-        self.running().writer.commit_from_worker(worker);
+        self.note(|| format!("== commit from worker {worker} under {policy}, which may sync: {may_sync}"));
+        self.running().writer.commit_from_worker(worker, may_sync);
         let left_to_the_log_thread = {
             let mut model = self.model.lock();
             let left = model.sealed.as_ref().is_some_and(|group| group.tickets[0].1.outcome().is_none());

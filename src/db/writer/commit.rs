@@ -29,12 +29,14 @@ const MAX_UNSYNCED_AGE: Duration = Duration::from_secs(2);
 const WRITE_FAILURE_QUIET: Duration = Duration::from_secs(10);
 
 impl Writer {
-    /// Commits what is open on the caller's own thread, if that is sure to be short; else leaves it to the log thread.
-    /// `worker` is not woken for what is resolved here: it looks by itself.
-    pub fn commit_from_worker(&self, worker: usize) {
-        for _ in 0..INLINE_ROUNDS {
+    /// Commits what is open on the caller's own thread, if that is sure to be short, or if nobody else waits for the caller
+    /// (`may_sync`); else leaves it to the log thread. `worker` is not woken for what is resolved here: it looks by itself.
+    pub fn commit_from_worker(&self, worker: usize, may_sync: bool) {
+        // The next group's sync is not one that the caller's own clients should wait for.
+        let rounds = if may_sync { 1 } else { INLINE_ROUNDS };
+        for _ in 0..rounds {
             self.commit_wanted.store(true, Ordering::SeqCst);
-            if !self.may_commit_inline() {
+            if !self.may_commit_inline(may_sync) {
                 break;
             }
             // Somebody else commits: it sees `commit_wanted` when it is done.
@@ -62,9 +64,9 @@ impl Writer {
         }
     }
 
-    fn may_commit_inline(&self) -> bool {
+    fn may_commit_inline(&self, may_sync: bool) -> bool {
         if self.commits_may_sync() {
-            return false;
+            return may_sync;
         }
         let short = self.open.lock().group.rope.len() <= INLINE_GROUP_BYTES;
         let sync = self.sync.lock();
