@@ -1,7 +1,8 @@
 //! The trait that all of the log's I/O goes through, so that tests can inject faults, and the real disk behind it.
 //!
-//! Nothing here retries, caches or interprets: an error is the kernel's, but for one that ext4 does not tell. A failed `sync_data` or `begin_write` in
-//! particular must be believed the first time, since Linux may mark pages clean, or drop them, that never reached the disk.
+//! Nothing here retries, caches or interprets: an error is the kernel's, but for one that ext4 does not tell. A failed
+//! `sync_data` or `begin_write` in particular must be believed the first time, since Linux may mark pages clean, or drop
+//! them, that never reached the disk.
 
 use std::fs::File;
 use std::io::{self, IoSlice};

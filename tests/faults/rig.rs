@@ -66,9 +66,13 @@ impl Volume {
         let path = image.path().join("disk.img");
         let layout = tool("dumpe2fs", &[path.to_str()?])?.stdout;
         let layout = String::from_utf8_lossy(&layout);
-        let number = |text: &str| text.trim().split([' ', ',']).next()?.parse::<u64>().ok();
-        let block_bytes = layout.lines().find_map(|line| number(line.strip_prefix("Block size:")?))?;
-        let bitmap = layout.lines().find_map(|line| number(line.trim().strip_prefix("Block bitmap at ")?))?;
+        // A layout that cannot be read is a failure: a test that is skipped would hide it.
+        let number = |label: &str| {
+            let text = layout.lines().find_map(|line| line.trim().strip_prefix(label));
+            let digits = text.and_then(|text| text.trim().split([' ', ',']).next());
+            digits.and_then(|digits| digits.parse::<u64>().ok()).unwrap_or_else(|| panic!("no {label} in {layout}"))
+        };
+        let (block_bytes, bitmap) = (number("Block size:"), number("Block bitmap at "));
         let disk = std::fs::File::options().write(true).open(&path).unwrap();
         let garbage = vec![0xA5; block_bytes as usize];
         std::os::unix::fs::FileExt::write_all_at(&disk, &garbage, bitmap * block_bytes).unwrap();
