@@ -49,6 +49,12 @@ impl Failure {
     pub fn status(&self) -> Status {
         self.status
     }
+
+    /// Says on stderr what went wrong; returns the exit code to end with.
+    pub fn report(&self) -> Status {
+        say!("kvred: {self:#}");
+        self.status
+    }
 }
 
 impl fmt::Display for Failure {

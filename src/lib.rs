@@ -3,10 +3,14 @@
 //! The modules in reading order; dependencies run one way: `protocol <- persistence <- db <- command <- server`, and
 //! `protocol <- client <- cli, bench`.
 
+// They panic where nobody listens; `say!` does not.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
+#[macro_use]
+mod terminal;
+
 pub mod args;
 pub mod exit;
-
-mod terminal;
 
 pub mod protocol;
 

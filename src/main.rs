@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use kvred::args::{self, Command};
-use kvred::exit::{Failure, Status};
+use kvred::exit::Status;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(status) => status.into(),
-        Err(failure) => report(&failure),
+        Err(failure) => failure.report().into(),
     }
 }
 
@@ -36,9 +36,4 @@ fn usage(error: &clap::Error) -> ExitCode {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Status::Fine.into(),
         _ => Status::Usage.into(),
     }
-}
-
-fn report(failure: &Failure) -> ExitCode {
-    eprintln!("kvred: {failure:#}");
-    failure.status().into()
 }

@@ -2,7 +2,7 @@
 
 pub(crate) mod progress;
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 use console::Term;
@@ -10,6 +10,18 @@ use indicatif::{ProgressDrawTarget, TermLike};
 use rustix::termios::tcgetwinsize;
 
 use crate::args::ColorWhen;
+
+/// Writes a line to stderr, as `eprintln!` does, which would panic where it cannot be written: behind a closed pipe, on a
+/// full disk. What was to be said is lost then, and the work goes on.
+macro_rules! say {
+    ($($what:tt)*) => {
+        $crate::terminal::write_line(format_args!($($what)*))
+    };
+}
+
+pub(crate) fn write_line(what: std::fmt::Arguments<'_>) {
+    drop(io::stderr().write_all(format!("{what}\n").as_bytes()));
+}
 
 /// What a piece of text is; each has its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

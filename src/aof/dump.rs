@@ -159,11 +159,11 @@ fn dump_parts(dump: &mut Dump, parts: &[Part]) -> Result<Status, Stop> {
         match recovery.verdict {
             Verdict::New | Verdict::Clean => {}
             Verdict::Torn(flaw) if n + 1 == parts.len() => {
-                eprintln!("kvred: {shown}: torn at byte {end} ({flaw}); what is before that was dumped");
+                say!("kvred: {shown}: torn at byte {end} ({flaw}); what is before that was dumped");
                 return Ok(Status::Negative);
             }
             Verdict::Torn(flaw) | Verdict::Damaged { flaw, .. } => {
-                eprintln!(
+                say!(
                     "kvred: {shown} is damaged at byte {end} ({flaw}); only what is before that was dumped; see \
                      `kvred aof check {shown}`"
                 );

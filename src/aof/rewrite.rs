@@ -181,7 +181,7 @@ fn judge(
     match &recovery.verdict {
         Verdict::New | Verdict::Clean => Ok(()),
         Verdict::Torn(_) if is_last && args.output.is_some() => {
-            eprintln!("kvred: {shown}: its tail is torn at byte {}; what is before that was rewritten", recovery.end);
+            say!("kvred: {shown}: its tail is torn at byte {}; what is before that was rewritten", recovery.end);
             before.torn = true;
             Ok(())
         }

@@ -18,11 +18,11 @@ pub(super) fn run(args: &DiffArgs) -> Result<Status, Failure> {
     let (before, after) = (read(&args.before)?, read(&args.after)?);
     for (path, document) in [(&args.before, &before), (&args.after, &after)] {
         if document.partial {
-            eprintln!("warning: {} is partial: its run ended early", path.display());
+            say!("warning: {} is partial: its run ended early", path.display());
         }
     }
     for difference in differences(&before, &after) {
-        eprintln!("warning: not measured alike: {difference}");
+        say!("warning: not measured alike: {difference}");
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -54,7 +54,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<Status, Failure> {
         rows += 1;
     }
     if rows == 0 {
-        eprintln!("the two have no test in common");
+        say!("the two have no test in common");
         return Ok(Status::Negative);
     }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();

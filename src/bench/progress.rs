@@ -22,7 +22,7 @@ impl Progress {
     /// Prints a line that stays.
     #[expect(clippy::unused_self, reason = "lines and bars share the terminal: one place decides")]
     pub(super) fn say(&self, line: &str) {
-        eprintln!("{line}");
+        say!("{line}");
     }
 
     /// A bar for a phase; invisible where stderr is no terminal.

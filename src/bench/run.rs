@@ -161,7 +161,7 @@ fn document(plan: &Plan, contenders: &[Contender], end: &End, warnings: Vec<Stri
 
 fn publish(args: &BenchArgs, document: &Document) -> Result<(), Failure> {
     for warning in &document.warnings {
-        eprintln!("warning: {warning}");
+        say!("warning: {warning}");
     }
     let Some(path) = &args.output else {
         return output::print(&output::render(document, args.format.unwrap_or(BenchFormat::Table)));
@@ -183,7 +183,7 @@ fn conclude(
     for contender in contenders {
         for (kind, series) in document.settings.tests.iter().zip(&contender.series) {
             for problem in problems(series.all()) {
-                eprintln!("{kind} at {}: {problem}", contender.side.target.address);
+                say!("{kind} at {}: {problem}", contender.side.target.address);
                 status = Status::Negative;
             }
         }
@@ -191,7 +191,7 @@ fn conclude(
     for threshold in thresholds {
         for result in &document.results {
             if let Some(broken) = threshold.broken_by(&result.figures) {
-                eprintln!("failed: {broken}");
+                say!("failed: {broken}");
                 status = Status::Negative;
             }
         }

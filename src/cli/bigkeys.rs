@@ -74,7 +74,7 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
     bar.finish_and_clear();
     let status = result?;
     if status == Status::Interrupted {
-        eprintln!("kvred: interrupted; these are the keys looked at so far");
+        say!("kvred: interrupted; these are the keys looked at so far");
     }
     let out = match printer.format {
         Format::Json => as_json(&tallies, has_strlen),

@@ -33,7 +33,7 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
                 if let Some(error) = first_error(&answer.reply) {
                     status = Status::Negative;
                     if let Some(hint) = password_hint(error) {
-                        eprintln!("kvred: {hint}");
+                        say!("kvred: {hint}");
                     }
                 }
             }

@@ -81,7 +81,7 @@ pub(crate) async fn run(mut session: Session, args: &CliArgs, printer: &Printer)
     };
     let Some(result) = result else {
         // The thread that reads may wait for input for ever; it ends with the process.
-        eprintln!("kvred: interrupted{unknown}");
+        say!("kvred: interrupted{unknown}");
         return Ok(Status::Interrupted);
     };
     if let Err(error) = result {
@@ -169,9 +169,9 @@ impl Progress {
         match self.errors.get() {
             ..=ERRORS_TOLD => {
                 let place = place.map_or_else(String::new, |place| format!("{place}: "));
-                bar.suspend(|| eprintln!("kvred: {place}{}", shown(error)));
+                bar.suspend(|| say!("kvred: {place}{}", shown(error)));
             }
-            n if n == ERRORS_TOLD + 1 => bar.suspend(|| eprintln!("kvred: more errors are counted, not shown")),
+            n if n == ERRORS_TOLD + 1 => bar.suspend(|| say!("kvred: more errors are counted, not shown")),
             _ => {}
         }
     }

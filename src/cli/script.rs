@@ -34,7 +34,7 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
             Err(error) => Some(error.to_string()),
         };
         if let Some(error) = result {
-            eprintln!("kvred: line {number}: {error}");
+            say!("kvred: line {number}: {error}");
             status = Status::Negative;
             if !args.keep_going {
                 break;

@@ -47,9 +47,9 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
             }
             // Watching a server is watching it come and go; but one that refuses will do so the next time.
             Err(CallError::NotSent(error @ SetupError::Client(_))) => {
-                eprintln!("kvred: {}", explain(&error));
+                say!("kvred: {}", explain(&error));
             }
-            Err(CallError::Unknown(error)) => eprintln!("kvred: {error}; connecting again"),
+            Err(CallError::Unknown(error)) => say!("kvred: {error}; connecting again"),
             Err(error) => return Err(error.into()),
         }
         if so_far < lines {

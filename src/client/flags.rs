@@ -22,7 +22,7 @@ pub(crate) fn target(args: &ConnectArgs, db: Option<u32>, warn_of_visible_passwo
     target.tls = tls(&args.tls, args.socket.as_deref(), args.uri.as_deref())?;
     target.db = db.unwrap_or(target.db);
     if warn_of_visible_password && args.pass.is_some() {
-        eprintln!("warning: other users can see a password given with -a; use --askpass or KVRED_PASSWORD");
+        say!("warning: other users can see a password given with -a; use --askpass or KVRED_PASSWORD");
     }
     let given = given(args)?;
     let in_uri = target.login.take();

@@ -40,6 +40,6 @@ pub fn write_pages(args: &ManArgs) -> Result<Status, Failure> {
         let path = args.dir.join(&page.file_name);
         std::fs::write(&path, &page.roff).or_exit(Status::Unavailable, || doing(&path))?;
     }
-    eprintln!("wrote {} pages to {}", pages.len(), args.dir.display());
+    say!("wrote {} pages to {}", pages.len(), args.dir.display());
     Ok(Status::Fine)
 }

@@ -21,7 +21,9 @@ pub(super) fn init(level: LogLevel, format: LogFormat) {
         .with_max_level(level)
         .with_target(false)
         .with_ansi(!plain && std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        // Those are about lines that cannot be written to stderr, and go there, in a way that then ends the process.
+        .log_internal_errors(false);
     // It fails only if logging has begun already.
     drop(match format {
         LogFormat::Text => builder.try_init(),

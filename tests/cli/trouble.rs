@@ -1,5 +1,6 @@
 //! Servers that are down, stuck, or go away.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -98,4 +99,29 @@ fn a_script_names_the_line_where_the_server_went_away() {
     let server = Server::start(&[]);
     let ran = server.run(&[], "ping\nshutdown\nping\n");
     assert_eq!((ran.code, &ran.out[..]), (Some(3), "PONG\n"));
+}
+
+#[test]
+fn where_nothing_can_be_said_the_exit_code_still_tells() {
+    let server = Server::start(&[]);
+    let (port, down) = (server.port.to_string(), free_port().to_string());
+    let script = server.file("script");
+    std::fs::write(&script, "FOO\nFOO\n").unwrap();
+    for (code, args) in [
+        (1, "cli -p UP FOO"),
+        (1, "cli -p UP --keep-going"),
+        (1, "cli -p UP --pipe"),
+        (3, "cli -p DOWN PING"),
+        (1, "cli -p UP -a x PING"),
+        (3, "aof check nosuch"),
+        (3, "man /proc/x"),
+        (0, "bench -p UP -t ping -n 100 -r 10"),
+        (2, "bench -t nonsense"),
+    ] {
+        let args = args.replace("UP", &port).replace("DOWN", &down);
+        let mut command = crate::helpers::Launch::binary();
+        command.args(args.split(' ')).stdin(File::open(&script).unwrap());
+        command.stderr(File::options().write(true).open("/dev/full").unwrap());
+        assert_eq!(command.output().unwrap().status.code(), Some(code), "{args}");
+    }
 }

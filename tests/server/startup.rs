@@ -1,6 +1,6 @@
 //! Flags, variables, exit codes, locks and signals.
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::helpers::{Client, Launch, Reply, Server, command, wait_until};
 
@@ -172,6 +172,31 @@ fn both_signals_stop_it_cleanly() {
         client.expect_closed();
         let launch = server.launch().clone();
         server.exit().expect(0, &["stopped"]);
+        assert_eq!(launch.start().connect().get("k"), Some(b"v".to_vec()));
+    }
+}
+
+#[test]
+fn where_nothing_can_be_logged_it_serves_and_stops_all_the_same() {
+    for format in ["text", "json"] {
+        let launch = Launch::new();
+        let socket = launch.dir().join("s");
+        let mut server = Launch::binary()
+            .args(["serve", "--port", "0", "--log-level", "debug", "--log-format", format, "--unixsocket", "s"])
+            .current_dir(launch.dir())
+            .stderr(std::fs::File::options().write(true).open("/dev/full").unwrap())
+            .spawn()
+            .unwrap();
+        wait_until("it listens", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
+        let mut client = Client::connect_unix(&socket);
+        client.set("k", "v");
+        client.ask_words("BGREWRITEAOF");
+        wait_until("it has rewritten the log", || {
+            let info = client.ask_words("INFO persistence").into_bytes();
+            String::from_utf8(info).unwrap().contains("aof_rewrites:1\r\n")
+        });
+        kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
+        assert_eq!(server.wait().unwrap().code(), Some(0), "{format}");
         assert_eq!(launch.start().connect().get("k"), Some(b"v".to_vec()));
     }
 }

@@ -96,7 +96,7 @@ fn confirmed(question: &str) -> Result<bool, Failure> {
 }
 
 fn tell(text: &str) {
-    eprintln!("kvred: {text}");
+    say!("kvred: {text}");
 }
 
 impl Fixed {

@@ -91,7 +91,7 @@ pub(super) fn run(dump: &mut Dump, path: &Path) -> Result<Status, Stop> {
                     continue;
                 }
                 warned = true;
-                eprintln!(
+                say!(
                     "kvred: {}: torn at byte {position}; the next start of its server repairs that, and is waited for",
                     path.display()
                 );
@@ -172,7 +172,7 @@ fn start_over(dump: &mut Dump, path: &Path, why: &str) -> Result<Log, Stop> {
     let log = open(path)?;
     (dump.batches, dump.time, dump.filter.from) = (0, None, 0);
     if dump.shown > 0 {
-        eprintln!("kvred: {}: {why}; starting over", path.display());
+        say!("kvred: {}: {why}; starting over", path.display());
         let entry = Entry { offset: 0, batch: None, time: None };
         dump.take()?.record(&entry, [&b"FLUSHALL"[..]].into_iter())?;
     }

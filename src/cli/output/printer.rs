@@ -61,7 +61,7 @@ impl Printer {
     /// stdout cannot be written to; see [`closed_pipe`].
     pub(crate) fn print(self, frame: &Frame, plain: bool) -> io::Result<()> {
         if let (Format::Raw, Frame::Error(text)) = (self.format, frame) {
-            eprintln!("{}", shown(text));
+            say!("{}", shown(text));
             return Ok(());
         }
         let mut out = Vec::new();

@@ -49,16 +49,16 @@ impl Repl<'_> {
         if command.len() > 1 && command[0].iter().all(u8::is_ascii_digit) {
             let count = command.remove(0);
             let Some(n) = std::str::from_utf8(&count).ok().and_then(|n| n.parse::<u64>().ok()) else {
-                eprintln!("(the repeat count is too large; nothing was sent)");
+                say!("(the repeat count is too large; nothing was sent)");
                 return Ok(false);
             };
             if n == 0 {
-                eprintln!("(zero times: nothing was sent)");
+                say!("(zero times: nothing was sent)");
             }
             times = n;
         }
         if !self.agreed(&command) {
-            eprintln!("(nothing was sent)");
+            say!("(nothing was sent)");
             return Ok(false);
         }
         for _ in 0..times {
@@ -90,11 +90,11 @@ impl Repl<'_> {
         // Between the prompt and Enter the server may have gone.
         let in_transaction = self.session.in_transaction;
         if !self.reopen_if_lost() {
-            eprintln!("(the command was not sent)");
+            say!("(the command was not sent)");
             return Ok(false);
         }
         if in_transaction && !self.session.in_transaction {
-            eprintln!("(the open transaction is gone with its connection; this command was not sent)");
+            say!("(the open transaction is gone with its connection; this command was not sent)");
             return Ok(false);
         }
         if is_stream(command) {
@@ -105,9 +105,7 @@ impl Repl<'_> {
             Waited::Done(answer) => answer,
             Waited::Interrupted => {
                 self.session.drop_connection();
-                eprintln!(
-                    "(no longer waiting; whether the command is carried out is unknown, and it is not sent again)"
-                );
+                say!("(no longer waiting; whether the command is carried out is unknown, and it is not sent again)");
                 self.reopen(false);
                 return Ok(false);
             }
@@ -127,16 +125,16 @@ impl Repl<'_> {
 
     fn failed(&mut self, error: &CallError) {
         match error {
-            CallError::NotSent(error) => eprintln!("({}; the command was not sent)", explain(error)),
+            CallError::NotSent(error) => say!("({}; the command was not sent)", explain(error)),
             CallError::Unknown(_) => {
-                eprintln!("({error})");
+                say!("({error})");
                 self.reopen(false);
             }
             CallError::ShutDown => {
                 self.session.drop_connection();
-                eprintln!("({error})");
+                say!("({error})");
             }
-            CallError::Refused(_) => eprintln!("({error})"),
+            CallError::Refused(_) => say!("({error})"),
         }
     }
 
@@ -200,7 +198,7 @@ impl Repl<'_> {
 
     /// Shows what comes until Ctrl-C; then the connection, which belongs to the stream, is given up.
     fn stream(&mut self, command: &[Vec<u8>]) -> Result<bool, Stop> {
-        eprintln!("(what comes is shown as it comes; Ctrl-C ends it)");
+        say!("(what comes is shown as it comes; Ctrl-C ends it)");
         let printer = self.settings.printer;
         let session = &mut self.session;
         let work = async {
@@ -233,7 +231,7 @@ impl Repl<'_> {
             return true;
         }
         self.session.drop_connection();
-        eprintln!("(the connection to {} was lost)", self.session.target.address);
+        say!("(the connection to {} was lost)", self.session.target.address);
         self.reopen(false);
         self.session.is_connected()
     }
@@ -243,9 +241,9 @@ impl Repl<'_> {
         let result = self.runtime.block_on(interruptible(attempts(&mut self.session)));
         match result {
             Waited::Done(Ok(())) if quietly => {}
-            Waited::Done(Ok(())) => eprintln!("(connected again)"),
-            Waited::Done(Err(why)) => eprintln!("({why}; the next command tries again)"),
-            Waited::Interrupted => eprintln!("(not connected; the next command tries again)"),
+            Waited::Done(Ok(())) => say!("(connected again)"),
+            Waited::Done(Err(why)) => say!("({why}; the next command tries again)"),
+            Waited::Interrupted => say!("(not connected; the next command tries again)"),
         }
     }
 
@@ -277,7 +275,7 @@ async fn attempts(session: &mut Session) -> Result<(), String> {
             return Err(explain(&error));
         }
         if attempt == 1 {
-            eprintln!("({}; trying again, Ctrl-C stops)", explain(&error));
+            say!("({}; trying again, Ctrl-C stops)", explain(&error));
         }
         attempt += 1;
         tokio::time::sleep(waits.next().unwrap_or(LONGEST_WAIT)).await;

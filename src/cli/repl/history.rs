@@ -31,7 +31,7 @@ impl History {
         match result.and_then(|()| editor.load_history(&path)) {
             Ok(()) => Self { path: Some(path) },
             Err(error) => {
-                eprintln!("(no history is kept: {}: {error})", path.display());
+                say!("(no history is kept: {}: {error})", path.display());
                 Self { path: None }
             }
         }
@@ -46,7 +46,7 @@ impl History {
         if let Some(path) = &self.path {
             let result = editor.append_history(path);
             if let Err(error) = result.and_then(|()| Ok(fs::set_permissions(path, Permissions::from_mode(0o600))?)) {
-                eprintln!("(no history is kept: {}: {error})", path.display());
+                say!("(no history is kept: {}: {error})", path.display());
                 self.path = None;
             }
         }

@@ -109,7 +109,7 @@ pub(crate) fn run(runtime: &Runtime, mut session: Session, printer: Printer, col
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 // The rest of it is no command of its own.
                 tcflush(io::stdin(), QueueSelector::IFlush).map_err(io::Error::from)?;
-                eprintln!("(what was typed is not UTF-8; nothing was sent; write such bytes as \"\\xHH\")");
+                say!("(what was typed is not UTF-8; nothing was sent; write such bytes as \"\\xHH\")");
             }
             Err(error) => return Err(terminal_failed(error)),
         }
@@ -195,7 +195,7 @@ impl Repl<'_> {
                 Ok(words) if words.is_empty() => continue,
                 Ok(words) => words,
                 Err(error) => {
-                    eprintln!("({error}; nothing was sent)");
+                    say!("({error}; nothing was sent)");
                     return Ok(Next::Line);
                 }
             };
@@ -224,7 +224,7 @@ impl Repl<'_> {
             (b":set", rest) => self.set(rest)?,
             (b"connect", rest) => self.connect(rest),
             (other, _) if other.starts_with(b":") => {
-                eprintln!("(there is no {}; `help` lists what there is)", String::from_utf8_lossy(&words[0]));
+                say!("(there is no {}; `help` lists what there is)", String::from_utf8_lossy(&words[0]));
             }
             _ => return Ok(None),
         }
@@ -237,10 +237,10 @@ impl Repl<'_> {
             [] => super::output::printer::write(self.settings.list().as_bytes())?,
             [name, value] => {
                 if let Err(why) = self.settings.set(name, value) {
-                    eprintln!("({why})");
+                    say!("({why})");
                 }
             }
-            _ => eprintln!("(:set NAME VALUE, or :set alone to see all)"),
+            _ => say!("(:set NAME VALUE, or :set alone to see all)"),
         }
         if let Some(helper) = self.editor.helper_mut() {
             helper.paint = self.settings.printer.paint;
@@ -281,10 +281,10 @@ impl Repl<'_> {
                 self.session.target = target;
                 match self.runtime.block_on(self.session.connect()) {
                     Ok(()) => drop(self.load_catalog()),
-                    Err(error) => eprintln!("({})", explain(&error)),
+                    Err(error) => say!("({})", explain(&error)),
                 }
             }
-            Err(why) => eprintln!("({why})"),
+            Err(why) => say!("({why})"),
         }
     }
 }
