@@ -182,7 +182,9 @@ impl RequestDecoder {
     /// Gives the inline commands from `buffer[from]` on, decoded since [`settle`](Self::settle), their quotes back:
     /// the caller will decode them again.
     pub fn restore(&mut self, buffer: &mut [u8], from: usize) {
-        for (start, line) in self.unquoted.drain(..).filter(|(start, _)| *start >= from) {
+        // Those before it may yet have to be decoded again, too.
+        let first = self.unquoted.partition_point(|(start, _)| *start < from);
+        for (start, line) in self.unquoted.drain(first..) {
             buffer[start..start + line.len()].copy_from_slice(&line);
         }
     }
@@ -609,6 +611,23 @@ mod tests {
     #[test]
     fn a_log_has_no_inline_commands() {
         assert_eq!(all(&mut RequestDecoder::for_log(), b"PING\r\n"), Err(ProtocolError::NotAnArray(b'P')));
+    }
+
+    #[test]
+    fn lines_get_their_quotes_back_in_two_steps_too() {
+        let sent = b"ECHO \"a\\x41\"\r\nECHO 'b c'\r\nSELECT \"0\"\r\n";
+        let (second, third) = (14, 26);
+        let mut buffer = sent.to_vec();
+        let mut decoder = client();
+        for (start, end) in [(0, second), (second, third), (third, sent.len())] {
+            assert_eq!(decoder.decode(&mut buffer, start, &mut Vec::new()), Ok(Some(end)));
+        }
+        decoder.restore(&mut buffer, third);
+        assert_eq!((&buffer[third..], &buffer[..third] == &sent[..third]), (&sent[third..], false));
+        assert_eq!(decoder.copy(&buffer, 0..third), &sent[..third]);
+        decoder.restore(&mut buffer, second);
+        assert_eq!(&buffer[second..], &sent[second..]);
+        assert_eq!(decoder.copy(&buffer, 0..second), &sent[..second]);
     }
 
     #[test]

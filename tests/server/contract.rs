@@ -207,6 +207,14 @@ fn quoted_inline_commands_mean_the_same_wherever_a_turn_ends() {
         client.expect("+OK\r\n");
     }
     client.expect("$3\r\na b\r\n").expect("$3\r\n ' \r\n".repeat(300));
+    // The turn has two ends in sight: the large replies, and the command that runs alone.
+    let value = "\"a\\nDEL k\\n\\x22b\"";
+    for alone in ["SELECT 0", "SELECT \"0\""] {
+        client.send(format!("GET large\r\nGET large\r\nSET v {value}\r\n{alone}\r\nGET v\r\nEXISTS k\r\n"));
+        assert_eq!(client.reply().into_bytes().len(), 200 << 10);
+        assert_eq!(client.reply().into_bytes().len(), 200 << 10);
+        client.expect("+OK\r\n+OK\r\n$10\r\na\nDEL k\n\"b\r\n:1\r\n");
+    }
 }
 
 #[test]

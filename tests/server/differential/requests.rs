@@ -531,7 +531,7 @@ impl Generator {
             // Around the length where Redis embeds no more.
             3 => vec![b'e'; 40 + self.random.below(10)],
             4 => vec![b'v'; self.random.below(5000)],
-            5 if self.random.below(20) == 0 => vec![b'V'; 15_000 + self.random.below(100_000)],
+            5 if self.random.below(20) == 0 => vec![b'V'; 15_000 + self.random.below(300_000)],
             6 => self.pick(WORDS).as_bytes().to_vec(),
             _ => (self.random.next() as i64 >> self.random.below(60)).to_string().into_bytes(),
         }
