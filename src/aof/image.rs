@@ -64,6 +64,9 @@ impl Image {
 
     /// Adds a key with its value.
     pub(super) fn set(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        if !self.batch.is_empty() && self.batch.len() + key.len() + value.len() > BATCH_BYTES {
+            self.commit()?;
+        }
         encode::request(&mut self.batch, &[b"SET", key, value]);
         self.size.records += 1;
         if self.batch.len() >= BATCH_BYTES { self.commit() } else { Ok(()) }
@@ -100,7 +103,7 @@ impl Image {
                 // The batch itself is the transaction.
                 let frames = command.len() == 1
                     && [&b"MULTI"[..], b"EXEC"].iter().any(|name| command.at(0).eq_ignore_ascii_case(name));
-                if !frames {
+                if !frames && !command.is_empty() {
                     if let Err(reason) = check(command) {
                         self.batch.clear();
                         return Ok(Err(reason));

@@ -335,10 +335,11 @@ impl<'q> Batch<'q> {
         let mark = out.mark();
         let out_of_memory = env.max_memory_bytes > 0 && env.keyspace.memory().total_bytes() > env.max_memory_bytes;
         let mut view = WriterView { batch: &mut batch, keyspace: env.keyspace, out_of_memory };
-        let mut done = first_write;
+        let (mut done, mut all_right) = (first_write, true);
         while done < queued.len() && !view.batch.is_full() && out.len() < TURN_BYTES {
             self.load_before(done, ahead);
-            self.run_one(&queued[done], buffer, env, out, |command, hash, out| view.run(command, hash, env, out));
+            all_right &=
+                self.run_one(&queued[done], buffer, env, out, |command, hash, out| view.run(command, hash, env, out));
             done += 1;
         }
         let ticket = batch.finish();
@@ -346,7 +347,10 @@ impl<'q> Batch<'q> {
             None => Replies::Ready,
             Some(ticket) => {
                 let held = &queued[first_write..done];
-                let one = held.split_first().filter(|(first, rest)| rest.iter().all(|q| q.is_of_same_command(first)));
+                let one = held.split_first().filter(|(first, rest)| {
+                    // One that is wrong is answered so, whatever becomes of the others.
+                    all_right && rest.iter().all(|q| q.is_of_same_command(first))
+                });
                 let retained = match one.and_then(|(first, _)| first.spec) {
                     Some(spec) => Retained::Writes(spec.id, held.len()),
                     None => Retained::Input(decoder.copy(buffer, self.end_of(first_write)..self.end_of(done))),
@@ -394,7 +398,7 @@ impl<'q> Batch<'q> {
         range.end
     }
 
-    /// Parses one command and runs it, or answers it with its error.
+    /// Parses one command and runs it, or answers it with its error; `false` for that.
     #[inline]
     fn run_one<'b>(
         &'b self,
@@ -403,7 +407,7 @@ impl<'q> Batch<'q> {
         env: &Env<'_>,
         out: &mut Rope,
         run: impl FnOnce(DataCommand<'b>, KeyHash, &mut Rope) -> Result<(), CommandError>,
-    ) {
+    ) -> bool {
         let args = self.queue.args(queued, buffer);
         let result = match queued.spec {
             Some(spec) => {
@@ -412,9 +416,10 @@ impl<'q> Batch<'q> {
             }
             None => Err(unresolved(args)),
         };
-        if let Err(error) = result {
-            reply_error(&error, queued, args, env, out);
+        if let Err(error) = &result {
+            reply_error(error, queued, args, env, out);
         }
+        result.is_ok()
     }
 }
 

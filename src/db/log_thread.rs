@@ -82,7 +82,11 @@ impl LogThreads {
         self.writer.log_signal.raise();
         self.writer.write_back_signal.raise();
         self.writer.rewrite_signal.raise();
-        self.writer.sync_changed.notify_all();
+        {
+            // Under its lock, or who has just looked would miss it.
+            let _sync = self.writer.sync.lock();
+            self.writer.sync_changed.notify_all();
+        }
         for thread in self.threads {
             thread.join().expect("the log's threads do not panic");
         }

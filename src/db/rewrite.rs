@@ -3,7 +3,8 @@
 //!
 //! 1. Under the commit token, note the *cut*: the end of the last published group.
 //! 2. Walk the keyspace in small steps and write each key to a temporary file.
-//! 3. Copy what the live log gained since the cut, batch by batch, verified; again and again until little is left.
+//! 3. Copy what the live log gained since the cut, batch by batch, verified; again and again until little is left. Where
+//!    the writers are as fast as the copy, first without rests, then in pieces for which they wait.
 //! 4. Under the commit token: copy the rest, sync, rename over the log, sync the directory, go on in the new file.
 //!
 //! Records behind the cut may stand in the walked part already, with newer values: they are absolute, and replaying them
@@ -50,11 +51,14 @@ pub struct Pieces {
     pub sync_every_bytes: u64,
     /// With less than this left to copy, the writers are made to wait for the end.
     pub last_piece_bytes: u64,
+    /// Where the writers are as fast as the copy, they wait while so much is copied, and twice what they have written since
+    /// they waited last.
+    pub held_bytes: u64,
 }
 
 impl Default for Pieces {
     fn default() -> Self {
-        Self { batch_bytes: 64 << 10, sync_every_bytes: 16 << 20, last_piece_bytes: 64 << 10 }
+        Self { batch_bytes: 64 << 10, sync_every_bytes: 16 << 20, last_piece_bytes: 64 << 10, held_bytes: 1 << 20 }
     }
 }
 
@@ -101,8 +105,11 @@ pub struct Rewrite {
     synced_at: LogOffset,
     /// Keys written so far.
     pub keys: u64,
-    /// What the pass before left to copy; if passes do not shrink, the writers win.
+    /// What was left to copy when the last pass began, or when the writers had waited: if that is not halved, they are about
+    /// as fast as the copy.
     left: u64,
+    /// Whether the last pass rested.
+    rested: bool,
     /// The log that was replaced, and how far the system has forgotten it.
     old: Option<(Arc<dyn DiskFile>, u64)>,
 }
@@ -173,6 +180,7 @@ impl Writer {
             rope: Rope::default(),
             keys: 0,
             left: u64::MAX,
+            rested: true,
             old: None,
         })
     }
@@ -240,14 +248,20 @@ impl Writer {
         }
     }
 
-    /// Writes one batch of keys to the new log.
+    /// Writes some keys to the new log: one batch, or more where a bucket has large values.
     fn walk(&self, rewrite: &mut Rewrite, shard: usize, position: WalkPosition) -> Result<Phase, RewriteError> {
         let (mut shard, mut position) = (shard, position);
+        let batch_bytes = rewrite.pieces.batch_bytes;
+        let mut full = Vec::new();
         rewrite.rope.clear();
-        while rewrite.rope.len() < rewrite.pieces.batch_bytes && shard < SHARDS {
+        while rewrite.rope.len() < batch_bytes && full.is_empty() && shard < SHARDS {
             let (rope, keys) = (&mut rewrite.rope, &mut rewrite.keys);
             let locked = self.keyspace.lock(shard);
             let at_end = locked.walk(&mut position, STEP_KEYS, STEP_BYTES, |key, value| {
+                // A bucket comes as a whole, and may have more in it than a batch can be long.
+                if !rope.is_empty() && rope.len() + key.len() + value.len() > batch_bytes {
+                    full.push(std::mem::take(rope));
+                }
                 append_set(rope, key, value);
                 *keys += 1;
             });
@@ -258,7 +272,11 @@ impl Writer {
             }
         }
         self.rewritten_keys.store(rewrite.keys, Ordering::Relaxed);
-        rewrite.append(&[None])?;
+        full.push(std::mem::take(&mut rewrite.rope));
+        for rope in full {
+            rewrite.rope = rope;
+            rewrite.append(&[None])?;
+        }
         if shard < SHARDS {
             return Ok(Phase::Walk { shard, position });
         }
@@ -269,15 +287,40 @@ impl Writer {
     fn begin_pass_or_finish(&self, rewrite: &mut Rewrite) -> Result<Step, RewriteError> {
         let published = self.sync.lock().written;
         let left = published.0.saturating_sub(rewrite.copied_to.0);
-        // What no pass makes smaller is left to the end, with the writers waiting.
-        if rewrite.live.is_some() && left > rewrite.pieces.last_piece_bytes && left < rewrite.left {
-            let may_pause = left < rewrite.left / 2;
-            rewrite.left = left;
-            rewrite.phase = Phase::Pass { limit: published, may_pause };
-            return Ok(Step::More { may_pause });
+        if rewrite.live.is_none() || left <= rewrite.pieces.last_piece_bytes {
+            self.finish(rewrite)?;
+            return Ok(Step::Done);
         }
-        self.finish(rewrite)?;
-        Ok(Step::Done)
+        let shrinks = left < rewrite.left / 2;
+        if !shrinks && !rewrite.rested {
+            if self.copy_held(rewrite)? {
+                self.finish(rewrite)?;
+                return Ok(Step::Done);
+            }
+            return Ok(Step::More { may_pause: false });
+        }
+        (rewrite.left, rewrite.rested) = (left, shrinks);
+        rewrite.phase = Phase::Pass { limit: published, may_pause: shrinks };
+        Ok(Step::More { may_pause: shrinks })
+    }
+
+    /// Copies a piece with the writers waiting, which is more than they have written since they waited last: so however
+    /// fast they are it comes to an end, and they never wait for long. `true`: all is copied.
+    fn copy_held(&self, rewrite: &mut Rewrite) -> Result<bool, RewriteError> {
+        if rewrite.new.end() - rewrite.synced_at >= rewrite.pieces.sync_every_bytes / 2 {
+            rewrite.sync()?;
+        }
+        let log = self.token();
+        let end = log.aof.as_ref().ok_or(RewriteError::Closed)?.end();
+        let left = |rewrite: &Rewrite| end.0 - rewrite.copied_to.0;
+        let gained = left(rewrite).saturating_sub(rewrite.left);
+        let enough = rewrite.copied_to.0 + 2 * gained + rewrite.pieces.held_bytes;
+        let mut done = false;
+        while !done && rewrite.copied_to.0 < enough {
+            done = rewrite.copy_piece(end)?;
+        }
+        rewrite.left = left(rewrite);
+        Ok(done)
     }
 
     /// Puts the new log in the place of the old one, with the writers waiting.

@@ -20,7 +20,7 @@ mod wake;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -381,6 +381,7 @@ impl std::ops::DerefMut for Token<'_> {
 impl Drop for Token<'_> {
     fn drop(&mut self) {
         drop(self.log.take());
+        fence(Ordering::SeqCst);
         if self.writer.commit_wanted.load(Ordering::SeqCst) {
             self.writer.log_signal.raise();
         }

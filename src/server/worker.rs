@@ -330,8 +330,10 @@ impl Worker {
             drop(held);
             connection.resume(first, &outcome, self);
         }
-        for connection in self.no_room.take() {
-            connection.resume_with_room();
+        if !self.no_room.borrow().is_empty() && self.server.writer.has_room(self.number) {
+            for connection in self.no_room.take() {
+                connection.resume_with_room();
+            }
         }
     }
 

@@ -30,6 +30,10 @@ fn a_refused_write_changes_nothing_under_every_policy() {
             client.expect("$3\r\nold\r\n");
             assert!(error(client.reply()).starts_with("MISCONF "));
             client.expect("$4\r\na \"b\r\n$-1\r\n-ERR wrong number of arguments for 'get' command\r\n$3\r\nold\r\n");
+            client.send("SET k newer\r\nSET k newer junk\r\nSET l newer\r\n");
+            assert!(error(client.reply()).starts_with("MISCONF "));
+            client.expect("-ERR syntax error\r\n");
+            assert!(error(client.reply()).starts_with("MISCONF "));
             for _ in 0..50 {
                 error(client.ask_words("SET k newer"));
             }

@@ -131,6 +131,19 @@ fn a_change_of_the_policy_leaves_nothing_unsynced_behind() {
     }
 }
 
+/// Under the new policy the sync is that of somebody else's write.
+#[test]
+fn a_waitaof_under_way_is_answered_though_the_policy_changes() {
+    let server = Launch::new().args(&["--threads", "2", "--fsync", "everysec"]).start();
+    let (mut waiting, mut changing) = (server.connect(), server.connect());
+    for _ in 0..20 {
+        waiting.send("SET k v\r\nWAITAOF 1 0 0\r\n").expect("+OK\r\n");
+        changing.send("CONFIG SET appendfsync always\r\nSET l v\r\n").expect("+OK\r\n+OK\r\n");
+        waiting.expect("*2\r\n:1\r\n:0\r\n");
+        changing.send("CONFIG SET appendfsync everysec\r\n").expect("+OK\r\n");
+    }
+}
+
 /// A sync begun under `everysec` fails when `always` is in force already: the error must not pass by the next write.
 #[test]
 fn a_change_to_always_waits_for_the_sync_under_way() {

@@ -435,6 +435,7 @@ impl World {
                     batch_bytes: 1 + rng.below(400),
                     sync_every_bytes: 1 + rng.below(4000) as u64,
                     last_piece_bytes: rng.below(200) as u64,
+                    held_bytes: 1 + rng.below(300) as u64,
                 };
                 let pieces = if rng.chance(600) { small } else { Pieces::default() };
                 running.writer.begin_rewrite_in(pieces).map(|begun| {

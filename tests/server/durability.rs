@@ -262,6 +262,35 @@ fn values_cannot_imitate_the_log() {
     }
 }
 
+/// However large the values are that lie beside each other, no batch gets longer than one may be. Online and offline.
+#[test]
+fn a_batch_of_a_rewritten_log_is_short_or_of_one_command() {
+    const VALUE_BYTES: usize = 300 << 10;
+    let server = Server::start();
+    let mut client = server.connect();
+    for n in 0..100 {
+        client.set(format!("large-{n}"), vec![b'v'; VALUE_BYTES]);
+        client.set(format!("small-{n}"), "v");
+    }
+    let check = |log: &[u8]| {
+        let all = log::batches(log);
+        assert_eq!(all.iter().map(|batch| batch.commands.len()).sum::<usize>(), 200);
+        for batch in all {
+            assert!(batch.commands.len() <= 1 || batch.end - batch.start < VALUE_BYTES, "{}", batch.end - batch.start);
+        }
+    };
+    client.ask_words("BGREWRITEAOF");
+    server.wait_for_stderr("was rewritten");
+    check(&server.log());
+    let log = server.launch().log_path();
+    let copy = log.with_file_name("copy.aof");
+    let launch = server.launch().clone();
+    server.kill9();
+    let rewritten = Launch::binary().args(["aof", "rewrite", "-o"]).args([&copy, &log]).output().unwrap();
+    assert!(rewritten.status.success(), "{rewritten:?}");
+    check(&std::fs::read(launch.dir().join("copy.aof")).unwrap());
+}
+
 /// As in Redis: who waits until no rewrite is in progress has waited for the one that he asked for.
 #[test]
 fn a_rewrite_is_in_progress_or_over_once_it_is_answered() {

@@ -37,11 +37,25 @@ impl Writer {
         if let Some(reason) = &open.poisoned {
             return Err(NotNow::Failed(WriteFailure::Refused(Arc::clone(reason))));
         }
-        if open.group.is_full() {
-            open.waiting.insert(worker);
+        if !open.has_room(worker) {
             return Err(NotNow::NoRoom);
         }
         Ok(WriteBatch { writer: self, open, worker })
+    }
+
+    /// Whether [`begin`](Self::begin) would have room; if not, the worker is woken when there may be some.
+    pub fn has_room(&self, worker: usize) -> bool {
+        self.open.lock().has_room(worker)
+    }
+}
+
+impl Open {
+    fn has_room(&mut self, worker: usize) -> bool {
+        let has_room = !self.group.is_full();
+        if !has_room {
+            self.waiting.insert(worker);
+        }
+        has_room
     }
 }
 

@@ -1,7 +1,7 @@
 //! The commit of a group: sealed, written, under `always` synced, published, answered; or failed, with all on top of it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use parking_lot::MutexGuard;
@@ -36,6 +36,8 @@ impl Writer {
         let rounds = if may_sync { 1 } else { INLINE_ROUNDS };
         for _ in 0..rounds {
             self.commit_wanted.store(true, Ordering::SeqCst);
+            // Either this thread finds the token free, or its holder, when it has let it go, finds the wish.
+            fence(Ordering::SeqCst);
             if !self.may_commit_inline(may_sync) {
                 break;
             }
@@ -44,6 +46,7 @@ impl Writer {
             self.commit_wanted.store(false, Ordering::SeqCst);
             let garbage = self.commit_open(&mut log, Some(worker));
             drop(log);
+            fence(Ordering::SeqCst);
             drop(garbage);
             if !self.commit_wanted.load(Ordering::SeqCst) {
                 return;
@@ -82,6 +85,7 @@ impl Writer {
         let mut log = self.log.lock();
         let garbage = self.commit_open(&mut log, None);
         drop(log);
+        fence(Ordering::SeqCst);
         drop(garbage);
         !self.open.lock().group.is_empty() || self.commit_wanted.load(Ordering::SeqCst)
     }
@@ -185,6 +189,10 @@ impl Writer {
         }
         let write_back = sync.write_back.is_due(aof.end());
         drop(sync);
+        if policy == FsyncPolicy::Always {
+            // Who began to wait under another policy.
+            self.wake_sync_waiters();
+        }
         if write_back {
             self.write_back_signal.raise();
         }
@@ -203,7 +211,9 @@ impl Writer {
         sync.synced_group = sync.written_group;
         sync.oldest_unsynced = None;
         sync.oldest_uncovered = None;
+        drop(sync);
         self.in_no_sync_stretch.store(false, Ordering::SeqCst);
+        self.wake_sync_waiters();
         Ok(())
     }
 

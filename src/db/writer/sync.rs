@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::MutexGuard;
 
 use super::commit::{poison, resolve, sync_failure};
-use super::{Open, WriteFailure, Writer};
+use super::{Open, Token, WriteFailure, Writer};
 use crate::persistence::FsyncPolicy;
 use crate::persistence::aof::AppendError;
 use crate::persistence::write_back::forget_synced;
@@ -78,7 +78,7 @@ impl Writer {
                 drop(sync);
                 self.sync_changed.notify_all();
                 drop(token.take());
-                self.poison(&reason);
+                self.poison(&reason, epoch);
                 Err(WriteFailure::Unknown(reason))
             }
         };
@@ -115,7 +115,7 @@ impl Writer {
         drop(sync);
         self.sync_changed.notify_all();
         match failure {
-            Some(reason) => self.poison(&reason),
+            Some(reason) => self.poison(&reason, epoch),
             None => self.unless_rewriting(|| due.forget(&*file)),
         }
     }
@@ -179,10 +179,16 @@ impl Writer {
         self.counters.syncs.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Fails what is open and takes no more writes.
-    pub(super) fn poison(&self, reason: &Arc<str>) {
+    /// Fails what is open and takes no more writes, unless the file, the `epoch`-th, was replaced meanwhile.
+    fn poison(&self, reason: &Arc<str>, epoch: u64) {
         // With the token: no group is between its write and its publication.
         let log = self.token();
+        if self.sync.lock().epoch == epoch {
+            self.poison_with(log, reason);
+        }
+    }
+
+    fn poison_with(&self, log: Token<'_>, reason: &Arc<str>) {
         self.poison_open(self.open.lock(), reason);
         drop(log);
         self.rewrite_signal.raise();
@@ -195,6 +201,7 @@ impl Writer {
         open.pending.drop_all();
         resolve(&failed.outcome, Err(WriteFailure::Refused(Arc::clone(reason))));
         self.wake_waiting(open, None);
+        self.wake_sync_waiters();
     }
 
     /// Waits until something changes for the thread that syncs, at most for `timeout`.
@@ -216,8 +223,7 @@ impl Writer {
             if let Err(failure) = self.end_no_sync_stretch(aof)
                 && failure.poisons
             {
-                drop(log);
-                self.poison(&failure.reason);
+                self.poison_with(log, &failure.reason);
             }
             return;
         }
@@ -226,10 +232,7 @@ impl Writer {
             Ok(()) => self.sync.lock().written = aof.end(),
             // The next sync will be stated too.
             Err(AppendError::Undone(_)) => {}
-            Err(e @ AppendError::Poisoned { .. }) => {
-                drop(log);
-                self.poison(&Arc::from(e.to_string()));
-            }
+            Err(e @ AppendError::Poisoned { .. }) => self.poison_with(log, &Arc::from(e.to_string())),
         }
     }
 
