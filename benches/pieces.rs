@@ -70,7 +70,7 @@ fn encode_bulks(bencher: Bencher<'_, '_>, replies: u64) {
 #[divan::bench(args = [1, 16, 100])]
 fn append_batch(bencher: Bencher<'_, '_>, commands: u64) {
     let dir = tempfile::tempdir_in("target").expect("the project's target directory");
-    let disk = RealDisk::new(dir.path());
+    let disk = RealDisk::new(dir.path()).expect("it was just made");
     let mut aof = Aof::create(&disk, Path::new(LOG), Salt(7)).expect("a new log");
     let mut records = Rope::default();
     records.buffer = sets(commands);
@@ -83,7 +83,7 @@ fn append_batch(bencher: Bencher<'_, '_>, commands: u64) {
 #[divan::bench(args = [1, 100], sample_count = 10)]
 fn recover(bencher: Bencher<'_, '_>, commands_per_batch: u64) {
     let dir = tempfile::tempdir_in("target").expect("the project's target directory");
-    let disk = RealDisk::new(dir.path());
+    let disk = RealDisk::new(dir.path()).expect("it was just made");
     let mut aof = Aof::create(&disk, Path::new(LOG), Salt(7)).expect("a new log");
     let mut records = Rope::default();
     records.buffer = sets(commands_per_batch);

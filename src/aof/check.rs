@@ -34,7 +34,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<Status, Failure> {
         // First it is made sure that there is something to lock.
         source::open(&args.file)?;
     }
-    let lock = if args.fix { Some(source::lock(&args.file)?) } else { None };
+    let lock = if args.fix { Some(source::lock(&source::real_path(&args.file)?)?) } else { None };
     let source = source::open(&args.file)?;
     if source.is_manifest && (args.fix || args.salvage.is_some()) {
         let error = anyhow!("{} is a manifest; name the part itself to change it", args.file.display());

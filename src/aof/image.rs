@@ -51,7 +51,7 @@ impl Image {
     /// # Errors
     /// The temporary file cannot be made.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
-        let disk = directory_of(path);
+        let disk = directory_of(path)?;
         let temporary = temporary_name(Path::new(path.file_name().unwrap_or_default()));
         remove_leftover(&disk, &temporary)?;
         let file = disk.create(&temporary)?;
@@ -176,12 +176,18 @@ impl Image {
         path.with_file_name(&self.temporary)
     }
 
-    /// Gives the log its name, over whatever had it, and makes that durable.
+    /// Gives the log its name, over whatever had it if that is `in_place`, and makes that durable.
     ///
     /// # Errors
     /// The name may have changed or not.
-    pub(super) fn publish(self, path: &Path) -> io::Result<()> {
-        self.disk.rename(&self.temporary, Path::new(path.file_name().unwrap_or_default()))?;
+    pub(super) fn publish(self, path: &Path, in_place: bool) -> io::Result<()> {
+        let name = Path::new(path.file_name().unwrap_or_default());
+        if in_place {
+            self.disk.rename(&self.temporary, name)?;
+        } else if let Err(e) = self.disk.rename_to_new(&self.temporary, name) {
+            self.discard();
+            return Err(e);
+        }
         self.disk.sync_dir()
     }
 

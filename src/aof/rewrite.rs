@@ -32,10 +32,11 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
     let began = Instant::now();
     // First it is made sure that there is something to lock.
     drop(source::open(&args.file)?);
+    let log = source::real_path(&args.file)?;
     let _lock = match &args.output {
-        None => Some(source::lock(&args.file)?),
+        None => Some(source::lock(&log)?),
         Some(out) => {
-            refuse_unfit(&args.file, out)?;
+            refuse_unfit(&log, out)?;
             None
         }
     };
@@ -44,7 +45,7 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
         let error = anyhow!("{} is a manifest; name a new log with -o", args.file.display());
         return Err(Failure::new(Status::Usage, error));
     }
-    let target = args.output.as_deref().unwrap_or(&args.file);
+    let target = args.output.as_deref().unwrap_or(&log);
     if let Some(until) = args.until {
         refuse_unknown_past(&source, until)?;
     }
@@ -212,7 +213,9 @@ fn write(target: &Path, keyspace: &Keyspace, before: &Before, in_place: bool) ->
         return Err(Failure::new(Status::Unavailable, anyhow::Error::new(e).context(doing())));
     }
     let size = image.size;
-    image.publish(target).or_exit(Status::Unavailable, || format!("cannot give {} its name", target.display()))?;
+    image
+        .publish(target, in_place)
+        .or_exit(Status::Unavailable, || format!("cannot give {} its name", target.display()))?;
     Ok(size)
 }
 

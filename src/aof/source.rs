@@ -8,7 +8,7 @@ use anyhow::anyhow;
 
 use super::manifest::{self, Kind};
 use crate::exit::{Failure, OrExit, Status};
-use crate::persistence::disk::{Disk, DiskFile, LogLock, RealDisk, read_full_at};
+use crate::persistence::disk::{DiskFile, LogLock, RealDisk, follow_links, open_to_read, read_full_at};
 use crate::persistence::reader::RDB_MAGIC;
 
 /// A manifest is a few lines; more than this is something else.
@@ -84,19 +84,26 @@ fn open_file(path: &Path) -> Result<Arc<dyn DiskFile>, Failure> {
         let hint = "name the log in it, or the manifest of one in several parts";
         return Err(Failure::new(Status::Unavailable, anyhow!("{shown} is a directory; {hint}")));
     }
-    // A path without a directory is relative to the current one; joining keeps an absolute path as it is.
-    RealDisk::new(Path::new("")).open(path, false).or_exit(Status::Unavailable, || format!("cannot read {shown}"))
+    open_to_read(path).or_exit(Status::Unavailable, || format!("cannot read {shown}"))
 }
 
 /// The directory that a file is in, to open, rename and sync names of.
-pub(super) fn directory_of(path: &Path) -> RealDisk {
+pub(super) fn directory_of(path: &Path) -> std::io::Result<RealDisk> {
     match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => RealDisk::new(dir),
         _ => RealDisk::new(Path::new(".")),
     }
 }
 
-/// Takes a log's lock, to change it or to be sure that nobody else does.
+/// Where a log is that is to be changed; see [`follow_links`].
+///
+/// # Errors
+/// It is not there: exit code 3.
+pub(super) fn real_path(log: &Path) -> Result<PathBuf, Failure> {
+    follow_links(log).or_exit(Status::Unavailable, || format!("cannot change {}", log.display()))
+}
+
+/// Takes the lock of a log at its real path, to change it or to be sure that nobody else does.
 ///
 /// # Errors
 /// A server has it, or the lock's file cannot be made: exit code 3.

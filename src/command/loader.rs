@@ -364,7 +364,7 @@ mod tests {
     fn loaded(log: &[u8]) -> Keyspace {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("log"), log).unwrap();
-        let file = RealDisk::new(dir.path()).open(Path::new("log"), false).unwrap();
+        let file = RealDisk::new(dir.path()).unwrap().open(Path::new("log"), false).unwrap();
         let keyspace = Keyspace::new([1, 2, 3, 4]);
         Loader::run(&keyspace, log.len() as u64, |loader| replay(&file, |_| {}, |batch| loader.take(batch))).unwrap();
         keyspace

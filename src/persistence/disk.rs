@@ -8,12 +8,13 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::num::NonZeroU64;
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{Advice, FlockOperation};
+use rustix::fs::{Advice, CWD, FlockOperation, Mode, OFlags};
 
 /// The directory that holds the log: names and what is done to them.
 pub trait Disk: Send + Sync {
@@ -102,52 +103,105 @@ pub fn read_full_at(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::
     Ok(done)
 }
 
-/// A directory of the real file system.
-#[derive(Debug, Clone)]
+/// A directory of the real file system. It is held open, so that it stays this one, whatever gets its name.
+#[derive(Debug)]
 pub struct RealDisk {
-    dir: PathBuf,
+    dir: OwnedFd,
 }
 
 impl RealDisk {
     /// The directory, made if it is missing (mode 0700: it holds the only copy of somebody's data).
     pub fn make_dir(dir: &Path) -> io::Result<Self> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        Ok(Self::new(dir))
+        Self::new(dir)
     }
 
     /// The directory, as it is.
-    pub fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned() }
+    ///
+    /// # Errors
+    /// It is not there, or not to be entered.
+    pub fn new(dir: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { dir: rustix::fs::openat(CWD, dir, flags, Mode::empty())? })
+    }
+
+    /// Renames a file, unless the other name is taken.
+    ///
+    /// # Errors
+    /// It is, or the system cannot rename.
+    pub fn rename_to_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        use rustix::fs::{AtFlags, RenameFlags, renameat_with, statat};
+        use rustix::io::Errno;
+        match renameat_with(&self.dir, from, &self.dir, to, RenameFlags::NOREPLACE) {
+            // Not every file system knows how.
+            Err(Errno::INVAL | Errno::NOSYS) => match statat(&self.dir, to, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => self.rename(from, to),
+                Ok(_) => Err(Errno::EXIST.into()),
+                Err(e) => Err(e.into()),
+            },
+            other => Ok(other?),
+        }
+    }
+}
+
+/// Opens a file for reading only, wherever it is.
+///
+/// # Errors
+/// It cannot be read, or is no regular file.
+pub fn open_to_read(path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+    open_regular(CWD, path, false)
+}
+
+fn open_regular(dir: BorrowedFd<'_>, name: &Path, writable: bool) -> io::Result<Arc<dyn DiskFile>> {
+    // Without NONBLOCK, opening a named pipe would wait for a writer; to a regular file it means nothing.
+    let flags = if writable { OFlags::RDWR } else { OFlags::RDONLY };
+    let file = openat(dir, name, flags | OFlags::NONBLOCK)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    if writable {
+        lock_to_write(&file)?;
+    }
+    Ok(Arc::new(RealFile::new(file, metadata.len())))
+}
+
+fn openat(dir: BorrowedFd<'_>, name: &Path, flags: OFlags) -> io::Result<File> {
+    Ok(rustix::fs::openat(dir, name, flags | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR)?.into())
+}
+
+/// Whoever writes a log locks the file itself, too: it may have other names than the one whose [`LogLock`] is taken.
+fn lock_to_write(file: &File) -> io::Result<()> {
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "it is in use by another kvred, perhaps under another name; stop that one first",
+        )),
+        other => Ok(other?),
     }
 }
 
 impl Disk for RealDisk {
     fn open(&self, name: &Path, writable: bool) -> io::Result<Arc<dyn DiskFile>> {
-        // Without NONBLOCK, opening a named pipe would wait for a writer; to a regular file it means nothing.
-        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-        let file = File::options().read(true).write(writable).custom_flags(flags).open(self.dir.join(name))?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-        }
-        Ok(Arc::new(RealFile::new(file, metadata.len())))
+        open_regular(self.dir.as_fd(), name, writable)
     }
 
     fn create(&self, name: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(self.dir.join(name))?;
+        let file = openat(self.dir.as_fd(), name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?;
+        lock_to_write(&file)?;
         Ok(Arc::new(RealFile::new(file, 0)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        std::fs::rename(self.dir.join(from), self.dir.join(to))
+        Ok(rustix::fs::renameat(&self.dir, from, &self.dir, to)?)
     }
 
     fn remove(&self, name: &Path) -> io::Result<()> {
-        std::fs::remove_file(self.dir.join(name))
+        Ok(rustix::fs::unlinkat(&self.dir, name, rustix::fs::AtFlags::empty())?)
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        File::open(&self.dir)?.sync_all()
+        openat(self.dir.as_fd(), Path::new("."), OFlags::RDONLY)?.sync_all()
     }
 }
 
@@ -298,10 +352,16 @@ pub struct LogLock {
 }
 
 impl LogLock {
-    /// Takes the lock of the log at `log`. `Ok(None)`: somebody else has it.
+    /// Takes the lock of the log at `log`, which is no link. `Ok(None)`: somebody else has it.
     pub fn take(log: &Path) -> io::Result<Option<Self>> {
         let file =
             File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(lock_path(log))?;
+        if let (Ok(log), Ok(lock)) = (log.metadata(), file.metadata())
+            && log.uid() != lock.uid()
+        {
+            // Root has made it with a tool: the server that owns the log has to be able to take it. Others may not.
+            drop(std::os::unix::fs::fchown(&file, Some(log.uid()), Some(log.gid())));
+        }
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Self { _file: file })),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
@@ -327,6 +387,26 @@ pub fn lock_is_held(log: &Path) -> io::Result<bool> {
     }
 }
 
+/// Where a log is that may be named by a symbolic link: there it is locked, and there a rewrite puts the new one.
+///
+/// # Errors
+/// The link leads nowhere: what it should lead to is perhaps not mounted, and a new log is not to be begun in its place.
+pub fn follow_links(log: &Path) -> io::Result<PathBuf> {
+    let mut path = log.to_owned();
+    // As many as the system follows.
+    for _ in 0..40 {
+        match std::fs::read_link(&path) {
+            Ok(target) => path = path.parent().unwrap_or(Path::new("")).join(target),
+            Err(_) if path == log || path.try_exists()? => return Ok(path),
+            Err(_) => {
+                let why = format!("it is a symbolic link to {}, where nothing is", path.display());
+                return Err(io::Error::new(io::ErrorKind::NotFound, why));
+            }
+        }
+    }
+    Err(rustix::io::Errno::LOOP.into())
+}
+
 /// Where the lock of a log is kept.
 pub fn lock_path(log: &Path) -> PathBuf {
     let mut name = log.as_os_str().to_owned();
@@ -350,9 +430,22 @@ mod tests {
     }
 
     #[test]
+    fn a_new_name_is_not_taken_from_another_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = RealDisk::new(dir.path()).unwrap();
+        std::fs::write(dir.path().join("temp"), "new").unwrap();
+        std::fs::write(dir.path().join("there"), "old").unwrap();
+        let refused = disk.rename_to_new(Path::new("temp"), Path::new("there")).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(dir.path().join("there")).unwrap(), b"old");
+        disk.rename_to_new(Path::new("temp"), Path::new("free")).unwrap();
+        assert_eq!(std::fs::read(dir.path().join("free")).unwrap(), b"new");
+    }
+
+    #[test]
     fn writes_of_any_size_arrive_whole() {
         let dir = tempfile::tempdir().unwrap();
-        let file = RealDisk::new(dir.path()).create(Path::new("log")).unwrap();
+        let file = RealDisk::new(dir.path()).unwrap().create(Path::new("log")).unwrap();
         let sizes = [3, WRITE_BYTES_MAX - 2, 1, WRITE_BYTES_MAX, 2 * WRITE_BYTES_MAX + 1, 0, 5];
         let pieces: Vec<Vec<u8>> = (b'a'..).zip(sizes).map(|(letter, size)| vec![letter; size]).collect();
         let mut waiting: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();

@@ -58,11 +58,12 @@ pub fn recover(
     salt: impl FnOnce() -> Salt,
     load: impl FnOnce(&Arc<dyn DiskFile>, &mut WriteAgain) -> Result<Recovery, ReplayError>,
 ) -> Result<Recovered, RecoverError> {
-    let leftover_removed =
-        remove_leftover(disk, &temporary_name(name)).map_err(failed("cannot remove an unfinished rewrite"))?;
+    let remove_leftover =
+        || remove_leftover(disk, &temporary_name(name)).map_err(failed("cannot remove an unfinished rewrite"));
     let file = match disk.open(name, true) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let leftover_removed = remove_leftover()?;
             let aof = Aof::create(disk, name, salt()).map_err(failed("cannot make a new log"))?;
             return Ok(Recovered { aof, found: None, cut: None, leftover_removed });
         }
@@ -70,13 +71,18 @@ pub fn recover(
     };
     let mut again = WriteAgain::new(Arc::clone(&file)).map_err(failed("cannot read the log"))?;
     let found = load(&file, &mut again)?;
+    if matches!(found.verdict, Verdict::Damaged { .. }) {
+        // Nothing is touched: an unfinished rewrite may be the better copy.
+        return Err(RecoverError::Damaged(found));
+    }
+    let leftover_removed = remove_leftover()?;
     let mut cut = None;
     match &found.verdict {
         Verdict::New => {
             let aof = Aof::create(disk, name, salt()).map_err(failed("cannot make a new log"))?;
             return Ok(Recovered { aof, found: Some(found), cut: None, leftover_removed });
         }
-        Verdict::Damaged { .. } => return Err(RecoverError::Damaged(found)),
+        Verdict::Damaged { .. } => unreachable!("it is refused above"),
         Verdict::Clean if found.file_len > found.end.0 => {
             file.set_len(found.end.0).map_err(failed("cannot cut off reserved space"))?;
         }

@@ -1,6 +1,6 @@
 //! From the files of the last run to a keyspace and a log to append to; what was found is told in a paragraph.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::exit::{Failure, OrExit, Status};
 use crate::persistence::LogOffset;
 use crate::persistence::again::WriteAgain;
 use crate::persistence::aof::{Aof, temporary_name};
-use crate::persistence::disk::{Disk, DiskFile, LogLock, RealDisk, lock_path};
+use crate::persistence::disk::{Disk, DiskFile, LogLock, RealDisk, follow_links, lock_path};
 use crate::persistence::format::Salt;
 use crate::persistence::recover::{RecoverError, Recovered, recover};
 use crate::persistence::replay::{Recovery, ReplayError, Verdict, replay};
@@ -39,15 +39,22 @@ pub fn load(config: &Config, keyspace: &Keyspace) -> Result<Loaded, Failure> {
     let dir = config.dir.display().to_string();
     let disk =
         RealDisk::make_dir(&config.dir).or_exit(Status::Unavailable, || format!("cannot use the directory {dir}"))?;
-    let path = config.log_path();
+    let named = config.log_path();
+    let path = follow_links(&named).or_exit(Status::Unavailable, || format!("cannot use {}", named.display()))?;
+    let disk = match path.parent() {
+        Some(target) if path != named => RealDisk::new(target)
+            .or_exit(Status::Unavailable, || format!("cannot use the directory {}", target.display()))?,
+        _ => disk,
+    };
+    let name = PathBuf::from(path.file_name().unwrap_or_default());
     let lock = LogLock::take(&path)
         .or_exit(Status::Unavailable, || format!("cannot take the lock {}", lock_path(&path).display()))?
         .ok_or_else(|| {
             let error = anyhow!("{} is in use by another kvred; stop that one or choose another --dir", path.display());
             Failure::new(Status::Unavailable, error)
         })?;
-    let aof = open(&disk, &config.append_filename, &path, keyspace)?;
-    let place = LogPlace { disk: Arc::new(disk), name: config.append_filename.clone(), salt: Box::new(new_salt) };
+    let aof = open(&disk, &name, &path, keyspace)?;
+    let place = LogPlace { disk: Arc::new(disk), name, salt: Box::new(new_salt) };
     Ok(Loaded { aof, place, lock })
 }
 

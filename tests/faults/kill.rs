@@ -160,7 +160,7 @@ fn a_kill_while_the_log_is_made_is_no_obstacle_to_the_next_start() {
         return crate::helpers::skip("strace is not installed");
     }
     let mut kills = 0;
-    for call in ["openat", "pwrite64", "fdatasync", "rename", "fsync"] {
+    for call in ["openat", "pwrite64", "fdatasync", "renameat", "fsync"] {
         for nth in 1..40 {
             let launch = Launch::new();
             let output = std::process::Command::new("timeout")

@@ -15,6 +15,7 @@ mod contract;
 mod crowds;
 mod differential;
 mod durability;
+mod links;
 mod malformed;
 mod moves;
 mod pace;

@@ -58,7 +58,7 @@ struct OnDisk {
 impl OnDisk {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Self { disk: RealDisk::new(dir.path()), path: dir.path().join("log"), _dir: dir }
+        Self { disk: RealDisk::new(dir.path()).unwrap(), path: dir.path().join("log"), _dir: dir }
     }
 
     /// Where the sound part ends, what the log is, and what is in it.

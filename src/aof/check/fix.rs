@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 
-use super::super::source::{Source, directory_of};
+use super::super::source::{self, Source, directory_of};
 use super::super::text::{counted, grouped};
 use super::header;
 use super::report::{Fixed, Report};
@@ -21,7 +21,7 @@ use crate::persistence::replay::{Verdict, cut_tail, keep_copy};
 
 /// Repairs the log, whose lock is held. The report is brought up to date.
 pub(super) fn run(args: &CheckArgs, source: &Source, report: &mut Report) -> Result<Status, Failure> {
-    let path = &source.path;
+    let path = &source::real_path(&source.path)?;
     let shown = path.display();
     let unavailable = |doing: &str| format!("{shown}: {doing}");
     let Some(Ok(found)) = report.parts.first().map(|part| &part.found) else { return Ok(report.status()) };
@@ -50,7 +50,7 @@ pub(super) fn run(args: &CheckArgs, source: &Source, report: &mut Report) -> Res
         tell("nothing was changed");
         return Ok(report.status());
     }
-    let disk = directory_of(path);
+    let disk = directory_of(path).or_exit(Status::Unavailable, || unavailable("cannot use its directory"))?;
     let name = PathBuf::from(path.file_name().unwrap_or_default());
     let file = disk.open(&name, true).or_exit(Status::Unavailable, || unavailable("cannot open it for writing"))?;
     let fixed = if found.header_fixable {

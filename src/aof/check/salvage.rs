@@ -55,7 +55,7 @@ pub(super) fn run(args: &CheckArgs, source: &Source, out: &Path) -> Result<Statu
         }
     };
     let size = image.size;
-    image.publish(out).or_exit(Status::Unavailable, doing)?;
+    image.publish(out, false).or_exit(Status::Unavailable, doing)?;
     let bytes: u64 = lost.iter().map(|lost| lost.to - lost.from).sum();
     if args.json {
         let ranges: Vec<_> = lost.iter().map(|l| json!({"from": l.from.0, "to": l.to.0, "reason": l.why})).collect();

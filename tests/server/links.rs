@@ -1,0 +1,136 @@
+//! A log that has several names, a directory that gets another one: nobody else's log is written to, or replaced.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+
+use crate::helpers::server::Exit;
+use crate::helpers::{Launch, Reply, Server, skip, wait_until};
+
+fn aof(args: &[&str], log: &Path) -> Exit {
+    let output = Launch::binary().arg("aof").args(args).arg(log).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Exit { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+fn rewrite(server: &Server) {
+    server.connect().ask_words("BGREWRITEAOF");
+    server.wait_for_stderr("was rewritten");
+}
+
+fn is_link(path: &Path) -> bool {
+    path.symlink_metadata().unwrap().is_symlink()
+}
+
+#[test]
+fn a_log_in_use_is_in_use_by_any_name() {
+    let server = Server::start_with(&["--fsync", "always"]);
+    let mut client = server.connect();
+    client.set("k", "v");
+    let log = server.launch().log_path();
+    for hard in [false, true] {
+        let other = Launch::new();
+        if hard { fs::hard_link(&log, other.log_path()) } else { symlink(&log, other.log_path()) }.unwrap();
+        other.refused().expect(3, &["in use by another kvred"]);
+        aof(&["check", "--fix", "--yes"], &other.log_path()).expect(3, &["in use by"]);
+        if !hard {
+            aof(&["rewrite"], &other.log_path()).expect(3, &["in use by"]);
+        }
+        aof(&["check"], &other.log_path()).expect(0, &[]);
+        client.set("l", "w");
+    }
+    let server = server.crash_and_restart();
+    let mut client = server.connect();
+    assert_eq!((client.get("k"), client.get("l")), (Some(b"v".to_vec()), Some(b"w".to_vec())));
+}
+
+#[test]
+fn a_linked_log_is_rewritten_where_it_is() {
+    let (there, here) = (Launch::new(), Launch::new());
+    fs::create_dir(here.dir().join("data")).unwrap();
+    let log = there.dir().join("elsewhere.aof");
+    fs::write(&log, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n".repeat(100)).unwrap();
+    // A link to a link, one of them relative.
+    symlink(&log, here.dir().join("data/link")).unwrap();
+    symlink("data/link", here.log_path()).unwrap();
+    aof(&["rewrite"], &here.log_path()).expect(0, &[]);
+    assert!(is_link(&here.log_path()) && fs::read(&log).unwrap().starts_with(b"#KVRED"));
+    let server = here.start();
+    let mut client = server.connect();
+    (0..100).for_each(|n| client.set("k", n.to_string()));
+    let before = log.metadata().unwrap();
+    rewrite(&server);
+    assert!(is_link(&here.log_path()));
+    let now = log.metadata().unwrap();
+    assert!(now.ino() != before.ino() && now.len() < before.len());
+    assert_eq!(server.crash_and_restart().connect().get("k"), Some(b"99".to_vec()));
+    assert!(!here.dir().join("kvred.aof.lock").exists() && there.dir().join("elsewhere.aof.lock").exists());
+}
+
+#[test]
+fn a_link_that_leads_nowhere_begins_no_log() {
+    let launch = Launch::new();
+    symlink("/not/mounted/kvred.aof", launch.log_path()).unwrap();
+    launch.refused().expect(3, &["/not/mounted/kvred.aof", "where nothing is"]);
+    assert!(is_link(&launch.log_path()));
+    assert_eq!(fs::read_dir(launch.dir()).unwrap().count(), 1, "nothing was made");
+}
+
+#[test]
+fn a_server_whose_directory_was_moved_stays_in_it() {
+    let root = tempfile::tempdir().unwrap();
+    let (dir, moved) = (root.path().join("data"), root.path().join("moved"));
+    fs::create_dir(&dir).unwrap();
+    let first = Launch::at(&dir).start();
+    first.connect().set("whose", "first");
+    fs::rename(&dir, &moved).unwrap();
+    fs::create_dir(&dir).unwrap();
+    let second = Launch::at(&dir).start();
+    second.connect().set("whose", "second");
+    rewrite(&first);
+    first.connect().set("more", "first");
+    rewrite(&second);
+    first.kill9();
+    second.kill9();
+    for (dir, whose) in [(&dir, "second"), (&moved, "first")] {
+        assert_eq!(Launch::at(dir).start().connect().get("whose"), Some(whose.into()), "{}", dir.display());
+    }
+    assert_eq!(Launch::at(&moved).start().connect().get("more"), Some(b"first".to_vec()));
+}
+
+#[test]
+fn a_tool_of_root_leaves_a_lock_that_the_log_s_owner_can_take() {
+    const OWNER: u32 = 65534;
+    if !rustix::process::geteuid().is_root() {
+        return skip("only root can give files to others");
+    }
+    let launch = Launch::on_log("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n");
+    std::os::unix::fs::chown(launch.log_path(), Some(OWNER), Some(OWNER)).unwrap();
+    aof(&["rewrite"], &launch.log_path()).expect(0, &[]);
+    for name in ["kvred.aof", "kvred.aof.lock"] {
+        let owner = launch.dir().join(name).metadata().unwrap();
+        assert_eq!((owner.uid(), owner.gid()), (OWNER, OWNER), "{name}");
+    }
+}
+
+/// The file of a rewrite that was killed before its rename may be the better copy.
+#[test]
+fn a_start_that_refuses_a_log_touches_nothing_beside_it() {
+    let launch = Launch::new().args(&["--fsync", "always"]);
+    let server = launch.start();
+    let mut client = server.connect();
+    (0..100).for_each(|n| client.set(format!("k{n}"), "v"));
+    server.kill9();
+    let leftover = launch.dir().join("temp-rewrite-kvred.aof");
+    fs::copy(launch.log_path(), &leftover).unwrap();
+    let sound = launch.log();
+    let mut damaged = sound.clone();
+    damaged[200] ^= 1;
+    fs::write(launch.log_path(), &damaged).unwrap();
+    launch.refused().expect(4, &["Nothing was changed"]);
+    assert!(fs::read(&leftover).unwrap() == sound && launch.log() == damaged);
+    fs::write(launch.log_path(), &sound).unwrap();
+    let server = launch.start();
+    wait_until("it is removed", || !leftover.exists());
+    assert_eq!(server.connect().ask_words("DBSIZE"), Reply::Integer(100));
+}
