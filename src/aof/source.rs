@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 
-use super::manifest::{self, Kind};
+use super::manifest;
 use crate::exit::{Failure, OrExit, Status};
 use crate::persistence::disk::{DiskFile, LogLock, RealDisk, follow_links, open_to_read, read_full_at};
 use crate::persistence::reader::RDB_MAGIC;
@@ -50,14 +50,20 @@ pub(super) fn open(path: &Path) -> Result<Source, Failure> {
             is_manifest: false,
         });
     }
-    let mut text = String::new();
+    let mut text = Vec::new();
     std::fs::File::open(path)
-        .and_then(|f| f.take(MANIFEST_BYTES_MAX).read_to_string(&mut text))
+        .and_then(|f| f.take(MANIFEST_BYTES_MAX + 1).read_to_end(&mut text))
         .or_exit(Status::Unavailable, || format!("cannot read the manifest {shown}"))?;
-    let entries = manifest::parse(&text)
-        .map_err(|why| Failure::new(Status::Unavailable, anyhow!("{shown} is not a manifest: {why}")))?;
-    let parts = entries.into_iter().filter(|entry| entry.kind != Kind::History).map(|entry| {
-        let path = path.with_file_name(&entry.name);
+    let names = if text.len() as u64 > MANIFEST_BYTES_MAX {
+        Err("it is longer than 1 MiB".to_owned())
+    } else {
+        manifest::parse(&text)
+    };
+    let names = names.map_err(|why| {
+        Failure::new(Status::Unavailable, anyhow!("{shown} is not a manifest that Redis would load: {why}"))
+    })?;
+    let parts = names.into_iter().map(|name| {
+        let path = path.with_file_name(name);
         let file = open_file(&path).map_err(|e| format!("{e:#}")).and_then(not_a_snapshot);
         Part { path, file }
     });

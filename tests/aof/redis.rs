@@ -34,6 +34,47 @@ fn a_log_in_parts_is_read_through_its_manifest() {
 }
 
 #[test]
+fn a_manifest_is_taken_or_refused_as_redis_does() {
+    let Some(check) = binary("redis-check-aof") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = dir.path().join("appendonly.aof.manifest");
+    for (name, command) in [
+        ("a.1.base.aof", [&b"SET"[..], b"k", b"base"]),
+        ("a.1.incr.aof", [b"SET", b"k", b"first"]),
+        ("\u{e4}.2.incr.aof", [b"SET", b"k", b"second"]),
+    ] {
+        fs::write(dir.path().join(name), resp(&command)).unwrap();
+    }
+    let base = "file a.1.base.aof seq 1 type b\n";
+    let (first, second) =
+        ("file a.1.incr.aof seq 1 type i\n", "file \"\\xc3\\xa4.2.incr.aof\" seq 2 type i startoffset 0\n");
+    let cases = [
+        format!("{base}{first}{second}"),
+        format!("{first}{second}{base}"),
+        format!("{base}{first}{second}").replace(' ', "\t"),
+        format!("{base}# a comment\n{second}"),
+        base.replace("type b", "type x type base other y") + second,
+        format!("{base}{second}{first}"),
+        format!("{base}{first}{first}"),
+        format!("{base}{first}{base}"),
+        format!("{base}\n{first}"),
+        base.replace("seq 1 ", ""),
+        base.replace("seq 1", "seq x"),
+        base.replace("type b", "type b odd"),
+        base.trim_end().to_owned(),
+    ];
+    for text in cases {
+        fs::write(&manifest, &text).unwrap();
+        let theirs = Command::new(&check).arg(&manifest).output().unwrap().status.success();
+        let ours = aof(&["check", arg(&manifest)]);
+        assert_eq!(code(&ours), if theirs { 0 } else { 3 }, "{text}{}{}", stdout(&ours), stderr(&ours));
+        if theirs {
+            assert_eq!(data(&manifest), ["SET k second"], "{text}");
+        }
+    }
+}
+
+#[test]
 fn an_rdb_base_is_named_and_nothing_is_shown_without_it() {
     let dir = tempfile::tempdir().unwrap();
     let Some(server) = Peer::start("redis-server", dir.path()) else { return };
