@@ -10,7 +10,8 @@ use super::LogOffset;
 use super::disk::DiskFile;
 use super::format::{Annotation, COMMIT_LINE_BYTES, Chain, HEADER_LINE_BYTES, Salt};
 use super::reader::{Flaw, RDB_MAGIC};
-use super::replay::{Because, Recovery, Replay, Survey, Verdict, replay};
+use super::replay::{Because, Recovery, Replay, Survey, Verdict, ends_with_command, is_command, replay};
+use crate::protocol::decode::{Args, RequestDecoder};
 use crate::protocol::encode;
 
 /// A file in memory.
@@ -334,6 +335,40 @@ fn a_length_that_swallows_the_rest_of_a_plain_log_is_damage() {
     assert_eq!((because(&found), found.end.0 as usize), (Some(Because::CommandsFollow), at));
 }
 
+/// What a value may hold: every 15 bytes a command that begins with all the strings behind it. To look at each of them
+/// anew would take minutes.
+fn beginnings_of_commands() -> Vec<u8> {
+    b"$9\r\n\n*9999999\r\n".repeat(300_000)
+}
+
+#[test]
+fn a_torn_value_that_is_full_of_beginnings_of_commands_is_soon_judged() {
+    let value = beginnings_of_commands();
+    let mut bytes = Log::plain().command(&["SET", "a", "1"]).bytes;
+    bytes.extend(format!("*3\r\n$3\r\nSET\r\n$1\r\nb\r\n${}\r\n", value.len() + 100).bytes());
+    bytes.extend(value);
+    assert_eq!(recover(&bytes).verdict, Verdict::Torn(Flaw::Incomplete));
+    encode::request(&mut bytes, &["SET", "c", "1"]);
+    assert_eq!(because(&recover(&bytes)), Some(Because::CommandsFollow));
+}
+
+/// What [`ends_with_command`] has to say, in as many steps as it takes.
+fn some_line_leads_to_the_end(text: &[u8]) -> bool {
+    let mut text = text.to_vec();
+    (1..text.len()).filter(|at| text[at - 1..].starts_with(b"\n*")).collect::<Vec<_>>().into_iter().any(|mut at| {
+        loop {
+            let mut args = Vec::new();
+            match RequestDecoder::for_log().decode(&mut text, at, &mut args) {
+                Ok(Some(end)) if is_command(Args::new(&text, &args)) => at = end,
+                _ => return false,
+            }
+            if at == text.len() {
+                return true;
+            }
+        }
+    })
+}
+
 #[test]
 fn a_plain_log_that_is_not_resp_is_damage_with_its_place() {
     for (bytes, flaw_at) in
@@ -427,6 +462,16 @@ fn a_batch_too_long_for_any_is_not_gathered() {
 }
 
 proptest! {
+    #[test]
+    fn commands_follow_if_decoding_from_some_line_on_comes_to_the_end(pieces in prop::collection::vec(0..12usize, 1..12)) {
+        let pieces = pieces.into_iter().map(|piece| {
+            ["*1\r\n", "*2\r\n", "*3\r\n", "*0\r\n", "$1\r\na\r\n", "$0\r\n\r\n", "$6\r\nx\r\n*1\r\n\r\n", "$4\r\n*1\r\n",
+             "\n", "\r\n", "$12\r\n", "*2\r\n$1\r\na\r\n$1\r\nb\r\n"][piece]
+        });
+        let text: Vec<u8> = pieces.flat_map(str::bytes).collect();
+        prop_assert_eq!(ends_with_command(&text), some_line_leads_to_the_end(&text), "{}", text.escape_ascii());
+    }
+
     #[test]
     fn noise_is_never_believed_nor_fatal(mut noise in prop::collection::vec(any::<u8>(), 1..300), at in any::<prop::sample::Index>()) {
         let log = Log::new().batches(3, &[]);

@@ -16,12 +16,11 @@
 //! commands to the end of the file, and anything else that is wrong is damage; but for the remains of the header with
 //! which kvred had begun to go on in it.
 
-use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memchr::memmem;
+use memchr::memchr_iter;
 use thiserror::Error;
 
 use super::LogOffset;
@@ -29,7 +28,7 @@ use super::disk::{Disk, DiskFile, read_full_at, write_all_at};
 use super::format::{Annotation, Chain, HEADER_LINE_BYTES, Salt};
 use super::reader::{Batch, Event, Flaw, LogReader};
 pub use super::survey::{Survey, Survivor};
-use crate::protocol::decode::{Args, RequestDecoder};
+use crate::protocol::decode::{Args, array_at, bulk_at};
 
 /// How much is copied, compared or searched at once.
 pub(super) const BLOCK_BYTES: usize = 1 << 20;
@@ -326,31 +325,44 @@ fn commands_follow(file: &dyn DiskFile, from: LogOffset, file_len: u64) -> io::R
     let mut tail = vec![0; (file_len - from.0) as usize];
     let read = read_full_at(file, &mut tail, from.0)?;
     tail.truncate(read);
-    // Where a parse came by and then failed, another that comes by will fail too.
-    let mut failed = HashSet::new();
-    let starts: Vec<usize> = memmem::find_iter(&tail, b"\n*").map(|at| at + 1).collect();
-    for start in starts {
-        if failed.contains(&start) {
-            continue;
-        }
-        let (mut at, mut args, mut decoder) = (start, Vec::new(), RequestDecoder::for_log());
-        loop {
-            if at == tail.len() {
-                return Ok(true);
+    Ok(ends_with_command(&tail))
+}
+
+/// Whether a command that begins with a line, but not the first, ends where the text does. If whole commands lead to
+/// the end from anywhere, the last of them does so by itself.
+///
+/// A value may hold a million lines that look like commands, each of all the strings behind it. So that none of them
+/// costs more than a look, strings are followed from the end backwards, each once, and for each it is noted how many
+/// lead from it to the end: time grows as n log n, memory with the number of such strings.
+pub(super) fn ends_with_command(text: &[u8]) -> bool {
+    // Where each begins, the last one first, and how many there are from it on.
+    let mut strings: Vec<(u32, u32)> = Vec::new();
+    for at in memchr_iter(b'\n', text).rev().map(|newline| newline + 1) {
+        if let Some((_, behind)) = bulk_at(text, at) {
+            if let Some(more) = strings_from(&strings, behind, text.len()) {
+                strings.push((at as u32, more + 1));
             }
-            failed.insert(at);
-            args.clear();
-            match decoder.decode(&mut tail, at, &mut args) {
-                Ok(Some(end)) if !failed.contains(&end) && is_command(Args::new(&tail, &args)) => at = end,
-                _ => break,
-            }
+        } else if let Some((len, first)) = array_at(text, at)
+            && strings_from(&strings, first, text.len()).is_some_and(|strings| strings as usize == len)
+            && bulk_at(text, first).is_some_and(|(name, _)| is_command(Args::new(text, &[name])))
+        {
+            return true;
         }
     }
-    Ok(false)
+    false
+}
+
+/// How many strings lead from `at` to the end, if they do.
+fn strings_from(strings: &[(u32, u32)], at: usize, end: usize) -> Option<u32> {
+    if at == end {
+        return Some(0);
+    }
+    let found = strings.binary_search_by(|(start, _)| at.cmp(&(*start as usize))).ok()?;
+    Some(strings[found].1)
 }
 
 /// Whether arguments begin with something like a command's name: a value that holds RESP by chance seldom does.
-fn is_command(args: Args<'_>) -> bool {
+pub(super) fn is_command(args: Args<'_>) -> bool {
     !args.is_empty() && !args.at(0).is_empty() && args.at(0).iter().all(u8::is_ascii_graphic)
 }
 

@@ -404,6 +404,29 @@ fn header(
     Ok(Some((number, at + 1 + len + CRLF.len())))
 }
 
+/// Longer than any header line that holds a number of 64 bits.
+const MAX_HEADER_BYTES: usize = 32;
+
+/// The array of a request that may begin at `buffer[at]`: its length, at least 1, and the position behind its header.
+/// For who looks at bytes that may be anything, at as many places as they like: unlike the decoder, it never looks far.
+pub fn array_at(buffer: &[u8], at: usize) -> Option<(usize, usize)> {
+    let near = &buffer[..buffer.len().min(at + MAX_HEADER_BYTES)];
+    if near.get(at) != Some(&b'*') {
+        return None;
+    }
+    let (len, behind) = header(near, at, ProtocolError::ArrayLineTooLong, ProtocolError::ArrayLen).ok()??;
+    (1..=RequestLimits::HIGHEST.array_len).contains(&len).then_some((len as usize, behind))
+}
+
+/// The same for a whole bulk string, and the position behind it.
+pub fn bulk_at(buffer: &[u8], at: usize) -> Option<(Span, usize)> {
+    let near = &buffer[..buffer.len().min(at + MAX_HEADER_BYTES)];
+    let (len, start) = header(near, at, ProtocolError::BulkLineTooLong, ProtocolError::BulkLen).ok()??;
+    let len = usize::try_from(len).ok().filter(|len| *len <= RequestLimits::HIGHEST.bulk_bytes)?;
+    let behind = behind_crlf(buffer, start + len)?;
+    Some((Span::new(start, start + len), behind))
+}
+
 /// Decodes a command that is like nearly all: up to nine arguments, a name of up to nine bytes and the others of less than
 /// ten thousand each, all of it there. `None`, with `args` as it was, for anything else, be it right or wrong: that is
 /// looked at with care.
