@@ -111,8 +111,7 @@ fn words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
 fn leading_number(word: &[u8]) -> i64 {
     let (sign, digits) = match word.trim_ascii_start() {
         [b'-', digits @ ..] => (-1, digits),
-        [b'+', digits @ ..] => (1, digits),
-        digits => (1, digits),
+        [b'+', digits @ ..] | digits => (1, digits),
     };
     let digits = digits.iter().take_while(|c| c.is_ascii_digit());
     sign * digits.fold(0i64, |n, c| n.saturating_mul(10).saturating_add(i64::from(c - b'0')))
