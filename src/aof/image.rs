@@ -1,6 +1,7 @@
 //! Writes a new log: under a temporary name, batch by batch in a chain of its own, synced, then renamed into place.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,6 +46,14 @@ pub(super) struct Size {
     pub(super) bytes: u64,
 }
 
+/// What was not copied.
+pub(super) struct Refused {
+    /// Where it stands in the bytes that were to be copied.
+    pub(super) range: Range<usize>,
+    /// Why.
+    pub(super) reason: String,
+}
+
 impl Image {
     /// Begins a log that will bear the name `path`.
     ///
@@ -73,14 +82,15 @@ impl Image {
     }
 
     /// Adds what stands in a batch of another log, as far as it makes sense in this one, as a batch of its own.
-    /// `bytes` are whole commands and annotations. If `check` refuses a command, nothing is added, and its reason is
-    /// returned.
+    /// `bytes` are whole commands and annotations. What `check` refuses is returned and not added; if the batch is
+    /// `atomic`, nothing of it is added then.
     pub(super) fn copy(
         &mut self,
         bytes: &mut [u8],
-        check: impl Fn(Args<'_>) -> Result<(), String>,
-    ) -> io::Result<Result<(), String>> {
-        let (mut at, mut args, mut records) = (0, Vec::new(), 0);
+        atomic: bool,
+        mut check: impl FnMut(Args<'_>) -> Result<(), String>,
+    ) -> io::Result<Vec<Refused>> {
+        let (mut at, mut args, mut records, mut refused) = (0, Vec::new(), 0, Vec::new());
         let mut decoder = RequestDecoder::for_log();
         while at < bytes.len() {
             let end;
@@ -104,12 +114,17 @@ impl Image {
                 let frames = command.len() == 1
                     && [&b"MULTI"[..], b"EXEC"].iter().any(|name| command.at(0).eq_ignore_ascii_case(name));
                 if !frames && !command.is_empty() {
-                    if let Err(reason) = check(command) {
-                        self.batch.clear();
-                        return Ok(Err(reason));
+                    match check(command) {
+                        Ok(()) => {
+                            self.batch.extend_from_slice(&bytes[at..end]);
+                            records += 1;
+                        }
+                        Err(reason) if atomic => {
+                            self.batch.clear();
+                            return Ok(vec![Refused { range: 0..bytes.len(), reason }]);
+                        }
+                        Err(reason) => refused.push(Refused { range: at..end, reason }),
                     }
-                    self.batch.extend_from_slice(&bytes[at..end]);
-                    records += 1;
                 }
             }
             at = end;
@@ -118,7 +133,7 @@ impl Image {
         if !self.batch.is_empty() {
             self.commit()?;
         }
-        Ok(Ok(()))
+        Ok(refused)
     }
 
     /// Closes the batch under way.

@@ -232,3 +232,43 @@ fn salvage_saves_all_batches_but_the_damaged_one() {
         assert_eq!(fs::read(&path).unwrap(), damaged, "the log itself is as it was");
     }
 }
+
+/// Salvages a log of these commands: what is said, and the commands that are saved.
+fn salvaged(commands: &[&str]) -> (String, Vec<String>) {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, out) = (dir.path().join("plain.aof"), dir.path().join("out.aof"));
+    let words = |command: &str| command.split(' ').map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
+    write_plain(&path, &commands.iter().copied().map(words).collect::<Vec<_>>());
+    let output = aof(&["check", "--salvage", arg(&out), arg(&path)]);
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
+    assert_eq!(code(&aof(&["check", arg(&out)])), 0);
+    (stdout(&output), dump(&out).lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn of_a_plain_log_a_refused_command_costs_itself_alone() {
+    let sets: Vec<String> = (0..2000).map(|n| format!("SET key{n:04} value")).collect();
+    let mut commands: Vec<&str> = sets.iter().map(String::as_str).collect();
+    commands.splice(1000..1000, ["HSET h f v", "HSET h g v"]);
+    let (said, saved) = salvaged(&commands);
+    assert_eq!(saved, sets);
+    assert!(
+        said.contains("2,000 records saved, 70 bytes lost\n  lost  bytes 37000 to 37070 (70): kvred refuses it"),
+        "{said}"
+    );
+
+    let (said, saved) = salvaged(&["MULTI", "SET a 1", "HSET h f v", "SET b 2", "EXEC", "SET c 3"]);
+    assert_eq!(saved, ["SET a 1", "SET b 2", "SET c 3"]);
+    assert!(said.contains("35 bytes lost"), "{said}");
+}
+
+#[test]
+fn keys_of_other_databases_are_not_mixed_with_those_of_database_0() {
+    let (said, saved) = salvaged(&[
+        "SET a 0", "SELECT 1", "SET a 1", "FLUSHDB", "SET b 1", "SELECT 0", "SET c 0", "SELECT 2", "SET a 2",
+    ]);
+    assert_eq!(saved, ["SET a 0", "SELECT 0", "SET c 0"]);
+    assert!(said.contains("it belongs to another database than 0"), "{said}");
+    let (_, saved) = salvaged(&["SET a 0", "SELECT 1", "SET a 1", "FLUSHALL", "SET a 1"]);
+    assert_eq!(saved, ["SET a 0", "FLUSHALL"]);
+}

@@ -1,6 +1,7 @@
 //! `check --salvage`: every batch that verifies, into a new log; and a list of what is lost.
 //!
-//! What stands behind a flaw of a plain log is lost: nothing tells its commands from the bytes of a value.
+//! A batch stands or falls as a whole; a plain log has none, and loses just the commands that kvred refuses. What stands
+//! behind a flaw of a plain log is lost: nothing tells its commands from the bytes of a value.
 
 use std::fmt::Write;
 use std::io;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use serde_json::json;
 
-use super::super::image::Image;
+use super::super::image::{Image, Refused};
 use super::super::reading::{self, Pass, Settle};
 use super::super::source::Source;
 use super::super::text::{counted, grouped};
@@ -25,13 +26,38 @@ use crate::persistence::disk::{DiskFile, read_full_at};
 use crate::persistence::format::COMMIT_LINE_BYTES;
 use crate::persistence::reader::Batch;
 use crate::persistence::replay::{Recovery, Survey, Verdict, len_without_trailing_zeros};
+use crate::protocol::decode::Args;
 use crate::terminal::progress::Progress;
 
+/// How many ranges are listed, so that a log of which every other command is refused does not fill the memory.
+const LISTED_MAX: usize = 100_000;
+
 /// Bytes that are not in the new log.
-struct Lost {
+struct Range {
     from: LogOffset,
     to: LogOffset,
     why: String,
+}
+
+/// All of them.
+#[derive(Default)]
+struct Lost {
+    listed: Vec<Range>,
+    /// How many more there are.
+    more: u64,
+    bytes: u64,
+}
+
+impl Lost {
+    fn add(&mut self, from: LogOffset, to: LogOffset, why: &str) {
+        self.bytes += to - from;
+        let full = self.listed.len() == LISTED_MAX;
+        match self.listed.last_mut() {
+            Some(last) if last.to == from && last.why == why => last.to = to,
+            _ if full => self.more += 1,
+            _ => self.listed.push(Range { from, to, why: why.to_owned() }),
+        }
+    }
 }
 
 /// Salvages `source` into a new log at `out`.
@@ -56,43 +82,47 @@ pub(super) fn run(args: &CheckArgs, source: &Source, out: &Path) -> Result<Statu
     };
     let size = image.size;
     image.publish(out, false).or_exit(Status::Unavailable, doing)?;
-    let bytes: u64 = lost.iter().map(|lost| lost.to - lost.from).sum();
+    let Lost { listed, more, bytes } = lost;
     if args.json {
-        let ranges: Vec<_> = lost.iter().map(|l| json!({"from": l.from.0, "to": l.to.0, "reason": l.why})).collect();
+        let ranges: Vec<_> = listed.iter().map(|l| json!({"from": l.from.0, "to": l.to.0, "reason": l.why})).collect();
         let document = json!({
             "file": part.path.to_string_lossy(), "out": out.to_string_lossy(), "records": size.records,
-            "lost_bytes": bytes, "lost": ranges,
+            "lost_bytes": bytes, "lost": ranges, "lost_ranges_not_listed": more,
         });
         print(&format!("{document:#}\n"))?;
     } else {
         let mut text = format!("{shown}: {} saved, {} lost\n", counted(size.records, "record"), counted(bytes, "byte"));
-        for Lost { from, to, why } in &lost {
+        for Range { from, to, why } in &listed {
             writeln!(text, "  lost  bytes {from} to {to} ({}): {why}", grouped(*to - *from))
                 .expect("a String takes everything");
         }
+        if more > 0 {
+            writeln!(text, "  lost  {} behind them", counted(more, "more range")).expect("a String takes everything");
+        }
         print(&text)?;
     }
-    Ok(if lost.is_empty() { Status::Fine } else { Status::Negative })
+    Ok(if listed.is_empty() { Status::Fine } else { Status::Negative })
 }
 
-fn salvage(file: &Arc<dyn DiskFile>, image: &mut Image) -> io::Result<Vec<Lost>> {
+fn salvage(file: &Arc<dyn DiskFile>, image: &mut Image) -> io::Result<Lost> {
     let mended = header::mended(&**file)?;
     let file: Arc<dyn DiskFile> = match mended {
         Some(line) => Arc::new(View::beginning_with(Arc::clone(file), &line)),
         None => Arc::clone(file),
     };
-    let (mut lost, mut time, mut failed) = (Vec::new(), 0, None);
+    let (mut lost, mut time, mut failed, mut plain) = (Lost::default(), 0, None, Plain::default());
     let progress = Progress::new("salvaging", file.len()?);
-    let pass = reading::read(&file, &progress, Settle::Wait, |batch| match copy_sound(batch, image, &mut lost) {
-        Ok(()) => {
-            time = batch.times().last().map_or(time, |(_, t)| t);
-            ControlFlow::Continue(())
-        }
-        Err(e) => {
-            failed = Some(e);
-            ControlFlow::Break(())
-        }
-    })?;
+    let pass =
+        reading::read(&file, &progress, Settle::Wait, |batch| match copy_sound(batch, &mut plain, image, &mut lost) {
+            Ok(()) => {
+                time = batch.times().last().map_or(time, |(_, t)| t);
+                ControlFlow::Continue(())
+            }
+            Err(e) => {
+                failed = Some(e);
+                ControlFlow::Break(())
+            }
+        })?;
     let recovery = match (pass, failed) {
         (Pass::Read(recovery), None) => recovery,
         (_, Some(e)) => return Err(e),
@@ -105,27 +135,46 @@ fn salvage(file: &Arc<dyn DiskFile>, image: &mut Image) -> io::Result<Vec<Lost>>
     Ok(lost)
 }
 
-fn copy_sound(batch: &Batch<'_>, image: &mut Image, lost: &mut Vec<Lost>) -> io::Result<()> {
-    if let Err(reason) = image.copy(&mut batch.bytes().to_vec(), check)? {
-        lost.push(Lost {
-            from: batch.start,
-            to: batch.end,
-            why: format!("it verifies, but kvred refuses it: {reason}"),
-        });
+fn copy_sound(batch: &Batch<'_>, plain: &mut Plain, image: &mut Image, lost: &mut Lost) -> io::Result<()> {
+    let mut bytes = batch.bytes().to_vec();
+    if batch.checksummed {
+        for Refused { reason, .. } in image.copy(&mut bytes, true, check)? {
+            lost.add(batch.start, batch.end, &format!("it verifies, but kvred refuses it: {reason}"));
+        }
+        return Ok(());
+    }
+    for Refused { range, reason } in image.copy(&mut bytes, false, |args| plain.check(args))? {
+        let at = |position: usize| batch.start + position as u64;
+        lost.add(at(range.start), at(range.end), &format!("kvred refuses it: {reason}"));
     }
     Ok(())
 }
 
-fn copy_survivors(
-    file: &Arc<dyn DiskFile>,
-    recovery: &Recovery,
-    image: &mut Image,
-    lost: &mut Vec<Lost>,
-) -> io::Result<()> {
+/// Tells which commands of a plain log can be had.
+#[derive(Default)]
+struct Plain {
+    /// Whether a database is selected that kvred does not have: its keys are not to be mixed with those of 0.
+    elsewhere: bool,
+}
+
+impl Plain {
+    fn check(&mut self, args: Args<'_>) -> Result<(), String> {
+        let is = |name: &str| args.at(0).eq_ignore_ascii_case(name.as_bytes());
+        let checked = check(args);
+        if is("SELECT") {
+            self.elsewhere = checked.is_err();
+        } else if self.elsewhere && checked.is_ok() && !is("FLUSHALL") {
+            return Err("it belongs to another database than 0".to_owned());
+        }
+        checked
+    }
+}
+
+fn copy_survivors(file: &Arc<dyn DiskFile>, recovery: &Recovery, image: &mut Image, lost: &mut Lost) -> io::Result<()> {
     let mut known = recovery.end;
     let mut gap = |from: LogOffset, to: LogOffset, why: &str| {
         if to > from {
-            lost.push(Lost { from, to, why: why.to_owned() });
+            lost.add(from, to, why);
         }
     };
     if let Some(chain) = recovery.chain {
@@ -134,7 +183,7 @@ fn copy_survivors(
             gap(known, survivor.start, "it does not verify");
             let mut bytes = vec![0; (survivor.end - survivor.start) as usize - COMMIT_LINE_BYTES];
             let read = read_full_at(&**file, &mut bytes, survivor.start.0)?;
-            if let Err(reason) = image.copy(&mut bytes[..read], check)? {
+            for Refused { reason, .. } in image.copy(&mut bytes[..read], true, check)? {
                 gap(survivor.start, survivor.end, &format!("it verifies, but kvred refuses it: {reason}"));
             }
             known = survivor.end;
@@ -148,4 +197,37 @@ fn copy_survivors(
     };
     gap(known, end, why);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_refused_as_a_whole_and_commands_without_one_each_for_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut image = Image::create(&dir.path().join("out.aof")).unwrap();
+        let (set, hset) = (b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n", b"*2\r\n$4\r\nHSET\r\n$1\r\nh\r\n");
+        let mut bytes = [&set[..], hset, set].concat();
+        for (atomic, saved, lost) in [(true, 0, 0..bytes.len()), (false, 2, set.len()..set.len() + hset.len())] {
+            let refused = image.copy(&mut bytes, atomic, check).unwrap();
+            assert_eq!(refused.into_iter().map(|refused| refused.range).collect::<Vec<_>>(), [lost]);
+            assert_eq!(image.size.records, saved);
+        }
+        image.discard();
+    }
+
+    #[test]
+    fn the_list_of_what_is_lost_joins_neighbours_and_is_bounded() {
+        let mut lost = Lost::default();
+        let ranges = LISTED_MAX as u64 + 5;
+        for n in 0..ranges {
+            for (from, to) in [(3 * n, 3 * n + 1), (3 * n + 1, 3 * n + 2)] {
+                lost.add(LogOffset(from), LogOffset(to), "a reason");
+            }
+        }
+        let first = &lost.listed[0];
+        assert_eq!((first.from, first.to, lost.listed.len()), (LogOffset(0), LogOffset(2), LISTED_MAX));
+        assert_eq!((lost.bytes, lost.more), (2 * ranges, 10));
+    }
 }
