@@ -91,7 +91,7 @@ mod tests {
     fn count_in_file(text: &[u8]) -> u64 {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("log"), text).unwrap();
-        let file = RealDisk::new(dir.path()).open(Path::new("log"), false).unwrap();
+        let file = RealDisk::new(dir.path()).unwrap().open(Path::new("log"), false).unwrap();
         count_commands(&*file, LogOffset(1), text.len() as u64).unwrap()
     }
 
