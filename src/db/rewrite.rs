@@ -4,7 +4,7 @@
 //! 1. Under the commit token, note the *cut*: the end of the last published group.
 //! 2. Walk the keyspace in small steps and write each key to a temporary file.
 //! 3. Copy what the live log gained since the cut, batch by batch, verified; again and again until little is left. Where
-//!    the writers are as fast as the copy, first without rests, then in pieces for which they wait.
+//!    the writers are as fast as the copy, in pieces for which they wait.
 //! 4. Under the commit token: copy the rest, sync, rename over the log, sync the directory, go on in the new file.
 //!
 //! Records behind the cut may stand in the walked part already, with newer values: they are absolute, and replaying them
@@ -51,14 +51,13 @@ pub struct Pieces {
     pub sync_every_bytes: u64,
     /// With less than this left to copy, the writers are made to wait for the end.
     pub last_piece_bytes: u64,
-    /// Where the writers are as fast as the copy, they wait while so much is copied, and twice what they have written since
-    /// they waited last.
+    /// Where the writers are as fast as the copy, they wait while so much is copied, or more if that is too little.
     pub held_bytes: u64,
 }
 
 impl Default for Pieces {
     fn default() -> Self {
-        Self { batch_bytes: 64 << 10, sync_every_bytes: 16 << 20, last_piece_bytes: 64 << 10, held_bytes: 1 << 20 }
+        Self { batch_bytes: 64 << 10, sync_every_bytes: 16 << 20, last_piece_bytes: 64 << 10, held_bytes: 2 << 20 }
     }
 }
 
@@ -105,11 +104,8 @@ pub struct Rewrite {
     synced_at: LogOffset,
     /// Keys written so far.
     pub keys: u64,
-    /// What was left to copy when the last pass began, or when the writers had waited: if that is not halved, they are about
-    /// as fast as the copy.
+    /// What was left to copy when the last pass began, or since the writers were last made to wait.
     left: u64,
-    /// Whether the last pass rested.
-    rested: bool,
     /// The log that was replaced, and how far the system has forgotten it.
     old: Option<(Arc<dyn DiskFile>, u64)>,
 }
@@ -125,7 +121,6 @@ enum Phase {
     /// In a pass up to `limit`.
     Pass {
         limit: LogOffset,
-        may_pause: bool,
     },
 }
 
@@ -134,7 +129,7 @@ enum Phase {
 pub enum Step {
     /// There is more to do.
     More {
-        /// Whether the driver may pause: not when the writers are faster than the copy.
+        /// Whether the driver may pause: not when the writers are as fast as the copy.
         may_pause: bool,
     },
     /// The new log is the log.
@@ -179,8 +174,7 @@ impl Writer {
             phase: Phase::Walk { shard: 0, position: WalkPosition::default() },
             rope: Rope::default(),
             keys: 0,
-            left: u64::MAX,
-            rested: true,
+            left: 0,
             old: None,
         })
     }
@@ -229,12 +223,12 @@ impl Writer {
                 Ok(Step::More { may_pause: true })
             }
             Phase::Copy => self.begin_pass_or_finish(rewrite),
-            Phase::Pass { limit, may_pause } => {
+            Phase::Pass { limit } => {
                 if rewrite.copy_piece(limit)? {
                     rewrite.sync()?;
                     rewrite.phase = Phase::Copy;
                 }
-                Ok(Step::More { may_pause })
+                Ok(Step::More { may_pause: true })
             }
         }
     }
@@ -281,6 +275,8 @@ impl Writer {
             return Ok(Phase::Walk { shard, position });
         }
         rewrite.sync()?;
+        // As much as was written: that pass would take as long as the walk, and leave as much again.
+        rewrite.left = 2 * rewrite.new.end().0;
         Ok(Phase::Copy)
     }
 
@@ -291,36 +287,35 @@ impl Writer {
             self.finish(rewrite)?;
             return Ok(Step::Done);
         }
-        let shrinks = left < rewrite.left / 2;
-        if !shrinks && !rewrite.rested {
-            if self.copy_held(rewrite)? {
-                self.finish(rewrite)?;
-                return Ok(Step::Done);
-            }
-            return Ok(Step::More { may_pause: false });
+        // Else the writers are about as fast as the copy.
+        if left < rewrite.left / 2 {
+            rewrite.left = left;
+            rewrite.phase = Phase::Pass { limit: published };
+        } else if self.copy_held(rewrite)? {
+            self.finish(rewrite)?;
+            return Ok(Step::Done);
         }
-        (rewrite.left, rewrite.rested) = (left, shrinks);
-        rewrite.phase = Phase::Pass { limit: published, may_pause: shrinks };
-        Ok(Step::More { may_pause: shrinks })
+        Ok(Step::More { may_pause: matches!(rewrite.phase, Phase::Pass { .. }) })
     }
 
-    /// Copies a piece with the writers waiting, which is more than they have written since they waited last: so however
-    /// fast they are it comes to an end, and they never wait for long. `true`: all is copied.
+    /// Copies a piece with the writers waiting, a larger one than the last if they have written half as much since: so however
+    /// fast they are, it comes to an end, and they wait no longer than that takes. `true`: all is copied.
     fn copy_held(&self, rewrite: &mut Rewrite) -> Result<bool, RewriteError> {
-        if rewrite.new.end() - rewrite.synced_at >= rewrite.pieces.sync_every_bytes / 2 {
-            rewrite.sync()?;
-        }
         let log = self.token();
         let end = log.aof.as_ref().ok_or(RewriteError::Closed)?.end();
-        let left = |rewrite: &Rewrite| end.0 - rewrite.copied_to.0;
-        let gained = left(rewrite).saturating_sub(rewrite.left);
-        let enough = rewrite.copied_to.0 + 2 * gained + rewrite.pieces.held_bytes;
-        let mut done = false;
-        while !done && rewrite.copied_to.0 < enough {
-            done = rewrite.copy_piece(end)?;
+        let gained = (end.0 - rewrite.copied_to.0).saturating_sub(rewrite.left);
+        let held = &mut rewrite.pieces.held_bytes;
+        if gained > *held / 2 {
+            *held *= 2;
         }
-        rewrite.left = left(rewrite);
-        Ok(done)
+        let enough = rewrite.copied_to.0 + *held;
+        let mut all = false;
+        while !all && rewrite.copied_to.0 < enough {
+            all = rewrite.copy_piece(end)?;
+        }
+        // No pass halves that, so it goes on like this.
+        rewrite.left = end.0 - rewrite.copied_to.0;
+        Ok(all)
     }
 
     /// Puts the new log in the place of the old one, with the writers waiting.
