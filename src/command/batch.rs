@@ -118,6 +118,8 @@ pub enum Stop {
     Control(Control),
     /// What comes next is not RESP.
     NotResp(ProtocolError),
+    /// What comes next is a line of an HTTP request.
+    Http,
 }
 
 /// A command that runs alone.
@@ -213,6 +215,11 @@ impl Queue {
                 self.spans.truncate(first_span);
                 decoder.restore(buffer, at);
                 break Stop::Full;
+            }
+            if spec.is_none() && is_http(args.at(0)) {
+                self.spans.truncate(first_span);
+                decoder.restore(buffer, at);
+                break Stop::Http;
             }
             let keyed = spec.filter(|spec| spec.keys.is_some());
             self.queued.push(Queued {
@@ -459,6 +466,13 @@ impl Count for Uncounted {
     fn rejected(&self, _: CommandId, _: bool) {}
     fn error(&self, _: Option<CommandId>, _: &str) {}
     fn lookups(&self, _: u64, _: u64) {}
+}
+
+/// Whether a name begins a line of an HTTP request. A web page can have its visitor's browser send one, to wherever the
+/// browser can reach, with commands in it.
+#[cold]
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"POST") || name.eq_ignore_ascii_case(b"Host:")
 }
 
 /// Why a call did not become a command.

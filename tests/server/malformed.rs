@@ -1,6 +1,6 @@
 //! Input that is no request: an error to that client, the others are served, and memory stays bounded.
 
-use crate::helpers::{Client, Random, Reply, Server, command, wait_until};
+use crate::helpers::{Client, Launch, Random, Reply, Server, command, wait_until};
 
 const MIB: u64 = 1 << 20;
 
@@ -49,6 +49,29 @@ fn what_came_before_the_error_is_done_and_answered() {
             .expect(format!("+OK\r\n$1\r\nv\r\n-ERR Protocol error: {text}\r\n"))
             .expect_closed();
         assert_eq!(server.connect().get(&key), Some(b"v".to_vec()));
+    }
+}
+
+/// A web page can have its visitor's browser send one, with commands in it.
+#[test]
+fn an_http_request_ends_the_connection_and_runs_nothing() {
+    for launch in [Launch::new(), Launch::new().env("KVRED_REQUIREPASS", "secret")] {
+        let server = launch.start();
+        let mut bystander = server.connect();
+        // An error where there is no password.
+        bystander.send("AUTH secret\r\n").reply();
+        let requests = [
+            "POST / HTTP/1.1\r\n",
+            "GET / HTTP/1.1\r\nHost: localhost\r\n",
+            "AUTH secret\r\nSET before v\r\n'post' \"/\"\r\n",
+            "*1\r\n$5\r\nhOST:\r\n",
+        ];
+        for (i, request) in requests.into_iter().enumerate() {
+            server.connect().send(format!("{request}AUTH secret\r\nSET k v\r\n")).rest();
+            wait_until("it is logged", || server.stderr().matches("closing a client that sent POST").count() == i + 1);
+            assert_eq!(bystander.get("k"), None, "{request}");
+        }
+        assert_eq!(bystander.get("before"), Some(b"v".to_vec()));
     }
 }
 
@@ -167,7 +190,7 @@ fn noise_harms_nobody() {
 
 #[test]
 fn strangers_are_held_to_small_requests() {
-    let server = crate::helpers::Launch::new().env("KVRED_REQUIREPASS", "secret").start();
+    let server = Launch::new().env("KVRED_REQUIREPASS", "secret").start();
     for (sent, text) in
         [("*11\r\n", "unauthenticated multibulk length"), ("*2\r\n$16385\r\n", "unauthenticated bulk length")]
     {

@@ -169,6 +169,16 @@ impl Connection {
                 state.closing = true;
                 state.more = false;
             }
+            Stop::Http => {
+                tracing::warn!(
+                    client = self.client.id,
+                    addr = %self.client.addr,
+                    "closing a client that sent POST or Host: as a command: somebody may be attacking by HTTP requests \
+                     with commands in them, which a web page has its visitor's browser send"
+                );
+                state.closed = true;
+                return false;
+            }
         }
         true
     }

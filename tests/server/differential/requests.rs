@@ -370,6 +370,9 @@ const LAST_WORDS: &[&str] = &[
     "*\r\n",
     "PING 'a\\'b' \"c\\x41\\n\"\r\nQUIT\r\n",
     "*1\r\n$4\r\nPINGxxQUIT\r\n",
+    "POST / HTTP/1.1\r\nFLUSHALL\r\n",
+    "GET / HTTP/1.1\r\nHost: x\r\nFLUSHALL\r\n",
+    "*1\r\n$5\r\nhOST:\r\n*1\r\n$4\r\nPING\r\n",
 ];
 
 impl Generator {
