@@ -342,6 +342,7 @@ impl Connection {
         self.client.last_active_seconds.store(worker.now_seconds(), Ordering::Relaxed);
         if to_intake {
             let env = env(state.session, worker);
+            state.renew_limits(worker);
             scratch.intake.take(self, read, &mut state.decoder, &env);
             state.taken_in = true;
             drop((state, scratch));
@@ -405,6 +406,11 @@ impl State {
     /// Gives back what the worker counts of it.
     pub fn end(&mut self, worker: &Worker) {
         worker.account(&mut self.accounted_bytes, 0);
+    }
+
+    /// Holds what is decoded from now on to what is set: the client may have authenticated, anybody may have changed it.
+    fn renew_limits(&mut self, worker: &Worker) {
+        self.decoder.set_limits(limits(self.session.authenticated, worker));
     }
 
     /// Whether it runs no commands for the time being.

@@ -38,8 +38,6 @@ pub struct Context<'c> {
 pub enum After {
     /// Its next command.
     GoOn,
-    /// The same, held to other limits: it has authenticated, or is a stranger again.
-    NewLimits,
     /// It sends the reply and closes.
     Close,
     /// It waits until so many groups are synced, for some time (0: however long), and then replies.
@@ -77,8 +75,8 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
             simple(out, "OK");
             return Ok(After::Close);
         }
-        Id::Hello => return client::hello(args, context, out),
-        Id::Auth => return client::auth(args, context, out),
+        Id::Hello => client::hello(args, context, out)?,
+        Id::Auth => client::auth(args, context, out)?,
         Id::Reset => {
             context.session.resp = Resp::V2;
             context.session.authenticated = server.config.password.is_none();
@@ -87,7 +85,6 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
             }
             *context.client.about.lock() = super::clients::About::default();
             simple(out, "RESET");
-            return Ok(After::NewLimits);
         }
         Id::Select => match parse_i64(args.at(1)).map(i32::try_from) {
             Some(Ok(0)) => simple(out, "OK"),
@@ -141,7 +138,6 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
         Id::ConfigSet => {
             admin::config_set(args, context)?;
             simple(out, "OK");
-            return Ok(After::NewLimits);
         }
         Id::ConfigResetStat => {
             server.reset_stats();

@@ -212,6 +212,23 @@ fn strangers_are_held_to_small_requests() {
 }
 
 #[test]
+fn the_longest_argument_is_what_config_set_last_said_on_every_connection() {
+    let server = Server::start();
+    let (mut admin, mut one) = (server.connect(), server.connect());
+    let large = vec![b'x'; 2 << 20];
+    one.set("k", &large);
+    assert_eq!(admin.ask_words("CONFIG SET proto-max-bulk-len 1mb"), Reply::ok());
+    drop(one.try_send(command(&[&b"SET"[..], b"k", &large])));
+    let said = one.rest();
+    let expected = b"-ERR Protocol error: invalid bulk length\r\n";
+    assert!(said.is_empty() || said == expected, "{}", said.escape_ascii());
+    let mut other = server.connect();
+    other.send("PING\r\n").expect("+PONG\r\n");
+    assert_eq!(admin.ask_words("CONFIG SET proto-max-bulk-len 512mb"), Reply::ok());
+    other.set("k", &large);
+}
+
+#[test]
 fn one_client_too_many_is_told_so() {
     let server = Server::start_with(&["--maxclients", "3"]);
     let mut clients: Vec<Client> = (0..3).map(|_| server.connect()).collect();

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::{Answers, Connection, Session, State, TRUSTED_BYTES, env, limits};
+use super::{Answers, Connection, Session, State, TRUSTED_BYTES, env};
 use crate::command::batch::{Queue, Ran, Replies, Stop, TURN_COMMANDS, Taken};
 use crate::command::spec::CommandSpec;
 use crate::db::ahead::Ahead;
@@ -92,6 +92,7 @@ impl Connection {
         let mut goes_on = next.is_none_or(|next| self.run_batch(state, worker, next, input, &mut turn));
         while goes_on && turn.commands < TURN_COMMANDS && state.out.len() < TURN_REPLY_BYTES && !state.closing {
             queue.clear();
+            state.renew_limits(worker);
             let taken = queue.fill(input, turn.at, &mut state.decoder, &env(state.session, worker));
             let mut ahead = queue.ahead(worker.server.writer.keyspace());
             goes_on = self.run_batch(state, worker, Next { queue, taken, ahead: &mut ahead }, input, &mut turn);
@@ -204,9 +205,6 @@ impl Connection {
         }
         match after {
             After::GoOn => {}
-            After::NewLimits => {
-                state.decoder.set_limits(limits(state.session.authenticated, worker));
-            }
             After::Close => {
                 state.closing = true;
                 state.more = false;

@@ -9,7 +9,7 @@ use crate::protocol::encode::{Resp, array, bulk, integer, map, simple};
 use crate::protocol::number::parse_i64;
 use crate::server::clients::Client;
 
-pub(super) fn hello(args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>) -> Result<After, CommandError> {
+pub(super) fn hello(args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>) -> Result<(), CommandError> {
     let resp = match (args.len() > 1).then(|| parse_i64(args.at(1))) {
         None => context.session.resp,
         Some(Some(2)) => Resp::V2,
@@ -57,10 +57,10 @@ pub(super) fn hello(args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
     }
     bulk(out, b"modules");
     array(out, 0);
-    Ok(After::NewLimits)
+    Ok(())
 }
 
-pub(super) fn auth(args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>) -> Result<After, CommandError> {
+pub(super) fn auth(args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>) -> Result<(), CommandError> {
     let (user, password) = match args.len() {
         2 if context.worker.server.config.password.is_none() => return Err(CommandError::AuthWithoutPassword),
         2 => (&b"default"[..], args.at(1)),
@@ -70,7 +70,7 @@ pub(super) fn auth(args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>)
     check_password(user, password, context)?;
     context.session.authenticated = true;
     simple(out, "OK");
-    Ok(After::NewLimits)
+    Ok(())
 }
 
 /// There is one user, `default`; without a password set, any is right for it, as in Redis.
