@@ -96,6 +96,14 @@ impl Clients {
     }
 }
 
+impl About {
+    /// Forgets what `RESET` forgets; the library stays the same.
+    pub fn reset(&mut self) {
+        self.name.clear();
+        self.resp = Resp::V2;
+    }
+}
+
 impl Client {
     /// For how long it is connected.
     pub fn age_seconds(&self) -> u64 {

@@ -83,7 +83,7 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
             if context.session.answers != Answers::SkipThis {
                 context.session.answers = Answers::All;
             }
-            *context.client.about.lock() = super::clients::About::default();
+            context.client.about.lock().reset();
             simple(out, "RESET");
         }
         Id::Select => match parse_i64(args.at(1)).map(i32::try_from) {

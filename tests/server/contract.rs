@@ -275,6 +275,19 @@ fn hello_3_gives_a_map_and_its_null() {
 }
 
 #[test]
+fn reset_forgets_a_clients_name_and_not_its_library() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client
+        .send(commands("CLIENT SETINFO lib-name lib, CLIENT SETINFO lib-ver 1.2, CLIENT SETNAME me, RESET"))
+        .expect("+OK\r\n+OK\r\n+OK\r\n+RESET\r\n");
+    let list = String::from_utf8(server.connect().ask_words("CLIENT LIST").into_bytes()).unwrap();
+    let line = list.lines().next().unwrap();
+    assert!(line.contains(" name= ") && line.contains(" cmd=reset "), "{line}");
+    assert!(line.contains(" resp=2 lib-name=lib lib-ver=1.2 "), "{line}");
+}
+
+#[test]
 fn info_and_command_tell_about_the_server() {
     let server = Server::start();
     let mut client = server.connect();
