@@ -345,8 +345,8 @@ impl<'q> Batch<'q> {
         let (mut done, mut all_right) = (first_write, true);
         while done < queued.len() && !view.batch.is_full() && out.len() < TURN_BYTES {
             self.load_before(done, ahead);
-            all_right &=
-                self.run_one(&queued[done], buffer, env, out, |command, hash, out| view.run(command, hash, env, out));
+            all_right &= self
+                .run_one(&queued[done], buffer, env, out, |spec, args, hash, out| view.run(spec, args, hash, env, out));
             done += 1;
         }
         let ticket = batch.finish();
@@ -394,9 +394,10 @@ impl<'q> Batch<'q> {
                 return n;
             }
             self.load_before(n, ahead);
-            self.run_one(&queued[n], buffer, env, out, |command, hash, out| {
-                match (refusal, queued[n].spec) {
-                    (Some(refusal), Some(spec)) if is_write(&queued[n]) => refusal.reply(spec.id, out),
+            self.run_one(&queued[n], buffer, env, out, |spec, args, hash, out| {
+                let command = parse(spec.id, args)?;
+                match refusal {
+                    Some(refusal) if is_write(&queued[n]) => refusal.reply(spec.id, out),
                     _ => run_read(command, hash, env, out),
                 }
                 Ok(())
@@ -405,7 +406,7 @@ impl<'q> Batch<'q> {
         range.end
     }
 
-    /// Parses one command and runs it, or answers it with its error; `false` for that.
+    /// Runs one command, or answers it with its error; `false` for that.
     #[inline]
     fn run_one<'b>(
         &'b self,
@@ -413,15 +414,15 @@ impl<'q> Batch<'q> {
         buffer: &'b [u8],
         env: &Env<'_>,
         out: &mut Rope,
-        run: impl FnOnce(DataCommand<'b>, KeyHash, &mut Rope) -> Result<(), CommandError>,
+        run: impl FnOnce(&CommandSpec, Args<'b>, KeyHash, &mut Rope) -> Result<(), CommandError>,
     ) -> bool {
         let args = self.queue.args(queued, buffer);
         let result = match queued.spec {
             Some(spec) => {
                 env.counters.command(spec.id);
-                parse(spec.id, args).and_then(|command| run(command, queued.hash, out))
+                run(spec, args, queued.hash, out)
             }
-            None => Err(unresolved(args)),
+            None => Err(unresolved(args, env)),
         };
         if let Err(error) = &result {
             reply_error(error, queued, args, env, out);
@@ -477,8 +478,12 @@ fn is_http(name: &[u8]) -> bool {
 
 /// Why a call did not become a command.
 #[cold]
-fn unresolved(args: Args<'_>) -> CommandError {
-    resolve(args).err().unwrap_or(CommandError::NoAuth)
+fn unresolved(args: Args<'_>, env: &Env<'_>) -> CommandError {
+    match resolve(args) {
+        Err(CommandError::NotSupported { .. }) if !env.authenticated => CommandError::NoAuth,
+        Err(error) => error,
+        Ok(_) => CommandError::NoAuth,
+    }
 }
 
 /// Answers a command with its error, and counts that.
@@ -565,12 +570,17 @@ struct WriterView<'v, 'w> {
 impl WriterView<'_, '_> {
     fn run(
         &mut self,
-        command: DataCommand<'_>,
+        spec: &CommandSpec,
+        args: Args<'_>,
         hash: KeyHash,
         env: &Env<'_>,
         out: &mut Rope,
     ) -> Result<(), CommandError> {
-        match command {
+        // Before the arguments are looked at, as in Redis.
+        if self.out_of_memory && spec.flags.contains(Flag::DenyOom) {
+            return Err(CommandError::OutOfMemory);
+        }
+        match parse(spec.id, args)? {
             DataCommand::Set { key, value, when, get } => self.set(hash, key, value, when, get, env, out)?,
             DataCommand::Del(args) => {
                 self.check_size(args)?;
@@ -618,9 +628,6 @@ impl WriterView<'_, '_> {
         env: &Env<'_>,
         out: &mut Rope,
     ) -> Result<(), CommandError> {
-        if self.out_of_memory {
-            return Err(CommandError::OutOfMemory);
-        }
         if !self.batch.fits(key.len() + value.len(), 2) {
             return Err(CommandError::TooLargeToLog);
         }

@@ -177,6 +177,8 @@ fn maxmemory_refuses_only_what_needs_memory() {
         ("GET small", "$1\r\nv\r\n"),
         ("CONFIG SET maxmemory 1", "+OK\r\n"),
         ("SET small w", "-OOM command not allowed when used memory > 'maxmemory'.\r\n"),
+        ("SET small w NX XX", "-OOM command not allowed when used memory > 'maxmemory'.\r\n"),
+        ("SET small", "-ERR wrong number of arguments for 'set' command\r\n"),
         ("CONFIG SET maxmemory 0", "+OK\r\n"),
         ("SET small w", "+OK\r\n"),
         ("FLUSHALL", "+OK\r\n"),
