@@ -125,6 +125,14 @@ pub enum ProtocolError {
     NotAnArray(u8),
 }
 
+impl ProtocolError {
+    /// The reply's text; a byte that it repeats is in it as it came.
+    pub fn text(self) -> Vec<u8> {
+        // Displayed is the character of the byte's number.
+        self.to_string().chars().map(|c| c as u8).collect()
+    }
+}
+
 /// The state of decoding one connection's requests, or one log's records.
 #[derive(Debug)]
 pub struct RequestDecoder {
@@ -387,21 +395,21 @@ fn header(
     if buffer.len() <= at {
         return Ok(None);
     }
-    let line = &buffer[at + 1..];
-    let Some(len) = memchr(b'\r', &line[..line.len().min(MAX_LINE_BYTES)]) else {
-        return if line.len() >= MAX_LINE_BYTES { Err(too_long) } else { Ok(None) };
+    let line = &buffer[at..];
+    // Even the kind may be the line's end.
+    let Some(len) = memchr(b'\r', &line[..line.len().min(MAX_LINE_BYTES + 1)]) else {
+        return if line.len() > MAX_LINE_BYTES { Err(too_long) } else { Ok(None) };
     };
-    match line.get(len + 1) {
-        None => return Ok(None),
-        Some(b'\n') => {}
-        Some(_) => return Err(ProtocolError::MissingCrlf),
+    let Some(&behind) = line.get(len + 1) else { return Ok(None) };
+    // Redis looks at the kind before anything else: "expected '$'" wins over "invalid bulk length".
+    if not_a_number == ProtocolError::BulkLen && line[0] != b'$' {
+        return Err(ProtocolError::NotABulk(line[0]));
     }
-    // Redis looks at the kind before it reads the number: "expected '$'" wins over "invalid bulk length".
-    if not_a_number == ProtocolError::BulkLen && buffer[at] != b'$' {
-        return Err(ProtocolError::NotABulk(buffer[at]));
+    if behind != b'\n' {
+        return Err(ProtocolError::MissingCrlf);
     }
-    let number = parse_i64(&line[..len]).ok_or(not_a_number)?;
-    Ok(Some((number, at + 1 + len + CRLF.len())))
+    let number = parse_i64(&line[1..len]).ok_or(not_a_number)?;
+    Ok(Some((number, at + len + CRLF.len())))
 }
 
 /// Longer than any header line that holds a number of 64 bits.

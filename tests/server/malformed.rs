@@ -13,6 +13,8 @@ const MALFORMED: &[(&str, &str)] = &[
     ("*1\r\nPING\r\n", "expected '$', got 'P'"),
     ("*2\r\n$4\r\nECHO\r\n*1\r\n$1\r\na\r\n", "expected '$', got '*'"),
     ("*1\r\n*1\r\n*1\r\n*1\r\n", "expected '$', got '*'"),
+    ("*1\r\n\r\n", "expected '$', got ' '"),
+    ("*1\r\n\n4\r\n", "expected '$', got ' '"),
     ("*1\r\n$x\r\n", "invalid bulk length"),
     ("*1\r\n$-1\r\n", "invalid bulk length"),
     ("*1\r\n$\r\n", "invalid bulk length"),
@@ -32,6 +34,15 @@ fn a_protocol_error_closes_that_connection_only() {
     for (sent, text) in MALFORMED {
         server.connect().send(sent).expect(format!("-ERR Protocol error: {text}\r\n")).expect_closed();
         bystander.send("PING\r\n").expect("+PONG\r\n");
+    }
+}
+
+#[test]
+fn a_byte_that_an_error_repeats_is_the_byte_that_was_sent() {
+    let server = Server::start();
+    for byte in [b' ', b'~', 0x7f, 0x80, 0xc3, 0xff] {
+        let expected = [b"-ERR Protocol error: expected '$', got '", &[byte][..], b"'\r\n"].concat();
+        server.connect().send([b"*1\r\n", &[byte][..], b"4\r\n"].concat()).expect(expected).expect_closed();
     }
 }
 
@@ -199,6 +210,7 @@ fn strangers_are_held_to_small_requests() {
     let mut client = server.connect();
     client.send("GET k\r\nSET k v\r\nPING\r\nnonsense\r\n").expect("-NOAUTH Authentication required.\r\n".repeat(3));
     client.raw_reply();
+    client.send("SETEX k 1 v\r\nMULTI\r\n").expect("-NOAUTH Authentication required.\r\n".repeat(2));
     client.send("AUTH wrong\r\n").expect("-WRONGPASS invalid username-password pair or user is disabled.\r\n");
     client.send("AUTH secret\r\nGET k\r\n").expect("+OK\r\n$-1\r\n");
     let many: Vec<String> = std::iter::once("DEL".to_owned()).chain((0..1000).map(|i| i.to_string())).collect();

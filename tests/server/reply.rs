@@ -23,6 +23,7 @@ fn skip_leaves_out_one_reply() {
     client.send(commands("CLIENT REPLY SKIP, SET a 1, SET a 2, GET a")).expect("+OK\r\n$1\r\n2\r\n");
     client.send(commands("CLIENT REPLY SKIP, DBSIZE, DBSIZE")).expect(":1\r\n");
     client.send(commands("CLIENT REPLY SKIP, nonsense, PING")).expect("+PONG\r\n");
+    server.connect().send(commands("CLIENT REPLY SKIP")).send("*x\r\n").expect_closed();
     client.send(commands("CLIENT REPLY SKIP, CLIENT REPLY SKIP, GET a, PING")).expect("+PONG\r\n");
     client.send(commands("CLIENT REPLY SKIP, CLIENT REPLY ON, PING")).expect("+OK\r\n+PONG\r\n");
     client.send(commands("CLIENT REPLY SKIP, CLIENT REPLY nope, PING")).expect("+PONG\r\n");

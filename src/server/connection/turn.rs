@@ -164,8 +164,8 @@ impl Connection {
                 return self.run_control(state, worker, command.spec, args);
             }
             Stop::NotResp(error) => {
-                if state.session.answers != Answers::None {
-                    encode::error(&mut state.out.buffer, error.to_string());
+                if state.session.answers == Answers::All {
+                    encode::error(&mut state.out.buffer, error.text());
                 }
                 state.closing = true;
                 state.more = false;
