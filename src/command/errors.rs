@@ -44,6 +44,9 @@ pub enum CommandError {
     /// `SCAN` with a cursor that is no number.
     #[error("ERR invalid cursor")]
     InvalidCursor,
+    /// `SCAN` with an option of `HSCAN`'s.
+    #[error("ERR NOVALUES option can only be used in HSCAN")]
+    ScanNoValues,
     /// A command before `AUTH`, where a password is set.
     #[error("NOAUTH Authentication required.")]
     NoAuth,
@@ -114,6 +117,9 @@ pub enum CommandError {
     /// `WAITAOF` with a negative timeout.
     #[error("ERR timeout is negative")]
     NegativeTimeout,
+    /// `WAITAOF` with a timeout that ends beyond what 64 bits of milliseconds hold.
+    #[error("ERR timeout is out of range")]
+    TimeoutOutOfRange,
     /// `WAITAOF` when a sync failed.
     #[error("{0}")]
     SyncFailed(String),

@@ -66,6 +66,8 @@ const CONVERSATION: &[(&str, &str)] = &[
     ("SCAN 0 MATCH f* COUNT 100 TYPE string", "*2\r\n$1\r\n0\r\n*1\r\n$5\r\nfresh\r\n"),
     ("SCAN nope", "-ERR invalid cursor\r\n"),
     ("SCAN 0 COUNT 0", "-ERR syntax error\r\n"),
+    ("SCAN 0 COUNT 1 NOVALUES", "-ERR NOVALUES option can only be used in HSCAN\r\n"),
+    ("WAITAOF 0 0 9223372036854775807", "-ERR timeout is out of range\r\n"),
     ("RANDOMKEY", "$5\r\nfresh\r\n"),
     ("FLUSHDB", "+OK\r\n"),
     ("RANDOMKEY", "$-1\r\n"),
@@ -257,6 +259,31 @@ fn what_is_not_offered_says_so() {
         }
     }
     assert_eq!(client.ask_words("DBSIZE"), Reply::Integer(0));
+}
+
+/// Names before values, and nothing is set unless all is right.
+#[test]
+fn the_first_mistake_of_a_config_set_is_the_one_that_redis_finds_first() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let failed =
+        |name: &str, why: &str| format!("-ERR CONFIG SET failed (possibly related to argument '{name}') - {why}\r\n");
+    for (settings, reply) in [
+        ("timeout 1 maxmemory", "-ERR syntax error\r\n".to_owned()),
+        ("timeout", "-ERR wrong number of arguments for 'config|set' command\r\n".to_owned()),
+        ("timeout x nothing 2", "-ERR Unknown option or number of arguments for CONFIG SET - 'nothing'\r\n".to_owned()),
+        ("timeout x databases 2", failed("databases", "can't set immutable config")),
+        ("timeout x maxclients 5 timeout 6", failed("timeout", "duplicate parameter")),
+        ("timeout 5 TimeOut 5 nothing 1", failed("TimeOut", "duplicate parameter")),
+        ("timeout 5 maxmemory x MaxClients y", failed("maxmemory", "argument must be a memory value")),
+        (
+            "timeout 5 auto-aof-rewrite-percentage 2147483648",
+            failed("auto-aof-rewrite-percentage", "argument must be between 0 and 2147483647 inclusive"),
+        ),
+    ] {
+        client.send(commands(&format!("CONFIG SET {settings}"))).expect(reply);
+    }
+    client.send(commands("CONFIG GET timeout")).expect("*2\r\n$7\r\ntimeout\r\n$1\r\n0\r\n");
 }
 
 #[test]

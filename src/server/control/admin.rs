@@ -1,6 +1,7 @@
 //! The server's settings, its slow log, its syncs and its end.
 
 use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{After, Context, rest};
 use crate::command::errors::CommandError;
@@ -31,32 +32,16 @@ pub(super) fn config_set(args: Args<'_>, context: &Context<'_>) -> Result<(), Co
     let server = &*context.worker.server;
     let pairs = rest(args, 2);
     if !pairs.len().is_multiple_of(2) {
-        return Err(CommandError::WrongArity("config|set"));
+        return Err(CommandError::Syntax);
     }
+    check_names(&pairs, server)?;
     let (mut policy, mut changes) = (None, Vec::new());
-    for (i, pair) in pairs.chunks_exact(2).enumerate() {
-        let [name, value] = [pair[0], pair[1]].map(|text| String::from_utf8_lossy(text).into_owned());
+    for pair in pairs.chunks_exact(2) {
+        let [name, value] = [pair[0], pair[1]].map(String::from_utf8_lossy);
         let refused = |reason: String| CommandError::SettingRefused(name.to_ascii_lowercase(), reason);
-        if pairs.chunks_exact(2).take(i).any(|earlier| earlier[0].eq_ignore_ascii_case(pair[0])) {
-            return Err(CommandError::SettingRefused(name, "duplicate parameter".to_owned()));
-        } else if name.eq_ignore_ascii_case("appendfsync") {
-            policy = Some(match value.to_ascii_lowercase().as_str() {
-                "always" => FsyncPolicy::Always,
-                "everysec" => FsyncPolicy::Everysec,
-                "no" | "none" => FsyncPolicy::None,
-                _ => return Err(refused("argument(s) must be one of the following: everysec, always, no".to_owned())),
-            });
-        } else if let Some(setting) = LiveSetting::find(&name) {
-            changes.push((setting, setting.parse(&value).map_err(refused)?));
-        } else if server
-            .config
-            .settings(&server.live, server.writer.policy())
-            .iter()
-            .any(|(n, _)| n.eq_ignore_ascii_case(&name))
-        {
-            return Err(CommandError::SettingRefused(name, "can't set immutable config".to_owned()));
-        } else {
-            return Err(CommandError::unknown_setting(pair[0]));
+        match LiveSetting::find(&name) {
+            Some(setting) => changes.push((setting, setting.parse(&value).map_err(refused)?)),
+            None => policy = Some(parse_policy(&value).map_err(refused)?),
         }
     }
     for (setting, value) in changes {
@@ -66,6 +51,33 @@ pub(super) fn config_set(args: Args<'_>, context: &Context<'_>) -> Result<(), Co
         server.writer.set_policy(policy);
     }
     Ok(())
+}
+
+/// Checks that there are such settings, each once, and that they can be changed. Redis does before it looks at any value.
+fn check_names(pairs: &[&[u8]], server: &Server) -> Result<(), CommandError> {
+    let settings = server.config.settings(&server.live, server.writer.policy());
+    let names = || pairs.chunks_exact(2).map(|pair| pair[0]);
+    for (i, name) in names().enumerate() {
+        let text = String::from_utf8_lossy(name);
+        let refused = |reason: &str| Err(CommandError::SettingRefused(text.clone().into_owned(), reason.to_owned()));
+        if !settings.iter().any(|(known, _)| known.eq_ignore_ascii_case(&text)) {
+            return Err(CommandError::unknown_setting(name));
+        } else if !name.eq_ignore_ascii_case(b"appendfsync") && LiveSetting::find(&text).is_none() {
+            return refused("can't set immutable config");
+        } else if names().take(i).any(|earlier| earlier.eq_ignore_ascii_case(name)) {
+            return refused("duplicate parameter");
+        }
+    }
+    Ok(())
+}
+
+fn parse_policy(value: &str) -> Result<FsyncPolicy, String> {
+    match value.to_ascii_lowercase().as_str() {
+        "always" => Ok(FsyncPolicy::Always),
+        "everysec" => Ok(FsyncPolicy::Everysec),
+        "no" | "none" => Ok(FsyncPolicy::None),
+        _ => Err("argument(s) must be one of the following: everysec, always, no".to_owned()),
+    }
 }
 
 /// `SLOWLOG GET [count]`
@@ -95,6 +107,11 @@ pub(super) fn wait_aof(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>)
     parse_i64(args.at(2)).filter(|n| *n >= 0).ok_or(CommandError::NotPositive)?;
     let timeout_ms = parse_i64(args.at(3)).ok_or(CommandError::TimeoutNotAnInteger)?;
     let timeout_ms = u64::try_from(timeout_ms).map_err(|_| CommandError::NegativeTimeout)?;
+    // When the time is over has to be a number of Redis's too.
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    if u128::from(timeout_ms) + now_ms > i64::MAX as u128 {
+        return Err(CommandError::TimeoutOutOfRange);
+    }
     if local > 0 && !context.worker.server.config.append_only {
         return Err(CommandError::NoLog("WAITAOF"));
     }

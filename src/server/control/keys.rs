@@ -34,6 +34,9 @@ pub(super) fn scan(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> 
     let (mut pattern, mut count, mut of_type) = (None, 10, true);
     let mut options = args.from(2);
     while let Some(option) = options.next() {
+        if option.eq_ignore_ascii_case(b"novalues") {
+            return Err(CommandError::ScanNoValues);
+        }
         let value = options.next().ok_or(CommandError::Syntax)?;
         match option.to_ascii_lowercase().as_slice() {
             b"match" => pattern = Some(value),

@@ -44,6 +44,7 @@ const CALLS: &[&str] = &[
     "SCAN N COUNT",
     "SCAN x",
     "SCAN 0 COUNT N ?",
+    "SCAN 0 COUNT N NOVALUES",
     "SCAN -1",
     "SCAN 0 MATCH",
     "SCAN 0 ? ?",
@@ -180,6 +181,11 @@ const CALLS: &[&str] = &[
     "!CONFIG SET maxmemory 12xb",
     "!CONFIG SET timeout 1 nothing 2",
     "!CONFIG SET bind",
+    "!CONFIG SET timeout 1 maxmemory",
+    "!CONFIG SET timeout x databases 2",
+    "!CONFIG SET timeout x nothing 2",
+    "!CONFIG SET timeout x TIMEOUT 2",
+    "!CONFIG SET auto-aof-rewrite-percentage 2147483648",
     "INFO",
     "INFO ?",
     "INFO server",
@@ -219,6 +225,7 @@ const CALLS: &[&str] = &[
     "WAITAOF 1 0 ?",
     "WAITAOF 2 0 0",
     "WAITAOF 1 0 -1",
+    "WAITAOF 1 0 9223372036854775807",
     "? ? ?",
     "V",
     "?",
@@ -351,6 +358,8 @@ const LAST_WORDS: &[&str] = &[
     "*1\r\n:1\r\n",
     "*1\r\n$-1\r\n",
     "*1\r\n$\r\n",
+    "*1\r\n\r\n",
+    "*1\r\n\r4\r\n",
     "*2\r\n$4\r\nECHO\r\n+hi\r\n",
     "*99999999999\r\n",
     "*2147483648\r\n",
@@ -443,7 +452,15 @@ impl Generator {
                 let skipped = vec![b"SET".to_vec(), self.key(), self.value()];
                 vec![self.call(skip, false), self.call(skipped, false)]
             }
-            2..62 => vec![self.one(MAIN_CALLS)],
+            // What needs memory is refused for the lack of it, whatever else is wrong with it. An empty kvred has no lack.
+            2 => {
+                let words = |words: &str| words.split(' ').map(|w| w.as_bytes().to_vec()).collect();
+                let set = self.call(words("SET k1 v"), true);
+                let limit = self.call(words("CONFIG SET maxmemory 1"), true);
+                let refused = self.one(MAIN_CALLS);
+                vec![set, limit, refused, self.call(words("CONFIG SET maxmemory 0"), true)]
+            }
+            3..62 => vec![self.one(MAIN_CALLS)],
             _ => vec![self.one(CALLS)],
         }
     }
