@@ -49,7 +49,7 @@ pub struct About {
     pub last_command: &'static str,
 }
 
-/// All connected clients.
+/// All connected clients, but for those that were killed and are about to be closed.
 #[derive(Debug, Default)]
 pub struct Clients {
     next_id: AtomicU64,
@@ -75,9 +75,9 @@ impl Clients {
         client
     }
 
-    /// Strikes a client off.
-    pub fn remove(&self, client: &Client) {
-        self.connected.lock().remove(&client.id);
+    /// Strikes a client off: whether it was still there.
+    pub fn remove(&self, client: &Client) -> bool {
+        self.connected.lock().remove(&client.id).is_some()
     }
 
     /// How many are connected.

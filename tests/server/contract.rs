@@ -347,6 +347,22 @@ fn a_killed_client_is_closed_and_others_are_not() {
 }
 
 #[test]
+fn a_killed_client_is_gone_when_that_is_answered() {
+    let server = Server::start();
+    let (mut killer, mut killed) = (server.connect(), server.connect());
+    for _ in 0..20 {
+        let Reply::Integer(id) = killed.ask_words("CLIENT ID") else { panic!("no id") };
+        killer
+            .send(commands(&format!("CLIENT KILL ID {id}, CLIENT KILL ID {id}, CLIENT LIST ID {id}, INFO clients")))
+            .expect(":1\r\n:0\r\n$0\r\n\r\n");
+        let info = String::from_utf8(killer.reply().into_bytes()).unwrap();
+        assert!(info.contains("connected_clients:1\r\n"), "{info}");
+        killed.expect_closed();
+        killed = server.connect();
+    }
+}
+
+#[test]
 fn scan_meets_every_key_while_others_come_and_go() {
     let server = Server::start_with(&["--fsync", "none"]);
     let mut client = server.connect();

@@ -186,6 +186,8 @@ pub(super) fn kill(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> 
     if skip_me {
         chosen.retain(|c| c.id != mine);
     }
+    // Once this is answered, they are not there any more.
+    chosen.retain(|c| c.id == mine || context.worker.server.clients.remove(c));
     for client in chosen.iter().filter(|c| c.id != mine) {
         client.killed.store(true, Ordering::SeqCst);
         context.worker.server.sweep(client.worker.load(Ordering::SeqCst));
