@@ -173,7 +173,11 @@ fn simples(out: &mut Vec<u8>, words: &[String]) {
 fn key_spec(out: &mut Vec<u8>, keys: KeySpec, resp: Resp) {
     let first = i64::from(keys.first);
     let last = i64::from(keys.last);
-    map(out, 3, resp);
+    let noted = !keys.notes.is_empty();
+    map(out, 3 + usize::from(noted), resp);
+    if noted {
+        text_field(out, "notes", keys.notes);
+    }
     bulk(out, b"flags");
     array(out, keys.flags.len());
     for flag in keys.flags {

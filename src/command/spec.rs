@@ -125,17 +125,25 @@ pub struct KeySpec {
     pub step: u8,
     /// Redis's words for what happens to the keys (`RO`, `access`, …).
     pub flags: &'static [&'static str],
+    /// What Redis says of these; empty: nothing.
+    pub notes: &'static str,
 }
 
 impl KeySpec {
     /// One key at `position`.
     pub(super) const fn one(position: u8, flags: &'static [&'static str]) -> Self {
-        Self { first: position, last: position.cast_signed(), step: 1, flags }
+        Self { first: position, last: position.cast_signed(), step: 1, flags, notes: "" }
     }
 
     /// Keys from `first` to the last argument.
     pub(super) const fn rest(first: u8, flags: &'static [&'static str]) -> Self {
-        Self { first, last: -1, step: 1, flags }
+        Self { first, last: -1, step: 1, flags, notes: "" }
+    }
+
+    /// Says more about the flags.
+    pub(super) const fn notes(mut self, notes: &'static str) -> Self {
+        self.notes = notes;
+        self
     }
 }
 

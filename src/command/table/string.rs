@@ -13,7 +13,10 @@ pub(super) static GET: CommandSpec = CommandSpec::new(Id::Get, "get", 2, Group::
 pub(super) static SET: CommandSpec = CommandSpec::new(Id::Set, "set", -3, Group::String)
     .flags(&[Flag::Write, Flag::DenyOom])
     .also_in(&[Category::String])
-    .keys(KeySpec::one(1, &["OW", "update"]))
+    .keys(
+        KeySpec::one(1, &["RW", "access", "update", "variable_flags"])
+            .notes("RW and ACCESS due to the optional `GET` argument"),
+    )
     .docs(
         "1.0.0",
         "O(1)",

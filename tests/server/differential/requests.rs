@@ -127,6 +127,7 @@ const CALLS: &[&str] = &[
     "COMMAND LIST FILTERBY ? ?",
     "COMMAND LIST ?",
     "COMMAND INFO get",
+    "COMMAND INFO set strlen",
     "COMMAND INFO ? del",
     "COMMAND INFO exists type ping echo",
     "COMMAND DOCS get",
