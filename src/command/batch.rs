@@ -551,7 +551,7 @@ fn run_read(command: DataCommand<'_>, hash: KeyHash, env: &Env<'_>, out: &mut Ro
             let len = env.keyspace.get(hash, key, |value| value.as_slice().len());
             reply_len(len, env, out);
         }
-        DataCommand::Type(key) => reply_type(env.keyspace.contains(hash, key), out),
+        DataCommand::Type(key) => reply_type(env.keyspace.contains(hash, key), env, out),
         DataCommand::Ping(message) => reply_ping(message, out),
         DataCommand::Echo(message) => encode::bulk(&mut out.buffer, message),
         DataCommand::Set { .. } | DataCommand::Del(_) | DataCommand::FlushAll => {
@@ -593,14 +593,7 @@ impl WriterView<'_, '_> {
                 encode::simple(&mut out.buffer, "OK");
             }
             DataCommand::Get(key) => {
-                let missing = self.batch.get(hash, key, |value| match value {
-                    Some(value) => {
-                        reply_value(value, out);
-                        false
-                    }
-                    None => true,
-                });
-                reply_missing(missing, env, out);
+                self.get(hash, key, env, out);
             }
             DataCommand::Exists(args) => {
                 let count = args.from(1).filter(|key| self.batch.exists(self.keyspace.hash(key), key)).count();
@@ -610,11 +603,18 @@ impl WriterView<'_, '_> {
                 let len = self.batch.get(hash, key, |value| value.map(|v| v.as_slice().len()));
                 reply_len(len, env, out);
             }
-            DataCommand::Type(key) => reply_type(self.batch.exists(hash, key), out),
+            DataCommand::Type(key) => reply_type(self.batch.exists(hash, key), env, out),
             DataCommand::Ping(message) => reply_ping(message, out),
             DataCommand::Echo(message) => encode::bulk(&mut out.buffer, message),
         }
         Ok(())
+    }
+
+    /// Replies with a key's value: whether there is one.
+    fn get(&mut self, hash: KeyHash, key: &[u8], env: &Env<'_>, out: &mut Rope) -> bool {
+        let found = self.batch.get(hash, key, |value| value.map(|value| reply_value(value, out)));
+        reply_missing(found.is_none(), env, out);
+        found.is_some()
     }
 
     #[expect(clippy::too_many_arguments, reason = "the arguments of SET, and where they go")]
@@ -633,16 +633,7 @@ impl WriterView<'_, '_> {
         }
         let (mut exists, mark) = (None, out.mark());
         if get {
-            exists = Some(self.batch.get(hash, key, |old| match old {
-                Some(old) => {
-                    reply_value(old, out);
-                    true
-                }
-                None => {
-                    encode::null(&mut out.buffer, env.resp);
-                    false
-                }
-            }));
+            exists = Some(self.get(hash, key, env, out));
         }
         let may_set = match when {
             When::Always => true,
@@ -694,8 +685,9 @@ fn reply_len(len: Option<usize>, env: &Env<'_>, out: &mut Rope) {
     env.counters.lookups(u64::from(len.is_some()), u64::from(len.is_none()));
 }
 
-fn reply_type(exists: bool, out: &mut Rope) {
+fn reply_type(exists: bool, env: &Env<'_>, out: &mut Rope) {
     encode::simple(&mut out.buffer, if exists { "string" } else { "none" });
+    env.counters.lookups(u64::from(exists), u64::from(!exists));
 }
 
 fn reply_ping(message: Option<&[u8]>, out: &mut Rope) {

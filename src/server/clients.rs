@@ -45,6 +45,10 @@ pub struct About {
     pub lib_version: Vec<u8>,
     /// `HELLO`
     pub resp: Resp,
+    /// `CLIENT NO-EVICT`: it is shown, and means nothing where nobody is evicted.
+    pub no_evict: bool,
+    /// `CLIENT NO-TOUCH`, likewise.
+    pub no_touch: bool,
     /// The command it ran last, alone; commands on data are not noted one by one.
     pub last_command: &'static str,
 }
@@ -101,6 +105,7 @@ impl About {
     pub fn reset(&mut self) {
         self.name.clear();
         self.resp = Resp::V2;
+        (self.no_evict, self.no_touch) = (false, false);
     }
 }
 
@@ -116,6 +121,15 @@ impl Client {
         buffers + size_of::<Self>() + size_of::<super::connection::Connection>()
     }
 
+    /// Redis's letters for what is special about it.
+    fn flags(&self, about: &About) -> String {
+        // Both ends of a unix socket have its path.
+        let is_unix = self.addr == self.laddr;
+        let special = [(is_unix, 'U'), (about.no_evict, 'e'), (about.no_touch, 'T')];
+        let letters: String = special.iter().filter(|(is_so, _)| *is_so).map(|(_, letter)| letter).collect();
+        if letters.is_empty() { "N".to_owned() } else { letters }
+    }
+
     /// Its line in `CLIENT LIST`.
     pub fn describe(&self, now_seconds: u64) -> Vec<u8> {
         let about = self.about.lock().clone();
@@ -128,11 +142,12 @@ impl Client {
         line.extend_from_slice(c_string(&about.name, usize::MAX));
         line.extend_from_slice(
             format!(
-                " age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf={query} qbuf-free=0 argv-mem=0 \
+                " age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf={query} qbuf-free=0 argv-mem=0 \
                  multi-mem=0 rbs=0 rbp=0 obl={replies} oll=0 omem={replies} tot-mem={} events=r cmd={} user=default \
                  redir=-1 resp={resp} lib-name=",
                 self.age_seconds(),
                 now_seconds.saturating_sub(self.last_active_seconds.load(Ordering::Relaxed)),
+                self.flags(&about),
                 self.memory_bytes(),
                 if about.last_command.is_empty() { "NULL" } else { about.last_command },
             )

@@ -122,8 +122,12 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
             };
             simple(out, "OK");
         }
-        Id::ClientNoEvict | Id::ClientNoTouch => {
-            client::on_or_off(args.at(2))?;
+        Id::ClientNoEvict => {
+            context.client.about.lock().no_evict = client::on_or_off(args.at(2))?;
+            simple(out, "OK");
+        }
+        Id::ClientNoTouch => {
+            context.client.about.lock().no_touch = client::on_or_off(args.at(2))?;
             simple(out, "OK");
         }
 
@@ -178,7 +182,9 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
         }
         Id::ObjectEncoding => {
             let key = args.at(2);
-            match keyspace.get(keyspace.hash(key), key, keys::encoding) {
+            let encoding = keyspace.get(keyspace.hash(key), key, keys::encoding);
+            context.worker.stats.lookups(u64::from(encoding.is_some()), u64::from(encoding.is_none()));
+            match encoding {
                 Some(encoding) => bulk(out, encoding.as_bytes()),
                 None => null(out, resp),
             }

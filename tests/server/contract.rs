@@ -337,6 +337,49 @@ fn info_and_command_tell_about_the_server() {
 }
 
 #[test]
+fn lookups_are_counted_where_redis_counts_them() {
+    let server = Server::start();
+    let mut client = server.connect();
+    for (requests, hits, misses) in [
+        ("GET k, GET no", 1, 1),
+        ("TYPE k, TYPE k, TYPE no", 2, 1),
+        ("OBJECT ENCODING k, OBJECT ENCODING no, OBJECT ENCODING no", 1, 2),
+        ("SET k v GET, SET k v NX GET, SET no v XX GET", 2, 1),
+        ("SET k v XX, SET k v NX, SET no v XX, MEMORY USAGE k, DEL no", 0, 0),
+        // In the view of a batch that writes.
+        ("SET other v, TYPE k, TYPE no, GET k, STRLEN no, EXISTS k no, DEL other", 3, 3),
+    ] {
+        client.send(commands(&format!("SET k v, CONFIG RESETSTAT, {requests}, INFO stats")));
+        let replies = requests.split(',').count() + 3;
+        let stats = String::from_utf8((0..replies).map(|_| client.reply()).last().unwrap().into_bytes()).unwrap();
+        let counted = format!("keyspace_hits:{hits}\r\nkeyspace_misses:{misses}\r\n");
+        assert!(stats.contains(&counted), "{requests}: {stats}");
+    }
+}
+
+#[test]
+fn what_is_special_about_a_client_shows_in_its_flags() {
+    let launch = Launch::new();
+    let path = launch.dir().join("kvred.sock");
+    let server = launch.args(&["--unixsocket", path.to_str().unwrap()]).start();
+    for (mut client, with) in [(server.connect(), ""), (Client::connect_unix(&path), "U")] {
+        for (request, flags) in [
+            ("PING", ""),
+            ("CLIENT NO-EVICT on", "e"),
+            ("CLIENT NO-TOUCH on", "eT"),
+            ("CLIENT NO-EVICT off", "T"),
+            ("CLIENT NO-TOUCH nonsense", "T"),
+            ("RESET", ""),
+        ] {
+            client.ask_words(request);
+            let info = String::from_utf8(client.ask_words("CLIENT INFO").into_bytes()).unwrap();
+            let flags = if with.is_empty() && flags.is_empty() { "N".to_owned() } else { format!("{with}{flags}") };
+            assert!(info.contains(&format!(" flags={flags} ")), "{request}: {info}");
+        }
+    }
+}
+
+#[test]
 fn a_killed_client_is_closed_and_others_are_not() {
     let server = Server::start();
     let (mut one, mut other) = (server.connect(), server.connect());
