@@ -280,6 +280,10 @@ fn the_first_mistake_of_a_config_set_is_the_one_that_redis_finds_first() {
             "timeout 5 auto-aof-rewrite-percentage 2147483648",
             failed("auto-aof-rewrite-percentage", "argument must be between 0 and 2147483647 inclusive"),
         ),
+        (
+            "auto-aof-rewrite-min-size 9223372036854775808",
+            failed("auto-aof-rewrite-min-size", "argument must be between 0 and 9223372036854775807 inclusive"),
+        ),
     ] {
         client.send(commands(&format!("CONFIG SET {settings}"))).expect(reply);
     }

@@ -187,6 +187,7 @@ const CALLS: &[&str] = &[
     "!CONFIG SET timeout x nothing 2",
     "!CONFIG SET timeout x TIMEOUT 2",
     "!CONFIG SET auto-aof-rewrite-percentage 2147483648",
+    "!CONFIG SET auto-aof-rewrite-min-size 9223372036854775808",
     "INFO",
     "INFO ?",
     "INFO server",
