@@ -178,7 +178,7 @@ complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_s
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l format -d 'How the results are printed [default: table, or what the name of -o ends in]' -r -f -a "table\t'For people, at most 80 columns'
 json\t'One object'
 csv\t'A line for each test'"
-complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s o -l output -d 'Write the results to this file; the table then still goes to stdout' -r -F
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s o -l output -d 'Write the results to this file; the table then still goes to stdout. -: no table, but the results, as JSON' -r -F
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l askpass -d 'Ask for the password at the terminal'
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l tls -d 'Speak TLS; so does a URI of rediss://'
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l insecure -d 'Trust any server: whoever is on the way can read and change everything'

@@ -170,7 +170,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<BenchFormat>,
 
-    /// Write the results to this file; the table then still goes to stdout
+    /// Write the results to this file; the table then still goes to stdout. -: no table, but the results, as JSON
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 

@@ -9,11 +9,12 @@
 //! | `schedule`, `timer` | which request leaves when, in a closed and in an open loop |
 //! | `load`, `keys`, `values` | requests, and what their replies say |
 //! | `tally`, `results` | what was counted, and what it comes to |
-//! | `environment`, `output`, `progress`, `text` | where it was measured, and how it is shown |
+//! | `environment`, `output`, `destination`, `progress`, `text` | where it was measured, how and where it is shown |
 //!
 //! A latency ends when the reply has been read, and begins when the request was handed to the kernel, or under
 //! `--rate` when it should have been: a server that hangs delays those that wait to leave too, and they say so.
 
+mod destination;
 mod diff;
 mod drive;
 mod environment;

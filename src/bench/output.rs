@@ -52,9 +52,12 @@ pub(super) fn save(path: &Path, text: &str) -> Result<(), Failure> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let new = path.with_file_name(name);
-    fs::write(&new, text)
-        .and_then(|()| fs::rename(&new, path))
-        .or_exit(Status::Unavailable, || format!("cannot write {}", path.display()))
+    let saved = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
+    if saved.is_err() {
+        // Half a file is of no use to anybody.
+        drop(fs::remove_file(&new));
+    }
+    saved.or_exit(Status::Unavailable, || format!("cannot write {}", path.display()))
 }
 
 fn tables(document: &Document) -> String {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
+use super::destination::Destination;
 use super::environment::{self, Watch};
 use super::output;
 use super::phase::{End, Outcome};
@@ -38,6 +39,7 @@ impl Contender {
 pub(super) fn run(args: &BenchArgs) -> Result<Status, Failure> {
     let plan = Plan::new(args);
     let thresholds = plan::thresholds(args, &plan)?;
+    let destination = args.output.as_deref().map(Destination::find).transpose()?;
     let first = flags::target(&args.connect, args.db, true)?;
     let second = args.compare.as_ref().map(|text| plan::second_server(text, &first, &args.connect)).transpose()?;
     let limit = Duration::from_secs_f64(args.connect_timeout);
@@ -62,8 +64,12 @@ pub(super) fn run(args: &BenchArgs) -> Result<Status, Failure> {
     };
     warnings.extend(watch.warnings());
     let document = document(&plan, &contenders, &end, warnings);
-    publish(args, &document)?;
-    conclude(&document, &contenders, &thresholds, end)
+    let published = publish(args, destination.as_ref(), &document);
+    let concluded = conclude(&document, &contenders, &thresholds, end);
+    if let (Err(_), Err(lost)) = (&published, &concluded) {
+        lost.report();
+    }
+    published.and(concluded)
 }
 
 /// All tests and repetitions, the servers in turn. Each second time the order is the other way round.
@@ -85,7 +91,10 @@ fn measure(
                 done += 1;
                 session.progress.prefix = if runs > 1 { format!("{done}/{runs} ") } else { String::new() };
                 let contender = &mut contenders[at];
-                let outcome = session.measure(&mut contender.side, kind, plan, kind.name())?;
+                let mut outcome = session.measure(&mut contender.side, kind, plan, kind.name())?;
+                if let End::Lost(reason) = &mut outcome.end {
+                    reason.insert_str(0, &format!("{}: ", contender.side.target.address));
+                }
                 contender.series[test].push(&outcome);
                 for warning in warnings_of(kind, plan, &outcome) {
                     // The same for each repetition would say nothing more.
@@ -159,17 +168,23 @@ fn document(plan: &Plan, contenders: &[Contender], end: &End, warnings: Vec<Stri
     }
 }
 
-fn publish(args: &BenchArgs, document: &Document) -> Result<(), Failure> {
+fn publish(args: &BenchArgs, destination: Option<&Destination>, document: &Document) -> Result<(), Failure> {
     for warning in &document.warnings {
         say!("warning: {warning}");
     }
-    let Some(path) = &args.output else {
+    let (Some(path), Some(destination)) = (&args.output, destination) else {
         return output::print(&output::render(document, args.format.unwrap_or(BenchFormat::Table)));
     };
-    let format = args.format.unwrap_or_else(|| output::format_of(path));
+    let is_stdout = matches!(destination, Destination::Stdout);
+    let format = if is_stdout { BenchFormat::Json } else { output::format_of(path) };
     // The file first: it is what a script waits for.
-    output::save(path, &output::render(document, format))?;
-    output::print(&output::render(document, BenchFormat::Table))
+    let written = destination.write(&output::render(document, args.format.unwrap_or(format)));
+    if is_stdout {
+        return written;
+    }
+    // What cannot be written there is to be seen at least.
+    let printed = output::print(&output::render(document, BenchFormat::Table));
+    written.and(printed)
 }
 
 /// Says what was wrong, and with which exit code to end.

@@ -54,6 +54,14 @@ fn a_report_has_its_files() {
     }
     assert!(!text.contains("Partial") && !root.join("data").exists(), "the servers' data is removed");
     assert!(!root.join("raw/unfinished.json").exists());
+
+    // Another one in its place has none of its charts.
+    fs::write(root.join("charts/mine.svg"), "kept").unwrap();
+    let ran = run(&[&small[..], &["--fsync", "none", "-o", out]].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let mut charts: Vec<_> = fs::read_dir(root.join("charts")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    charts.sort();
+    assert_eq!(charts, ["fsync-none.svg", "latency-none.svg", "mine.svg"]);
 }
 
 #[test]

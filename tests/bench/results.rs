@@ -108,8 +108,76 @@ fn a_file_takes_its_format_from_its_name() {
     assert!(ran.out.contains("ops/s"), "the table is printed all the same: {}", ran.out);
     let saved: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     assert_eq!(saved["results"][0]["operations"], 100);
-    let ran = run_at(server.port(), "-n 100 -t ping -o /nonexistent/run.json");
-    assert_eq!(ran.code, Some(3), "{ran:?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_told_before_the_run() {
+    let server = memory_server();
+    let dir = tempfile::TempDir::new().unwrap();
+    for (path, word) in [("/nonexistent/run.json", "/nonexistent"), (dir.path().to_str().unwrap(), "it is a directory")]
+    {
+        let ran = run_at(server.port(), &format!("-t ping --duration 600 -o {path}"));
+        assert!(ran.code == Some(3) && ran.err.contains(path) && ran.err.contains(word), "{ran:?}");
+    }
+}
+
+#[test]
+fn results_that_cannot_be_written_in_the_end_are_printed() {
+    let server = memory_server();
+    let dir = tempfile::TempDir::new().unwrap();
+    let (gone, path) = (dir.path().join("gone"), dir.path().join("gone/run.json"));
+    std::fs::create_dir(&gone).unwrap();
+    let port = server.port().to_string();
+    let flags = ["-p", &port, "-t", "set", "--duration", "600", "-o", path.to_str().unwrap()];
+    let child = crate::kit::bench(&flags).spawn().unwrap();
+    let mut client = server.connect();
+    crate::helpers::wait_until("it has begun", || client.get("key:000000000007").is_some());
+    std::fs::remove_dir(&gone).unwrap();
+    interrupt(&child);
+    let ran = crate::kit::finish(child);
+    assert!(ran.code == Some(3) && ran.err.contains(path.to_str().unwrap()), "{ran:?}");
+    assert!(ran.out.contains("ops/s") && ran.out.contains("set*"), "{ran:?}");
+}
+
+#[test]
+fn what_is_no_regular_file_stays_what_it_is() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    let server = memory_server();
+    let dir = tempfile::TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let bench_to = |name: &str| {
+        let ran = run_at(server.port(), &format!("-n 100 -t ping --format json -o {}", at(name).display()));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.out.contains("ops/s"), "{ran:?}");
+    };
+    std::fs::write(at("there"), "old").unwrap();
+    symlink("there", at("link")).unwrap();
+    symlink("new", at("dangling")).unwrap();
+    for (link, target) in [("link", "there"), ("dangling", "new")] {
+        bench_to(link);
+        assert!(at(link).is_symlink(), "{link}");
+        let saved: Value = serde_json::from_slice(&std::fs::read(at(target)).unwrap()).unwrap();
+        assert_eq!(saved["results"][0]["operations"], 100);
+    }
+    rustix::fs::mkfifoat(rustix::fs::CWD, at("fifo"), 0o600.into()).unwrap();
+    let reader = std::thread::spawn({
+        let fifo = at("fifo");
+        move || std::fs::read(fifo).unwrap()
+    });
+    bench_to("fifo");
+    assert!(std::fs::symlink_metadata(at("fifo")).unwrap().file_type().is_fifo());
+    let read: Value = serde_json::from_slice(&reader.join().unwrap()).unwrap();
+    assert_eq!(read["results"][0]["operations"], 100);
+}
+
+#[test]
+fn a_dash_means_the_standard_output() {
+    let server = memory_server();
+    for name in ["-", "/proc/self/fd/1"] {
+        let ran = run_at(server.port(), &format!("-n 100 -t ping -o {name}"));
+        assert_eq!((ran.code, &ran.json()["results"][0]["operations"]), (Some(0), &100.into()), "{name}: {ran:?}");
+    }
+    assert!(!std::path::Path::new("-").exists());
 }
 
 #[test]

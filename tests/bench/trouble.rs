@@ -69,6 +69,17 @@ fn a_server_killed_in_the_middle_leaves_partial_results() {
 }
 
 #[test]
+fn of_two_servers_the_one_that_goes_away_is_named() {
+    let (server, port) = (memory_server(), fake(b"+PONG\r\n", 50));
+    let other = format!("127.0.0.1:{}", server.port());
+    for (first, second) in [(port, other.clone()), (server.port(), format!("127.0.0.1:{port}"))] {
+        let ran = run_at(first, &format!("-n 1000 -c 1 -t ping --compare {second}"));
+        assert_eq!(ran.code, Some(3), "{ran:?}");
+        assert!(ran.err.contains(&format!("the run ended early: 127.0.0.1:{port}: ")), "{ran:?}");
+    }
+}
+
+#[test]
 fn connections_closed_by_the_server_end_the_run() {
     let ran = run_at(fake(b"+PONG\r\n", 50), "-n 1000 -c 1 -t ping --format json");
     assert_eq!((ran.code, &ran.json()["results"][0]["operations"]), (Some(3), &50.into()), "{ran:?}");

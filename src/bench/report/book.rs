@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use anyhow::{Context, anyhow};
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::{chart, summary};
-use crate::args::{Peer, Test};
+use super::{chart, policy_name, summary};
+use crate::args::{Fsync, Peer, Test};
 use crate::bench::environment;
 use crate::bench::output::{CSV_FIGURES, csv_figures, quoted, save};
 use crate::bench::phase::Outcome;
@@ -224,23 +225,31 @@ impl Book {
             csv.push('\n');
         }
         save(&raw.join("summary.csv"), &csv)?;
-        for policy in self.shown_policies() {
-            let charts = self.root.join("charts");
-            save(&charts.join(format!("fsync-{policy}.svg")), &chart::throughput(self, policy))?;
-            save(&charts.join(format!("latency-{policy}.svg")), &chart::latency(self, policy))?;
-        }
+        self.save_charts()?;
         save(&self.root.join("summary.md"), &summary::markdown(self))?;
         let unfinished = self.root.join(UNFINISHED);
         if self.partial {
             let text = serde_json::to_string(self).expect("the book has no odd keys");
             return save(&unfinished, &text);
         }
-        match fs::remove_file(&unfinished) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                Err(e).or_exit(Status::Unavailable, || format!("cannot remove {}", unfinished.display()))
+        remove(&unfinished)
+    }
+
+    /// Of each policy that has something to show; what an earlier report here has left of another would seem to belong
+    /// to this one.
+    fn save_charts(&self) -> Result<(), Failure> {
+        let charts = self.root.join("charts");
+        for policy in Fsync::value_variants().iter().map(|&policy| policy_name(policy)) {
+            let [throughput, latency] = ["fsync", "latency"].map(|kind| charts.join(format!("{kind}-{policy}.svg")));
+            if self.shown_policies().any(|shown| shown == policy) {
+                save(&throughput, &chart::throughput(self, policy))?;
+                save(&latency, &chart::latency(self, policy))?;
+            } else {
+                remove(&throughput)?;
+                remove(&latency)?;
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     fn json<T: Serialize>(&self, results: T) -> String {
@@ -254,5 +263,15 @@ impl Book {
             results,
         };
         serde_json::to_string_pretty(&document).expect("the document has no odd keys") + "\n"
+    }
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            Err(e).or_exit(Status::Unavailable, || format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
     }
 }

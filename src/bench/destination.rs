@@ -1,0 +1,84 @@
+//! Where `-o` leads. What is wrong with it is found before the run, whose figures would be lost otherwise.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf, absolute};
+
+use anyhow::anyhow;
+use rustix::fs::{Access, access, fstat};
+
+use super::output::{print, save};
+use crate::exit::{Failure, OrExit, Status};
+
+/// What takes the results.
+#[derive(Debug)]
+pub(super) enum Destination {
+    /// The standard output, which then gets no table beside them.
+    Stdout,
+    /// A regular file, replaced in one step.
+    File(PathBuf),
+    /// What must stay what it is: a pipe, a device.
+    Stream(PathBuf),
+}
+
+impl Destination {
+    /// What `path` names, behind all symbolic links.
+    ///
+    /// # Errors
+    /// Nothing can be written there: exit code 3.
+    pub(super) fn find(path: &Path) -> Result<Self, Failure> {
+        let cannot = || format!("cannot write {}", path.display());
+        if path == Path::new("-") {
+            return Ok(Self::Stdout);
+        }
+        let found = match fs::metadata(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            found => Some(found.or_exit(Status::Unavailable, cannot)?),
+        };
+        match found {
+            Some(found) if found.is_dir() => {
+                let error = anyhow!("it is a directory; name a file in it");
+                Err(Failure::new(Status::Unavailable, error.context(cannot())))
+            }
+            Some(found) if is_stdout(&found) => Ok(Self::Stdout),
+            Some(found) if !found.is_file() => {
+                access(path, Access::WRITE_OK).or_exit(Status::Unavailable, cannot)?;
+                Ok(Self::Stream(path.to_owned()))
+            }
+            found => {
+                let file = if found.is_some() { path.canonicalize() } else { new_file(path) };
+                let file = file.or_exit(Status::Unavailable, cannot)?;
+                let dir = file.parent().unwrap_or(Path::new("/"));
+                access(dir, Access::WRITE_OK | Access::EXEC_OK).or_exit(Status::Unavailable, || {
+                    format!("cannot write {} into {}", path.display(), dir.display())
+                })?;
+                Ok(Self::File(file))
+            }
+        }
+    }
+
+    /// Writes the results.
+    ///
+    /// # Errors
+    /// They cannot be written: exit code 3.
+    pub(super) fn write(&self, text: &str) -> Result<(), Failure> {
+        match self {
+            Self::Stdout => print(text),
+            Self::File(path) => save(path, text),
+            Self::Stream(path) => {
+                fs::write(path, text).or_exit(Status::Unavailable, || format!("cannot write {}", path.display()))
+            }
+        }
+    }
+}
+
+fn is_stdout(found: &fs::Metadata) -> bool {
+    fstat(io::stdout()).is_ok_and(|out| (out.st_dev, out.st_ino) == (found.dev(), found.ino()))
+}
+
+/// Where a file that is not there yet comes to lie: a symbolic link may wait for it.
+fn new_file(path: &Path) -> io::Result<PathBuf> {
+    let path = absolute(path)?;
+    Ok(fs::read_link(&path).map_or(path.clone(), |target| path.with_file_name("").join(target)))
+}
