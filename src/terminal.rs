@@ -1,5 +1,6 @@
 //! What the terminal can show, and the colours.
 
+pub(crate) mod password;
 pub(crate) mod progress;
 
 use std::io::{self, IsTerminal, Write};

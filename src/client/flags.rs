@@ -1,6 +1,7 @@
 //! Which server the flags and the environment mean, and who logs in.
 
 use std::env;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
@@ -10,6 +11,7 @@ use super::address::{Address, Login, Target, uri_wants_tls};
 use super::tls::Tls;
 use crate::args::{ConnectArgs, TlsArgs};
 use crate::exit::{Failure, OrExit, Status};
+use crate::terminal::password;
 
 /// Puts the target together: the socket comes before the URI, and that before host and port. Of the login, flags come
 /// before the URI, and that before the environment.
@@ -55,9 +57,16 @@ pub(crate) fn tls(args: &TlsArgs, socket: Option<&Path>, uri: Option<&str>) -> R
 /// The password that a flag gives: asked for, from the first line of a file, or in plain sight.
 fn given(args: &ConnectArgs) -> Result<Option<Vec<u8>>, Failure> {
     if args.askpass {
-        let password = rpassword::prompt_password("Password: ")
-            .or_exit(Status::Unavailable, || "cannot ask for the password: there is no terminal".to_owned())?;
-        return Ok(Some(password.into_bytes()));
+        return password::ask("Password: ").map(Some).map_err(|error| match error.kind() {
+            ErrorKind::Interrupted => Failure::new(Status::Interrupted, anyhow!("interrupted; nothing was sent")),
+            ErrorKind::UnexpectedEof => {
+                Failure::new(Status::Unavailable, anyhow!("no password was given; nothing was sent"))
+            }
+            _ => Failure::new(
+                Status::Unavailable,
+                anyhow!(error).context("cannot ask for the password: there is no terminal"),
+            ),
+        });
     }
     if let Some(path) = &args.password_file {
         let bytes = std::fs::read(path)

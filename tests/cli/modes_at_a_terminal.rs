@@ -158,11 +158,22 @@ fn askpass_asks_without_showing_what_is_typed() {
     terminal.enters("exists k", "(integer) 0");
     terminal.presses('d');
     assert_eq!(terminal.ends().1, 0);
-    // Ctrl-C instead of a password ends it before anything is sent.
-    let mut terminal = start(&server, &["--askpass", "ping"], 80);
-    terminal.sees("Password: ");
-    terminal.presses('c');
-    assert_eq!(terminal.ends().1, -2);
+}
+
+#[test]
+fn a_question_for_a_password_that_is_not_answered_leaves_the_terminal_as_it_was() {
+    let server = Server::start(&[]);
+    for (key, code, says) in [('c', 130, "interrupted; nothing was sent"), ('d', 3, "no password was given")] {
+        let kvred = server.cli(&["--askpass", "ping"]);
+        let mut shell = std::process::Command::new("sh");
+        let script = "before=$(stty -g); \"$@\"; echo code=$?; [ \"$before\" = \"$(stty -g)\" ] && echo unchanged";
+        shell.args(["-c", script, "sh"]).arg(kvred.get_program()).args(kvred.get_args());
+        let mut terminal = Terminal::start(shell);
+        terminal.sees("Password: ");
+        terminal.presses(key);
+        let (said, _) = terminal.ends();
+        assert!(said.contains(says) && said.contains(&format!("code={code}\r\nunchanged")), "{said}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Running commands: repeat counts, questions, interruption, lost connections, timing.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use rustyline::history::MemHistory;
@@ -9,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::catalog::Catalog;
 use super::local::Timing;
 use super::{Repl, pager};
+use crate::cli::output::printer;
 use crate::cli::session::{Answer, CallError, Session, is_plain_text, is_stream};
 use crate::cli::stop::Stop;
 use crate::client::Backoff;
@@ -40,6 +42,25 @@ async fn interruptible<T>(work: impl Future<Output = T>) -> Waited<T> {
         result = work => Waited::Done(result),
         _ = interrupt.recv() => Waited::Interrupted,
     }
+}
+
+/// Writes text in pieces, until Ctrl-C: what is left of it then.
+async fn write_until_interrupted(text: &[u8]) -> io::Result<&[u8]> {
+    /// What a slow terminal shows in a moment.
+    const PIECE_BYTES: usize = 8 << 10;
+    let mut rest = text;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    while let Some((piece, behind)) = rest.split_at_checked(PIECE_BYTES) {
+        printer::write(piece)?;
+        rest = behind;
+        tokio::select! {
+            biased;
+            _ = interrupt.recv() => return Ok(rest),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    printer::write(rest)?;
+    Ok(&[])
 }
 
 impl Repl<'_> {
@@ -85,7 +106,7 @@ impl Repl<'_> {
         answer.is_ok_and(|answer| matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
     }
 
-    /// Runs one command. Returns whether it came to a reply.
+    /// Runs one command. Returns whether it came to a reply, and nobody stopped that being shown.
     fn run_command(&mut self, command: &[Vec<u8>]) -> Result<bool, Stop> {
         // Between the prompt and Enter the server may have gone.
         let in_transaction = self.session.in_transaction;
@@ -112,9 +133,9 @@ impl Repl<'_> {
         };
         match answer {
             Ok(answer) => {
-                self.show(command, &answer, started.elapsed())?;
+                let shown = self.show(command, &answer, started.elapsed())?;
                 self.after(command, &answer.reply);
-                Ok(true)
+                Ok(shown)
             }
             Err(error) => {
                 self.failed(&error);
@@ -138,7 +159,7 @@ impl Repl<'_> {
         }
     }
 
-    fn show(&mut self, command: &[Vec<u8>], answer: &Answer, took: Duration) -> Result<(), Stop> {
+    fn show(&mut self, command: &[Vec<u8>], answer: &Answer, took: Duration) -> io::Result<bool> {
         let mut out = Vec::new();
         for push in &answer.pushes {
             self.settings.printer.render(&mut out, push, false);
@@ -161,7 +182,24 @@ impl Repl<'_> {
             out.extend_from_slice(self.settings.printer.paint.text(Style::Hint, &precise).as_bytes());
             out.push(b'\n');
         }
-        Ok(pager::show(&out, self.settings.pager)?)
+        self.print(&out)
+    }
+
+    /// Shows text, with the pager or until Ctrl-C. Returns whether all of it was shown.
+    pub(super) fn print(&self, text: &[u8]) -> io::Result<bool> {
+        if pager::show(text, self.settings.pager) {
+            return Ok(true);
+        }
+        let rest = self.runtime.block_on(write_until_interrupted(text))?;
+        if rest.is_empty() {
+            return Ok(true);
+        }
+        if self.settings.printer.paint.0 {
+            printer::write(b"\x1b[0m")?;
+        }
+        let lines = rest.iter().filter(|&&c| c == b'\n').count();
+        say!("\n(stopped; the last {lines} lines, {} bytes, are not shown)", rest.len());
+        Ok(false)
     }
 
     /// Learns what completion offers later.

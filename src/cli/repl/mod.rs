@@ -219,7 +219,7 @@ impl Repl<'_> {
             (b"help" | b"?", rest) => {
                 let catalog = self.editor.helper().map(|helper| &helper.catalog);
                 let text = catalog.map(|catalog| help::text(rest, catalog, &self.settings)).unwrap_or_default();
-                pager::show(text.as_bytes(), self.settings.pager)?;
+                self.print(text.as_bytes())?;
             }
             (b":set", rest) => self.set(rest)?,
             (b"connect", rest) => self.connect(rest),

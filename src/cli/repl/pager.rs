@@ -4,20 +4,16 @@ use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::process::{Command, Stdio};
 
-use crate::cli::output::printer;
 use crate::terminal::size;
 
-/// Shows text: with the pager where it is wanted, there, and needed.
-pub(crate) fn show(text: &[u8], wanted: bool) -> io::Result<()> {
+/// Shows text with the pager: whether that was wanted, needed, and possible.
+pub(crate) fn show(text: &[u8], wanted: bool) -> bool {
     match env::var_os("PAGER").filter(|pager| !pager.is_empty()) {
         Some(pager) if wanted && io::stdout().is_terminal() && lines(text, size().0) >= size().1 => {
             // A pager that is not there is no reason not to show the reply.
-            if page(&pager, text).is_ok_and(|shown| shown) {
-                return Ok(());
-            }
-            printer::write(text)
+            page(&pager, text).is_ok_and(|shown| shown)
         }
-        _ => printer::write(text),
+        _ => false,
     }
 }
 

@@ -1,5 +1,10 @@
 //! Commands and their replies: formats, repeat counts, help, settings, questions, the pager.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::process::Command;
+
+use rustix::fs::{CWD, mkfifoat};
 use tempfile::TempDir;
 
 use super::Session;
@@ -109,4 +114,43 @@ fn long_replies_go_to_the_pager_if_there_is_one() {
     s.types("ping\r");
     assert!(!s.sees("PONG").contains("PAGED"));
     s.leaves();
+}
+
+#[test]
+fn ctrl_c_stops_a_long_reply_and_the_session_goes_on() {
+    let server = Server::start(&[]);
+    let lines: String = (0..30_000).map(|i| format!("set key{i} x\n")).collect();
+    server.run(&["--pipe"], lines);
+    // What it shows goes through a pipe that is read slowly, as a terminal far away would.
+    let dir = TempDir::new().unwrap();
+    let pipe = dir.path().join("out");
+    mkfifoat(CWD, &pipe, 0o600.into()).unwrap();
+    let kvred = server.cli(&["--output", "pretty"]);
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$@\" > \"$0\""]).arg(&pipe).arg(kvred.get_program()).args(kvred.get_args());
+    command.env("XDG_STATE_HOME", dir.path()).env("TERM", "xterm").env("NO_COLOR", "1").env_remove("PAGER");
+    let mut terminal = Terminal::start(command);
+    let mut shown = BufReader::new(File::open(&pipe).unwrap());
+    let mut line = Vec::new();
+    shown.read_until(b'>', &mut line).unwrap();
+    terminal.types("2 keys *\r");
+    while !line.starts_with(b" 1000) ") {
+        line.clear();
+        shown.read_until(b'\n', &mut line).unwrap();
+    }
+    terminal.presses('c');
+    let rest = std::thread::spawn(move || {
+        let mut rest = String::new();
+        shown.read_to_string(&mut rest).unwrap();
+        rest
+    });
+    terminal.sees("(stopped; the last ");
+    let left: usize = terminal.sees(" lines, ").parse().unwrap();
+    terminal.types("echo goes-on\r");
+    terminal.types("quit\r");
+    assert_eq!(terminal.ends().1, 0);
+    let rest = rest.join().unwrap();
+    let lines = rest.lines().filter(|line| line.contains(") \"key")).count();
+    assert!(left > 10_000 && (28_999..=29_001).contains(&(left + lines)), "{left} {lines}");
+    assert!(rest.contains("\"goes-on\"") && !rest.contains(" 999) "), "it is not repeated either");
 }
