@@ -1,7 +1,7 @@
 //! The exit codes, and the error that carries one to `main`.
 
-use std::fmt;
 use std::process::ExitCode;
+use std::{fmt, io};
 
 /// How a run ended; the numbers are part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,4 +82,9 @@ impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
     fn or_exit(self, status: Status, doing: impl FnOnce() -> String) -> Result<T, Failure> {
         self.map_err(|e| Failure::new(status, e.into().context(doing())))
     }
+}
+
+/// Says of something that is in a directory's place what is wrong with it; that a file exists is no help there.
+pub(crate) fn no_directory(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::AlreadyExists { io::ErrorKind::NotADirectory.into() } else { error }
 }

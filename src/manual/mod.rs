@@ -11,7 +11,7 @@ use std::io::{ErrorKind, Write};
 pub use self::completions::script;
 pub use self::page::{Page, pages};
 use crate::args::{CompletionsArgs, ManArgs};
-use crate::exit::{Failure, OrExit, Status};
+use crate::exit::{Failure, OrExit, Status, no_directory};
 
 /// Prints the completion script for a shell.
 ///
@@ -34,7 +34,7 @@ pub fn print_completions(args: &CompletionsArgs) -> Result<Status, Failure> {
 /// The directory or a page cannot be written.
 pub fn write_pages(args: &ManArgs) -> Result<Status, Failure> {
     let doing = |path: &std::path::Path| format!("{} cannot be written", path.display());
-    std::fs::create_dir_all(&args.dir).or_exit(Status::Unavailable, || doing(&args.dir))?;
+    std::fs::create_dir_all(&args.dir).map_err(no_directory).or_exit(Status::Unavailable, || doing(&args.dir))?;
     let pages = pages();
     for page in &pages {
         let path = args.dir.join(&page.file_name);

@@ -132,7 +132,7 @@ impl Config {
         }
         let moves = Moves::from_environment()?;
         Ok(Self {
-            bind: args.bind.clone(),
+            bind: each_once(&args.bind),
             port: args.port.0,
             tls_port: args.tls_port,
             tls: tls_files(args),
@@ -309,8 +309,38 @@ pub static LIVE_SETTINGS: &[LiveSetting] = &[
 /// The most that `client-query-buffer-limit` can be: positions in a buffer are 32 bits wide.
 const MAX_QUERY_BYTES: u64 = 2 << 30;
 
+/// An address that is named twice would be in its own way.
+fn each_once(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let mut once = Vec::new();
+    for address in addresses {
+        if !once.contains(address) {
+            once.push(*address);
+        }
+    }
+    once
+}
+
 fn bytes(size: Size) -> usize {
     usize::try_from(size.0).unwrap_or(usize::MAX)
+}
+
+/// Files for TLS mean that it is wanted; it takes a port too, unless a socket for it is handed over.
+///
+/// # Errors
+/// There is none.
+pub fn tls_has_its_port(args: &ServeArgs) -> Result<()> {
+    let files = [
+        (&args.tls_cert_file, "--tls-cert-file"),
+        (&args.tls_key_file, "--tls-key-file"),
+        (&args.tls_ca_cert_file, "--tls-ca-cert-file"),
+    ];
+    match files.iter().find(|(file, _)| file.is_some() && args.tls_port.is_none()) {
+        Some((_, flag)) => bail!(
+            "{flag} is given (or its variable is set), but --tls-port is not: TLS would not be offered; give --tls-port \
+             too, or neither"
+        ),
+        None => Ok(()),
+    }
 }
 
 fn tls_files(args: &ServeArgs) -> Option<TlsFiles> {

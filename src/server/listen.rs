@@ -1,7 +1,7 @@
 //! The listening sockets, and how each accepted connection is set up.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,20 +42,20 @@ pub enum Accepted {
 }
 
 impl Listener {
-    /// Listens on a TCP address; port 0 takes any free one.
+    /// Listens on an address that was taken.
     ///
     /// # Errors
-    /// The address cannot be had.
-    pub fn tcp(addr: IpAddr, port: u16) -> io::Result<Self> {
-        Ok(Self::Tcp(listen(addr, port)?))
+    /// Somebody else listens there after all.
+    pub fn tcp(socket: Socket) -> io::Result<Self> {
+        Ok(Self::Tcp(listen(socket)?))
     }
 
     /// The same, for TLS.
     ///
     /// # Errors
-    /// The address cannot be had.
-    pub fn tls(addr: IpAddr, port: u16, certificates: Arc<Certificates>) -> io::Result<Self> {
-        Ok(Self::Tls(listen(addr, port)?, certificates))
+    /// Somebody else listens there after all.
+    pub fn tls(socket: Socket, certificates: Arc<Certificates>) -> io::Result<Self> {
+        Ok(Self::Tls(listen(socket)?, certificates))
     }
 
     /// Listens on a unix socket. A socket file that nobody listens on is left from a crash and replaced.
@@ -63,16 +63,8 @@ impl Listener {
     /// # Errors
     /// The path cannot be had: it is another kind of file, or another server's.
     pub fn unix(path: &Path) -> io::Result<Self> {
-        match std::fs::symlink_metadata(path) {
-            Ok(found) if found.file_type().is_socket() => {
-                if std::os::unix::net::UnixStream::connect(path).is_ok() {
-                    return Err(io::ErrorKind::AddrInUse.into());
-                }
-                std::fs::remove_file(path)?;
-            }
-            Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is not a socket")),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(e),
+        if has_leftover(path)? {
+            std::fs::remove_file(path)?;
         }
         Ok(Self::Unix(UnixListener::bind(path)?, Some(path.to_owned())))
     }
@@ -102,14 +94,6 @@ impl Listener {
     pub fn adopt_unix(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Ok(Self::Unix(UnixListener::from_std(listener)?, None))
-    }
-
-    /// The port, if it has one.
-    pub fn port(&self) -> Option<u16> {
-        match self {
-            Self::Tcp(listener) | Self::Tls(listener, _) => listener.local_addr().ok().map(|a| a.port()),
-            Self::Unix(..) => None,
-        }
     }
 
     /// The next connection.
@@ -142,17 +126,41 @@ impl Drop for Listener {
     }
 }
 
-fn listen(addr: IpAddr, port: u16) -> io::Result<TcpListener> {
-    let addr = SocketAddr::new(addr, port);
+/// Takes a TCP address, where connections are still refused; port 0 takes any free one. Returns the one that it is.
+///
+/// # Errors
+/// The address cannot be had.
+pub fn bind(addr: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.bind(&addr.into())?;
+    let taken = socket.local_addr()?.as_socket().unwrap_or(addr);
+    Ok((socket, taken))
+}
+
+fn listen(socket: Socket) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     TcpListener::from_std(socket.into())
+}
+
+/// Whether there is a socket file that nobody listens on.
+///
+/// # Errors
+/// The path cannot be had: it is another kind of file, or another server's.
+pub fn has_leftover(path: &Path) -> io::Result<bool> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is not a socket"))
+        }
+        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => Err(io::ErrorKind::AddrInUse.into()),
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
 }
 
 fn set_up_tcp(stream: &TcpStream) -> io::Result<()> {

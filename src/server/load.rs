@@ -11,7 +11,7 @@ use super::systemd::Loading;
 use crate::command::loader::Loader;
 use crate::db::state::Keyspace;
 use crate::db::writer::LogPlace;
-use crate::exit::{Failure, OrExit, Status};
+use crate::exit::{Failure, OrExit, Status, no_directory};
 use crate::persistence::LogOffset;
 use crate::persistence::again::WriteAgain;
 use crate::persistence::aof::{Aof, temporary_name};
@@ -37,8 +37,9 @@ pub struct Loaded {
 /// The lock is taken, or a file cannot be read or written: exit code 3. The log is damaged: 4.
 pub fn load(config: &Config, keyspace: &Keyspace) -> Result<Loaded, Failure> {
     let dir = config.dir.display().to_string();
-    let disk =
-        RealDisk::make_dir(&config.dir).or_exit(Status::Unavailable, || format!("cannot use the directory {dir}"))?;
+    let disk = RealDisk::make_dir(&config.dir)
+        .map_err(no_directory)
+        .or_exit(Status::Unavailable, || format!("cannot use the directory {dir}"))?;
     let named = config.log_path();
     let path = follow_links(&named).or_exit(Status::Unavailable, || format!("cannot use {}", named.display()))?;
     let disk = match path.parent() {

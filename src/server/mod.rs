@@ -36,12 +36,14 @@ pub mod tls;
 pub mod worker;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use socket2::Socket;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
@@ -54,7 +56,7 @@ use self::stats::Stats;
 use self::systemd::Handed;
 use self::tls::Certificates;
 use self::worker::{Message, Worker, WorkerHandle};
-use crate::args::ServeArgs;
+use crate::args::{LogFormat, ServeArgs};
 use crate::db::log_thread::LogThreads;
 use crate::db::state::Keyspace;
 use crate::db::writer::{LogPlace, SystemClock, Wake, Writer};
@@ -227,11 +229,24 @@ impl Server {
 pub fn serve(args: &ServeArgs) -> Result<Status, Failure> {
     logging::init(args.log_level, args.log_format);
     abort_on_panic();
-    let config = Config::resolve(args).map_err(|e| {
+    match (start(args), args.log_format) {
+        // Whoever reads JSON reads the last line too.
+        (Err(failure), LogFormat::Json) => {
+            tracing::error!("{failure:#}");
+            Ok(failure.status())
+        }
+        (result, _) => result,
+    }
+}
+
+fn start(args: &ServeArgs) -> Result<Status, Failure> {
+    let mut config = Config::resolve(args).map_err(|e| {
         let status = if e.is::<std::io::Error>() { Status::Unavailable } else { Status::Usage };
         Failure::new(status, e)
     })?;
     raise_file_limit(config.max_clients);
+    // What would be in the way of serving is found before the log is loaded, which may take long, or made.
+    let places = Places::take(&mut config, args)?;
     let keyspace = Arc::new(Keyspace::new(std::array::from_fn(|_| random_u64())));
     let loaded = if config.append_only { Some(load::load(&config, &keyspace)?) } else { None };
     let (log, lock) = loaded.map(|l| ((l.aof, l.place), l.lock)).unzip();
@@ -239,25 +254,22 @@ pub fn serve(args: &ServeArgs) -> Result<Status, Failure> {
         .enable_all()
         .build()
         .or_exit(Status::Unavailable, || "cannot start the event loop".to_owned())?;
-    let result = runtime.block_on(run(config, keyspace, log));
+    let result = runtime.block_on(run(config, places, keyspace, log));
     drop(lock);
     result
 }
 
-async fn run(mut config: Config, keyspace: Arc<Keyspace>, log: Option<(Aof, LogPlace)>) -> Result<Status, Failure> {
+async fn run(
+    mut config: Config,
+    places: Places,
+    keyspace: Arc<Keyspace>,
+    log: Option<(Aof, LogPlace)>,
+) -> Result<Status, Failure> {
     let mut stop = StopSignals::new().or_exit(Status::Unavailable, || "cannot wait for signals".to_owned())?;
-    let certificates = match &config.tls {
-        Some(files) => {
-            let loaded = Certificates::load(files.clone());
-            Some(Arc::new(loaded.or_exit(Status::Unavailable, || "TLS cannot be offered".to_owned())?))
-        }
-        None => None,
-    };
-    let handed =
-        Handed::take().or_exit(Status::Unavailable, || "a socket that was handed over cannot be used".to_owned())?;
-    let listeners = match handed {
-        Some(handed) => adopt_listeners(&mut config, certificates.as_ref(), handed)?,
-        None => open_listeners(&mut config, certificates.as_ref())?,
+    let Places { certificates, sockets } = places;
+    let listeners = match sockets {
+        Sockets::Handed(handed) => adopt_listeners(&mut config, certificates.as_ref(), handed)?,
+        Sockets::Own(taken) => open_listeners(&config, taken)?,
     };
     let notifies: Vec<Arc<Notify>> = (0..config.workers()).map(|_| Arc::default()).collect();
     let wakes = notifies.iter().cloned().map(|n| Box::new(move || n.notify_one()) as Wake).collect();
@@ -327,29 +339,87 @@ fn start_worker(
     })
 }
 
-fn open_listeners(config: &mut Config, certificates: Option<&Arc<Certificates>>) -> Result<Vec<Listener>, Failure> {
-    let mut listeners = Vec::new();
-    for addr in &config.bind {
-        let cannot = |port| move || format!("cannot listen on {}", SocketAddr::new(*addr, port));
-        // With port 0, all addresses share the port that the first was given.
-        if let Some(port) = config.port {
-            let listener = Listener::tcp(*addr, port).or_exit(Status::Unavailable, cannot(port))?;
-            config.port = listener.port();
-            listeners.push(listener);
+/// Where clients will be served, and nobody is yet.
+struct Places {
+    certificates: Option<Arc<Certificates>>,
+    sockets: Sockets,
+}
+
+/// What is going to be listened on.
+enum Sockets {
+    /// What systemd listens on.
+    Handed(Handed),
+    /// This server's own.
+    Own(Vec<Taken>),
+}
+
+/// A TCP address that is this server's.
+struct Taken {
+    address: SocketAddr,
+    socket: Socket,
+    /// `None`: TLS is not spoken there.
+    certificates: Option<Arc<Certificates>>,
+}
+
+impl Places {
+    fn take(config: &mut Config, args: &ServeArgs) -> Result<Self, Failure> {
+        let handed = Handed::take()
+            .or_exit(Status::Unavailable, || "a socket that was handed over cannot be used".to_owned())?;
+        if handed.is_none() {
+            config::tls_has_its_port(args).map_err(|e| Failure::new(Status::Usage, e))?;
         }
-        if let (Some(port), Some(certificates)) = (config.tls_port, certificates) {
-            let listener = Listener::tls(*addr, port, Arc::clone(certificates));
-            let listener = listener.or_exit(Status::Unavailable, cannot(port))?;
-            config.tls_port = listener.port();
-            listeners.push(listener);
+        let certificates = config.tls.clone().map(Certificates::load).transpose();
+        let certificates = certificates.or_exit(Status::Unavailable, || "TLS cannot be offered".to_owned())?;
+        let certificates = certificates.map(Arc::new);
+        let sockets = match handed {
+            Some(handed) => Sockets::Handed(handed),
+            None => Sockets::Own(take_addresses(config, certificates.as_ref())?),
+        };
+        Ok(Self { certificates, sockets })
+    }
+}
+
+/// Takes the addresses of the flags. A unix socket has a file, which is made when it is listened on.
+fn take_addresses(config: &mut Config, certificates: Option<&Arc<Certificates>>) -> Result<Vec<Taken>, Failure> {
+    let mut taken = Vec::new();
+    for addr in &config.bind {
+        let tls_port = config.tls_port.as_mut().zip(certificates);
+        let ports = config.port.as_mut().map(|port| (port, None)).into_iter();
+        for (port, certificates) in ports.chain(tls_port.map(|(port, certificates)| (port, Some(certificates)))) {
+            let wanted = SocketAddr::new(*addr, *port);
+            let (socket, address) = listen::bind(wanted).or_exit(Status::Unavailable, || cannot_listen(wanted))?;
+            // With port 0, all addresses share the port that the first was given.
+            *port = address.port();
+            taken.push(Taken { address, socket, certificates: certificates.cloned() });
         }
     }
     if let Some(path) = &config.unix_socket {
-        let listener = Listener::unix(path)
-            .or_exit(Status::Unavailable, || format!("cannot listen on the unix socket {}", path.display()))?;
-        listeners.push(listener);
+        listen::has_leftover(path).or_exit(Status::Unavailable, || cannot_listen(on_unix(path)))?;
+    }
+    Ok(taken)
+}
+
+fn open_listeners(config: &Config, taken: Vec<Taken>) -> Result<Vec<Listener>, Failure> {
+    let mut listeners = Vec::new();
+    for Taken { address, socket, certificates } in taken {
+        let listener = match certificates {
+            Some(certificates) => Listener::tls(socket, certificates),
+            None => Listener::tcp(socket),
+        };
+        listeners.push(listener.or_exit(Status::Unavailable, || cannot_listen(address))?);
+    }
+    if let Some(path) = &config.unix_socket {
+        listeners.push(Listener::unix(path).or_exit(Status::Unavailable, || cannot_listen(on_unix(path)))?);
     }
     Ok(listeners)
+}
+
+fn cannot_listen(place: impl std::fmt::Display) -> String {
+    format!("cannot listen on {place}")
+}
+
+fn on_unix(path: &Path) -> String {
+    format!("the unix socket {}", path.display())
 }
 
 /// Takes the sockets that systemd listens on; what the flags say of addresses and ports does not count then.

@@ -45,4 +45,6 @@ fn a_directory_that_cannot_be_written_is_named() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("kvred.aof/man1 cannot be written: "), "{said}");
+    let output = helpers::Launch::binary().arg("man").arg(launch.log_path()).output().expect("the binary can be run");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("kvred.aof cannot be written: not a directory"));
 }

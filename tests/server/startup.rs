@@ -101,7 +101,9 @@ fn variables_of_places_and_logging_work() {
     assert!(dir.join("kvred.aof").is_file());
     let exit = Launch::new().env("KVRED_LOG_FORMAT", "json").args(&["--bind", "192.0.2.1"]).refused();
     exit.expect(3, &["192.0.2.1"]);
-    assert!(exit.stderr.lines().next().unwrap().starts_with('{'), "{}", exit.stderr);
+    let lines: Vec<serde_json::Value> =
+        exit.stderr.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect();
+    assert_eq!(lines.last().unwrap()["level"], "ERROR", "the error is in JSON too");
 }
 
 #[test]
@@ -145,6 +147,44 @@ fn a_taken_port_exits_3_and_leaves_no_trace() {
     let server = Server::start();
     let launch = Launch::new().args(&["--port", &server.port().to_string()]);
     launch.refused().expect(3, &[&server.port().to_string()]);
+    assert_eq!(std::fs::read_dir(launch.dir()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_place_that_cannot_be_had_is_told_before_the_log_is_loaded() {
+    let server = Server::start_with(&["--unixsocket", "s"]);
+    let socket = server.launch().dir().join("s");
+    // A log that would be refused, if it were read.
+    let damaged = Launch::on_log("no log at all");
+    for flags in [
+        ["--port", &server.port().to_string()],
+        ["--unixsocket", socket.to_str().unwrap()],
+        ["--unixsocket", damaged.log_path().to_str().unwrap()],
+    ] {
+        damaged.clone().args(&flags).refused().expect(3, &["cannot listen on", flags[1]]);
+    }
+    let certificate = ["--tls-port", "0", "--tls-cert-file", "/nonexistent", "--tls-key-file", "/nonexistent"];
+    damaged.clone().args(&certificate).refused().expect(3, &["TLS cannot be offered", "/nonexistent"]);
+    damaged.refused().expect(4, &["kvred aof check"]);
+}
+
+#[test]
+fn an_address_that_is_named_twice_is_taken_once() {
+    let server = Server::start_with(&["--bind", "127.0.0.1,127.0.0.1", "--bind", "127.0.0.1"]);
+    let got = server.connect().ask_words("CONFIG GET bind");
+    assert_eq!(got, Reply::Array(vec![Reply::bulk("bind"), Reply::bulk("127.0.0.1")]));
+}
+
+#[test]
+fn files_for_tls_without_its_port_exit_2() {
+    for (flag, variable) in [
+        ("--tls-cert-file", "KVRED_TLS_CERT_FILE"),
+        ("--tls-key-file", "KVRED_TLS_KEY_FILE"),
+        ("--tls-ca-cert-file", "KVRED_TLS_CA_CERT_FILE"),
+    ] {
+        Launch::new().args(&[flag, "x.pem"]).refused().expect(2, &[flag, "--tls-port"]);
+        Launch::new().env(variable, "x.pem").refused().expect(2, &[flag, "--tls-port"]);
+    }
 }
 
 #[test]
@@ -157,6 +197,7 @@ fn places_that_cannot_be_used_exit_3() {
         let dir = dir.to_str().unwrap();
         Launch::new().args(&["--dir", dir]).refused().expect(3, &[dir]);
     }
+    Launch::new().args(&["--dir", file.to_str().unwrap()]).refused().expect(3, &["not a directory"]);
     std::fs::create_dir(launch.log_path()).unwrap();
     launch.refused().expect(3, &[launch.log_path().to_str().unwrap()]);
     assert_eq!(std::fs::read(&file).unwrap(), b"not a directory");

@@ -197,7 +197,7 @@ impl Repl<'_> {
         if self.settings.printer.paint.0 {
             printer::write(b"\x1b[0m")?;
         }
-        let lines = rest.iter().filter(|&&c| c == b'\n').count();
+        let lines = memchr::memchr_iter(b'\n', rest).count();
         say!("\n(stopped; the last {lines} lines, {} bytes, are not shown)", rest.len());
         Ok(false)
     }
