@@ -8,10 +8,12 @@ mod manual;
 mod serve;
 mod tls;
 
+use std::ffi::{OsStr, OsString};
 use std::str::FromStr;
 
-use clap::error::ErrorKind;
-use clap::{Command as Definition, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::builder::Resettable;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command as Definition, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub use self::aof::{AofArgs, AofCommand, CheckArgs, DumpArgs, DumpFormat, Moment, RewriteArgs};
 pub use self::bench::{
@@ -100,13 +102,53 @@ pub enum Command {
 /// # Errors
 /// Wrong usage, or help or a version to print.
 pub fn parse() -> Result<Cli, clap::Error> {
-    Cli::try_parse().map_err(|error| {
-        let mut asked = std::env::args_os().filter(|arg| arg == "-h" || arg == "--help");
-        if error.kind() == ErrorKind::DisplayHelp && asked.next().is_some_and(|arg| arg == "-h") {
-            return brief(Cli::command()).try_get_matches().err().unwrap_or(error);
+    let is_set = |variable: &OsStr| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
+    let parse = |command: Definition| {
+        let mut command = command;
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    };
+    parse(with_variables(Cli::command(), &is_set)).map_err(|error| {
+        if error.kind() == ErrorKind::DisplayHelp {
+            // It names the variables that are empty, too.
+            let mut asked = std::env::args_os().filter(|arg| arg == "-h" || arg == "--help");
+            let is_brief = asked.next().is_some_and(|arg| arg == "-h");
+            let command = if is_brief { brief(Cli::command()) } else { Cli::command() };
+            return parse(command).err().unwrap_or(error);
         }
-        error
+        let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return error };
+        let mut built = Cli::command();
+        built.build();
+        let guilty = variables_of(&built, flag).into_iter().find(|variable| {
+            let without = parse(with_variables(Cli::command(), &|name| is_set(name) && name != variable));
+            without.err().is_none_or(|other| other.to_string() != error.to_string())
+        });
+        match guilty {
+            Some(variable) => from_variable(error, &variable.to_string_lossy()),
+            None => error,
+        }
     })
+}
+
+/// The same commands with those variables alone that are wanted.
+fn with_variables(command: Definition, wanted: &dyn Fn(&OsStr) -> bool) -> Definition {
+    let only =
+        |arg: Arg| if arg.get_env().is_some_and(|name| !wanted(name)) { arg.env(Resettable::Reset) } else { arg };
+    command.mut_args(only).mut_subcommands(|command| with_variables(command, wanted))
+}
+
+/// The variables of flags that an error calls so.
+fn variables_of(command: &Definition, flag: &str) -> Vec<OsString> {
+    let own = command.get_arguments().filter(|arg| arg.to_string() == flag);
+    let own = own.filter_map(|arg| Some(arg.get_env()?.to_owned()));
+    own.chain(command.get_subcommands().flat_map(|command| variables_of(command, flag))).collect()
+}
+
+/// Says of an error that it is about a variable.
+fn from_variable(mut error: clap::Error, variable: &str) -> clap::Error {
+    let tip = format!("this comes from the variable {variable}");
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    error
 }
 
 /// The same commands with shorter lists, but for those whose `-h` means a host.

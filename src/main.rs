@@ -1,10 +1,11 @@
 //! Parses the arguments, runs the subcommand and turns its result into an exit code.
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use kvred::args::{self, Command};
-use kvred::exit::Status;
+use kvred::exit::{Failure, Status};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -30,10 +31,15 @@ fn main() -> ExitCode {
 
 /// Help that was asked for is output; help that was not, and errors, are diagnostics.
 fn usage(error: &clap::Error) -> ExitCode {
-    // A closed pipe is no error.
-    drop(error.print());
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Status::Fine.into(),
-        _ => Status::Usage.into(),
+    let printed = error.print();
+    if !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return Status::Usage.into();
+    }
+    match printed {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            let error = anyhow::Error::new(e).context("cannot write the output");
+            Failure::new(Status::Unavailable, error).report().into()
+        }
+        _ => Status::Fine.into(),
     }
 }

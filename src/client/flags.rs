@@ -18,7 +18,7 @@ use crate::terminal::password;
 pub(crate) fn target(args: &ConnectArgs, db: Option<u32>, warn_of_visible_password: bool) -> Result<Target, Failure> {
     let mut target = match (&args.socket, &args.uri) {
         (Some(path), _) => Target::new(Address::Unix(path.clone())),
-        (None, Some(uri)) => Target::from_uri(uri).or_exit(Status::Usage, || "-u".to_owned())?,
+        (None, Some(uri)) => Target::from_uri(uri).or_exit(Status::Usage, || "-u (or KVRED_URI)".to_owned())?,
         (None, None) => Target::new(Address::Tcp { host: args.host.clone(), port: args.port }),
     };
     target.tls = tls(&args.tls, args.socket.as_deref(), args.uri.as_deref())?;
@@ -31,7 +31,7 @@ pub(crate) fn target(args: &ConnectArgs, db: Option<u32>, warn_of_visible_passwo
     let user = args.user.clone().or_else(|| in_uri.as_ref().and_then(|login| login.user.clone()));
     let password = given.or_else(|| in_uri.map(|login| login.password)).or_else(from_environment);
     if password.is_none() && args.user.is_some() {
-        let error = anyhow!("--user needs a password: --askpass, --password-file or KVRED_PASSWORD");
+        let error = anyhow!("--user (or KVRED_USER) needs a password: --askpass, --password-file or KVRED_PASSWORD");
         return Err(Failure::new(Status::Usage, error));
     }
     target.login = password.map(|password| Login { user, password });

@@ -116,11 +116,11 @@ impl Config {
     pub fn resolve(args: &ServeArgs) -> Result<Self> {
         let max_bulk_bytes = bytes(args.proto_max_bulk_len);
         if !(1 << 20..=HIGHEST_MAX_BULK_BYTES).contains(&max_bulk_bytes) {
-            bail!("--proto-max-bulk-len must lie between 1mb and 1gb");
+            bail!("--proto-max-bulk-len (or KVRED_PROTO_MAX_BULK_LEN) must lie between 1mb and 1gb");
         }
         let max_query_bytes = bytes(args.client_query_buffer_limit);
         if !(1 << 20..=MAX_QUERY_BYTES as usize).contains(&max_query_bytes) {
-            bail!("--client-query-buffer-limit must lie between 1mb and 2gb");
+            bail!("--client-query-buffer-limit (or KVRED_CLIENT_QUERY_BUFFER_LIMIT) must lie between 1mb and 2gb");
         }
         let environment = std::env::var_os("KVRED_REQUIREPASS").map(std::ffi::OsString::into_encoded_bytes);
         let password = match &args.requirepass_file {

@@ -1,6 +1,6 @@
 //! What `-h` and `--help` print.
 
-use crate::{commands, kvred};
+use crate::{commands, helpers, kvred};
 
 /// The columns of a terminal that nobody has widened.
 const WIDTH: usize = 80;
@@ -62,5 +62,19 @@ fn long_help_tells_defaults_variables_and_values() {
     let text = help(&["serve".to_owned()], "--help");
     for part in ["[env: KVRED_FSYNC=]", "[default: everysec]", "- always:", "[default: 512mb]", "From 1mb to 1gb"] {
         assert!(text.contains(part), "{part} is not in: {text}");
+    }
+}
+
+#[test]
+fn help_and_version_that_cannot_be_written_exit_3() {
+    for args in [&["--help"][..], &["--version"], &["serve", "-h"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = helpers::Launch::binary().args(args).stdout(full).output().expect("the binary can be run");
+        assert_eq!(output.status.code(), Some(3), "{args:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write the output"), "{args:?}");
+        // Who has read enough of it is no error.
+        let mut child = helpers::Launch::binary().args(args).spawn().expect("the binary can be run");
+        drop(child.stdout.take());
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{args:?}");
     }
 }

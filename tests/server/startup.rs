@@ -107,6 +107,28 @@ fn variables_of_places_and_logging_work() {
 }
 
 #[test]
+fn an_empty_variable_counts_as_unset() {
+    let names = ["BIND", "TLS_PORT", "UNIXSOCKET", "FSYNC", "THREADS", "MAXMEMORY", "REQUIREPASS_FILE", "DIR"];
+    let launch = names.iter().fold(Launch::new(), |launch, name| launch.env(&format!("KVRED_{name}"), ""));
+    launch.start().connect().set("k", "v");
+    // The port's: it is the usual one then.
+    launch.env("KVRED_PORT", "").args(&["--bind", "192.0.2.1"]).refused().expect(3, &["192.0.2.1:6380"]);
+    let output = Launch::binary().args(["serve", "--help"]).env("KVRED_PORT", "").output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("[env: KVRED_PORT=]"));
+}
+
+#[test]
+fn an_error_about_a_variable_names_it() {
+    for (variable, value) in [("KVRED_PORT", "x"), ("KVRED_BIND", "127.0.0.1,x"), ("KVRED_FSYNC", "x")] {
+        let tip = format!("this comes from the variable {variable}");
+        Launch::new().env(variable, value).refused().expect(2, &[&tip]);
+    }
+    let flag = Launch::new().env("KVRED_FSYNC", "x").args(&["--fsync", "y"]).refused();
+    flag.expect(2, &["'y' for '--fsync"]);
+    assert!(!flag.stderr.contains("KVRED_FSYNC"), "{}", flag.stderr);
+}
+
+#[test]
 fn a_flag_wins_over_its_variable() {
     let server = Launch::new().env("KVRED_FSYNC", "none").args(&["--fsync", "always"]).start();
     let got = server.connect().ask_words("CONFIG GET appendfsync");
