@@ -7,6 +7,9 @@ _kvred() {
         cur="${COMP_WORDS[COMP_CWORD]}"
     fi
     prev="$3"
+    if [[ "${prev}" == "=" ]]; then
+        prev="${COMP_WORDS[COMP_CWORD-2]}"
+    fi
     cmd=""
     opts=""
 
@@ -392,11 +395,11 @@ _kvred() {
                     return 0
                     ;;
                 --tests)
-                    COMPREPLY=($(compgen -W "ping set get exists del" -- "${cur}"))
+                    COMPREPLY=($(compgen -P "${cur%"${cur##*,}"}" -W "ping set get exists del" -- "${cur##*,}"))
                     return 0
                     ;;
                 -t)
-                    COMPREPLY=($(compgen -W "ping set get exists del" -- "${cur}"))
+                    COMPREPLY=($(compgen -P "${cur%"${cur##*,}"}" -W "ping set get exists del" -- "${cur##*,}"))
                     return 0
                     ;;
                 --ratio)
@@ -614,7 +617,7 @@ _kvred() {
                     return 0
                     ;;
                 --fsync)
-                    COMPREPLY=($(compgen -W "always everysec none" -- "${cur}"))
+                    COMPREPLY=($(compgen -P "${cur%"${cur##*,}"}" -W "always everysec none" -- "${cur##*,}"))
                     return 0
                     ;;
                 --repeats)
@@ -987,7 +990,7 @@ _kvred() {
             ;;
         kvred__subcmd__man)
             opts="-h --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+            if [[ ${cur} == -* ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -996,7 +999,7 @@ _kvred() {
                     COMPREPLY=()
                     ;;
             esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            COMPREPLY=(); [[ "${BASH_VERSINFO[0]}" -ge 4 ]] && compopt -o plusdirs
             return 0
             ;;
         kvred__subcmd__serve)

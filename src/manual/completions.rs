@@ -38,16 +38,25 @@ fn takes_anything(flag: &Arg) -> bool {
     flag.get_action().takes_values() && !flag.is_positional() && flag.get_possible_values().is_empty()
 }
 
-/// `clap_complete`'s bash offers files where a host is wanted, and flags where a file is.
+/// `clap_complete`'s bash offers files where a host is wanted, and flags where a file is; and it knows neither
+/// `--flag=value` nor lists.
 fn refine_bash(script: &str, command: &Command) -> String {
     const FILES: &str = r#"COMPREPLY=($(compgen -f "${cur}"))"#;
     const HOSTS: &str = r#"COMPREPLY=($(compgen -A hostname -- "${cur}"))"#;
     const FLAGS: &str = r#"COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )"#;
     // Nothing, so that bash does what it does without a script: it completes a file.
     const DEFAULT: &str = "COMPREPLY=()";
+    const DIRECTORIES: &str = r#"COMPREPLY=(); [[ "${BASH_VERSINFO[0]}" -ge 4 ]] && compopt -o plusdirs"#;
+    const PREVIOUS: &str = "    prev=\"$3\"";
+    // To bash, the `=` is a word of its own.
+    const BEFORE_EQUALS: &str =
+        "    if [[ \"${prev}\" == \"=\" ]]; then\n        prev=\"${COMP_WORDS[COMP_CWORD-2]}\"\n    fi";
+    const VALUES: &str = "COMPREPLY=($(compgen -W ";
+    // What stands before the last comma stays.
+    const LISTED: &str = r#"COMPREPLY=($(compgen -P "${cur%"${cur##*,}"}" -W "#;
 
     let mut here = command;
-    let mut is_host = false;
+    let mut flag = None;
     let mut lines = Vec::new();
     for line in script.lines() {
         if let Some(section) = line.strip_prefix("        kvred").and_then(|rest| rest.strip_suffix(')')) {
@@ -58,21 +67,28 @@ fn refine_bash(script: &str, command: &Command) -> String {
             });
         }
         let word = line.trim();
-        if let Some(flag) = word.strip_suffix(')').filter(|w| w.starts_with('-')) {
-            is_host = here
-                .get_arguments()
-                .any(|a| a.get_value_hint() == ValueHint::Hostname && names(a).iter().any(|name| name == flag));
+        if let Some(named) = word.strip_suffix(')').filter(|w| w.starts_with('-')) {
+            flag = here.get_arguments().find(|a| names(a).iter().any(|name| name == named));
         }
-        let takes_file = here.get_positionals().any(|p| p.get_value_hint() == ValueHint::FilePath);
+        let is_host = flag.is_some_and(|flag| flag.get_value_hint() == ValueHint::Hostname);
+        let is_list = flag.is_some_and(|flag| flag.get_value_delimiter().is_some());
+        let takes = |hint| here.get_positionals().any(|p| p.get_value_hint() == hint);
+        let (takes_file, takes_directory) = (takes(ValueHint::FilePath), takes(ValueHint::DirPath));
         // The deeper one, behind words that begin with `-`, is for flags indeed.
         let is_last = line.starts_with("            COMPREPLY");
         match word {
             // Where a file may stand, as the first word too.
-            _ if takes_file && word.starts_with("if [[ ${cur} == -* || ${COMP_CWORD}") => {
+            _ if (takes_file || takes_directory) && word.starts_with("if [[ ${cur} == -* || ${COMP_CWORD}") => {
                 lines.push("            if [[ ${cur} == -* ]] ; then".to_owned());
             }
             FILES if is_host => lines.push(line.replace(FILES, HOSTS)),
             FLAGS if takes_file && is_last => lines.push(line.replace(FLAGS, DEFAULT)),
+            FLAGS if takes_directory && is_last => lines.push(line.replace(FLAGS, DIRECTORIES)),
+            _ if line == PREVIOUS => lines.extend([line, BEFORE_EQUALS].map(str::to_owned)),
+            _ if is_list && word.starts_with(VALUES) => {
+                let behind_comma = line.replace(r#"-- "${cur}""#, r#"-- "${cur##*,}""#);
+                lines.push(behind_comma.replace(VALUES, LISTED));
+            }
             _ => lines.push(line.to_owned()),
         }
     }

@@ -1,6 +1,6 @@
 //! Man pages: what `clap_mangen` makes of the flags, and the sections that it does not know.
 
-use clap::{Command, CommandFactory};
+use clap::{Arg, ArgAction, Command, CommandFactory};
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
@@ -50,7 +50,7 @@ fn page(command: &Command, above: &[&Command]) -> Page {
     let made = (|| {
         man.render_title(&mut page)?;
         man.render_name_section(&mut page)?;
-        man.render_synopsis_section(&mut page)?;
+        synopsis(command).to_writer(&mut page)?;
         man.render_description_section(&mut page)?;
         notes(&text).to_writer(&mut page)?;
         man.render_options_section(&mut page)?;
@@ -72,6 +72,39 @@ fn page(command: &Command, above: &[&Command]) -> Page {
 fn without_repeated_preambles(roff: &str) -> String {
     const PREAMBLE: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
     format!("{PREAMBLE}{}", roff.replace(PREAMBLE, ""))
+}
+
+/// `clap_mangen`'s has no names of values, and does not say what may come several times.
+fn synopsis(command: &Command) -> Roff {
+    let mut line = vec![bold(command.get_bin_name().unwrap_or_else(|| command.get_name()))];
+    let (positionals, flags): (Vec<&Arg>, Vec<&Arg>) =
+        command.get_arguments().filter(|arg| !arg.is_hide_set()).partition(|arg| arg.is_positional());
+    for arg in flags.into_iter().chain(positionals) {
+        let long = arg.get_long().map(|long| format!("--{long}"));
+        let names = arg.get_short().map(|short| format!("-{short}")).into_iter().chain(long);
+        let values = arg.get_value_names().filter(|_| arg.get_action().takes_values()).unwrap_or_default();
+        let values = values.iter().map(|value| italic(value.as_str()));
+        let words: Vec<Inline> = names.map(bold).collect();
+        let between = if words.is_empty() || values.len() == 0 { "" } else { " " };
+        line.push(roman(if arg.is_required_set() { " <" } else { " [" }));
+        line.extend(separated(words, "|").chain([roman(between)]).chain(separated(values, " ")));
+        line.push(roman(if arg.is_required_set() { ">" } else { "]" }));
+        if matches!(arg.get_action(), ArgAction::Append) && arg.get_value_delimiter().is_none() {
+            line.push(roman("..."));
+        }
+    }
+    if command.has_subcommands() {
+        let (before, after) = if command.is_subcommand_required_set() { (" <", ">") } else { (" [", "]") };
+        line.extend([roman(before), italic("COMMAND"), roman(after)]);
+    }
+    let mut roff = Roff::new();
+    roff.control("SH", ["SYNOPSIS"]);
+    roff.text(line);
+    roff
+}
+
+fn separated(words: impl IntoIterator<Item = Inline>, by: &'static str) -> impl Iterator<Item = Inline> {
+    words.into_iter().enumerate().flat_map(move |(at, word)| (at > 0).then(|| roman(by)).into_iter().chain([word]))
 }
 
 fn notes(text: &Text) -> Roff {

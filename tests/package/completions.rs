@@ -67,6 +67,13 @@ fn bash_completes_commands_values_files_and_hosts() {
     shell.completes("kvred serve --dir inn", &["inner/"]);
     shell.completes("kvred completions ", &["powershell"]);
     shell.completes("kvred cli -h fara", &["faraway.example"]);
+    shell.completes("kvred bench --format=j", &["json"]);
+    shell.completes("kvred serve --fsync=", &POLICIES);
+    shell.completes("kvred serve --dir=inn", &["inner/"]);
+    shell.completes("kvred bench -t get,s", &["get,set"]);
+    shell.completes("kvred bench report --fsync=always,ev", &["always,everysec"]);
+    shell.completes("kvred bench report --fsync always,", &["always,everysec", "always,none"]);
+    shell.completes("kvred man inn", &["inner/"]);
 }
 
 #[test]

@@ -48,3 +48,20 @@ fn a_directory_that_cannot_be_written_is_named() {
     let output = helpers::Launch::binary().arg("man").arg(launch.log_path()).output().expect("the binary can be run");
     assert!(String::from_utf8_lossy(&output.stderr).contains("kvred.aof cannot be written: not a directory"));
 }
+
+#[test]
+fn a_synopsis_names_values_and_what_may_come_several_times() {
+    let synopsis = |page: &str| {
+        let roff = std::fs::read_to_string(source(page)).unwrap();
+        let line = roff.lines().skip_while(|line| *line != ".SH SYNOPSIS").nth(1).unwrap();
+        line.replace("\\fB", "").replace("\\fI", "").replace("\\fR", "").replace("\\-", "-")
+    };
+    let cli = synopsis("man/kvred-cli.1");
+    for part in ["kvred cli [-h|--host HOST] ", " [-2] ", " [--user NAME] "] {
+        assert!(cli.contains(part), "{cli}");
+    }
+    assert!(cli.ends_with(" [COMMAND]..."), "{cli}");
+    assert!(synopsis("man/kvred-bench.1").contains(" [--fail-if EXPR]... "));
+    assert!(synopsis("man/kvred-aof-check.1").ends_with(" <FILE>"));
+    assert!(synopsis("man/kvred-aof.1").ends_with(" <COMMAND>"));
+}
