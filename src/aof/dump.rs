@@ -35,6 +35,10 @@ pub(super) fn run(args: &DumpArgs) -> Result<Status, Failure> {
     let mut dump = Dump::new(args);
     let result = if args.follow { follow::run(&mut dump, &args.file) } else { dump_parts(&mut dump, &source.parts) };
     match result.and_then(|status| dump.printer.flush().map(|()| status).map_err(Stop::from)) {
+        Ok(Status::Fine) if dump.shown == 0 && dump.filter.is_narrow() => {
+            say!("kvred: no command in {} is one of those that were asked for", args.file.display());
+            Ok(Status::Negative)
+        }
         Ok(status) => Ok(status),
         Err(Stop::Enough) => dump.printer.flush().or(Ok(())).map(|()| Status::Fine),
         Err(Stop::Failed(failure)) => Err(failure),

@@ -25,6 +25,10 @@ mod source;
 mod text;
 mod view;
 
+use std::path::Path;
+
+use anyhow::anyhow;
+
 use crate::args::AofCommand;
 use crate::exit::{Failure, Status};
 
@@ -35,9 +39,30 @@ pub use self::check::examine::{Findings, examine};
 /// # Errors
 /// A file cannot be read or written, or the arguments make no sense together.
 pub fn run(command: &AofCommand) -> Result<Status, Failure> {
+    refuse_dashes(command)?;
     match command {
         AofCommand::Check(args) => check::run(args),
         AofCommand::Dump(args) => dump::run(args),
         AofCommand::Rewrite(args) => rewrite::run(args),
     }
+}
+
+/// Other tools mean the standard streams by a dash. Here it would be a file of that name, by mistake.
+fn refuse_dashes(command: &AofCommand) -> Result<(), Failure> {
+    let (file, out) = match command {
+        AofCommand::Check(args) => (&args.file, args.salvage.as_ref()),
+        AofCommand::Dump(args) => (&args.file, None),
+        AofCommand::Rewrite(args) => (&args.file, args.output.as_ref()),
+    };
+    let dash = Path::new("-");
+    let why = if file == dash {
+        "a log is read in several places at a time, so not from the standard input: save it to a file first, and name \
+         that; ./- is a file called -"
+    } else if out.is_some_and(|out| out == dash) {
+        "a log is written to a file, not to the standard output: name one; `kvred aof dump --format resp` prints what a \
+         log holds; ./- is a file called -"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(Status::Usage, anyhow!(why)))
 }

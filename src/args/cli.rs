@@ -150,7 +150,7 @@ pub struct CliArgs {
     pub pattern: Option<OsString>,
 
     /// With --scan and --bigkeys: how many keys to ask for at a time
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub count: Option<u32>,
 
     /// Exit codes always tell of errors; taken for the sake of habit

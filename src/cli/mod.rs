@@ -60,6 +60,12 @@ fn dispatch(args: &CliArgs, runtime: &tokio::runtime::Runtime) -> Result<Status,
     if args.stdin_argument && args.command.is_empty() {
         return Err(usage("-x needs a command whose last argument comes from the standard input"));
     }
+    if (args.pattern.is_some() || args.count.is_some()) && !(args.scan || args.bigkeys) {
+        return Err(usage("--pattern and --count need --scan or --bigkeys"));
+    }
+    if args.repeat.is_some() && args.command.is_empty() && !(args.stat || args.latency) {
+        return Err(usage("-r needs a command, --stat or --latency; in a script, write the line so many times"));
+    }
     let limit = Duration::from_secs_f64(args.connect_timeout);
     let mut target = flags::target(&args.connect, args.db, !args.no_auth_warning)?;
     target.hello = match (args.resp2, args.resp3) {

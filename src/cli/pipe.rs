@@ -190,11 +190,16 @@ fn report(state: &Progress, seconds: f64, printer: Printer) -> Result<(), Stop> 
     let (replies, errors) = (state.replies.get(), state.errors.get());
     let replies_per_sec = (replies as f64 / seconds.max(1e-9)).round() as u64;
     let mut out = Vec::new();
-    if printer.format == Format::Json {
-        json::write(&mut out, &Report { replies, errors, seconds, replies_per_sec });
-        out.push(b'\n');
-    } else {
-        writeln!(out, "errors: {errors}, replies: {replies} ({seconds:.2} s, {replies_per_sec} per second)")?;
+    match printer.format {
+        Format::Json => {
+            json::write(&mut out, &Report { replies, errors, seconds, replies_per_sec });
+            out.push(b'\n');
+        }
+        Format::Csv => {
+            writeln!(out, "replies,errors,seconds,replies_per_sec")?;
+            writeln!(out, "{replies},{errors},{seconds},{replies_per_sec}")?;
+        }
+        _ => writeln!(out, "errors: {errors}, replies: {replies} ({seconds:.2} s, {replies_per_sec} per second)")?,
     }
     Ok(printer::write(&out)?)
 }

@@ -59,8 +59,16 @@ pub enum ClientError {
     #[error("the connection failed: {0}")]
     Io(#[from] io::Error),
     /// The server does not speak RESP.
-    #[error(transparent)]
+    #[error("{error}{hint}", error = .0, hint = tls_hint(.0))]
     Frame(#[from] FrameError),
+}
+
+/// A record of TLS begins with its type: 0x15 for the alert that a server answers to what is no handshake, 0x16.
+fn tls_hint(error: &FrameError) -> &'static str {
+    match error {
+        FrameError::UnknownType(0x15 | 0x16) => "; it seems to speak TLS: try --tls",
+        _ => "",
+    }
 }
 
 /// A connection.

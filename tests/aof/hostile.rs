@@ -38,6 +38,25 @@ fn what_is_no_readable_file_is_named() {
 }
 
 #[test]
+fn a_dash_is_no_file_and_said_to_be_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    fs::write(&log, crate::kit::resp(&[b"SET", b"k", b"v"])).unwrap();
+    for (args, word) in [
+        (&["check", "-"][..], "save it to a file first"),
+        (&["dump", "-"], "save it to a file first"),
+        (&["rewrite", "-"], "save it to a file first"),
+        (&["check", "--salvage", "-", arg(&log)], "dump --format resp"),
+        (&["rewrite", "-o", "-", arg(&log)], "dump --format resp"),
+    ] {
+        let output = aof(args);
+        assert_eq!(code(&output), 2, "{args:?}");
+        assert!(stderr(&output).contains(word), "{args:?}: {}", stderr(&output));
+    }
+    assert!(!Path::new("-").exists());
+}
+
+#[test]
 fn hostile_bytes_are_damage_and_cost_little_memory() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("hostile.aof");

@@ -179,6 +179,11 @@ fn filters_choose_by_key_offset_time_and_number() {
     assert_eq!(dumped(&["--since", "1001", "--until", "2999"]), "DEL user:1 other\n");
     assert_eq!(dumped(&["--limit", "1"]), "SET user:1 a\n");
     assert_eq!(dumped(&["--limit", "0"]), "");
+    for nothing in [["--key", "nobody"], ["--from", "99999"], ["--since", "4000"], ["--until", "999"]] {
+        let output = aof(&[&["dump"], &nothing[..], &[arg(&path)]].concat());
+        assert_eq!((code(&output), &stdout(&output)[..]), (1, ""), "{nothing:?}");
+        assert!(stderr(&output).contains("no command in"), "{nothing:?}: {}", stderr(&output));
+    }
     let out = dir.path().join("then.aof");
     assert_eq!(code(&aof(&["rewrite", "-o", arg(&out), "--until", "1500", arg(&path)])), 0);
     assert_eq!(data(&out), ["SET other b", "SET user:1 a"]);

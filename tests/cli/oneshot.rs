@@ -1,6 +1,6 @@
 //! One command from the arguments.
 
-use crate::server::{Server, run};
+use crate::server::{Server, cli, run};
 
 #[test]
 fn a_reply_goes_to_stdout_and_an_error_to_stderr_with_exit_1() {
@@ -70,6 +70,11 @@ fn wrong_usage_exits_2() {
         &["--user", "ann", "ping"],
         &["-u", "http://h", "ping"],
         &["-i", "x", "ping"],
+        &["--pattern", "x"],
+        &["--count", "5", "ping"],
+        &["--scan", "--count", "0"],
+        &["-r", "2"],
+        &["-r", "2", "--scan"],
     ] {
         let ran = server.run(args, "");
         assert_eq!((ran.code, &ran.out[..]), (Some(2), ""), "{args:?}");
@@ -107,4 +112,23 @@ fn shutdown_is_no_error() {
     let mut server = Server::start(&[]);
     server.ok(&["shutdown"]);
     server.kill();
+}
+
+#[test]
+fn variables_that_are_empty_do_not_count_and_wrong_ones_are_named() {
+    let server = Server::start(&[]);
+    let mut command = server.cli(&["ping"]);
+    for name in ["KVRED_HOST", "KVRED_URI", "KVRED_USER", "KVRED_OUTPUT", "KVRED_CONNECT_TIMEOUT"] {
+        command.env(name, "");
+    }
+    assert_eq!(run(command, "").out, "PONG\n");
+    // What the port of a server may be, and that of a client may not.
+    let mut command = cli(&["ping"]);
+    command.env("KVRED_PORT", "none");
+    let ran = run(command, "");
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.err.contains("this comes from the variable KVRED_PORT"), "{}", ran.err);
+    let mut command = cli(&["ping"]);
+    command.env("KVRED_URI", "http://h");
+    assert!(run(command, "").err.contains("KVRED_URI"));
 }

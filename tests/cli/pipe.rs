@@ -14,6 +14,8 @@ fn lines_and_resp_are_sent_and_counted() {
     let ran = server.run(&["--pipe", "--json"], "*3\r\n$3\r\nSET\r\n$1\r\nr\r\n$2\r\n\r\n\r\n*1\r\n$4\r\nPING\r\n");
     assert!(ran.out.starts_with('{') && ran.out.contains("\"replies\":2"), "{}", ran.out);
     assert_eq!(server.ok(&["--json", "get", "r"]), "\"\\r\\n\"\n");
+    let ran = server.run(&["--pipe", "--output", "csv"], "ping\nping\n");
+    assert!(ran.out.starts_with("replies,errors,seconds,replies_per_sec\n2,0,"), "{}", ran.out);
 }
 
 #[test]

@@ -125,3 +125,20 @@ fn where_nothing_can_be_said_the_exit_code_still_tells() {
         assert_eq!(command.output().unwrap().status.code(), Some(code), "{args}");
     }
 }
+
+#[test]
+fn a_port_for_tls_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            drop(stream.read(&mut [0; 1000]));
+            // An alert: unexpected message.
+            drop(stream.write_all(b"\x15\x03\x03\x00\x02\x02\x0a"));
+        }
+    });
+    let ran = run(cli(&["-p", &port, "ping"]), "");
+    assert_eq!(ran.code, Some(3));
+    assert!(ran.err.contains("try --tls"), "{}", ran.err);
+}

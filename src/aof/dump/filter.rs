@@ -33,6 +33,11 @@ impl Filter {
         Self { key, from: args.from, since: args.since, until: args.until }
     }
 
+    /// Whether something in particular is asked for.
+    pub(super) fn is_narrow(&self) -> bool {
+        self.key.is_some() || self.from > 0 || self.since.is_some() || self.until.is_some()
+    }
+
     /// What is shown of a command. One whose time is not known was written before the first that is.
     pub(super) fn choose<'a>(&self, entry: &Entry, args: Args<'a>) -> Chosen<'a> {
         let too_early = self.since.is_some_and(|since| entry.time.is_none_or(|time| time < since.0));
