@@ -1,7 +1,7 @@
 //! Where `-o` leads. What is wrong with it is found before the run, whose figures would be lost otherwise.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf, absolute};
 
@@ -18,8 +18,9 @@ pub(super) enum Destination {
     Stdout,
     /// A regular file, replaced in one step.
     File(PathBuf),
-    /// What must stay what it is: a pipe, a device.
-    Stream(PathBuf),
+    /// What must stay what it is: a pipe, a device. It is open from the start, since a pipe that nobody reads yet waits for
+    /// somebody, and Ctrl-C ends that only before the run.
+    Stream(PathBuf, File),
 }
 
 impl Destination {
@@ -43,8 +44,8 @@ impl Destination {
             }
             Some(found) if is_stdout(&found) => Ok(Self::Stdout),
             Some(found) if !found.is_file() => {
-                access(path, Access::WRITE_OK).or_exit(Status::Unavailable, cannot)?;
-                Ok(Self::Stream(path.to_owned()))
+                let file = File::options().write(true).open(path).or_exit(Status::Unavailable, cannot)?;
+                Ok(Self::Stream(path.to_owned(), file))
             }
             found => {
                 let file = if found.is_some() { path.canonicalize() } else { new_file(path) };
@@ -66,8 +67,13 @@ impl Destination {
         match self {
             Self::Stdout => print(text),
             Self::File(path) => save(path, text),
-            Self::Stream(path) => {
-                fs::write(path, text).or_exit(Status::Unavailable, || format!("cannot write {}", path.display()))
+            Self::Stream(path, file) => {
+                let mut stream: &File = file;
+                match stream.write_all(text.as_bytes()) {
+                    // Whoever read it has seen enough.
+                    Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                    result => result.or_exit(Status::Unavailable, || format!("cannot write {}", path.display())),
+                }
             }
         }
     }
