@@ -330,13 +330,13 @@ fn bytes(size: Size) -> usize {
 /// There is none.
 pub fn tls_has_its_port(args: &ServeArgs) -> Result<()> {
     let files = [
-        (&args.tls_cert_file, "--tls-cert-file"),
-        (&args.tls_key_file, "--tls-key-file"),
-        (&args.tls_ca_cert_file, "--tls-ca-cert-file"),
+        (&args.tls_cert_file, "--tls-cert-file (or KVRED_TLS_CERT_FILE)"),
+        (&args.tls_key_file, "--tls-key-file (or KVRED_TLS_KEY_FILE)"),
+        (&args.tls_ca_cert_file, "--tls-ca-cert-file (or KVRED_TLS_CA_CERT_FILE)"),
     ];
     match files.iter().find(|(file, _)| file.is_some() && args.tls_port.is_none()) {
         Some((_, flag)) => bail!(
-            "{flag} is given (or its variable is set), but --tls-port is not: TLS would not be offered; give --tls-port \
+            "{flag} is given, but --tls-port is not: TLS would not be offered; give --tls-port \
              too, or neither"
         ),
         None => Ok(()),

@@ -205,7 +205,7 @@ fn files_for_tls_without_its_port_exit_2() {
         ("--tls-ca-cert-file", "KVRED_TLS_CA_CERT_FILE"),
     ] {
         Launch::new().args(&[flag, "x.pem"]).refused().expect(2, &[flag, "--tls-port"]);
-        Launch::new().env(variable, "x.pem").refused().expect(2, &[flag, "--tls-port"]);
+        Launch::new().env(variable, "x.pem").refused().expect(2, &[variable, "--tls-port"]);
     }
 }
 
