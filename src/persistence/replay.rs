@@ -259,6 +259,7 @@ impl Recovery {
         let because = match self.chain {
             Some(chain) => self.judge_chained(file, chain)?,
             None if header_remains(&**file, self.end, self.file_len)? => None,
+            None if has_bare_newline(&**file, self.end)? => Some(Because::NotATrace),
             None if flaw == Flaw::Incomplete => {
                 // Behind an open MULTI there are whole commands; only what follows an incomplete one tells.
                 commands_follow(&**file, seen_at, self.file_len)?.then_some(Because::CommandsFollow)
@@ -317,6 +318,15 @@ fn header_remains(file: &dyn DiskFile, from: LogOffset, file_len: u64) -> io::Re
         _ => byte == form,
     };
     Ok(tail[..read].iter().zip(&any_header).all(fits))
+}
+
+/// Whether the line at `from` ends without a CR, as in a file that an editor has converted: the decoder waits for one,
+/// and so takes all that follows for an incomplete command.
+fn has_bare_newline(file: &dyn DiskFile, from: LogOffset) -> io::Result<bool> {
+    // Enough for any number.
+    let mut line = [0; 64];
+    let read = read_full_at(file, &mut line, from.0)?;
+    Ok(memchr::memchr2(b'\r', b'\n', &line[..read]).is_some_and(|at| line[at] == b'\n'))
 }
 
 /// Whether some offset behind `from` parses as whole commands to the end of the file: then what looks like an

@@ -574,11 +574,13 @@ async fn keep_alive() {
     }
 }
 
-/// `SIGTERM` and `SIGINT`; and `SIGHUP`, which stops nothing.
+/// `SIGTERM` and `SIGINT`; and those that stop nothing.
 struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    /// Taken so that a limit on the size of files (`ulimit -f`) is an error of the write, and does not end the process.
+    _file_size: Signal,
 }
 
 impl StopSignals {
@@ -587,6 +589,7 @@ impl StopSignals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            _file_size: signal(SignalKind::from_raw(libc::SIGXFSZ))?,
         })
     }
 

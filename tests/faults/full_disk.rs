@@ -1,6 +1,6 @@
 //! A full disk refuses writes and nothing else, and they work again by themselves.
 
-use crate::helpers::{Client, Launch, Reply, wait_until};
+use crate::helpers::{Client, Launch, Reply, command, wait_until};
 use crate::rig::{Tracer, Volume, Whom, assert_no_orphan, error, info, rewrite};
 
 const POLICIES: [&str; 3] = ["always", "everysec", "none"];
@@ -167,4 +167,28 @@ fn space_reserved_on_a_nearly_full_disk_does_not_stay_in_the_log() {
     let log = launch.log();
     assert!(log.ends_with(b"\r\n"), "zeros are left behind the log, which Redis does not load");
     drop(volume);
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_refuses_writes_and_ends_nothing() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    for policy in ["always", "everysec", "none"] {
+        let server = Launch::new().args(&["--fsync", policy]).start();
+        let mut client = server.connect();
+        let large = |len: usize| command(&["SET", "large", &"x".repeat(len)]);
+        client.send(large(100_000)).expect("+OK\r\n");
+        let limit = |bytes| {
+            let pid = Pid::from_raw(server.pid().cast_signed());
+            let limit = Rlimit { current: bytes, maximum: None };
+            prlimit(pid, Resource::Fsize, limit).unwrap();
+        };
+        limit(Some(150_000));
+        let refused = error(client.send(large(2 << 20)).reply());
+        assert!(refused.starts_with("MISCONF ") && refused.contains("File too large"), "{policy}: {refused}");
+        assert_eq!(client.ask_words("STRLEN large"), Reply::Integer(100_000));
+        limit(None);
+        client.send(large(2 << 20)).expect("+OK\r\n");
+        let server = server.crash_and_restart();
+        assert_eq!(server.connect().ask_words("STRLEN large"), Reply::Integer(2 << 20));
+    }
 }

@@ -307,12 +307,22 @@ fn what_cannot_be_kept_is_not_cut() {
 
 // ---- logs of Redis's ----
 
+/// An editor may have made them; that nothing of it can be read is no trace of a crash.
+#[test]
+fn a_log_without_carriage_returns_is_refused_and_left_alone() {
+    for log in ["*3\n$3\nSET\n$1\na\n$1\nb\n".repeat(9), "*1\r\n$8\r\nFLUSHALL\r\n*3\n$3\nSET".to_owned()] {
+        let launch = Launch::on_log(&log);
+        launch.refused().expect(4, &["Nothing was changed"]);
+        assert!(launch.log() == log.as_bytes() && launch.cuts().is_empty());
+    }
+}
+
 #[test]
 fn a_plain_log_loads_and_is_continued() {
     let log = [
         commands("SELECT 0, SET a 1, set b 2, MSET c 3 d 4, DEL a"),
         b"#TS:1700000000\r\n".to_vec(),
-        commands("MULTI, SET e 5, SET f 6, EXEC, UNLINK b, SET c 9 KEEPTTL, SET new 1 NX, SET new 2 NX, SET none 1 XX"),
+        commands("MULTI, SET e 5, SET f 6, EXEC, UNLINK b, SET c 9 XX KEEPTTL, SET new 1 NX, SET new 2 NX, SET none 1 KEEPTTL XX"),
         commands("SET d 8 GET"),
     ]
     .concat();
