@@ -116,7 +116,7 @@ pub struct ServeArgs {
     /// Growth that starts a rewrite, in %
     ///
     /// Measured from the size after the last rewrite; 0: no rewrite starts by itself.
-    #[arg(long, env = "KVRED_AUTO_AOF_REWRITE_PERCENTAGE", value_name = "N", default_value_t = 100)]
+    #[arg(long, env = "KVRED_AUTO_AOF_REWRITE_PERCENTAGE", value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(..=i64::from(i32::MAX)))]
     pub auto_aof_rewrite_percentage: u32,
 
     /// Smallest log that is rewritten
@@ -139,7 +139,7 @@ pub struct ServeArgs {
     /// Most clients at a time
     ///
     /// One more is told so, and closed.
-    #[arg(long, env = "KVRED_MAXCLIENTS", value_name = "N", default_value_t = 10_000)]
+    #[arg(long, env = "KVRED_MAXCLIENTS", value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub maxclients: u32,
 
     /// Most memory for the data; 0: no limit
@@ -294,6 +294,9 @@ pub enum LogFormat {
 fn file_name(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     match path.file_name() {
+        Some(_) if text.starts_with("temp-rewrite-") => {
+            Err("so are unfinished rewrites called, which are removed; give another name".to_owned())
+        }
         Some(name) if name == path.as_os_str() => Ok(path),
         _ => Err("give a name without directories; --dir says where the log lies".to_owned()),
     }

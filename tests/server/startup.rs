@@ -20,6 +20,9 @@ fn wrong_usage_exits_2() {
         &["serve", "--maxmemory", "1tb"],
         &["serve", "--appendonly", "maybe"],
         &["serve", "--appendfilename", "a/b"],
+        &["serve", "--appendfilename", "temp-rewrite-kvred.aof"],
+        &["serve", "--maxclients", "0"],
+        &["serve", "--auto-aof-rewrite-percentage", "2147483648"],
         &["serve", "--no-such-flag"],
         &["nonsense"],
     ] {
