@@ -43,6 +43,12 @@ fn log_in_use() -> String {
     second.stderr
 }
 
+fn link_to_nothing() -> String {
+    let launch = Launch::new();
+    std::os::unix::fs::symlink("/not/mounted", launch.log_path()).unwrap();
+    launch.refused().stderr
+}
+
 /// What a start says of a log whose byte at `flip` has changed.
 fn flipped(policy: &str, flip: usize) -> String {
     let launch = Launch::new().args(&["--fsync", policy]);
@@ -103,6 +109,7 @@ fn messages_of_the_readme_are_said() {
     let mut said = vec![
         no_server(),
         log_in_use(),
+        link_to_nothing(),
         // Its bytes were synced, or were not.
         flipped("always", 60),
         flipped("none", 140),
