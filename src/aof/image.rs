@@ -186,9 +186,12 @@ impl Image {
         Ok(())
     }
 
-    /// Where it is until it takes its name.
-    pub(super) fn temporary_path(&self, path: &Path) -> PathBuf {
-        path.with_file_name(&self.temporary)
+    /// Gives it the owner and the mode of the log that it is to replace: the server has to be able to open it.
+    ///
+    /// # Errors
+    /// This process may not do that.
+    pub(super) fn take_after(&self, path: &Path) -> io::Result<()> {
+        self.disk.take_after(&self.temporary, Path::new(path.file_name().unwrap_or_default()))
     }
 
     /// Gives the log its name, over whatever had it if that is `in_place`, and makes that durable.

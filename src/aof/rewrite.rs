@@ -4,7 +4,6 @@
 //! new one. In place, the log's lock is held throughout.
 
 use std::ops::ControlFlow;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -206,8 +205,8 @@ fn judge(
 fn write(target: &Path, keyspace: &Keyspace, before: &Before, in_place: bool) -> Result<Size, Failure> {
     let doing = || format!("cannot write {}; nothing was changed", target.display());
     let mut image = Image::create(target).or_exit(Status::Unavailable, doing)?;
-    let done = fill(&mut image, keyspace, before)
-        .and_then(|()| if in_place { keep_owner(target, &image.temporary_path(target)) } else { Ok(()) });
+    let done =
+        fill(&mut image, keyspace, before).and_then(|()| if in_place { image.take_after(target) } else { Ok(()) });
     if let Err(e) = done {
         image.discard();
         return Err(Failure::new(Status::Unavailable, anyhow::Error::new(e).context(doing())));
@@ -236,15 +235,6 @@ fn fill(image: &mut Image, keyspace: &Keyspace, before: &Before) -> std::io::Res
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     image.finish(Some(before.rewrites + 1), i64::try_from(now).unwrap_or(i64::MAX))
-}
-
-/// The server that owns the old log has to be able to open the new one.
-fn keep_owner(log: &Path, temporary: &Path) -> std::io::Result<()> {
-    let (old, new) = (log.metadata()?, temporary.metadata()?);
-    if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-        std::os::unix::fs::chown(temporary, Some(old.uid()), Some(old.gid()))?;
-    }
-    std::fs::set_permissions(temporary, old.permissions())
 }
 
 fn table(before: &Before, after: &Size, keys: u64) -> Table {

@@ -125,6 +125,19 @@ impl RealDisk {
         Ok(Self { dir: rustix::fs::openat(CWD, dir, flags, Mode::empty())? })
     }
 
+    /// Gives a file the owner, the group and the mode of another one, whose name it is about to take.
+    ///
+    /// # Errors
+    /// The other one cannot be looked at, or this process may not give files to its owner or group: the mode is then left
+    /// as it is, too, since it was meant for them.
+    pub fn take_after(&self, file: &Path, other: &Path) -> io::Result<()> {
+        use rustix::fs::{AtFlags, Gid, Uid, chmodat, chownat, statat};
+        let other = statat(&self.dir, other, AtFlags::SYMLINK_NOFOLLOW)?;
+        let (owner, group) = (Uid::from_raw(other.st_uid), Gid::from_raw(other.st_gid));
+        chownat(&self.dir, file, Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(chmodat(&self.dir, file, Mode::from_raw_mode(other.st_mode), AtFlags::empty())?)
+    }
+
     /// Renames a file, unless the other name is taken.
     ///
     /// # Errors
@@ -193,6 +206,8 @@ impl Disk for RealDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        // Without the right to, the log is this process's own afterwards: it goes on writing, which is what counts.
+        drop(self.take_after(from, to));
         Ok(rustix::fs::renameat(&self.dir, from, &self.dir, to)?)
     }
 

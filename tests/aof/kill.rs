@@ -20,7 +20,8 @@ const CALLS: &[&str] = &[
     "renameat2",
     "unlinkat",
     "ftruncate",
-    "chmod",
+    "fchownat",
+    "fchmodat",
     "flock",
     "close",
 ];

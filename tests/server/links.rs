@@ -1,7 +1,7 @@
 //! A log that has several names, a directory that gets another one: nobody else's log is written to, or replaced.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use crate::helpers::server::Exit;
@@ -111,6 +111,28 @@ fn a_tool_of_root_leaves_a_lock_that_the_log_s_owner_can_take() {
         let owner = launch.dir().join(name).metadata().unwrap();
         assert_eq!((owner.uid(), owner.gid()), (OWNER, OWNER), "{name}");
     }
+}
+
+/// A group may have been given the right to read it, for backups.
+#[test]
+fn a_rewritten_log_keeps_its_group_and_mode() {
+    const GROUP: u32 = 65534;
+    let launch = Launch::new();
+    let server = launch.start();
+    server.connect().set("k", "v");
+    let group = rustix::process::geteuid().is_root().then_some(GROUP);
+    std::os::unix::fs::chown(launch.log_path(), None, group).unwrap();
+    fs::set_permissions(launch.log_path(), fs::Permissions::from_mode(0o640)).unwrap();
+    let before = launch.log_path().metadata().unwrap();
+    let assert_kept = |how: &str| {
+        let now = launch.log_path().metadata().unwrap();
+        assert_eq!((now.uid(), now.gid(), now.mode()), (before.uid(), before.gid(), before.mode()), "{how}");
+    };
+    rewrite(&server);
+    assert_kept("by the server");
+    server.kill9();
+    aof(&["rewrite"], &launch.log_path()).expect(0, &[]);
+    assert_kept("by the tool");
 }
 
 /// The file of a rewrite that was killed before its rename may be the better copy.
