@@ -215,6 +215,8 @@ fn ctrl_c_clears_the_line_and_ctrl_d_leaves() {
     s.prompt();
     s.types("echo not-sent");
     s.presses('c');
+    // The prompt is drawn anew with each letter, too: first the line is left.
+    s.sees("\u{1b}[?2004l");
     s.prompt();
     s.enters("echo sent", "\"sent\"");
     s.prompt();
