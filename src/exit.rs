@@ -84,6 +84,14 @@ impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
     }
 }
 
+/// What writing comes to where the reader may have seen enough: that it has closed the pipe is no error.
+///
+/// # Errors
+/// Any other.
+pub fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+    written.or_else(|e| if e.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(e) })
+}
+
 /// Says of something that is in a directory's place what is wrong with it; that a file exists is no help there.
 pub(crate) fn no_directory(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::AlreadyExists { io::ErrorKind::NotADirectory.into() } else { error }

@@ -1,11 +1,10 @@
 //! Parses the arguments, runs the subcommand and turns its result into an exit code.
 
-use std::io;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use kvred::args::{self, Command};
-use kvred::exit::{Failure, Status};
+use kvred::exit::{OrExit, Status, unless_closed};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -35,11 +34,8 @@ fn usage(error: &clap::Error) -> ExitCode {
     if !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return Status::Usage.into();
     }
-    match printed {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-            let error = anyhow::Error::new(e).context("cannot write the output");
-            Failure::new(Status::Unavailable, error).report().into()
-        }
-        _ => Status::Fine.into(),
+    match unless_closed(printed).or_exit(Status::Unavailable, || "cannot write the output".to_owned()) {
+        Ok(()) => Status::Fine.into(),
+        Err(failure) => failure.report().into(),
     }
 }

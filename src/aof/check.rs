@@ -19,7 +19,7 @@ use self::report::{PartReport, Report};
 use super::reading::Settle;
 use super::source::{self, Source};
 use crate::args::CheckArgs;
-use crate::exit::{Failure, OrExit, Status};
+use crate::exit::{Failure, OrExit, Status, unless_closed};
 use crate::terminal::progress::Progress;
 
 /// Checks a log, and repairs or salvages it if that is wanted.
@@ -34,7 +34,8 @@ pub(super) fn run(args: &CheckArgs) -> Result<Status, Failure> {
         // First it is made sure that there is something to lock.
         source::open(&args.file)?;
     }
-    let lock = if args.fix { Some(source::lock(&source::real_path(&args.file)?)?) } else { None };
+    let to_fix = args.fix.then(|| source::real_path(&args.file)).transpose()?;
+    let lock = to_fix.as_deref().map(source::lock).transpose()?;
     let source = source::open(&args.file)?;
     if source.is_manifest && (args.fix || args.salvage.is_some()) {
         let error = anyhow!("{} is a manifest; name the part itself to change it", args.file.display());
@@ -45,12 +46,12 @@ pub(super) fn run(args: &CheckArgs) -> Result<Status, Failure> {
     }
     let mut report = examine_all(&source)?;
     let mut status = report.status();
-    if args.fix && (status != Status::Fine || report.reserved_bytes() > 0) {
+    if let Some(path) = to_fix.filter(|_| status != Status::Fine || report.reserved_bytes() > 0) {
         if !args.json {
             // What is asked about has to be seen before.
             print(&report.text())?;
         }
-        status = fix::run(args, &source, &mut report)?;
+        status = fix::run(args, &path, &mut report)?;
         if !args.json {
             return Ok(status);
         }
@@ -86,8 +87,6 @@ fn examine_file(file: &examine::File, path: &Path) -> Result<Findings, Failure> 
 /// Prints to stdout; a closed pipe is not an error.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.or_exit(Status::Unavailable, || "cannot write the report".to_owned()),
-    }
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    unless_closed(written).or_exit(Status::Unavailable, || "cannot write the report".to_owned())
 }

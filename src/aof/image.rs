@@ -12,8 +12,6 @@ use crate::persistence::format::{Annotation, Chain, MAX_BATCH_BYTES, Salt};
 use crate::protocol::decode::{Args, RequestDecoder};
 use crate::protocol::encode;
 
-use super::source::directory_of;
-
 /// How much is gathered before it is written.
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -60,7 +58,7 @@ impl Image {
     /// # Errors
     /// The temporary file cannot be made.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
-        let disk = directory_of(path)?;
+        let disk = RealDisk::holding(path)?;
         let temporary = temporary_name(Path::new(path.file_name().unwrap_or_default()));
         remove_leftover(&disk, &temporary)?;
         let file = disk.create(&temporary)?;

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 
 use super::manifest;
 use crate::exit::{Failure, OrExit, Status};
-use crate::persistence::disk::{DiskFile, LogLock, RealDisk, follow_links, open_to_read, read_full_at};
+use crate::persistence::disk::{DiskFile, LogLock, follow_links, open_to_read, read_full_at};
 use crate::persistence::reader::RDB_MAGIC;
 
 /// A manifest is a few lines; more than this is something else.
@@ -91,14 +91,6 @@ fn open_file(path: &Path) -> Result<Arc<dyn DiskFile>, Failure> {
         return Err(Failure::new(Status::Unavailable, anyhow!("{shown} is a directory; {hint}")));
     }
     open_to_read(path).or_exit(Status::Unavailable, || format!("cannot read {shown}"))
-}
-
-/// The directory that a file is in, to open, rename and sync names of.
-pub(super) fn directory_of(path: &Path) -> std::io::Result<RealDisk> {
-    match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => RealDisk::new(dir),
-        _ => RealDisk::new(Path::new(".")),
-    }
 }
 
 /// Where a log is that is to be changed; see [`follow_links`].

@@ -9,7 +9,7 @@ use anyhow::anyhow;
 use rustix::fs::{Access, access, fstat};
 
 use super::output::{print, save};
-use crate::exit::{Failure, OrExit, Status};
+use crate::exit::{Failure, OrExit, Status, unless_closed};
 
 /// What takes the results.
 #[derive(Debug)]
@@ -69,11 +69,8 @@ impl Destination {
             Self::File(path) => save(path, text),
             Self::Stream(path, file) => {
                 let mut stream: &File = file;
-                match stream.write_all(text.as_bytes()) {
-                    // Whoever read it has seen enough.
-                    Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-                    result => result.or_exit(Status::Unavailable, || format!("cannot write {}", path.display())),
-                }
+                unless_closed(stream.write_all(text.as_bytes()))
+                    .or_exit(Status::Unavailable, || format!("cannot write {}", path.display()))
             }
         }
     }

@@ -5,14 +5,13 @@ use std::fs;
 use std::io::{self, IsTerminal, Write as _};
 use std::path::Path;
 
-use anyhow::anyhow;
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::environment;
 use super::results::{Compared, Document, Figures, Ratio, TestResult};
 use super::text::{compact, micros, percent, plural, short};
 use crate::args::BenchFormat;
-use crate::exit::{Failure, OrExit, Status};
+use crate::exit::{Failure, OrExit, Status, unless_closed};
 use crate::terminal::size;
 
 /// The document in a format, with the newline at its end.
@@ -39,12 +38,8 @@ pub(super) fn format_of(path: &Path) -> BenchFormat {
 /// Prints to stdout; that nobody reads it any more is no error.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Status::Unavailable, anyhow!("cannot write the output: {e}")))
-        }
-        _ => Ok(()),
-    }
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    unless_closed(written).or_exit(Status::Unavailable, || "cannot write the output".to_owned())
 }
 
 /// Writes a file in one step, so that whoever reads it meanwhile sees the old or the new one, whole.

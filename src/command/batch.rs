@@ -56,6 +56,10 @@ pub trait Count {
     fn error(&self, id: Option<CommandId>, code: &str);
     /// Keys were looked up by reads.
     fn lookups(&self, hits: u64, misses: u64);
+    /// The same for one key.
+    fn lookup(&self, found: bool) {
+        self.lookups(u64::from(found), u64::from(!found));
+    }
 }
 
 /// A command that waits to be run.
@@ -672,7 +676,7 @@ fn reply_missing(missing: bool, env: &Env<'_>, out: &mut Rope) {
     if missing {
         encode::null(&mut out.buffer, env.resp);
     }
-    env.counters.lookups(u64::from(!missing), u64::from(missing));
+    env.counters.lookup(!missing);
 }
 
 fn reply_count(count: usize, args: Args<'_>, env: &Env<'_>, out: &mut Rope) {
@@ -682,12 +686,12 @@ fn reply_count(count: usize, args: Args<'_>, env: &Env<'_>, out: &mut Rope) {
 
 fn reply_len(len: Option<usize>, env: &Env<'_>, out: &mut Rope) {
     encode::integer(&mut out.buffer, len.unwrap_or(0) as i64);
-    env.counters.lookups(u64::from(len.is_some()), u64::from(len.is_none()));
+    env.counters.lookup(len.is_some());
 }
 
 fn reply_type(exists: bool, env: &Env<'_>, out: &mut Rope) {
     encode::simple(&mut out.buffer, if exists { "string" } else { "none" });
-    env.counters.lookups(u64::from(exists), u64::from(!exists));
+    env.counters.lookup(exists);
 }
 
 fn reply_ping(message: Option<&[u8]>, out: &mut Rope) {

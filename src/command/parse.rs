@@ -97,8 +97,16 @@ pub fn parse(id: CommandId, args: Args<'_>) -> Result<DataCommand<'_>, CommandEr
 
 #[inline(never)]
 fn parse_set_with_options(args: Args<'_>) -> Result<DataCommand<'_>, CommandError> {
+    parse_set(args, args.from(3))
+}
+
+/// Parses a `SET` of whose options these count.
+pub(super) fn parse_set<'a>(
+    args: Args<'a>,
+    options: impl Iterator<Item = &'a [u8]>,
+) -> Result<DataCommand<'a>, CommandError> {
     let (mut when, mut get) = (None, false);
-    for option in args.from(3) {
+    for option in options {
         let lower = option.to_ascii_lowercase();
         match &lower[..] {
             b"nx" if when != Some(When::Exists) => when = Some(When::Missing),

@@ -4,8 +4,8 @@
 //! client; what is only ever found in logs (`MSET`, `UNLINK`, `SELECT 0`) is read here. Anything else is refused,
 //! never skipped.
 
-use super::parse::{DataCommand, When, is_data, parse};
-use super::table::resolve;
+use super::parse::{DataCommand, When, is_data, parse, parse_set};
+use super::table::{CommandId, resolve};
 use crate::protocol::decode::Args;
 
 /// Checks a record without applying it; for the tools.
@@ -42,14 +42,17 @@ impl<'a> Record<'a> {
         if is("SELECT") && args.len() == 2 {
             return if args.at(1) == b"0" { Ok(Self::Nothing) } else { Err(unsupported_database(args.at(1))) };
         }
-        if is("SET") && args.len() > 3 && args.from(3).any(keeps_ttl) {
-            return set_that_keeps_ttl(args);
-        }
         let spec = resolve(args).map_err(|e| e.to_string())?;
         if !is_data(spec.id) {
             return Err(format!("'{}' does not belong in a log", spec.name));
         }
-        match parse(spec.id, args).map_err(|e| e.to_string())? {
+        let command = if spec.id == CommandId::Set {
+            // There is no expiry to keep.
+            parse_set(args, args.from(3).filter(|option| !option.eq_ignore_ascii_case(b"KEEPTTL")))
+        } else {
+            parse(spec.id, args)
+        };
+        match command.map_err(|e| e.to_string())? {
             DataCommand::Set { key, value, when, get: _ } => Ok(Self::Set { key, value, when }),
             DataCommand::Del(args) => Ok(Self::Delete(args)),
             DataCommand::FlushAll => Ok(Self::DeleteAll),
@@ -61,24 +64,6 @@ impl<'a> Record<'a> {
             | DataCommand::Type(_) => Err(format!("'{}' does not belong in a log", spec.name)),
         }
     }
-}
-
-fn keeps_ttl(option: &[u8]) -> bool {
-    option.eq_ignore_ascii_case(b"KEEPTTL")
-}
-
-/// There is no expiry to keep, so the other options tell.
-fn set_that_keeps_ttl(args: Args<'_>) -> Result<Record<'_>, String> {
-    let mut when = When::Always;
-    for option in args.from(3).filter(|option| !keeps_ttl(option)) {
-        when = match &option.to_ascii_lowercase()[..] {
-            b"nx" => When::Missing,
-            b"xx" => When::Exists,
-            b"get" => when,
-            _ => return Err("SET with KEEPTTL and an option that kvred does not have".to_owned()),
-        };
-    }
-    Ok(Record::Set { key: args.at(1), value: args.at(2), when })
 }
 
 fn unsupported_database(number: &[u8]) -> String {

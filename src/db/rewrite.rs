@@ -283,19 +283,18 @@ impl Writer {
     fn begin_pass_or_finish(&self, rewrite: &mut Rewrite) -> Result<Step, RewriteError> {
         let published = self.sync.lock().written;
         let left = published.0.saturating_sub(rewrite.copied_to.0);
-        if rewrite.live.is_none() || left <= rewrite.pieces.last_piece_bytes {
-            self.finish(rewrite)?;
-            return Ok(Step::Done);
-        }
+        let little = rewrite.live.is_none() || left <= rewrite.pieces.last_piece_bytes;
         // Else the writers are about as fast as the copy.
-        if left < rewrite.left / 2 {
+        if !little && left < rewrite.left / 2 {
             rewrite.left = left;
             rewrite.phase = Phase::Pass { limit: published };
-        } else if self.copy_held(rewrite)? {
+            return Ok(Step::More { may_pause: true });
+        }
+        if little || self.copy_held(rewrite)? {
             self.finish(rewrite)?;
             return Ok(Step::Done);
         }
-        Ok(Step::More { may_pause: matches!(rewrite.phase, Phase::Pass { .. }) })
+        Ok(Step::More { may_pause: false })
     }
 
     /// Copies a piece with the writers waiting, a larger one than the last if they have written half as much since: so however

@@ -334,6 +334,13 @@ impl Writer {
         Token { writer: self, log: Some(self.log.lock()) }
     }
 
+    /// Lets the commit token go: whether somebody wanted it meanwhile, to commit, and has left that to its holder.
+    fn let_go(&self, log: MutexGuard<'_, Log>) -> bool {
+        drop(log);
+        fence(Ordering::SeqCst);
+        self.commit_wanted.load(Ordering::SeqCst)
+    }
+
     /// Figures for `INFO`.
     pub fn stats(&self) -> WriterStats {
         let sync = self.sync.lock();
@@ -380,9 +387,7 @@ impl std::ops::DerefMut for Token<'_> {
 
 impl Drop for Token<'_> {
     fn drop(&mut self) {
-        drop(self.log.take());
-        fence(Ordering::SeqCst);
-        if self.writer.commit_wanted.load(Ordering::SeqCst) {
+        if self.log.take().is_some_and(|log| self.writer.let_go(log)) {
             self.writer.log_signal.raise();
         }
     }

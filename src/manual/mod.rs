@@ -6,26 +6,21 @@ mod completions;
 mod page;
 mod text;
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 
 pub use self::completions::script;
 pub use self::page::{Page, pages};
 use crate::args::{CompletionsArgs, ManArgs};
-use crate::exit::{Failure, OrExit, Status, no_directory};
+use crate::exit::{Failure, OrExit, Status, no_directory, unless_closed};
 
 /// Prints the completion script for a shell.
 ///
 /// # Errors
 /// It cannot be written to the standard output.
 pub fn print_completions(args: &CompletionsArgs) -> Result<Status, Failure> {
-    match std::io::stdout().lock().write_all(script(args.shell).as_bytes()) {
-        // Whoever read it has seen enough.
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(Status::Fine),
-        result => {
-            result.or_exit(Status::Unavailable, || "the completions cannot be written".to_owned())?;
-            Ok(Status::Fine)
-        }
-    }
+    unless_closed(std::io::stdout().lock().write_all(script(args.shell).as_bytes()))
+        .or_exit(Status::Unavailable, || "the completions cannot be written".to_owned())?;
+    Ok(Status::Fine)
 }
 
 /// Writes the man pages into a directory.

@@ -125,6 +125,15 @@ impl RealDisk {
         Ok(Self { dir: rustix::fs::openat(CWD, dir, flags, Mode::empty())? })
     }
 
+    /// The directory that a file is in.
+    ///
+    /// # Errors
+    /// As [`RealDisk::new`].
+    pub fn holding(file: &Path) -> io::Result<Self> {
+        let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty());
+        Self::new(dir.unwrap_or(Path::new(".")))
+    }
+
     /// Gives a file the owner, the group and the mode of another one, whose name it is about to take.
     ///
     /// # Errors

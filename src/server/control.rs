@@ -183,7 +183,7 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
         Id::ObjectEncoding => {
             let key = args.at(2);
             let encoding = keyspace.get(keyspace.hash(key), key, keys::encoding);
-            context.worker.stats.lookups(u64::from(encoding.is_some()), u64::from(encoding.is_none()));
+            context.worker.stats.lookup(encoding.is_some());
             match encoding {
                 Some(encoding) => bulk(out, encoding.as_bytes()),
                 None => null(out, resp),

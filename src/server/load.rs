@@ -42,10 +42,11 @@ pub fn load(config: &Config, keyspace: &Keyspace) -> Result<Loaded, Failure> {
         .or_exit(Status::Unavailable, || format!("cannot use the directory {dir}"))?;
     let named = config.log_path();
     let path = follow_links(&named).or_exit(Status::Unavailable, || format!("cannot use {}", named.display()))?;
-    let disk = match path.parent() {
-        Some(target) if path != named => RealDisk::new(target)
-            .or_exit(Status::Unavailable, || format!("cannot use the directory {}", target.display()))?,
-        _ => disk,
+    let disk = if path == named {
+        disk
+    } else {
+        RealDisk::holding(&path)
+            .or_exit(Status::Unavailable, || format!("cannot use the directory of {}", path.display()))?
     };
     let name = PathBuf::from(path.file_name().unwrap_or_default());
     let lock = LogLock::take(&path)

@@ -3,12 +3,11 @@
 //! A wrong bit in the header is put right instead: cutting would lose everything behind it.
 
 use std::io::{BufRead, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::anyhow;
 
-use super::super::source::{self, Source, directory_of};
 use super::super::text::{counted, grouped};
 use super::header;
 use super::report::{Fixed, Report};
@@ -16,12 +15,11 @@ use super::{examine_file, print};
 use crate::args::CheckArgs;
 use crate::exit::{Failure, OrExit, Status};
 use crate::persistence::LogOffset;
-use crate::persistence::disk::{Disk, DiskFile, write_all_at};
+use crate::persistence::disk::{Disk, DiskFile, RealDisk, write_all_at};
 use crate::persistence::replay::{Verdict, cut_tail, keep_copy};
 
-/// Repairs the log, whose lock is held. The report is brought up to date.
-pub(super) fn run(args: &CheckArgs, source: &Source, report: &mut Report) -> Result<Status, Failure> {
-    let path = &source::real_path(&source.path)?;
+/// Repairs the log at its real path, where its lock is held. The report is brought up to date.
+pub(super) fn run(args: &CheckArgs, path: &Path, report: &mut Report) -> Result<Status, Failure> {
     let shown = path.display();
     let unavailable = |doing: &str| format!("{shown}: {doing}");
     let Some(Ok(found)) = report.parts.first().map(|part| &part.found) else { return Ok(report.status()) };
@@ -50,7 +48,7 @@ pub(super) fn run(args: &CheckArgs, source: &Source, report: &mut Report) -> Res
         tell("nothing was changed");
         return Ok(report.status());
     }
-    let disk = directory_of(path).or_exit(Status::Unavailable, || unavailable("cannot use its directory"))?;
+    let disk = RealDisk::holding(path).or_exit(Status::Unavailable, || unavailable("cannot use its directory"))?;
     let name = PathBuf::from(path.file_name().unwrap_or_default());
     let file = disk.open(&name, true).or_exit(Status::Unavailable, || unavailable("cannot open it for writing"))?;
     let fixed = if found.header_fixable {
@@ -74,7 +72,7 @@ pub(super) fn run(args: &CheckArgs, source: &Source, report: &mut Report) -> Res
 }
 
 /// Writes the right header, and keeps the line that stood there.
-fn mend(disk: &dyn Disk, name: &std::path::Path, file: &dyn DiskFile) -> std::io::Result<Fixed> {
+fn mend(disk: &dyn Disk, name: &Path, file: &dyn DiskFile) -> std::io::Result<Fixed> {
     let line = header::mended(file)?.ok_or(std::io::ErrorKind::InvalidData)?;
     let kept = keep_copy(disk, name, file, LogOffset(0), LogOffset(line.len() as u64))?;
     write_all_at(file, &line, 0)?;

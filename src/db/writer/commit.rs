@@ -45,10 +45,9 @@ impl Writer {
             let Some(mut log) = self.log.try_lock() else { return };
             self.commit_wanted.store(false, Ordering::SeqCst);
             let garbage = self.commit_open(&mut log, Some(worker));
-            drop(log);
-            fence(Ordering::SeqCst);
+            let wanted = self.let_go(log);
             drop(garbage);
-            if !self.commit_wanted.load(Ordering::SeqCst) {
+            if !wanted {
                 return;
             }
         }
@@ -84,10 +83,9 @@ impl Writer {
         self.commit_wanted.store(false, Ordering::SeqCst);
         let mut log = self.log.lock();
         let garbage = self.commit_open(&mut log, None);
-        drop(log);
-        fence(Ordering::SeqCst);
+        let wanted = self.let_go(log);
         drop(garbage);
-        !self.open.lock().group.is_empty() || self.commit_wanted.load(Ordering::SeqCst)
+        wanted || !self.open.lock().group.is_empty()
     }
 
     /// `everysec`: waits while the oldest unsynced byte is too old, so that a slow disk slows writers down and what a
