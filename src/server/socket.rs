@@ -15,6 +15,9 @@ use tokio::net::{TcpStream, UnixStream};
 use super::tls::TlsSocket;
 use crate::protocol::rope::Rope;
 
+/// What one read by TLS can bring, since what is decrypted at a time is a record.
+const TLS_RECORD_BYTES: usize = 16 << 10;
+
 /// Most pieces that one `writev` takes here.
 const MAX_PIECES: usize = 64;
 
@@ -110,8 +113,7 @@ impl Socket {
             ),
             tls => {
                 let there = buffer.len();
-                buffer.resize(buffer.capacity(), 0);
-                let read = tls.read(&mut buffer[there..]);
+                let read = tls.read(tls_room(buffer));
                 buffer.truncate(there + read.as_ref().ok().copied().flatten().unwrap_or(0));
                 read
             }
@@ -161,6 +163,15 @@ impl Socket {
     }
 }
 
+/// Grows `buffer` by what TLS is to read into. That is zeroed first, so it is no more than one read brings: all the room
+/// that is made for a large value would be zeroed again with each of its records.
+fn tls_room(buffer: &mut Vec<u8>) -> &mut [u8] {
+    let there = buffer.len();
+    let room = (buffer.capacity() - there).min(TLS_RECORD_BYTES);
+    buffer.resize(there + room, 0);
+    &mut buffer[there..]
+}
+
 /// Calls `call`. If that moved less than `offered`, the socket is drained (or full), and tokio is told so, as it would be
 /// by the `WouldBlock` of one more call.
 fn transfer(offered: usize, moved: &mut Option<usize>, mut call: impl FnMut() -> io::Result<usize>) -> io::Result<()> {
@@ -181,5 +192,25 @@ fn outcome(result: io::Result<()>, moved: Option<usize>) -> io::Result<Option<us
         Ok(()) => Ok(moved),
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(moved),
         Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_by_tls_zeroes_no_more_than_it_brings() {
+        let mut buffer = Vec::with_capacity(10 << 20);
+        for bytes in [0, 5, 1 << 20] {
+            buffer.resize(bytes, b'x');
+            let room = tls_room(&mut buffer);
+            assert_eq!(room.len(), TLS_RECORD_BYTES);
+            assert!(room.iter().all(|byte| *byte == 0));
+            buffer.truncate(bytes);
+        }
+        buffer.resize(buffer.capacity() - 3, b'x');
+        assert_eq!(tls_room(&mut buffer), [0; 3], "as far as the capacity goes");
+        assert!(tls_room(&mut buffer).is_empty());
     }
 }
