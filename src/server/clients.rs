@@ -22,8 +22,8 @@ pub struct Client {
     /// The worker that serves it, or will in a moment.
     pub worker: AtomicUsize,
     connected: Instant,
-    /// Seconds after the server's start when it last sent something.
-    pub last_active_seconds: AtomicU64,
+    /// Seconds after the server's start when it last sent something, or took something that it was sent.
+    last_active_seconds: AtomicU64,
     /// Input that is not executed yet, in bytes.
     pub query_bytes: AtomicUsize,
     /// Replies that it has not read yet, in bytes.
@@ -110,6 +110,16 @@ impl About {
 }
 
 impl Client {
+    /// Notes that it has just sent something, or taken something that it was sent.
+    pub fn note_activity(&self, now_seconds: u64) {
+        self.last_active_seconds.store(now_seconds, Ordering::Relaxed);
+    }
+
+    /// For how long it has done neither.
+    pub fn idle_seconds(&self, now_seconds: u64) -> u64 {
+        now_seconds.saturating_sub(self.last_active_seconds.load(Ordering::Relaxed))
+    }
+
     /// For how long it is connected.
     pub fn age_seconds(&self) -> u64 {
         self.connected.elapsed().as_secs()
@@ -146,7 +156,7 @@ impl Client {
                  multi-mem=0 rbs=0 rbp=0 obl={replies} oll=0 omem={replies} tot-mem={} events=r cmd={} user=default \
                  redir=-1 resp={resp} lib-name=",
                 self.age_seconds(),
-                now_seconds.saturating_sub(self.last_active_seconds.load(Ordering::Relaxed)),
+                self.idle_seconds(now_seconds),
                 self.flags(&about),
                 self.memory_bytes(),
                 if about.last_command.is_empty() { "NULL" } else { about.last_command },

@@ -214,6 +214,12 @@ impl Connection {
         self.socket.is_handshaking()
     }
 
+    /// Whether it waits for the server, and not for its client: it is not idle then.
+    pub fn waits_for_server(&self) -> bool {
+        let state = self.state.borrow();
+        state.goes_on_by_itself() || state.more && !state.held_up()
+    }
+
     /// Asks it to close: at once if nothing is held up, else after the replies that are due.
     pub fn close_when_answered(&self, worker: &Worker) {
         let mut state = self.state.borrow_mut();
@@ -295,13 +301,10 @@ impl Connection {
         if !held_up && (state.end_of_input || state.closing) {
             return Poll::Ready(Ready::Closed);
         }
-        // What waits for a commit or for room is sure to go on without the client's doing; what waits for the client to
-        // read its replies may not, if the client first wants to send all of a pipeline.
-        let goes_on_by_itself =
-            state.taken_in || state.held || state.flush_due || state.no_room || state.waits_for_sync;
+        // What waits for the client to read its replies may not, if the client first wants to send all of a pipeline.
         if !state.end_of_input && !state.closing && !worker.stopping() {
             match self.socket.poll_read_ready(cx) {
-                Poll::Ready(Ok(())) if goes_on_by_itself => state.read_when_resumed = true,
+                Poll::Ready(Ok(())) if state.goes_on_by_itself() => state.read_when_resumed = true,
                 Poll::Ready(Ok(())) => return Poll::Ready(Ready::Read),
                 Poll::Ready(Err(_)) => return Poll::Ready(Ready::Closed),
                 Poll::Pending => {}
@@ -339,7 +342,7 @@ impl Connection {
         };
         worker.stats.reads.add(1);
         worker.stats.input_bytes.add(read as u64);
-        self.client.last_active_seconds.store(worker.now_seconds(), Ordering::Relaxed);
+        self.client.note_activity(worker.now_seconds());
         if to_intake {
             let env = env(state.session, worker);
             state.renew_limits(worker);
@@ -369,6 +372,9 @@ impl Connection {
                     worker.stats.writes.add(1);
                     worker.stats.output_bytes.add(written as u64);
                     state.sent += written;
+                    if written > 0 {
+                        self.client.note_activity(worker.now_seconds());
+                    }
                 }
                 Err(_) => {
                     state.closed = true;
@@ -380,7 +386,8 @@ impl Connection {
             state.out.clear();
             state.sent = 0;
             worker.give_buffer(std::mem::take(&mut state.out.buffer));
-            state.closed |= state.closing;
+            // `WAITAOF` has yet to be answered.
+            state.closed |= state.closing && !state.waits_for_sync;
         }
         self.client.reply_bytes.store(state.out.len() - state.sent, Ordering::Relaxed);
     }
@@ -411,6 +418,11 @@ impl State {
     /// Holds what is decoded from now on to what is set: the client may have authenticated, anybody may have changed it.
     fn renew_limits(&mut self, worker: &Worker) {
         self.decoder.set_limits(limits(self.session.authenticated, worker));
+    }
+
+    /// Whether it is sure to go on without the client's doing: so is what waits for a commit or for room.
+    fn goes_on_by_itself(&self) -> bool {
+        self.taken_in || self.held || self.flush_due || self.no_room || self.waits_for_sync
     }
 
     /// Whether it runs no commands for the time being.

@@ -414,10 +414,9 @@ impl Worker {
         let connections: Vec<Rc<Connection>> = self.connections.borrow().values().cloned().collect();
         for connection in connections {
             let client = &connection.client;
-            let idle = now.saturating_sub(client.last_active_seconds.load(Ordering::Relaxed));
             if client.killed.load(Ordering::Relaxed) {
                 connection.close_now();
-            } else if timeout > 0 && idle > timeout {
+            } else if timeout > 0 && client.idle_seconds(now) > timeout && !connection.waits_for_server() {
                 tracing::debug!(client = client.id, addr = %client.addr, "closing an idle client");
                 connection.close_now();
             }

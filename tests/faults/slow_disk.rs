@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use rustix::process::Signal;
+
 use crate::helpers::{Launch, Reply, command, wait_until};
 use crate::rig::{Tracer, Whom, info, info_number, rewrite, synced_server, wait_until_held, waited};
 
@@ -246,4 +248,44 @@ fn a_rewrite_during_a_slow_sync_forgets_no_write() {
     assert_eq!(client.ask_words("WAITAOF 1 0 0"), waited(1));
     assert_eq!(info(&mut client, "aof_poisoned"), "no");
     drop(tracer);
+}
+
+/// Who waits for the disk is not idle, however long that takes.
+#[test]
+fn no_client_that_waits_for_a_sync_is_closed_for_being_idle() {
+    for (policy, thread, request, reply) in
+        [("always", "kvred-log", "SET k 1", "+OK\r\n"), ("none", "kvred-sync", "WAITAOF 1 0 0", "*2\r\n:1\r\n:0\r\n")]
+    {
+        let server = Launch::new().args(&["--fsync", policy, "--timeout", "1", "--threads", "1"]).start();
+        // Longer than it takes to find an idle client.
+        let inject = ["inject=fdatasync:delay_enter=5000000:when=1"];
+        let mut client = server.connect();
+        client.set("k", "0");
+        let Some(_tracer) = Tracer::attach(&server, Whom::Thread(thread), &inject) else { return };
+        // It may have been closed while the tracer came.
+        let mut client = server.connect();
+        client.send(format!("{request}\r\n"));
+        wait_until_held(&server, thread);
+        client.expect(reply);
+    }
+}
+
+/// The sync at the end is still to come, so what is said is what is known.
+#[test]
+fn a_client_that_waits_for_a_sync_is_answered_at_shutdown() {
+    let (server, mut client) = synced_server();
+    let inject = ["inject=fdatasync:delay_enter=60000000:when=1"];
+    let Some(tracer) = Tracer::attach(&server, Whom::Thread("kvred-sync"), &inject) else { return };
+    let mut observer = server.connect();
+    client.set("k", "1");
+    wait_until_held(&server, "kvred-sync");
+    client.send("WAITAOF 1 0 0\r\n");
+    wait_until("it waits", || {
+        let list = String::from_utf8(observer.ask_words("CLIENT LIST").into_bytes()).unwrap();
+        list.contains(" cmd=waitaof ")
+    });
+    server.signal(Signal::TERM);
+    client.expect("*2\r\n:0\r\n:0\r\n").expect_closed();
+    drop(tracer);
+    server.exit().expect(0, &["stopped"]);
 }

@@ -272,6 +272,31 @@ fn idle_connections_are_closed_and_busy_ones_are_not() {
     busy.send("PING\r\n").expect("+PONG\r\n");
 }
 
+/// By the seconds of `CLIENT LIST`, which `--timeout` goes by.
+#[test]
+fn a_client_that_takes_its_reply_is_not_idle() {
+    const PIECES: usize = 32;
+    let server = Server::start_with(&["--fsync", "none"]);
+    let (mut reader, mut observer) = (server.connect(), server.connect());
+    reader.set("large", vec![b'x'; PIECES << 20]);
+    reader.send(command(&["GET", "large"]));
+    let mut idle_seconds = || {
+        let list = String::from_utf8(observer.ask_words("CLIENT LIST").into_bytes()).unwrap();
+        let reader = list.lines().find(|line| !line.contains(" cmd=client|list "));
+        let idle = reader.and_then(|line| line.split(" idle=").nth(1)?.split(' ').next()?.parse::<u64>().ok());
+        idle.unwrap_or_else(|| panic!("no idle time in {list}"))
+    };
+    wait_until("it takes nothing", || idle_seconds() >= 2);
+    // With each piece that it reads, the system takes more.
+    let (_output, mut input) = reader.split();
+    let mut piece = vec![0; 1 << 20];
+    let is_active = (0..PIECES).any(|_| {
+        std::io::Read::read_exact(&mut input, &mut piece).unwrap();
+        idle_seconds() < 2
+    });
+    assert!(is_active, "it has taken all of a large value, and was idle the whole time");
+}
+
 /// The machine's own address is no loopback address, so a connection to it is one from "another machine".
 #[test]
 fn protected_mode_refuses_strangers() {
