@@ -23,7 +23,7 @@ use crate::protocol::rope::{Mark, Rope};
 pub const TURN_COMMANDS: usize = 128;
 
 /// Past so many bytes of input, or of replies, a turn takes no further command.
-const TURN_BYTES: usize = 256 << 10;
+pub const TURN_BYTES: usize = 256 << 10;
 
 /// What a batch runs on.
 #[derive(Clone, Copy)]

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use rustix::process::Signal;
 
-use crate::helpers::{Client, Random, Server, command, wait_until};
+use crate::helpers::{Client, Random, Reply, Server, command, wait_until};
 
 /// What a client sends while the server stands still, what it sends when that is answered, and all that it gets.
 struct Script {
@@ -93,6 +93,13 @@ fn who_sends_at_once_is_answered_as_if_alone() {
     }
 }
 
+/// The most unexecuted input that a client has.
+fn piled_up(observer: &mut Client) -> usize {
+    let list = String::from_utf8(observer.ask_words("CLIENT LIST").into_bytes()).unwrap();
+    let bytes = list.split("qbuf=").skip(1).filter_map(|rest| rest.split(' ').next()?.parse().ok());
+    bytes.max().unwrap()
+}
+
 /// What is no command moves a turn on all the same.
 #[test]
 fn empty_lines_without_end_do_not_stop_a_worker() {
@@ -109,15 +116,80 @@ fn empty_lines_without_end_do_not_stop_a_worker() {
             sender.write_all(&b"\r\n".repeat(400_000)).unwrap();
             sender.write_all(b"PING\r\n").unwrap();
         });
-        wait_until("input has piled up", || {
-            let list = server.connect().ask_words("CLIENT LIST").into_bytes();
-            let list = String::from_utf8(list).unwrap();
-            let piled =
-                list.split("qbuf=").skip(1).filter_map(|rest| rest.split(' ').next()?.parse::<usize>().ok()).max();
-            piled.is_some_and(|bytes| bytes > 400_000)
-        });
+        wait_until("input has piled up", || piled_up(&mut server.connect()) > 400_000);
         let mut all = vec![0; 32 * (large.len() + "$1048576\r\n\r\n".len()) + "+PONG\r\n".len()];
         replies.read_exact(&mut all).unwrap();
         assert!(all.ends_with(b"+PONG\r\n"));
     });
+}
+
+/// However many they are, and whatever commands are among them.
+#[test]
+fn others_have_their_turns_among_empty_lines() {
+    const LINES_BYTES: usize = 32 << 20;
+    let server = Server::start_with(&["--threads", "1"]);
+    let (mut client, mut neighbour) = (server.connect(), server.connect());
+    let large = vec![b'x'; 16 << 20];
+    client.set("large", &large);
+    for between in [&b""[..], b"PING\r\n"] {
+        // Once more where the machine was so busy that the neighbour came too late.
+        wait_until("the neighbour is answered before all lines are done with", || {
+            let some_lines = [&b"\r\n".repeat(300 << 10), between].concat();
+            let times = LINES_BYTES / some_lines.len();
+            let lines = some_lines.repeat(times);
+            // Nothing of this is run before the large reply is read.
+            client.send(command(&["GET", "large"]));
+            wait_until("the reply waits", || {
+                let list = String::from_utf8(neighbour.ask_words("CLIENT LIST").into_bytes()).unwrap();
+                list.lines().any(|line| !line.contains(" omem=0 "))
+            });
+            client.send(&lines).send("ECHO end\r\n");
+            let all = lines.len() + "ECHO end\r\n".len();
+            wait_until("all has piled up", || piled_up(&mut neighbour) == all);
+            std::thread::scope(|scope| {
+                let reader = scope.spawn(|| {
+                    assert_eq!(client.reply().into_bytes().len(), large.len());
+                    client.expect("+PONG\r\n".repeat(if between.is_empty() { 0 } else { times }));
+                    client.expect("$3\r\nend\r\n");
+                });
+                let mut seen = false;
+                while !reader.is_finished() {
+                    let left = piled_up(&mut neighbour);
+                    seen |= left > 0 && left < all;
+                }
+                seen
+            })
+        });
+    }
+}
+
+/// Waits until something has arrived at the server that it has not read.
+fn wait_for_arrival(server: &Server) {
+    let port = format!(":{:04X}", server.port());
+    // The kernel's table: number, local and remote address, state (01: established), bytes to send and bytes to read.
+    wait_until("it has arrived", || {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let mut sockets = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        sockets.any(|f| f.len() > 4 && f[1].ends_with(&port) && f[3] == "01" && !f[4].ends_with(":00000000"))
+    });
+}
+
+#[test]
+fn a_client_that_is_killed_in_the_same_turn_runs_nothing_more() {
+    let server = Server::start_with(&["--threads", "1"]);
+    let mut killer = server.connect();
+    let large = "x".repeat(100_000);
+    // The second is more than a turn reads at once.
+    for sent in [command(&["SET", "k", "v"]), [command(&["SET", "k", "v"]), command(&["SET", "l", &large])].concat()] {
+        let mut killed = server.connect();
+        let Reply::Integer(id) = killed.ask_words("CLIENT ID") else { panic!("no id") };
+        server.freeze();
+        killer.send(format!("CLIENT KILL ID {id}\r\n"));
+        wait_for_arrival(&server);
+        killed.send(&sent);
+        server.signal(Signal::CONT);
+        killer.expect(":1\r\n");
+        killed.expect_closed();
+        assert_eq!(killer.get("k"), None);
+    }
 }

@@ -1,10 +1,11 @@
 //! A turn of a connection: the commands that it runs before others have theirs.
 
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{Answers, Connection, Session, State, TRUSTED_BYTES, env};
-use crate::command::batch::{Queue, Ran, Replies, Stop, TURN_COMMANDS, Taken};
+use crate::command::batch::{Queue, Ran, Replies, Stop, TURN_BYTES, TURN_COMMANDS, Taken};
 use crate::command::spec::CommandSpec;
 use crate::db::ahead::Ahead;
 use crate::protocol::decode::Args;
@@ -12,9 +13,6 @@ use crate::protocol::encode;
 use crate::protocol::rope::Mark;
 use crate::server::control::{self, After};
 use crate::server::worker::Worker;
-
-/// Past so many bytes of replies, a turn ends.
-const TURN_REPLY_BYTES: usize = 256 << 10;
 
 /// Commands that were taken from a connection's input, to be run next.
 pub struct Next<'q, 'k> {
@@ -40,8 +38,8 @@ impl Connection {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         state.taken_in = false;
-        // Closed meanwhile: it has run nothing of this, and answers nothing.
-        if state.closed {
+        // It has run nothing of this, and answers nothing.
+        if self.was_closed(state) {
             return;
         }
         let at = next.taken.start;
@@ -62,17 +60,26 @@ impl Connection {
     pub(super) fn run(self: &Rc<Self>, worker: &Rc<Worker>) {
         let mut state = self.state.borrow_mut();
         let mut scratch = worker.scratch.borrow_mut();
-        if !state.held_up() && !state.closed {
+        if !state.held_up() {
             self.turn_on_input(&mut state, worker, &mut scratch.queue);
         }
         self.check_limits(&mut state, worker);
     }
 
     pub(super) fn turn_on_input(self: &Rc<Self>, state: &mut State, worker: &Rc<Worker>, queue: &mut Queue) {
+        if self.was_closed(state) {
+            return;
+        }
         let mut input = std::mem::take(&mut state.input);
         state.start = self.turn(state, worker, queue, &mut input, state.start, None);
         state.input = input;
         state.drop_consumed();
+    }
+
+    /// Whether it was closed meanwhile, or killed: it runs nothing more once that was answered.
+    fn was_closed(&self, state: &mut State) -> bool {
+        state.closed |= self.client.killed.load(Ordering::Relaxed);
+        state.closed
     }
 
     /// Runs the commands in `input[at..]`, as many as a turn may, and has the replies written: where it stopped. `next`
@@ -90,7 +97,13 @@ impl Connection {
         state.more = true;
         let mut turn = Turn { at, commands: 0 };
         let mut goes_on = next.is_none_or(|next| self.run_batch(state, worker, next, input, &mut turn));
-        while goes_on && turn.commands < TURN_COMMANDS && state.out.len() < TURN_REPLY_BYTES && !state.closing {
+        // Empty lines are no commands, so bytes are counted too.
+        while goes_on
+            && turn.commands < TURN_COMMANDS
+            && turn.at - at <= TURN_BYTES
+            && state.out.len() < TURN_BYTES
+            && !state.closing
+        {
             queue.clear();
             state.renew_limits(worker);
             let taken = queue.fill(input, turn.at, &mut state.decoder, &env(state.session, worker));
