@@ -293,12 +293,15 @@ const fn live(
     LiveSetting { name, kind, range, value }
 }
 
+/// The setting that the system may not allow.
+pub const MAX_CLIENTS: &str = "maxclients";
+
 /// Every setting that can be changed while the server runs, but for `appendfsync`.
 pub static LIVE_SETTINGS: &[LiveSetting] = &[
     live("auto-aof-rewrite-min-size", Kind::Size, 0..=i64::MAX as i128, |l| &l.rewrite_min_bytes),
     live("auto-aof-rewrite-percentage", Kind::Number, 0..=i32::MAX as i128, |l| &l.rewrite_percentage),
     live("client-query-buffer-limit", Kind::Size, 1 << 20..=MAX_QUERY_BYTES as i128, |l| &l.max_query_bytes),
-    live("maxclients", Kind::Number, 1..=u32::MAX as i128, |l| &l.max_clients),
+    live(MAX_CLIENTS, Kind::Number, 1..=u32::MAX as i128, |l| &l.max_clients),
     live("maxmemory", Kind::Size, 0..=u64::MAX as i128, |l| &l.max_memory_bytes),
     live("proto-max-bulk-len", Kind::Size, 1 << 20..=HIGHEST_MAX_BULK_BYTES as i128, |l| &l.max_bulk_bytes),
     live("slowlog-log-slower-than", Kind::Signed, -1..=i64::MAX as i128, |l| &l.slowlog_slower_than_us),

@@ -12,6 +12,7 @@
 //! | [`socket`] | its socket |
 //! | [`control`] | commands about connection and server |
 //! | [`clients`], [`stats`], [`info`] | who is connected, what was counted, what `INFO` says |
+//! | [`file_limit`] | how many files may be open, so how many clients connected |
 //! | [`systemd`] | what systemd is told, and the sockets that it hands over |
 //! | [`timing`], [`slowlog`] | how long commands take, and those that took long |
 
@@ -21,6 +22,7 @@ pub mod clients;
 pub mod config;
 pub mod connection;
 pub mod control;
+pub mod file_limit;
 pub mod info;
 pub mod intake;
 pub mod listen;
@@ -62,9 +64,6 @@ use crate::db::state::Keyspace;
 use crate::db::writer::{LogPlace, SystemClock, Wake, Writer};
 use crate::exit::{Failure, OrExit, Status};
 use crate::persistence::aof::Aof;
-
-/// File descriptors that are not clients': the log, sockets, what libraries open.
-const RESERVED_FILES: u64 = 64;
 
 /// A pause after `accept` failed, so that a lack of descriptors does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -244,7 +243,11 @@ fn start(args: &ServeArgs) -> Result<Status, Failure> {
         let status = if e.is::<std::io::Error>() { Status::Unavailable } else { Status::Usage };
         Failure::new(status, e)
     })?;
-    raise_file_limit(config.max_clients);
+    let fit = file_limit::raise(config.max_clients as u64, config.workers());
+    if fit < config.max_clients as u64 {
+        let wanted = config.max_clients;
+        tracing::warn!("the system allows files for {fit} clients, fewer than the {wanted} of --maxclients");
+    }
     // What would be in the way of serving is found before the log is loaded, which may take long, or made.
     let places = Places::take(&mut config, args)?;
     let keyspace = Arc::new(Keyspace::new(std::array::from_fn(|_| random_u64())));
@@ -629,20 +632,6 @@ fn abort_on_panic() {
         report(info);
         std::process::abort();
     }));
-}
-
-fn raise_file_limit(max_clients: usize) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let wanted = max_clients as u64 + RESERVED_FILES;
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return;
-    }
-    let allowed = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum: limit.maximum });
-    if raised.is_err() || allowed < wanted {
-        tracing::warn!("the system allows {allowed} open files, fewer than --maxclients {max_clients} needs");
-    }
 }
 
 /// A random number from the system.

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
 use crate::helpers::{Client, Launch, Reply, Server, command, skip, wait_until};
 
@@ -225,4 +225,34 @@ fn strangers_cannot_pile_up_input() {
     let mut client = server.connect();
     client.send("AUTH secret\r\nPING\r\n").expect("+OK\r\n+PONG\r\n");
     assert_eq!(info(&mut client, "stats", "client_query_buffer_limit_disconnections"), 1);
+}
+
+#[test]
+fn no_more_clients_are_allowed_than_the_system_has_files_for() {
+    // What each worker needs is not the clients'.
+    for (threads, most) in [("1", 1000 - 64 - 4 * 2_usize), ("40", 1000 - 64 - 4 * 41)] {
+        let server = Server::start_with(&["--threads", threads, "--maxclients", "20"]);
+        let open = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
+        assert!(open <= 1000 - most, "{threads} threads have {open} files open");
+        let pid = Pid::from_raw(server.pid().cast_signed());
+        let limit = |current| {
+            let limit = Rlimit { current: Some(current), maximum: Some(1000) };
+            prlimit(pid, Resource::Nofile, limit).unwrap().current
+        };
+        limit(300);
+        let mut client = server.connect();
+        for wanted in [most + 1, 10_000, u32::MAX as usize] {
+            client.send(format!("CONFIG SET timeout 5 maxclients {wanted}\r\n")).expect(format!(
+                "-ERR CONFIG SET failed (possibly related to argument 'maxclients') - The operating system is not able to \
+                 handle the specified number of clients, try with {most}\r\n"
+            ));
+        }
+        let setting = |client: &mut Client, name: &str| client.ask(&["CONFIG", "GET", name]).into_array().pop();
+        assert_eq!(setting(&mut client, "maxclients"), Some(Reply::bulk("20")));
+        assert_eq!(setting(&mut client, "timeout"), Some(Reply::bulk("0")));
+        limit(300);
+        client.send(format!("CONFIG SET MaxClients {most}\r\n")).expect("+OK\r\n");
+        assert_eq!(setting(&mut client, "maxclients"), Some(Reply::bulk(&most.to_string())));
+        assert_eq!(limit(300), Some(1000), "the limit was raised");
+    }
 }

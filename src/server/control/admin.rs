@@ -10,8 +10,8 @@ use crate::persistence::FsyncPolicy;
 use crate::protocol::decode::Args;
 use crate::protocol::encode::{array, bulk, integer, map};
 use crate::protocol::number::parse_i64;
-use crate::server::Server;
-use crate::server::config::LiveSetting;
+use crate::server::config::{LiveSetting, MAX_CLIENTS};
+use crate::server::{Server, file_limit};
 
 pub(super) fn config_get(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
     let server = &*context.worker.server;
@@ -42,6 +42,14 @@ pub(super) fn config_set(args: Args<'_>, context: &Context<'_>) -> Result<(), Co
         match LiveSetting::find(&name) {
             Some(setting) => changes.push((setting, setting.parse(&value).map_err(refused)?)),
             None => policy = Some(parse_policy(&value).map_err(refused)?),
+        }
+    }
+    if let Some((setting, clients)) = changes.iter().find(|(setting, _)| setting.name == MAX_CLIENTS) {
+        let fit = file_limit::raise(*clients, server.config.workers());
+        if fit < *clients {
+            let reason =
+                format!("The operating system is not able to handle the specified number of clients, try with {fit}");
+            return Err(CommandError::SettingRefused(setting.name.to_owned(), reason));
         }
     }
     for (setting, value) in changes {
