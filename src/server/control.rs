@@ -195,7 +195,10 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
         Id::LatencyLatest | Id::LatencyHistory => array(out, 0),
         Id::LatencyReset => integer(out, 0),
         Id::LatencyDoctor => bulk(out, b"Latency monitoring is not offered; see INFO persistence for the disk's part."),
-        Id::Shutdown => admin::shutdown(args, context)?,
+        Id::Shutdown => {
+            admin::shutdown(args, context)?;
+            return Ok(After::Close);
+        }
 
         Id::SlowLogGet => admin::slow_log_get(args, server, out)?,
         Id::SlowLogLen => integer(out, server.slow_log.len() as i64),

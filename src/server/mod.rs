@@ -320,7 +320,7 @@ async fn run(
     tokio::select! {
         () = accept_from_all(&listeners, &server) => unreachable!("accepting never ends by itself"),
         () = server.tick_regularly() => unreachable!("it goes on for ever"),
-        () = stop.first(certificates.as_deref()) => {}
+        () = stop.next(certificates.as_deref()) => {}
         () = server.stop.notified() => {}
     }
     drop(listeners);
@@ -582,6 +582,8 @@ struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    /// How many have come that stop.
+    came: u32,
     /// Taken so that a limit on the size of files (`ulimit -f`) is an error of the write, and does not end the process.
     _file_size: Signal,
 }
@@ -592,23 +594,28 @@ impl StopSignals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            came: 0,
             _file_size: signal(SignalKind::from_raw(libc::SIGXFSZ))?,
         })
     }
 
-    /// Waits for the first; certificates are read anew with each `SIGHUP` that comes before it.
-    async fn first(&mut self, certificates: Option<&Certificates>) {
+    /// Waits for the next; certificates are read anew with each `SIGHUP` that comes before it.
+    async fn next(&mut self, certificates: Option<&Certificates>) {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
                 _ = self.hang_up.recv() => reload(certificates),
             }
         }
+        self.came += 1;
     }
 
+    /// Waits for the second; none has come yet where a command has stopped the server.
     async fn second(&mut self) {
-        self.first(None).await;
+        while self.came < 2 {
+            self.next(None).await;
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::helpers::{Client, Launch, Reply, Server, command, wait_until};
+use crate::helpers::{Client, Launch, Reply, Server, command, commands, wait_until};
 
 fn run(args: &[&str]) -> (Option<i32>, String, String) {
     let output = Launch::binary().args(args).output().unwrap();
@@ -267,22 +267,48 @@ fn where_nothing_can_be_logged_it_serves_and_stops_all_the_same() {
     }
 }
 
-#[test]
-fn a_second_signal_ends_it_at_once() {
+/// A server whose replies to this client, of so many bytes each, keep a shutdown waiting until they are read.
+fn server_with_unread_replies() -> (Server, Client, usize) {
+    let value = vec![b'x'; 4 << 20];
     let server = Server::start();
     let mut client = server.connect();
-    client.set("large", vec![b'x'; 4 << 20]);
-    // Replies that nobody reads keep a shutdown waiting.
+    client.set("large", &value);
     client.send(command(&["GET", "large"]).repeat(20));
     wait_until("it sends replies", || {
         let list = String::from_utf8(server.connect().ask_words("CLIENT LIST").into_bytes()).unwrap();
         list.lines().any(|line| !line.contains(" obl=0 "))
     });
+    (server, client, format!("${}\r\n\r\n", value.len()).len() + value.len())
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let (server, _client, _) = server_with_unread_replies();
     server.signal(Signal::TERM);
     server.wait_for_stderr("stopping");
     server.signal(Signal::TERM);
     let exit = server.exit();
     assert_eq!(exit.code, Some(130), "{}", exit.stderr);
+}
+
+/// `systemctl stop` sends one, whoever has stopped the server before.
+#[test]
+fn the_first_signal_after_a_shutdown_by_command_is_no_second_one() {
+    for signals in [&[Signal::TERM][..], &[Signal::TERM, Signal::INT]] {
+        let (server, mut client, reply_bytes) = server_with_unread_replies();
+        server.connect().send("SHUTDOWN\r\n").expect_closed();
+        server.wait_for_stderr("stopping");
+        for signal in signals {
+            server.signal(*signal);
+        }
+        if signals.len() > 1 {
+            server.exit().expect(130, &["by a second signal"]);
+            continue;
+        }
+        let read = client.rest().len();
+        assert!(read > 0 && read.is_multiple_of(reply_bytes), "{read} bytes are no whole replies");
+        server.exit().expect(0, &["stopped"]);
+    }
 }
 
 #[test]
@@ -293,4 +319,21 @@ fn shutdown_stops_it_and_has_no_reply() {
     let launch = server.launch().clone();
     server.exit().expect(0, &[]);
     assert_eq!(launch.start().connect().get("k"), Some(b"v".to_vec()));
+}
+
+#[test]
+fn what_is_sent_behind_a_shutdown_is_not_done() {
+    let server = Server::start();
+    let mut client = server.connect();
+    for wrong in ["SHUTDOWN NOW nonsense", "SHUTDOWN SAVE NOSAVE", "SHUTDOWN ABORT NOW"] {
+        client.send(commands(&format!("{wrong}, PING"))).expect("-ERR syntax error\r\n+PONG\r\n");
+    }
+    client.send(commands("SHUTDOWN ABORT, PING")).expect("-ERR No shutdown in progress.\r\n+PONG\r\n");
+    client.send(commands("SET before v, GET before, SHUTDOWN NOW, SET behind v, PING"));
+    client.expect("+OK\r\n$1\r\nv\r\n").expect_closed();
+    let launch = server.launch().clone();
+    server.exit().expect(0, &["stopped"]);
+    let server = launch.start();
+    let mut client = server.connect();
+    assert_eq!((client.get("before"), client.get("behind")), (Some(b"v".to_vec()), None));
 }
