@@ -48,10 +48,10 @@ pub struct Env<'e> {
 
 /// Receives what is counted while a batch runs.
 pub trait Count {
-    /// A command was carried out, or refused.
+    /// A command was carried out, or failed.
     fn command(&self, id: CommandId);
-    /// A command was refused before it did anything: its number of arguments is wrong, there is no memory for it. `counted`: as a call, already.
-    fn rejected(&self, id: CommandId, counted: bool);
+    /// A command was refused before it was tried: its number of arguments is wrong, there is no memory for it.
+    fn rejected(&self, id: CommandId);
     /// An error was replied; `code` is its first word.
     fn error(&self, id: Option<CommandId>, code: &str);
     /// Keys were looked up by reads.
@@ -422,10 +422,8 @@ impl<'q> Batch<'q> {
     ) -> bool {
         let args = self.queue.args(queued, buffer);
         let result = match queued.spec {
-            Some(spec) => {
-                env.counters.command(spec.id);
-                run(spec, args, queued.hash, out)
-            }
+            // Counted afterwards: only then is it known that it was not refused.
+            Some(spec) => run(spec, args, queued.hash, out).inspect(|()| env.counters.command(spec.id)),
             None => Err(unresolved(args, env)),
         };
         if let Err(error) = &result {
@@ -468,7 +466,7 @@ struct Uncounted;
 
 impl Count for Uncounted {
     fn command(&self, _: CommandId) {}
-    fn rejected(&self, _: CommandId, _: bool) {}
+    fn rejected(&self, _: CommandId) {}
     fn error(&self, _: Option<CommandId>, _: &str) {}
     fn lookups(&self, _: u64, _: u64) {}
 }
@@ -495,11 +493,12 @@ fn unresolved(args: Args<'_>, env: &Env<'_>) -> CommandError {
 fn reply_error(error: &CommandError, queued: &Queued, args: Args<'_>, env: &Env<'_>, out: &mut Rope) {
     let at = out.buffer.len();
     error.encode(&mut out.buffer);
-    let tried = queued.spec.filter(|spec| !refused_untried(env, spec, error));
-    if queued.spec.is_none() {
-        count_unresolved(env, error, args);
+    let tried = queued.spec.filter(|_| *error != CommandError::OutOfMemory).map(|spec| spec.id);
+    match tried {
+        Some(id) => env.counters.command(id),
+        None => count_rejected(env, error, args),
     }
-    count_error(env.counters, tried.map(|spec| spec.id), &out.buffer[at + 1..]);
+    count_error(env.counters, tried, &out.buffer[at + 1..]);
 }
 
 /// How much work a run of one command is: what is looked up, and what is copied.
@@ -516,21 +515,12 @@ fn is_write(queued: &Queued) -> bool {
     queued.spec.is_some_and(|spec| spec.flags.contains(Flag::Write))
 }
 
-/// Counts a command that was counted as a call and then not even tried: Redis calls it rejected.
-fn refused_untried(env: &Env<'_>, spec: &CommandSpec, error: &CommandError) -> bool {
-    let untried = *error == CommandError::OutOfMemory;
-    if untried {
-        env.counters.rejected(spec.id, true);
-    }
-    untried
-}
-
-/// Counts a call that did not become a command, for the command that it was meant for.
-fn count_unresolved(env: &Env<'_>, error: &CommandError, args: Args<'_>) {
-    if matches!(error, CommandError::WrongArity(_) | CommandError::NoAuth)
+/// Counts a call that was not even tried, for the command that it was meant for: Redis calls it rejected.
+fn count_rejected(env: &Env<'_>, error: &CommandError, args: Args<'_>) {
+    if matches!(error, CommandError::OutOfMemory | CommandError::WrongArity(_) | CommandError::NoAuth)
         && let Some(spec) = find(args)
     {
-        env.counters.rejected(spec.id, false);
+        env.counters.rejected(spec.id);
     }
 }
 
@@ -698,5 +688,69 @@ fn reply_ping(message: Option<&[u8]>, out: &mut Rope) {
     match message {
         Some(message) => encode::bulk(&mut out.buffer, message),
         None => out.buffer.extend_from_slice(b"+PONG\r\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::db::state::NewValue;
+    use crate::db::writer::SystemClock;
+    use crate::persistence::FsyncPolicy;
+
+    /// Keeps what is counted, in order.
+    #[derive(Default)]
+    struct Told(RefCell<Vec<&'static str>>);
+
+    impl Count for Told {
+        fn command(&self, _: CommandId) {
+            self.0.borrow_mut().push("call");
+        }
+        fn rejected(&self, _: CommandId) {
+            self.0.borrow_mut().push("rejected");
+        }
+        fn error(&self, id: Option<CommandId>, _: &str) {
+            self.0.borrow_mut().push(if id.is_some() { "failed" } else { "error" });
+        }
+        fn lookups(&self, _: u64, _: u64) {}
+    }
+
+    /// Counted as a call first, it would have to be taken back, and somebody may have reset the counters meanwhile.
+    #[test]
+    fn a_command_that_is_refused_untried_is_never_counted_as_a_call() {
+        let keyspace = Arc::new(Keyspace::new([1, 2, 3, 4]));
+        keyspace.set(keyspace.hash(b"k"), b"k", NewValue::Copy(b"v"));
+        let clock = Arc::new(SystemClock::default());
+        let writer = Writer::new(Arc::clone(&keyspace), None, FsyncPolicy::None, clock, vec![Box::new(|| {})]);
+        for (sent, max_memory_bytes, expected) in [
+            ("SET k v\n", 0, &["call"][..]),
+            ("SET k v\n", 1, &["rejected", "error"]),
+            ("SET k v nonsense\n", 0, &["call", "failed"]),
+            ("SET k v nonsense\n", 1, &["rejected", "error"]),
+            ("SET k\n", 1, &["rejected", "error"]),
+            ("nonsense\n", 1, &["error"]),
+            ("DEL k\n", 1, &["call"]),
+        ] {
+            let told = Told::default();
+            let env = Env {
+                keyspace: &keyspace,
+                writer: &writer,
+                worker: 0,
+                resp: Resp::V2,
+                authenticated: true,
+                max_memory_bytes,
+                counters: &told,
+                most_commands: TURN_COMMANDS,
+            };
+            let (mut queue, mut input) = (Queue::default(), sent.as_bytes().to_vec());
+            let mut decoder = RequestDecoder::new(RequestLimits::HIGHEST);
+            let taken = queue.fill(&mut input, 0, &mut decoder, &env);
+            let mut ahead = queue.ahead(&keyspace);
+            queue.batch(&taken).run(&input, &decoder, &mut ahead, &env, &mut Rope::default());
+            assert_eq!(*told.0.borrow(), expected, "{sent} {max_memory_bytes}");
+        }
     }
 }

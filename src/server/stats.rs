@@ -23,17 +23,15 @@ impl Counter {
         self.total.store(self.total.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
     }
 
-    fn take_one(&self) {
-        self.add(1_u64.wrapping_neg());
-    }
-
     fn reset(&self) {
-        self.at_reset.store(self.total.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.at_reset.store(self.total.load(Ordering::Relaxed), Ordering::Release);
     }
 
     /// What it has come to since the last reset.
     pub fn get(&self) -> u64 {
-        self.total.load(Ordering::Relaxed).wrapping_sub(self.at_reset.load(Ordering::Relaxed))
+        // In this order: the total is then no older than what another thread has reset it at.
+        let at_reset = self.at_reset.load(Ordering::Acquire);
+        self.total.load(Ordering::Relaxed).wrapping_sub(at_reset)
     }
 }
 
@@ -107,11 +105,8 @@ impl Count for WorkerStats {
         self.calls[id as usize].add(1);
     }
 
-    fn rejected(&self, id: CommandId, counted: bool) {
+    fn rejected(&self, id: CommandId) {
         self.rejected[id as usize].add(1);
-        if counted {
-            self.calls[id as usize].take_one();
-        }
     }
 
     fn error(&self, id: Option<CommandId>, code: &str) {
@@ -230,5 +225,31 @@ impl Stats {
             rejected: sum(|w| &w.rejected),
             micros: sum(|w| &w.nanos) / 1000,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_never_seen_below_zero_while_others_reset_it() {
+        const MOST: u64 = 1 << 20;
+        let counter = Counter::default();
+        let is_over = || counter.total.load(Ordering::Relaxed) == MOST;
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..MOST).for_each(|_| counter.add(1)));
+            scope.spawn(|| {
+                while !is_over() {
+                    counter.reset();
+                }
+            });
+            while !is_over() {
+                let seen = counter.get();
+                assert!(seen <= MOST, "{seen}");
+            }
+        });
+        counter.reset();
+        assert_eq!(counter.get(), 0);
     }
 }
