@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::protocol::words::split_words;
+use crate::protocol::words::{ends_word, is_space, split_words};
 
 /// A line that is no command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -74,7 +74,6 @@ pub(crate) fn scan(line: &str) -> Vec<Word> {
 /// Finds the words up to a newline outside quotes, or to the end: the position behind that.
 fn scan_command(text: &str, mut at: usize, words: &mut Vec<Word>) -> usize {
     let bytes = text.as_bytes();
-    let is_space = |c: u8| c.is_ascii_whitespace() || c == 0x0b;
     loop {
         while at < bytes.len() && is_space(bytes[at]) {
             at += 1;
@@ -87,13 +86,16 @@ fn scan_command(text: &str, mut at: usize, words: &mut Vec<Word>) -> usize {
         }
         let start = at;
         let mut open = None;
-        while at < bytes.len() && !is_space(bytes[at]) {
+        while at < bytes.len() && !ends_word(bytes[at]) {
             let c = bytes[at];
             at += 1;
             if matches!(c, b'"' | b'\'') {
                 let behind = closing(bytes, at, c);
                 open = behind.is_none().then_some(char::from(c));
                 at = behind.unwrap_or(bytes.len());
+                if bytes.get(at).copied().is_some_and(is_space) {
+                    break;
+                }
             }
         }
         let word = &text[start..at];
@@ -200,7 +202,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn scan_and_split_agree(line in r#"[a "'\\x\n]{0,16}"#) {
+        fn scan_and_split_agree(line in r#"[a "'\\x\n\x0b\x0c]{0,16}"#) {
             if let Ok(words) = split(line.as_bytes()) {
                 let scanned = scan(&line);
                 prop_assert!(scanned.iter().all(|w| w.open.is_none()));

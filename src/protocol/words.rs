@@ -4,6 +4,16 @@ use memchr::memchr2;
 
 use super::decode::ProtocolError;
 
+/// Whether it is white space between words; so C's `isspace` has it.
+pub fn is_space(c: u8) -> bool {
+    ends_word(c) || matches!(c, 0x0b | 0x0c)
+}
+
+/// Whether it ends a word that no closing quote has ended. The rarer white space is then a part of the word.
+pub fn ends_word(c: u8) -> bool {
+    matches!(c, b' ' | b'\n' | b'\r' | b'\t')
+}
+
 /// Splits a line into words and unquotes them, as Redis's `sdssplitargs` does: in `"…"` the escapes `\n \r \t \b \a
 /// \xHH` and `\` before any other byte hold, in `'…'` only `\'`. A word is never longer than its spelling, so it is
 /// unquoted in place; `word(from, to)` is called for each. Returns where the line ended: behind its last byte, or at a
@@ -12,7 +22,6 @@ use super::decode::ProtocolError;
 /// # Errors
 /// [`ProtocolError::UnbalancedQuotes`]
 pub fn split_words(line: &mut [u8], mut word: impl FnMut(usize, usize)) -> Result<usize, ProtocolError> {
-    let is_space = |c: u8| c.is_ascii_whitespace() || c == 0x0b;
     let mut at = 0;
     loop {
         while at < line.len() && is_space(line[at]) {
@@ -23,13 +32,14 @@ pub fn split_words(line: &mut [u8], mut word: impl FnMut(usize, usize)) -> Resul
         }
         let from = at;
         let mut to = at;
-        while at < line.len() && !is_space(line[at]) {
+        while at < line.len() && !ends_word(line[at]) {
             match line[at] {
                 quote @ (b'"' | b'\'') => {
                     (at, to) = unquote(line, at, to, quote)?;
                     if at < line.len() && !is_space(line[at]) {
                         return Err(ProtocolError::UnbalancedQuotes);
                     }
+                    break;
                 }
                 // As in sdssplitargs.
                 0 => {

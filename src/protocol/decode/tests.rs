@@ -168,6 +168,10 @@ fn inline_words_are_unquoted_as_redis_does() {
         (br#""\x4" """#, &[b"x4", b""]),
         (b"", &[]),
         (b"   ", &[]),
+        // Other white space counts before a word and behind a quote; within a word it is a part of that.
+        (b"\x0b\x0ca\x0bb\x0cc \x0cd\x0b", &[b"a\x0bb\x0cc", b"d\x0b"]),
+        (b"'a'\x0b\x0c\"b\x0b\"\x0cc", &[b"a", b"b\x0b", b"c"]),
+        (b"a\rb", &[b"a", b"b"]),
     ] {
         let input = [line, b"\r\n"].concat();
         assert_eq!(all(&mut client(), &input).unwrap(), [words.to_vec()], "{line:?}");

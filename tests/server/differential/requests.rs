@@ -391,6 +391,8 @@ impl Generator {
         Self { random: Random::new(seed) }
     }
 
+    "\u{b}ECHO a\u{b}b\u{c}c\r\n\u{c}ECHO\t'd'\u{b}\u{c}\r\nECHO \"e\"\u{b}f\r\nQUIT\r\n",
+    "ECHO\u{b}a\r\nECHO 'a'\u{85}\r\nQUIT\r\n",
     /// Calls that are sent together.
     pub fn pipeline(&mut self) -> Vec<Call> {
         let len = if self.random.below(4) == 0 { 1 } else { 1 + self.random.below(60) };
