@@ -410,6 +410,48 @@ fn a_killed_client_is_gone_when_that_is_answered() {
 }
 
 #[test]
+fn of_filters_of_client_kill_the_last_counts_and_of_mistakes_the_first() {
+    let server = Server::start();
+    let mut killer = server.connect();
+    for (filters, reply) in [
+        ("ID x ADDR", "-ERR client-id should be greater than 0\r\n"),
+        ("ID 1 ADDR", "-ERR syntax error\r\n"),
+        ("TYPE nope ID", "-ERR Unknown client type 'nope'\r\n"),
+        ("MAXAGE x ID", "-ERR maxage is not an integer or out of range\r\n"),
+        ("SKIPME x USER nobody", "-ERR syntax error\r\n"),
+        ("USER nobody SKIPME x", "-ERR No such user 'nobody'\r\n"),
+        ("SKIPME no SKIPME yes ID 1", ":0\r\n"),
+    ] {
+        killer.send(commands(&format!("CLIENT KILL {filters}"))).expect(reply);
+    }
+    for (filters, killed) in [
+        ("ID <id> ID 999", 0),
+        ("ID 999 ID <id>", 1),
+        ("TYPE normal TYPE pubsub", 0),
+        ("TYPE pubsub TYPE normal", 1),
+        ("ADDR <addr> ADDR 1.2.3.4:5", 0),
+        ("ADDR 1.2.3.4:5 ADDR <addr>", 1),
+        ("LADDR 1.2.3.4:5 LADDR <laddr>", 1),
+        ("ID <id> ADDR 1.2.3.4:5", 0),
+        ("MAXAGE 1 MAXAGE 100000", 0),
+    ] {
+        let mut other = server.connect();
+        let info = String::from_utf8(other.ask_words("CLIENT INFO").into_bytes()).unwrap();
+        let mut filters = filters.to_owned();
+        for (name, value) in info.split(' ').filter_map(|field| field.split_once('=')) {
+            filters = filters.replace(&format!("<{name}>"), value);
+        }
+        killer.send(commands(&format!("CLIENT KILL {filters}"))).expect(format!(":{killed}\r\n"));
+        if killed == 1 {
+            other.expect_closed();
+        } else {
+            // Gone for good when the next is chosen.
+            killer.send(commands("CLIENT KILL TYPE normal")).expect(":1\r\n");
+        }
+    }
+}
+
+#[test]
 fn scan_meets_every_key_while_others_come_and_go() {
     let server = Server::start_with(&["--fsync", "none"]);
     let mut client = server.connect();

@@ -136,58 +136,86 @@ pub(super) fn list(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> 
     Ok(())
 }
 
-/// `CLIENT KILL addr`, or `CLIENT KILL [ID id] [ADDR addr] [LADDR addr] [TYPE type] [USER user] [SKIPME yes|no]`.
-pub(super) fn kill(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Result<After, CommandError> {
-    let old_form = args.len() == 3;
-    let mut chosen = context.worker.server.clients.all();
-    let mut skip_me = !old_form;
-    if old_form {
-        chosen.retain(|c| c.addr.as_bytes() == args.at(2));
-        if chosen.is_empty() {
-            return Err(CommandError::NoSuchClient);
-        }
-    } else {
-        if !args.len().is_multiple_of(2) {
-            return Err(CommandError::Syntax);
-        }
-        let mut filters = args.from(2);
-        while let (Some(option), Some(value)) = (filters.next(), filters.next()) {
+/// Which clients `CLIENT KILL` means. Of a filter that is given twice, the last counts.
+#[derive(Default)]
+struct Filters<'a> {
+    id: Option<i64>,
+    addr: Option<&'a [u8]>,
+    laddr: Option<&'a [u8]>,
+    /// Of a type that nobody has here.
+    of_no_type: bool,
+    least_age_seconds: i64,
+    with_me: bool,
+}
+
+impl<'a> Filters<'a> {
+    /// `[ID id] [ADDR addr] [LADDR addr] [TYPE type] [USER user] [MAXAGE seconds] [SKIPME yes|no]`. What is wrong is found
+    /// from left to right: that the last one lacks its value, last.
+    fn parse(mut words: impl Iterator<Item = &'a [u8]>) -> Result<Self, CommandError> {
+        let mut filters = Self::default();
+        while let Some(option) = words.next() {
+            let value = words.next().ok_or(CommandError::Syntax)?;
             match option.to_ascii_lowercase().as_slice() {
                 b"id" => {
-                    let id = parse_i64(value).filter(|id| *id > 0).ok_or(CommandError::ClientIdNotPositive)?;
-                    chosen.retain(|c| c.id.cast_signed() == id);
+                    let id = parse_i64(value).filter(|id| *id > 0);
+                    filters.id = Some(id.ok_or(CommandError::ClientIdNotPositive)?);
                 }
-                b"addr" => chosen.retain(|c| c.addr.as_bytes() == value),
-                b"laddr" => chosen.retain(|c| c.laddr.as_bytes() == value),
+                b"addr" => filters.addr = Some(value),
+                b"laddr" => filters.laddr = Some(value),
                 b"user" if value == b"default" => {}
                 b"user" => return Err(CommandError::no_such_user(value)),
-                b"type" => match value.to_ascii_lowercase().as_slice() {
-                    b"normal" => {}
-                    b"master" | b"replica" | b"slave" | b"pubsub" => chosen.clear(),
-                    _ => return Err(CommandError::client_type(value)),
-                },
-                b"skipme" => match value.to_ascii_lowercase().as_slice() {
-                    b"yes" => skip_me = true,
-                    b"no" => skip_me = false,
-                    _ => return Err(CommandError::Syntax),
-                },
+                b"type" => {
+                    filters.of_no_type = match value.to_ascii_lowercase().as_slice() {
+                        b"normal" => false,
+                        b"master" | b"replica" | b"slave" | b"pubsub" => true,
+                        _ => return Err(CommandError::client_type(value)),
+                    }
+                }
+                b"skipme" => {
+                    filters.with_me = match value.to_ascii_lowercase().as_slice() {
+                        b"yes" => false,
+                        b"no" => true,
+                        _ => return Err(CommandError::Syntax),
+                    }
+                }
                 b"maxage" => {
-                    let age = parse_i64(value).ok_or(CommandError::MaxAgeNotAnInteger)?;
-                    if age <= 0 {
+                    filters.least_age_seconds = parse_i64(value).ok_or(CommandError::MaxAgeNotAnInteger)?;
+                    if filters.least_age_seconds <= 0 {
                         return Err(CommandError::MaxAgeNotPositive);
                     }
-                    chosen.retain(|c| c.age_seconds().cast_signed() >= age);
                 }
                 _ => return Err(CommandError::Syntax),
             }
         }
+        Ok(filters)
     }
-    let mine = context.client.id;
-    if skip_me {
-        chosen.retain(|c| c.id != mine);
+
+    fn fit(&self, client: &Client, mine: u64) -> bool {
+        self.id.is_none_or(|id| client.id.cast_signed() == id)
+            && self.addr.is_none_or(|addr| client.addr.as_bytes() == addr)
+            && self.laddr.is_none_or(|laddr| client.laddr.as_bytes() == laddr)
+            && !self.of_no_type
+            && client.age_seconds().cast_signed() >= self.least_age_seconds
+            && (self.with_me || client.id != mine)
+    }
+}
+
+/// `CLIENT KILL addr`, or `CLIENT KILL` with filters.
+pub(super) fn kill(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Result<After, CommandError> {
+    let old_form = args.len() == 3;
+    let filters = if old_form {
+        Filters { addr: Some(args.at(2)), with_me: true, ..Filters::default() }
+    } else {
+        Filters::parse(args.from(2))?
+    };
+    let (clients, mine) = (&context.worker.server.clients, context.client.id);
+    let mut chosen = clients.all();
+    chosen.retain(|client| filters.fit(client, mine));
+    if old_form && chosen.is_empty() {
+        return Err(CommandError::NoSuchClient);
     }
     // Once this is answered, they are not there any more.
-    chosen.retain(|c| c.id == mine || context.worker.server.clients.remove(c));
+    chosen.retain(|c| c.id == mine || clients.remove(c));
     for client in chosen.iter().filter(|c| c.id != mine) {
         client.killed.store(true, Ordering::SeqCst);
         context.worker.server.sweep(client.worker.load(Ordering::SeqCst));
