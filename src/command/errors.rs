@@ -102,9 +102,12 @@ pub enum CommandError {
     /// `BGREWRITEAOF` while one is under way.
     #[error("ERR Background append only file rewriting already in progress")]
     RewriteInProgress,
-    /// `BGREWRITEAOF` or `WAITAOF` where there is no log.
-    #[error("ERR {0} cannot be used when appendonly is disabled.")]
-    NoLog(&'static str),
+    /// `BGREWRITEAOF` where there is no log.
+    #[error("ERR BGREWRITEAOF cannot be used when appendonly is disabled.")]
+    NoLog,
+    /// `WAITAOF` for a log where there is none.
+    #[error("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.")]
+    NoLocalLog,
     /// `WAITAOF` for more logs than there can be.
     #[error("ERR value is out of range, value must between 0 and 1")]
     OneLocalLog,

@@ -149,7 +149,7 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
         }
         Id::BgRewriteAof => {
             if !server.config.append_only {
-                return Err(CommandError::NoLog("BGREWRITEAOF"));
+                return Err(CommandError::NoLog);
             }
             if !server.writer.request_rewrite() {
                 return Err(CommandError::RewriteInProgress);

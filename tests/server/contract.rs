@@ -584,7 +584,12 @@ fn a_client_with_too_much_unexecuted_input_is_closed() {
 #[test]
 fn without_a_log_nothing_is_written() {
     let server = Server::start_with(&["--appendonly", "no"]);
-    server.connect().set("k", "v");
+    let mut client = server.connect();
+    client.set("k", "v");
+    client
+        .send(commands("WAITAOF 1 0 0, WAITAOF 0 0 0, WAITAOF 1 0 x"))
+        .expect("-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.\r\n*2\r\n:0\r\n:0\r\n")
+        .expect("-ERR timeout is not an integer or out of range\r\n");
     let launch = server.launch().clone();
     assert_eq!(server.terminate().code, Some(0));
     assert_eq!(std::fs::read_dir(launch.dir()).unwrap().count(), 0);

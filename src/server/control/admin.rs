@@ -121,7 +121,7 @@ pub(super) fn wait_aof(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>)
         return Err(CommandError::TimeoutOutOfRange);
     }
     if local > 0 && !context.worker.server.config.append_only {
-        return Err(CommandError::NoLog("WAITAOF"));
+        return Err(CommandError::NoLocalLog);
     }
     let writer = &context.worker.server.writer;
     let group = writer.written_group();

@@ -109,6 +109,14 @@ pub const KNOWN: &[Known] = &[
         },
     },
     Known {
+        what: "`CONFIG`",
+        applies: |request| is(request, &["CONFIG", "SET", "client-query-buffer-limit"]),
+        same: |ours, theirs| {
+            is_error(ours, "argument must be between 1048576 and 2147483648")
+                && is_error(theirs, "argument must be between 1048576 and ")
+        },
+    },
+    Known {
         what: "`BGREWRITEAOF`",
         applies: |request| is(request, &["BGREWRITEAOF"]),
         same: |ours, theirs| {

@@ -184,6 +184,7 @@ const CALLS: &[&str] = &[
     "!CONFIG SET slowlog-log-slower-than -2",
     "!CONFIG SET slowlog-log-slower-than x",
     "!CONFIG SET client-query-buffer-limit 1gb",
+    "!CONFIG SET client-query-buffer-limit 1",
     "!CONFIG SET timeout 99999999999",
     "!CONFIG SET timeout -1",
     "!CONFIG SET timeout 5 timeout 6",
@@ -230,7 +231,7 @@ const CALLS: &[&str] = &[
     "WAITAOF 0 0 0",
     "WAITAOF 1 0 0",
     "WAITAOF 1 0 1000",
-    "WAITAOF N 0 10",
+    "WAITAOF N 0 10000",
     "WAITAOF ? 0 ?",
     "WAITAOF 1 ? 0",
     "WAITAOF 1 0 ?",
@@ -390,6 +391,8 @@ const LAST_WORDS: &[&str] = &[
     "*\r\n",
     "PING 'a\\'b' \"c\\x41\\n\"\r\nQUIT\r\n",
     "*1\r\n$4\r\nPINGxxQUIT\r\n",
+    "\u{b}ECHO a\u{b}b\u{c}c\r\n\u{c}ECHO\t'd'\u{b}\u{c}\r\nECHO \"e\"\u{b}f\r\nQUIT\r\n",
+    "ECHO\u{b}a\r\nECHO 'a'\u{85}\r\nQUIT\r\n",
     "POST / HTTP/1.1\r\nFLUSHALL\r\n",
     "GET / HTTP/1.1\r\nHost: x\r\nFLUSHALL\r\n",
     "*1\r\n$5\r\nhOST:\r\n*1\r\n$4\r\nPING\r\n",
@@ -400,8 +403,6 @@ impl Generator {
         Self { random: Random::new(seed) }
     }
 
-    "\u{b}ECHO a\u{b}b\u{c}c\r\n\u{c}ECHO\t'd'\u{b}\u{c}\r\nECHO \"e\"\u{b}f\r\nQUIT\r\n",
-    "ECHO\u{b}a\r\nECHO 'a'\u{85}\r\nQUIT\r\n",
     /// Calls that are sent together.
     pub fn pipeline(&mut self) -> Vec<Call> {
         let len = if self.random.below(4) == 0 { 1 } else { 1 + self.random.below(60) };
