@@ -128,6 +128,30 @@ impl Annotation {
     }
 }
 
+/// The salt in a header line, CRLF included.
+pub fn salt_of_header(line: &[u8]) -> Option<Salt> {
+    match Annotation::parse(line.strip_suffix(b"\r\n")?) {
+        Annotation::Header(salt) => Some(salt),
+        _ => None,
+    }
+}
+
+/// The header line that `line` must have been, CRLF included, if one bit of it is wrong: its own checksum tells which.
+pub fn mended_header(line: &[u8]) -> Option<[u8; HEADER_LINE_BYTES]> {
+    let mut line: [u8; HEADER_LINE_BYTES] = line.try_into().ok()?;
+    if salt_of_header(&line).is_some() {
+        return None;
+    }
+    let wrong = HEADER_START.iter().zip(&line).position(|(right, byte)| right != byte);
+    let suspects = wrong.map_or(0..line.len(), |at| at..at + 1);
+    suspects.flat_map(|at| (0..8).map(move |bit| (at, 1 << bit))).find_map(|(at, bit)| {
+        line[at] ^= bit;
+        let mended = salt_of_header(&line).map(|_| line);
+        line[at] ^= bit;
+        mended
+    })
+}
+
 fn write_decimal(out: &mut Vec<u8>, prefix: &[u8], number: impl itoa::Integer) {
     out.extend_from_slice(prefix);
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
@@ -286,6 +310,17 @@ mod tests {
                 bytes[at] = byte;
                 prop_assert_ne!(Annotation::parse(&bytes), annotation);
             }
+        }
+
+        #[test]
+        fn one_wrong_bit_of_a_header_is_found_and_two_are_not(salt: u64, bit in 0..HEADER_LINE_BYTES * 8, other in 0..HEADER_LINE_BYTES * 8) {
+            let header = line(Annotation::Header(Salt(salt))).into_bytes();
+            prop_assert_eq!(mended_header(&header), None);
+            let mut wrong = header.clone();
+            wrong[bit / 8] ^= 1 << (bit % 8);
+            prop_assert_eq!(mended_header(&wrong).map(Vec::from), Some(header));
+            wrong[other / 8] ^= 1 << (other % 8);
+            prop_assert_eq!(mended_header(&wrong), None);
         }
 
         #[test]

@@ -12,7 +12,9 @@ use thiserror::Error;
 
 use super::LogOffset;
 use super::disk::{DiskFile, read_full_at};
-use super::format::{Annotation, COMMIT_LINE_BYTES, Chain, HEADER_NAME, MAX_ANNOTATION_BYTES, MAX_BATCH_BYTES};
+use super::format::{
+    Annotation, COMMIT_LINE_BYTES, Chain, HEADER_NAME, MAX_ANNOTATION_BYTES, MAX_BATCH_BYTES, mended_header,
+};
 use crate::protocol::decode::{Args, ProtocolError, RequestDecoder, Span};
 
 /// How much is read at once: large enough that the calls do not count, small enough to stay in the cache.
@@ -112,7 +114,7 @@ pub enum Flaw {
     /// A commit line in a log without a header.
     #[error("it has a commit line, but no valid header stands before it")]
     NoHeader,
-    /// A line that begins as a header does.
+    /// A line that begins as a header does, or is one bit away from one.
     #[error("its header line is damaged, or of another version of kvred")]
     Header,
     /// A snapshot, or a log that begins with one.
@@ -445,7 +447,8 @@ impl LogReader {
             }
             (Annotation::Commit { .. }, Kind::Unknown | Kind::Plain) => Step::Flawed(Flaw::NoHeader),
             (Annotation::Unknown, Kind::Unknown | Kind::Plain)
-                if self.buffer[self.next..end].starts_with(HEADER_NAME) =>
+                if self.buffer[self.next..end].starts_with(HEADER_NAME)
+                    || mended_header(&self.buffer[self.next..end]).is_some() =>
             {
                 Step::Flawed(Flaw::Header)
             }

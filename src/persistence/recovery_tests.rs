@@ -138,8 +138,7 @@ fn recover(bytes: &[u8]) -> Recovery {
 
 fn survivors(log: &Log, recovery: &Recovery) -> Vec<usize> {
     let len = log.bytes.len() as u64;
-    let chain = recovery.chain.expect("a chain");
-    let mut survey = Survey::new(Memory::file(&log.bytes), chain, recovery.end, len);
+    let mut survey = Survey::new(Memory::file(&log.bytes), recovery.chain, recovery.end, len);
     let mut found = Vec::new();
     while let Some(survivor) = survey.next().unwrap() {
         found.push(log.starts.iter().position(|s| *s as u64 == survivor.start.0).expect("a batch"));
@@ -400,6 +399,83 @@ fn kvred_goes_on_behind_a_plain_log() {
     assert_eq!(torn.verdict, Verdict::Torn(Flaw::Checksum));
 }
 
+/// A plain log behind which kvred has gone on with two batches, with a wrong bit in a length that so swallows the rest,
+/// in the last plain command or in the last but one; and where that command begins.
+fn swallowing(others_follow: bool) -> (Log, usize) {
+    let log = Log::plain().command(&["SET", "a", "1"]);
+    let at = log.bytes.len();
+    let mut log = log.command(&["SET", "b", &"v".repeat(100)]);
+    if others_follow {
+        log = log.command(&["SET", "c", "1"]);
+    }
+    let length = memchr::memmem::find(&log.bytes, b"$100").unwrap() + 1;
+    log.bytes[length] = b'9';
+    let synced = log.synced();
+    (log.header(9).batch(&[synced]).batch(&[]), at)
+}
+
+#[test]
+fn a_length_that_swallows_what_kvred_has_appended_is_damage() {
+    for others_follow in [false, true] {
+        let (log, at) = swallowing(others_follow);
+        // A crash may have cut the last batch, or left reserved space behind it.
+        for (len, zeros) in (log.starts[0]..=log.bytes.len()).flat_map(|len| [(len, 0), (len, 200)]) {
+            let mut bytes = log.bytes[..len].to_vec();
+            bytes.resize(len + zeros, 0);
+            let found = recover(&bytes);
+            let because = because(&found).unwrap_or_else(|| panic!("{len} bytes and {zeros} zeros: {found:?}"));
+            assert_eq!(found.end.0 as usize, at, "{len} bytes and {zeros} zeros");
+            // Before the first batch is whole, it is the text that tells.
+            let first_is_whole = len >= log.starts[1];
+            assert_eq!(because == Because::WasDurable, first_is_whole, "{len} bytes and {zeros} zeros: {because}");
+        }
+        let found = recover(&log.bytes);
+        assert_eq!((survivors(&log, &found), found.records), (vec![0, 1], 1));
+        // What is wrong with the plain part makes no difference to the other.
+        let mut broken = log.clone();
+        broken.bytes[at] = b'x';
+        let found = recover(&broken.bytes);
+        assert_eq!((because(&found), survivors(&log, &found)), (Some(Because::NotATrace), vec![0, 1]));
+    }
+}
+
+#[test]
+fn a_torn_value_that_holds_a_log_of_kvreds_is_torn() {
+    let (other, _) = swallowing(true);
+    for other in [&other, &Log::new().batches(3, &[Annotation::Synced(LogOffset(0)), Annotation::NoSync])] {
+        let log = Log::plain().command(&["SET", "a", "1"]);
+        let at = log.bytes.len();
+        let log = log.command(&["SET", "copy", std::str::from_utf8(&other.bytes).unwrap()]);
+        let value = log.bytes.len() - 2 - other.bytes.len();
+        // Behind the copy's first batch, that is: a header with less could be one with which kvred went on.
+        for len in value + other.starts[1]..log.bytes.len() {
+            if ends_with_command(&log.bytes[value..len]) {
+                // Whole commands follow, as far as one can tell.
+                continue;
+            }
+            let found = recover(&log.bytes[..len]);
+            assert_eq!((found.verdict, found.end.0 as usize), (Verdict::Torn(Flaw::Incomplete), at), "cut at {len}");
+        }
+    }
+}
+
+#[test]
+fn a_torn_value_that_is_full_of_chains_is_soon_judged() {
+    let header = Log::plain().header(5).bytes;
+    let line = |n: u32, crc: u32| format!("#C:{:08x}:{crc:08x}\r\n", n * 22).into_bytes();
+    // Each of these lines commits all that stands between it and the one header, or between it and a header of its own.
+    let one = [header.clone(), (0..20_000).flat_map(|n| line(n, n)).collect()].concat();
+    let many = [header, line(0, 0)].concat().repeat(50_000);
+    for value in [one, many] {
+        let mut bytes = Log::plain().command(&["SET", "a", "1"]).bytes;
+        bytes.extend(format!("*3\r\n$3\r\nSET\r\n$1\r\nb\r\n${}\r\n\n", value.len() + 100).bytes());
+        bytes.extend(value);
+        let began = std::time::Instant::now();
+        assert_eq!(recover(&bytes).verdict, Verdict::Torn(Flaw::Incomplete));
+        assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+    }
+}
+
 #[test]
 fn a_reader_that_goes_back_sees_what_came_meanwhile() {
     let log = Log::new().batches(4, &[]);
@@ -470,6 +546,18 @@ proptest! {
         });
         let text: Vec<u8> = pieces.flat_map(str::bytes).collect();
         prop_assert_eq!(ends_with_command(&text), some_line_leads_to_the_end(&text), "{}", text.escape_ascii());
+    }
+
+    #[test]
+    fn noise_before_the_place_where_kvred_went_on_is_never_a_tear(noise in prop::collection::vec(any::<u8>(), 1..60), at in any::<prop::sample::Index>()) {
+        let (mut log, _) = swallowing(true);
+        let length = memchr::memmem::find(&log.bytes, b"$900").unwrap() + 1;
+        log.bytes[length] = b'1';
+        let joint = log.starts[0] - HEADER_LINE_BYTES;
+        let at = at.index(joint - noise.len());
+        log.bytes[at..at + noise.len()].copy_from_slice(&noise);
+        let found = recover(&log.bytes);
+        prop_assert!(!matches!(found.verdict, Verdict::Torn(_) | Verdict::New), "{:?}", found);
     }
 
     #[test]

@@ -14,19 +14,23 @@
 //!
 //! A plain Redis log states nothing: its incomplete last command is a torn tail only if no later offset parses as
 //! commands to the end of the file, and anything else that is wrong is damage; but for the remains of the header with
-//! which kvred had begun to go on in it.
+//! which kvred had begun to go on in it. Where kvred has gone on, which it does behind whole commands only, its first
+//! batch states that they were durable, as in the table; and a header with no batch yet tells the same.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memmem};
 use thiserror::Error;
 
 use super::LogOffset;
 use super::disk::{Disk, DiskFile, read_full_at, write_all_at};
-use super::format::{Annotation, Chain, HEADER_LINE_BYTES, Salt};
+use super::format::{
+    Annotation, COMMIT_LINE_BYTES, COMMIT_NAME, Chain, HEADER_LINE_BYTES, HEADER_NAME, Salt, salt_of_header,
+};
 use super::reader::{Batch, Event, Flaw, LogReader};
+use super::survey::commit_line;
 pub use super::survey::{Survey, Survivor};
 use crate::protocol::decode::{Args, array_at, bulk_at};
 
@@ -65,6 +69,9 @@ pub enum Because {
     /// A plain log whose end parses from a later offset on.
     #[error("whole commands follow it")]
     CommandsFollow,
+    /// A plain log that ends with a chain's header.
+    #[error("the header follows with which kvred goes on behind whole commands only")]
+    HeaderFollows,
     /// A plain log that is not RESP at some place.
     #[error("a crash does not leave this")]
     NotATrace,
@@ -257,13 +264,13 @@ impl Recovery {
     /// Decides what a flaw at `self.end` is.
     fn judge(&mut self, file: &Arc<dyn DiskFile>, flaw: Flaw, seen_at: LogOffset) -> io::Result<Verdict> {
         let because = match self.chain {
-            Some(chain) => self.judge_chained(file, chain)?,
+            Some(_) => self.judge_by_survivors(file)?,
             None if header_remains(&**file, self.end, self.file_len)? => None,
             None if has_bare_newline(&**file, self.end)? => Some(Because::NotATrace),
-            None if flaw == Flaw::Incomplete => {
-                // Behind an open MULTI there are whole commands; only what follows an incomplete one tells.
-                commands_follow(&**file, seen_at, self.file_len)?.then_some(Because::CommandsFollow)
-            }
+            None if flaw == Flaw::Incomplete => match self.judge_by_survivors(file)? {
+                None => judge_by_text(&**file, self.end, seen_at, self.file_len)?,
+                because => because,
+            },
             None => Some(Because::NotATrace),
         };
         Ok(match because {
@@ -272,9 +279,10 @@ impl Recovery {
         })
     }
 
-    fn judge_chained(&mut self, file: &Arc<dyn DiskFile>, chain: Chain) -> io::Result<Option<Because>> {
+    /// By what the batches state that verify behind the flaw.
+    fn judge_by_survivors(&mut self, file: &Arc<dyn DiskFile>) -> io::Result<Option<Because>> {
         let (mut no_sync, mut sound_under_no_sync) = (self.no_sync, false);
-        let mut survey = Survey::new(Arc::clone(file), chain, self.end, self.file_len);
+        let mut survey = Survey::new(Arc::clone(file), self.chain, self.end, self.file_len);
         while let Some(survivor) = survey.next()? {
             for annotation in &survivor.annotations {
                 match *annotation {
@@ -329,13 +337,37 @@ fn has_bare_newline(file: &dyn DiskFile, from: LogOffset) -> io::Result<bool> {
     Ok(memchr::memchr2(b'\r', b'\n', &line[..read]).is_some_and(|at| line[at] == b'\n'))
 }
 
-/// Whether some offset behind `from` parses as whole commands to the end of the file: then what looks like an
-/// incomplete last command is a wrong length that swallowed the rest.
-fn commands_follow(file: &dyn DiskFile, from: LogOffset, file_len: u64) -> io::Result<bool> {
-    let mut tail = vec![0; (file_len - from.0) as usize];
-    let read = read_full_at(file, &mut tail, from.0)?;
+/// Whether what looks like an incomplete end of a plain log is a wrong length that swallowed the rest: some offset behind
+/// `seen_at` parses as whole commands to the end of the file, or kvred had begun to go on there.
+fn judge_by_text(
+    file: &dyn DiskFile,
+    end: LogOffset,
+    seen_at: LogOffset,
+    file_len: u64,
+) -> io::Result<Option<Because>> {
+    let mut tail = vec![0; (file_len - end.0) as usize];
+    let read = read_full_at(file, &mut tail, end.0)?;
     tail.truncate(read);
-    Ok(ends_with_command(&tail))
+    // Behind an open MULTI there are whole commands; only what follows an incomplete one tells.
+    let behind = tail.get((seen_at - end) as usize..).unwrap_or_default();
+    Ok(if ends_with_command(behind) {
+        Some(Because::CommandsFollow)
+    } else if ends_with_header(&tail) {
+        Some(Because::HeaderFollows)
+    } else {
+        None
+    })
+}
+
+/// Whether a text ends with a chain's header, or with that and a beginning of the chain's first batch. A header with
+/// whole batches that do not verify is none: it stands in a value.
+fn ends_with_header(text: &[u8]) -> bool {
+    let Some(at) = memmem::rfind(text, HEADER_NAME) else { return false };
+    let (before, header) = text.split_at(at);
+    let is_whole = |at: usize| header.get(at..at + COMMIT_LINE_BYTES).and_then(commit_line).is_some();
+    before.ends_with(b"\n")
+        && header.get(..HEADER_LINE_BYTES).and_then(salt_of_header).is_some()
+        && !memmem::find_iter(header, COMMIT_NAME).any(is_whole)
 }
 
 /// Whether a command that begins with a line, but not the first, ends where the text does. If whole commands lead to

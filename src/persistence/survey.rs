@@ -6,6 +6,9 @@
 //! A value may hold a million lines that look like commit lines, each with another length. So that none of them costs
 //! more than a look, checksums of arbitrary ranges are derived from checksums of prefixes: crc(a..c) and crc(a..b)
 //! give crc(b..c). Time grows with the file and the number of such lines, memory with neither.
+//!
+//! Behind a flaw of a plain log, the chain with which kvred went on there is not known yet: it is the one whose header
+//! stands directly before a batch that verifies in it. A copy of another log in a value does not, as it is not in its place.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +17,9 @@ use memchr::memmem;
 
 use super::LogOffset;
 use super::disk::{DiskFile, read_full_at};
-use super::format::{Annotation, COMMIT_LINE_BYTES, COMMIT_NAME, Chain, MAX_BATCH_BYTES};
+use super::format::{
+    Annotation, COMMIT_LINE_BYTES, COMMIT_NAME, Chain, HEADER_LINE_BYTES, MAX_BATCH_BYTES, salt_of_header,
+};
 use crate::protocol::decode::RequestDecoder;
 
 /// How much is searched at once.
@@ -39,7 +44,8 @@ pub struct Survivor {
 /// The search. See the file's header.
 pub struct Survey {
     file: Arc<dyn DiskFile>,
-    chain: Chain,
+    /// `None`: a chain may yet begin.
+    chain: Option<Chain>,
     /// The end of the last batch that verified; the flaw at first.
     known: LogOffset,
     /// Where the search goes on.
@@ -52,8 +58,8 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// A search from the flawed batch at `flaw` on; `chain` is as it was before that batch.
-    pub fn new(file: Arc<dyn DiskFile>, chain: Chain, flaw: LogOffset, file_len: u64) -> Self {
+    /// A search from the flawed batch at `flaw` on; `chain` is as it was before that batch, `None` in a plain log.
+    pub fn new(file: Arc<dyn DiskFile>, chain: Option<Chain>, flaw: LogOffset, file_len: u64) -> Self {
         let prefixes = Prefixes::new(flaw);
         Self { file, chain, known: flaw, at: flaw, file_len, block: Vec::new(), block_start: flaw, prefixes }
     }
@@ -65,12 +71,13 @@ impl Survey {
     pub fn next(&mut self) -> io::Result<Option<Survivor>> {
         while let Some((line, len, crc)) = self.next_commit_line()? {
             let Some(start) = line.0.checked_sub(u64::from(len)).map(LogOffset) else { continue };
-            if start < self.known || len as usize > MAX_BATCH_BYTES || !self.fits(start, line, crc)? {
+            if start < self.known || len as usize > MAX_BATCH_BYTES {
                 continue;
             }
+            let Some(chain) = self.chain_of(start, line, crc)? else { continue };
             if let Some(survivor) = self.parse(start, line)? {
                 self.known = survivor.end;
-                self.chain = self.chain.after(crc);
+                self.chain = Some(chain.after(crc));
                 return Ok(Some(survivor));
             }
         }
@@ -107,9 +114,29 @@ impl Survey {
         }
     }
 
+    /// The chain in which the bytes `start..line` have the checksum `crc`.
+    fn chain_of(&mut self, start: LogOffset, line: LogOffset, crc: u32) -> io::Result<Option<Chain>> {
+        let (chain, fits) = if let Some(chain) = self.chain {
+            (chain, self.fits(chain, start, line, crc)?)
+        } else {
+            let Some(chain) = self.begun_at(start)? else { return Ok(None) };
+            (chain, self.crc_after(chain, start, line)? == crc)
+        };
+        Ok(fits.then_some(chain))
+    }
+
+    /// The chain whose header ends at `start`.
+    fn begun_at(&self, start: LogOffset) -> io::Result<Option<Chain>> {
+        let header = start.0.checked_sub(HEADER_LINE_BYTES as u64).filter(|at| *at >= self.known.0);
+        let Some(header) = header else { return Ok(None) };
+        let mut line = [0; HEADER_LINE_BYTES];
+        read_full_at(&*self.file, &mut line, header)?;
+        Ok(salt_of_header(&line).map(Chain::new))
+    }
+
     /// Whether the bytes `start..line` have the checksum `crc`, after one of the batches that may stand before them.
-    fn fits(&mut self, start: LogOffset, line: LogOffset, crc: u32) -> io::Result<bool> {
-        if start == self.known && self.crc_after(self.chain, start, line)? == crc {
+    fn fits(&mut self, chain: Chain, start: LogOffset, line: LogOffset, crc: u32) -> io::Result<bool> {
+        if start == self.known && self.crc_after(chain, start, line)? == crc {
             return Ok(true);
         }
         let before = start.0.checked_sub(COMMIT_LINE_BYTES as u64).map(LogOffset).filter(|b| *b >= self.known);
@@ -117,12 +144,12 @@ impl Survey {
         let mut stated = [0; COMMIT_LINE_BYTES];
         read_full_at(&*self.file, &mut stated, before.0)?;
         if let Some((_, stated)) = commit_line(&stated)
-            && self.crc_after(self.chain.after(stated), start, line)? == crc
+            && self.crc_after(chain.after(stated), start, line)? == crc
         {
             return Ok(true);
         }
-        let computed = self.crc_after(self.chain, self.known, before)?;
-        Ok(self.crc_after(self.chain.after(computed), start, line)? == crc)
+        let computed = self.crc_after(chain, self.known, before)?;
+        Ok(self.crc_after(chain.after(computed), start, line)? == crc)
     }
 
     /// The checksum that a batch `start..line` would have in `chain`.
@@ -201,7 +228,7 @@ impl Prefixes {
 }
 
 /// Reads a commit line, CRLF included.
-fn commit_line(line: &[u8]) -> Option<(u32, u32)> {
+pub(super) fn commit_line(line: &[u8]) -> Option<(u32, u32)> {
     match Annotation::parse(line.strip_suffix(b"\r\n")?) {
         Annotation::Commit { len, crc } => Some((len, crc)),
         _ => None,

@@ -14,7 +14,7 @@ use kvred::persistence::disk::DiskFile;
 use kvred::persistence::format::HEADER_LINE_BYTES;
 use kvred::persistence::replay::{ReplayError, Verdict, replay};
 
-use super::kit::{Reply, Server, aof, arg, code, data, small_log, stderr, stdout};
+use super::kit::{Reply, Server, adopted_log, aof, arg, code, data, small_log, stderr, stdout};
 use crate::helpers::peer::{Peer, SERVERS};
 
 /// A file in memory whose bytes the test changes.
@@ -150,6 +150,26 @@ fn every_truncation_and_every_bit_flip_is_judged_alike_and_cutting_repairs_it() 
     });
 }
 
+/// No checksum covers a plain log, so a wrong bit may pass for right. But kvred has gone on behind it, so all of it was
+/// there: nothing of it can be torn, and what it swallows is not to be cut.
+#[test]
+fn no_wrong_bit_before_kvred_went_on_in_a_plain_log_is_taken_for_a_tear() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, joint) = adopted_log(dir.path());
+    let both = Both::new();
+    assert_eq!(both.verdict(&log, "the log itself").0, Status::Fine);
+    for byte in 0..joint + HEADER_LINE_BYTES {
+        for bit in 0..8 {
+            let what = format!("bit {bit} of byte {byte}");
+            log[byte] ^= 1 << bit;
+            let (status, end) = both.verdict(&log, &what);
+            assert_ne!(status, Status::Negative, "{what}");
+            assert!(byte < joint || (status, end) == (Status::Damaged, joint as u64), "{what}: {status:?} at {end}");
+            log[byte] ^= 1 << bit;
+        }
+    }
+}
+
 /// Truncations, flips, and garbage or zeros behind the end.
 fn accidents(log: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut all = Vec::new();
@@ -222,20 +242,21 @@ fn loads_in_peers(log: &[u8], keys: i64, what: &str) {
 
 #[test]
 fn a_wrong_bit_in_the_header_costs_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = small_log(dir.path());
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let path = dir.path().join("kvred.aof");
-    for byte in 0..HEADER_LINE_BYTES {
-        let mut flipped = log.clone();
-        flipped[byte] ^= 1 << (byte % 8);
-        fs::write(&path, &flipped).unwrap();
-        let saved = dir.path().join(format!("saved-{byte}.aof"));
-        assert_eq!(code(&aof(&["check", arg(&path)])), 4, "byte {byte}");
-        let salvaged = aof(&["check", "--salvage", arg(&saved), arg(&path)]);
-        assert_eq!(code(&salvaged), 0, "{}", stderr(&salvaged));
-        assert_eq!(code(&aof(&["check", "--fix", "--yes", arg(&path)])), 0);
-        assert_eq!(fs::read(&path).unwrap(), log, "byte {byte}");
-        assert_eq!(data(&saved), data(&path), "byte {byte}");
+    for (log, header) in [(small_log(dir.path()), 0), adopted_log(other.path())] {
+        for byte in header..header + HEADER_LINE_BYTES {
+            let mut flipped = log.clone();
+            flipped[byte] ^= 1 << (byte % 8);
+            fs::write(&path, &flipped).unwrap();
+            let saved = dir.path().join(format!("saved-{header}-{byte}.aof"));
+            assert_eq!(code(&aof(&["check", arg(&path)])), 4, "byte {byte}");
+            let salvaged = aof(&["check", "--salvage", arg(&saved), arg(&path)]);
+            assert_eq!(code(&salvaged), 0, "byte {byte}: {}{}", stdout(&salvaged), stderr(&salvaged));
+            assert_eq!(code(&aof(&["check", "--fix", "--yes", arg(&path)])), 0);
+            assert_eq!(fs::read(&path).unwrap(), log, "byte {byte}");
+            assert_eq!(data(&saved), data(&path), "byte {byte}");
+        }
     }
 }
 

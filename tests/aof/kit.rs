@@ -85,6 +85,27 @@ pub(crate) fn small_log(dir: &Path) -> Vec<u8> {
     fs::read(dir.join("kvred.aof")).unwrap()
 }
 
+/// A plain log of Redis's, and all that a server of ours has written behind it until it was closed; and where that begins.
+pub(crate) fn adopted_log(dir: &Path) -> (Vec<u8>, usize) {
+    let value = [b'v'; 100];
+    let commands: [&[&[u8]]; 6] = [
+        &[b"SET", b"first", b"1"],
+        &[b"MULTI"],
+        &[b"SET", b"second", b"2"],
+        &[b"EXEC"],
+        &[b"SET", b"large", &value],
+        &[b"SET", b"last", b"3"],
+    ];
+    let plain: Vec<u8> = commands.into_iter().flat_map(resp).collect();
+    fs::write(dir.join("kvred.aof"), &plain).unwrap();
+    let server = Server::start_with(dir, &["--fsync", "always"]);
+    let mut client = server.client();
+    client.ask(&["SET", "ours", "4"]);
+    client.ask(&["SET", "ours too", "5"]);
+    server.stop();
+    (fs::read(dir.join("kvred.aof")).unwrap(), plain.len())
+}
+
 /// A dump as commands, which must succeed.
 pub(crate) fn dump(path: &Path) -> String {
     let output = aof(&["dump", arg(path)]);

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use super::kit::{Reply, Server, aof, arg, code, data, dump, resp, small_log, stderr, stdout};
+use super::kit::{Reply, Server, adopted_log, aof, arg, code, data, dump, resp, small_log, stderr, stdout};
 
 fn write_plain(path: &Path, commands: &[Vec<Vec<u8>>]) {
     let mut bytes = Vec::new();
@@ -235,6 +235,34 @@ fn salvage_saves_all_batches_but_the_damaged_one() {
         assert_eq!(dump(&out).lines().collect::<Vec<_>>(), expected, "batch of record {n}");
         assert_eq!(code(&aof(&["check", arg(&out)])), 0);
         assert_eq!(fs::read(&path).unwrap(), damaged, "the log itself is as it was");
+    }
+}
+
+/// One wrong bit in a length has a command swallow all that follows, or it is no command any more.
+#[test]
+fn what_kvred_has_appended_to_a_plain_log_is_saved_from_behind_a_flaw_in_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, joint) = adopted_log(dir.path());
+    let path = dir.path().join("kvred.aof");
+    let at = log.windows(4).position(|w| w == b"$100").unwrap();
+    let large = log[..at].windows(2).rposition(|w| w == b"*3").unwrap();
+    for (changed, byte) in [(at + 1, b'9'), (large, b'j')] {
+        let mut damaged = log.clone();
+        damaged[changed] = byte;
+        fs::write(&path, &damaged).unwrap();
+        let checked = aof(&["check", arg(&path)]);
+        assert_eq!(code(&checked), 4, "{}", stdout(&checked));
+        for says in [&format!("damage        at byte {large} "), "; 2 records in", " still verify", "--salvage OUT"] {
+            assert!(stdout(&checked).contains(says), "{says}: {}", stdout(&checked));
+        }
+        Server::try_start(dir.path(), &[]).err().expect("it is refused").expect(4, &["is damaged"]);
+        assert_eq!(fs::read(&path).unwrap(), damaged, "nothing is cut");
+        let out = dir.path().join(format!("saved-{changed}.aof"));
+        let salvaged = aof(&["check", "--salvage", arg(&out), arg(&path)]);
+        assert_eq!(code(&salvaged), 1, "{}", stderr(&salvaged));
+        let lost = format!("4 records saved, {} bytes lost\n  lost  bytes {large} to", joint + 36 - large);
+        assert!(stdout(&salvaged).contains(&lost), "{lost}: {}", stdout(&salvaged));
+        assert_eq!(dump(&out), "SET first 1\nSET second 2\nSET ours 4\nSET \"ours too\" 5\n");
     }
 }
 

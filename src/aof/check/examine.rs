@@ -14,7 +14,7 @@ use crate::exit::Status;
 use crate::persistence::LogOffset;
 use crate::persistence::disk::DiskFile;
 use crate::persistence::reader::Batch;
-use crate::persistence::replay::{Recovery, Survey, Verdict};
+use crate::persistence::replay::{Recovery, Verdict};
 use crate::terminal::progress::Progress;
 
 /// An open file.
@@ -101,7 +101,8 @@ pub(super) fn examine_with(file: &File, progress: &Progress, settle: Settle) -> 
     let Pass::Read(recovery) = pass else { unreachable!("a tally never has enough") };
     let flawed = matches!(recovery.verdict, Verdict::Torn(_) | Verdict::Damaged { .. });
     let behind = if flawed { Some(look_behind(file, &recovery)?) } else { None };
-    let header_fixable = matches!(recovery.verdict, Verdict::Damaged { .. }) && header::mended(&**file)?.is_some();
+    let damaged = matches!(recovery.verdict, Verdict::Damaged { .. });
+    let header_fixable = damaged && recovery.chain.is_none() && header::mended(&**file, recovery.end)?.is_some();
     let (keys, keys_exact) = tally.keys.count();
     Ok(Findings {
         recovery,
@@ -158,13 +159,11 @@ fn look_behind(file: &File, recovery: &Recovery) -> io::Result<Behind> {
         records: resync::count_commands(&**file, from, recovery.file_len)?,
         ..Behind::default()
     };
-    if let Some(chain) = recovery.chain {
-        let mut survey = Survey::new(Arc::clone(file), chain, from, recovery.file_len);
-        while let Some(survivor) = survey.next()? {
-            behind.sound_batches += 1;
-            behind.sound_records += survivor.records;
-            behind.sound_bytes += survivor.end - survivor.start;
-        }
+    let (mut survey, _) = header::survey(file, recovery)?;
+    while let Some(survivor) = survey.next()? {
+        behind.sound_batches += 1;
+        behind.sound_records += survivor.records;
+        behind.sound_bytes += survivor.end - survivor.start;
     }
     Ok(behind)
 }

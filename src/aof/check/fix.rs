@@ -29,7 +29,11 @@ pub(super) fn run(args: &CheckArgs, path: &Path, report: &mut Report) -> Result<
         return Ok(Status::Damaged);
     }
     if end == LogOffset(0) && !found.header_fixable && matches!(found.recovery.verdict, Verdict::Damaged { .. }) {
-        tell("nothing was changed: this does not look like a log at all, and cutting would leave nothing of it");
+        let why = match found.behind.unwrap_or_default().sound_batches {
+            0 => "this does not look like a log at all",
+            _ => "`--salvage` saves what verifies",
+        };
+        tell(&format!("nothing was changed: {why}, and cutting would leave nothing of it"));
         return Ok(Status::Damaged);
     }
     let question = if found.header_fixable {
@@ -52,7 +56,7 @@ pub(super) fn run(args: &CheckArgs, path: &Path, report: &mut Report) -> Result<
     let name = PathBuf::from(path.file_name().unwrap_or_default());
     let file = disk.open(&name, true).or_exit(Status::Unavailable, || unavailable("cannot open it for writing"))?;
     let fixed = if found.header_fixable {
-        mend(&disk, &name, &*file).or_exit(Status::Unavailable, || unavailable("cannot mend the header"))?
+        mend(&disk, &name, &*file, end).or_exit(Status::Unavailable, || unavailable("cannot mend the header"))?
     } else {
         let cut = cut_tail(&disk, &name, &*file, end)
             .or_exit(Status::Unavailable, || unavailable("what is cut cannot be kept, so nothing was cut"))?;
@@ -72,12 +76,12 @@ pub(super) fn run(args: &CheckArgs, path: &Path, report: &mut Report) -> Result<
 }
 
 /// Writes the right header, and keeps the line that stood there.
-fn mend(disk: &dyn Disk, name: &Path, file: &dyn DiskFile) -> std::io::Result<Fixed> {
-    let line = header::mended(file)?.ok_or(std::io::ErrorKind::InvalidData)?;
-    let kept = keep_copy(disk, name, file, LogOffset(0), LogOffset(line.len() as u64))?;
-    write_all_at(file, &line, 0)?;
+fn mend(disk: &dyn Disk, name: &Path, file: &dyn DiskFile, at: LogOffset) -> std::io::Result<Fixed> {
+    let line = header::mended(file, at)?.ok_or(std::io::ErrorKind::InvalidData)?;
+    let kept = keep_copy(disk, name, file, at, at + line.len() as u64)?;
+    write_all_at(file, &line, at.0)?;
     file.sync_data()?;
-    Ok(Fixed { at: 0, cut_bytes: 0, kept_in: Some(name.with_file_name(kept)) })
+    Ok(Fixed { at: at.0, cut_bytes: 0, kept_in: Some(name.with_file_name(kept)) })
 }
 
 fn confirmed(question: &str) -> Result<bool, Failure> {

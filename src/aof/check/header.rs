@@ -1,29 +1,29 @@
-//! A header with one wrong bit: all checksums hang on its salt, and its own checksum tells which bit it is.
+//! A header with one wrong bit. All checksums hang on its salt, so it is put right before anything else is looked at.
 
 use std::io;
+use std::sync::Arc;
 
+use super::examine::File;
+use crate::persistence::LogOffset;
 use crate::persistence::disk::{DiskFile, read_full_at};
-use crate::persistence::format::{Annotation, HEADER_LINE_BYTES};
+use crate::persistence::format::{Chain, HEADER_LINE_BYTES, mended_header, salt_of_header};
+use crate::persistence::replay::{Recovery, Survey};
 
-/// A header line, CRLF included.
-pub(super) type Line = [u8; HEADER_LINE_BYTES];
-
-/// The header as it must have been, if the file's beginning is one bit away from a header.
-pub(super) fn mended(file: &dyn DiskFile) -> io::Result<Option<Line>> {
-    let mut line: Line = [0; HEADER_LINE_BYTES];
-    if read_full_at(file, &mut line, 0)? < line.len() || is_header(&line) {
-        return Ok(None);
-    }
-    for bit in 0..line.len() * 8 {
-        line[bit / 8] ^= 1 << (bit % 8);
-        if is_header(&line) {
-            return Ok(Some(line));
-        }
-        line[bit / 8] ^= 1 << (bit % 8);
-    }
-    Ok(None)
+/// The header at `at` as it must have been, if one bit of it is wrong.
+pub(super) fn mended(file: &dyn DiskFile, at: LogOffset) -> io::Result<Option<[u8; HEADER_LINE_BYTES]>> {
+    let mut line = [0; HEADER_LINE_BYTES];
+    let read = read_full_at(file, &mut line, at.0)?;
+    Ok(mended_header(&line[..read]))
 }
 
-fn is_header(line: &Line) -> bool {
-    line.strip_suffix(b"\r\n").is_some_and(|line| matches!(Annotation::parse(line), Annotation::Header(_)))
+/// The search for what verifies behind a flaw, and where it begins: with a header that is put right, behind that.
+pub(super) fn survey(file: &File, recovery: &Recovery) -> io::Result<(Survey, LogOffset)> {
+    let (mut chain, mut from) = (recovery.chain, recovery.end);
+    if chain.is_none()
+        && let Some(header) = mended(&**file, from)?
+    {
+        chain = salt_of_header(&header).map(Chain::new);
+        from = from + HEADER_LINE_BYTES as u64;
+    }
+    Ok((Survey::new(Arc::clone(file), chain, from, recovery.file_len), from))
 }

@@ -34,7 +34,7 @@ pub(super) struct PartReport {
 /// What `--fix` did.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Fixed {
-    /// Where the log was cut off.
+    /// Where the log was cut off, or its header put right.
     #[serde(rename = "offset")]
     pub(super) at: u64,
     /// How much was cut; 0: the header was put right.
@@ -229,7 +229,7 @@ fn trouble(out: &mut String, found: &Findings, path: &str) {
     }
     if recovery.end.0 > 0 || found.header_fixable || matches!(recovery.verdict, Verdict::Torn(_)) {
         fact(out, "to repair it", &format!("kvred aof check --fix {path}"));
-    } else {
+    } else if behind.sound_batches == 0 {
         fact(out, "", "it does not look like a log at all");
     }
 }

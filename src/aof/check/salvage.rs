@@ -1,7 +1,8 @@
 //! `check --salvage`: every batch that verifies, into a new log; and a list of what is lost.
 //!
 //! A batch stands or falls as a whole; a plain log has none, and loses just the commands that kvred refuses. What stands
-//! behind a flaw of a plain log is lost: nothing tells its commands from the bytes of a value.
+//! behind a flaw of a plain log is lost, up to where kvred went on in it: nothing tells its commands from the bytes of a
+//! value.
 
 use std::fmt::Write;
 use std::io;
@@ -16,7 +17,6 @@ use super::super::image::{Image, Refused};
 use super::super::reading::{self, Pass, Settle};
 use super::super::source::Source;
 use super::super::text::{counted, grouped};
-use super::super::view::View;
 use super::{header, print};
 use crate::args::CheckArgs;
 use crate::command::replay::check;
@@ -25,7 +25,7 @@ use crate::persistence::LogOffset;
 use crate::persistence::disk::{DiskFile, read_full_at};
 use crate::persistence::format::COMMIT_LINE_BYTES;
 use crate::persistence::reader::Batch;
-use crate::persistence::replay::{Recovery, Survey, Verdict, len_without_trailing_zeros};
+use crate::persistence::replay::{Recovery, Verdict, len_without_trailing_zeros};
 use crate::protocol::decode::Args;
 use crate::terminal::progress::Progress;
 
@@ -105,15 +105,10 @@ pub(super) fn run(args: &CheckArgs, source: &Source, out: &Path) -> Result<Statu
 }
 
 fn salvage(file: &Arc<dyn DiskFile>, image: &mut Image) -> io::Result<Lost> {
-    let mended = header::mended(&**file)?;
-    let file: Arc<dyn DiskFile> = match mended {
-        Some(line) => Arc::new(View::beginning_with(Arc::clone(file), &line)),
-        None => Arc::clone(file),
-    };
     let (mut lost, mut time, mut failed, mut plain) = (Lost::default(), 0, None, Plain::default());
     let progress = Progress::new("salvaging", file.len()?);
     let pass =
-        reading::read(&file, &progress, Settle::Wait, |batch| match copy_sound(batch, &mut plain, image, &mut lost) {
+        reading::read(file, &progress, Settle::Wait, |batch| match copy_sound(batch, &mut plain, image, &mut lost) {
             Ok(()) => {
                 time = batch.times().last().map_or(time, |(_, t)| t);
                 ControlFlow::Continue(())
@@ -129,7 +124,7 @@ fn salvage(file: &Arc<dyn DiskFile>, image: &mut Image) -> io::Result<Lost> {
         (Pass::Stopped, None) => unreachable!("it stops only when it failed"),
     };
     if matches!(recovery.verdict, Verdict::Torn(_) | Verdict::Damaged { .. }) {
-        copy_survivors(&file, &recovery, image, &mut lost)?;
+        copy_survivors(file, &recovery, image, &mut lost)?;
     }
     image.finish(None, time)?;
     Ok(lost)
@@ -171,30 +166,24 @@ impl Plain {
 }
 
 fn copy_survivors(file: &Arc<dyn DiskFile>, recovery: &Recovery, image: &mut Image, lost: &mut Lost) -> io::Result<()> {
-    let mut known = recovery.end;
+    let (mut survey, mut known) = header::survey(file, recovery)?;
     let mut gap = |from: LogOffset, to: LogOffset, why: &str| {
         if to > from {
             lost.add(from, to, why);
         }
     };
-    if let Some(chain) = recovery.chain {
-        let mut survey = Survey::new(Arc::clone(file), chain, recovery.end, recovery.file_len);
-        while let Some(survivor) = survey.next()? {
-            gap(known, survivor.start, "it does not verify");
-            let mut bytes = vec![0; (survivor.end - survivor.start) as usize - COMMIT_LINE_BYTES];
-            let read = read_full_at(&**file, &mut bytes, survivor.start.0)?;
-            for Refused { reason, .. } in image.copy(&mut bytes[..read], true, check)? {
-                gap(survivor.start, survivor.end, &format!("it verifies, but kvred refuses it: {reason}"));
-            }
-            known = survivor.end;
+    let does_not_verify = "it does not verify";
+    let mut why = if recovery.chain.is_some() { does_not_verify } else { "it is not whole, or no checksum covers it" };
+    while let Some(survivor) = survey.next()? {
+        gap(known, survivor.start, why);
+        let mut bytes = vec![0; (survivor.end - survivor.start) as usize - COMMIT_LINE_BYTES];
+        let read = read_full_at(&**file, &mut bytes, survivor.start.0)?;
+        for Refused { reason, .. } in image.copy(&mut bytes[..read], true, check)? {
+            gap(survivor.start, survivor.end, &format!("it verifies, but kvred refuses it: {reason}"));
         }
+        (known, why) = (survivor.end, does_not_verify);
     }
     let end = len_without_trailing_zeros(&**file, known, recovery.file_len)?;
-    let why = if recovery.chain.is_some() {
-        "it does not verify"
-    } else {
-        "it is not whole, and nothing verifies what follows"
-    };
     gap(known, end, why);
     Ok(())
 }
