@@ -32,6 +32,8 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
     // First it is made sure that there is something to lock.
     drop(source::open(&args.file)?);
     let log = source::real_path(&args.file)?;
+    refuse_later_part(&args.file)?;
+    refuse_later_part(&log)?;
     let _lock = match &args.output {
         None => Some(source::lock(&log)?),
         Some(out) => {
@@ -65,6 +67,20 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
     let table = table(&before, &after, keyspace.len() as u64);
     print(&format!("{}: rewritten in {:.3} s\n{table}\n", target.display(), began.elapsed().as_secs_f64()))?;
     Ok(if before.torn { Status::Negative } else { Status::Fine })
+}
+
+/// In place, keys that it deletes from parts before it would be back; and a new log of it would pass for all of the data.
+fn refuse_later_part(path: &Path) -> Result<(), Failure> {
+    let shown = path.display();
+    let manifest = source::manifest_of_later_part(path)
+        .or_exit(Status::Unavailable, || format!("cannot look for a manifest beside {shown}"))?;
+    let Some(manifest) = manifest else { return Ok(()) };
+    let error = anyhow!(
+        "{shown} is no log by itself: it holds what has changed since the parts that {} lists before it; name that \
+         manifest, and a new log with -o",
+        manifest.display()
+    );
+    Err(Failure::new(Status::Usage, error))
 }
 
 fn refuse_unfit(log: &Path, out: &Path) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! Opens what the user named, for reading only: a log, or the parts that a manifest lists.
 
-use std::io::Read;
+use std::ffi::OsString;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -50,15 +51,7 @@ pub(super) fn open(path: &Path) -> Result<Source, Failure> {
             is_manifest: false,
         });
     }
-    let mut text = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|f| f.take(MANIFEST_BYTES_MAX + 1).read_to_end(&mut text))
-        .or_exit(Status::Unavailable, || format!("cannot read the manifest {shown}"))?;
-    let names = if text.len() as u64 > MANIFEST_BYTES_MAX {
-        Err("it is longer than 1 MiB".to_owned())
-    } else {
-        manifest::parse(&text)
-    };
+    let names = read_manifest(path).or_exit(Status::Unavailable, || format!("cannot read the manifest {shown}"))?;
     let names = names.map_err(|why| {
         Failure::new(Status::Unavailable, anyhow!("{shown} is not a manifest that Redis would load: {why}"))
     })?;
@@ -68,6 +61,36 @@ pub(super) fn open(path: &Path) -> Result<Source, Failure> {
         Part { path, file }
     });
     Ok(Source { path: path.to_owned(), parts: parts.collect(), is_manifest: true })
+}
+
+/// The names of the parts that a manifest lists, in order; or why they are not to be had.
+fn read_manifest(path: &Path) -> io::Result<Result<Vec<OsString>, String>> {
+    let mut text = Vec::new();
+    std::fs::File::open(path)?.take(MANIFEST_BYTES_MAX + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MANIFEST_BYTES_MAX {
+        return Ok(Err("it is longer than 1 MiB".to_owned()));
+    }
+    Ok(manifest::parse(&text))
+}
+
+/// The manifest beside a file that lists it behind another part. It then holds what has changed since that part, and is
+/// no log by itself.
+///
+/// # Errors
+/// The directory cannot be read.
+pub(super) fn manifest_of_later_part(file: &Path) -> io::Result<Option<PathBuf>> {
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        // One that Redis would not load lists nothing.
+        if path.extension().is_some_and(|extension| extension == "manifest")
+            && let Ok(Ok(parts)) = read_manifest(&path)
+            && parts.iter().skip(1).any(|part| Some(&**part) == file.file_name())
+        {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
 }
 
 /// Of a part that begins with a snapshot nothing can be read, so it is said before anything is shown.

@@ -109,6 +109,35 @@ fn a_torn_part_before_the_last_is_damage() {
     assert_eq!(code(&aof(&["check", arg(&manifest)])), 3);
 }
 
+/// Made as short as its data, it would not delete what a part before it holds.
+#[test]
+fn a_part_that_goes_on_from_another_is_not_rewritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let manifest = at("appendonly.aof.manifest");
+    fs::write(&manifest, "file a.1.base.aof seq 1 type b\nfile \"\\x61.1.incr.aof\" seq 1 type i\n").unwrap();
+    let base = [resp(&[b"SET", b"a", b"1"]), resp(&[b"SET", b"a", b"2"]), resp(&[b"SET", b"b", b"1"])].concat();
+    fs::write(at("a.1.base.aof"), base).unwrap();
+    let incremental = [resp(&[b"DEL", b"a"]), resp(&[b"SET", b"c", b"1"])].concat();
+    fs::write(at("a.1.incr.aof"), &incremental).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = elsewhere.path().join("link.aof");
+    std::os::unix::fs::symlink(at("a.1.incr.aof"), &link).unwrap();
+    let part = at("a.1.incr.aof");
+    for args in [&[arg(&part)][..], &[arg(&link)], &["a.1.incr.aof"], &["-o", arg(&at("out.aof")), arg(&part)]] {
+        let mut tool = Command::new(env!("CARGO_BIN_EXE_kvred"));
+        let refused = tool.current_dir(dir.path()).args(["aof", "rewrite"]).args(args).output().unwrap();
+        assert_eq!(code(&refused), 2, "{args:?}: {}{}", stdout(&refused), stderr(&refused));
+        assert!(stderr(&refused).contains("appendonly.aof.manifest lists before it"), "{}", stderr(&refused));
+        assert_eq!(fs::read(&part).unwrap(), incremental);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3, "nothing was made");
+    }
+    // The base is where the log begins.
+    let rewritten = aof(&["rewrite", arg(&at("a.1.base.aof"))]);
+    assert_eq!(code(&rewritten), 0, "{}", stderr(&rewritten));
+    assert_eq!(data(&manifest), ["SET b 1", "SET c 1"]);
+}
+
 #[test]
 fn a_dump_restores_the_data_through_redis_cli() {
     let Some(cli) = binary("redis-cli") else { return };
