@@ -14,7 +14,7 @@ use kvred::persistence::format::{Annotation, Salt};
 use kvred::persistence::recover::{RecoverError, Recovered, recover};
 use kvred::persistence::replay::replay;
 
-use crate::disk::{Crash, Faults, PAGE_BYTES, SimDisk};
+use crate::disk::{Crash, Faults, Op, PAGE_BYTES, SimDisk};
 use crate::random::Random;
 
 const LOG: &str = "kvred.aof";
@@ -130,6 +130,29 @@ fn the_first_batches_after_a_stretch_without_syncs_may_be_torn() {
             let server = start(&server.disk.reboot(Crash::PowerCut), FsyncPolicy::Everysec);
             assert_eq!(server.get("k").as_deref(), Some(&b"v"[..]), "disk {seed}");
         }
+    }
+}
+
+/// What says so begins a stretch without syncs, and a hole before a batch of that counts as damage.
+#[test]
+fn a_sync_is_stated_under_none_where_all_that_was_written_is_durable() {
+    for seed in 0..100 {
+        let server = Arc::new(start(&new_disk(seed), FsyncPolicy::Everysec));
+        server.set_and_commit("k", b"v").expect("a sound disk");
+        let beside = Arc::clone(&server);
+        server.disk.set_hook(Some(Arc::new(move |op| {
+            if op == Op::Sync {
+                beside.set_and_commit("large", &[b'x'; PAGE_BYTES]).expect("a sound disk");
+            }
+        })));
+        server.disk.set_faults(Faults { stall: 1000, ..Faults::default() });
+        server.writer.sync_now().expect("a sound disk");
+        server.disk.set_faults(Faults::default());
+        server.disk.set_hook(None);
+        server.writer.set_policy(FsyncPolicy::None);
+        server.writer.state_sync();
+        let server = start(&server.disk.reboot(Crash::PowerCut), FsyncPolicy::Everysec);
+        assert_eq!(server.get("k").as_deref(), Some(&b"v"[..]), "disk {seed}");
     }
 }
 

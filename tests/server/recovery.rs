@@ -7,7 +7,7 @@ use kvred::persistence::disk::{Disk, DiskFile, RealDisk};
 use kvred::persistence::replay::{RefusedRecord, Verdict, replay};
 
 use crate::helpers::log::{Batch, Model, apply, assert_holds, batches, state_at};
-use crate::helpers::{Launch, Random, Reply, Server, command, commands};
+use crate::helpers::{Launch, Random, Reply, Server, command, commands, wait_until};
 
 const PLAIN: &str = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n";
 
@@ -187,6 +187,27 @@ fn the_server_refuses_flipped_bits_and_changes_nothing() {
                 assert!(launch.cuts().is_empty());
             }
         }
+    }
+}
+
+/// Once a second the log states what is durable, also if nothing is written any more.
+#[test]
+fn a_wrong_bit_in_what_waitaof_has_called_durable_is_damage() {
+    for fsync in ["everysec", "none"] {
+        let launch = Launch::new().args(&["--fsync", fsync]);
+        let server = launch.start();
+        let mut client = server.connect();
+        client.set("k", "v");
+        client.send("WAITAOF 1 0 0\r\n").expect("*2\r\n:1\r\n:0\r\n");
+        let set = batches(&server.log()).into_iter().find(|batch| !batch.commands.is_empty()).unwrap();
+        let stated = format!("#SYNCED:{:016x}", set.end);
+        wait_until(&stated, || server.log().windows(stated.len()).any(|line| line == stated.as_bytes()));
+        server.kill9();
+        let mut changed = launch.log();
+        changed[set.start + 8] ^= 1;
+        std::fs::write(launch.log_path(), &changed).unwrap();
+        launch.refused().expect(4, &["is damaged", "these bytes were durable"]);
+        assert_eq!(launch.log(), changed, "{fsync}: a refused log stays as it is");
     }
 }
 

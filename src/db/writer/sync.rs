@@ -215,11 +215,15 @@ impl Writer {
     /// States a completed sync in the log by an empty batch, if no batch has done it.
     pub fn state_sync(&self) {
         let mut log = self.token();
-        if self.open.lock().poisoned.is_some() || self.policy() == FsyncPolicy::None {
+        let policy = self.policy();
+        let begins_stretch = policy == FsyncPolicy::None;
+        // Where the batch begins a stretch without syncs, a hole before it would count as damage: all of that has to be
+        // durable. If it is not, what is written next states the sync.
+        if self.poisoned().is_some() || begins_stretch && self.unsynced_since().is_some() {
             return;
         }
         let Some(aof) = log.aof.as_mut().filter(|a| a.sync_to_state()) else { return };
-        if aof.in_no_sync_stretch() {
+        if aof.in_no_sync_stretch() && !begins_stretch {
             if let Err(failure) = self.end_no_sync_stretch(aof)
                 && failure.poisons
             {
@@ -227,9 +231,12 @@ impl Writer {
             }
             return;
         }
-        match aof.append(&crate::protocol::rope::Rope::default(), self.policy(), self.clock.unix_time()) {
+        match aof.append(&crate::protocol::rope::Rope::default(), policy, self.clock.unix_time()) {
             // Not dirty: there is nothing in it that has to be durable.
-            Ok(()) => self.sync.lock().written = aof.end(),
+            Ok(()) => {
+                self.in_no_sync_stretch.store(aof.in_no_sync_stretch(), Ordering::SeqCst);
+                self.sync.lock().written = aof.end();
+            }
             // The next sync will be stated too.
             Err(AppendError::Undone(_)) => {}
             Err(e @ AppendError::Poisoned { .. }) => self.poison_with(log, &Arc::from(e.to_string())),
