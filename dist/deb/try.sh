@@ -1,6 +1,7 @@
 #!/bin/bash
-# Installs the package at $1, uses it, upgrades it to the one at $2, removes and purges it, under a systemd of its own in
-# a copy of this machine's file system that vanishes afterwards; and runs the unit for those who install by hand.
+# Installs the package at $1, uses it, upgrades it to the one at $2, removes it, installs it again and purges it, under a
+# systemd of its own in a copy of this machine's file system that vanishes afterwards; and runs the unit for those who
+# install by hand.
 # The copy is an overlay in a mount namespace, so nothing outside is touched. Needs root, overlayfs and systemd-nspawn;
 # exit code 77: no systemd can be booted here.
 set -euo pipefail
@@ -81,8 +82,27 @@ dpkg --remove kvred
 [[ $(systemctl is-active kvred) != active && ! -e /usr/bin/kvred ]]
 [[ -e /etc/kvred/env && -s /var/lib/kvred/kvred.aof ]]
 echo removed
+
+# Installed again it is as it was: enabled and so started, or not.
+dpkg --install new.deb
+systemctl is-enabled kvred
+systemctl is-active kvred
+value_is greeting hello
+systemctl disable kvred
+dpkg --remove kvred
+dpkg --install new.deb
+[[ $(systemctl is-enabled kvred) == disabled && $(systemctl is-active kvred) != active ]]
+echo installed-again
+
+# A log that the service refuses is no fault of the package's.
+systemctl enable kvred
+printf XXXX | dd of=/var/lib/kvred/kvred.aof bs=1 seek=50 conv=notrunc status=none
+dpkg --install new.deb 2>&1 | grep 'kvred: it does not start'
+echo not-started
+
 dpkg --purge kvred
 [[ ! -e /etc/kvred && -s /var/lib/kvred/kvred.aof ]]
+[[ ! -L /etc/systemd/system/multi-user.target.wants/kvred.service ]]
 echo purged
 
 # The unit by itself, as its head says: a user that systemd makes up, and a password from a file that root alone reads.

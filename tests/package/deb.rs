@@ -1,5 +1,5 @@
-//! The Debian package: installed, used, upgraded, removed and purged, under a systemd of its own in a copy of the file
-//! system that vanishes (`dist/deb/try.sh`).
+//! The Debian package: installed, used, upgraded, removed, installed again and purged, under a systemd of its own in a copy
+//! of the file system that vanishes (`dist/deb/try.sh`).
 //!
 //! It is built without optimisation, since it is the package that is tested, and not the binary: a minute all the same,
 //! so only `KVRED_TEST_DEB=1`, which `.ci/run` sets, runs it.
@@ -22,7 +22,7 @@ fn build(version: &str, package: &Path, path: &str) {
 }
 
 #[test]
-fn package_is_installed_used_upgraded_removed_and_purged() {
+fn package_is_installed_used_upgraded_removed_installed_again_and_purged() {
     if std::env::var_os("KVRED_TEST_DEB").is_none() {
         return skip("the package takes a minute to build; KVRED_TEST_DEB=1 tests it");
     }
@@ -48,7 +48,7 @@ fn package_is_installed_used_upgraded_removed_and_purged() {
     if tried.status.code() == Some(77) {
         return skip(&format!("no systemd can be booted here: {said}"));
     }
-    for stage in ["installed", "used", "upgraded", "removed", "purged", "by-hand"] {
+    for stage in ["installed", "used", "upgraded", "removed", "installed-again", "not-started", "purged", "by-hand"] {
         assert!(said.lines().any(|line| line == stage), "{stage}: {said}{}", String::from_utf8_lossy(&tried.stderr));
     }
     assert!(tried.status.success(), "{said}");
