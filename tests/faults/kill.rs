@@ -1,4 +1,5 @@
-//! `kill -9` at any moment, and at every system call of a rewrite: what was acknowledged is there, no orphan stays.
+//! `kill -9` at any moment beside rewrites, and at every system call of one: what was acknowledged is there, no orphan
+//! stays.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -7,8 +8,15 @@ use crate::helpers::{DEADLINE, Launch, Random, Reply, rounds, wait_until};
 use crate::ledger::{Go, Ledger, write_until_gone};
 use crate::rig::{Tracer, Whom, assert_no_orphan, info};
 
-/// Several writers until the server is killed, again and again over the same files.
-fn kill_loop(policy: &str, with_rewrites: bool) {
+/// Several writers, and one rewrite after the other, until the server is killed, again and again over the same files.
+#[test]
+fn a_kill_during_rewrites_loses_nothing_acknowledged() {
+    for policy in ["always", "everysec", "none"] {
+        kill_loop(policy);
+    }
+}
+
+fn kill_loop(policy: &str) {
     let seed = Random::seed();
     let launch = Launch::new().args(&["--fsync", policy, "--auto-aof-rewrite-min-size", "64kb"]);
     let mut ledgers = vec![Ledger::default(); 3];
@@ -23,7 +31,7 @@ fn kill_loop(policy: &str, with_rewrites: bool) {
         let kill_after = 50 + random.below(1500) as u64;
         let acknowledged = AtomicU64::new(0);
         std::thread::scope(|scope| {
-            write_until_gone(scope, &server, &mut ledgers, with_rewrites, &mut random, &acknowledged);
+            write_until_gone(scope, &server, &mut ledgers, true, &mut random, &acknowledged);
             let began = Instant::now();
             wait_until("enough was written", || {
                 let enough = acknowledged.load(Ordering::SeqCst) >= kill_after;
@@ -43,28 +51,6 @@ fn kill_loop(policy: &str, with_rewrites: bool) {
     for ledger in &mut ledgers {
         ledger.check(&mut server.connect(), &format!("{policy}, seed {seed}, at the end"));
         assert!(ledger.acknowledged > 0 && ledger.refused == 0);
-    }
-}
-
-#[test]
-fn a_kill_loses_nothing_acknowledged_under_always() {
-    kill_loop("always", false);
-}
-
-#[test]
-fn a_kill_loses_nothing_acknowledged_under_everysec() {
-    kill_loop("everysec", false);
-}
-
-#[test]
-fn a_kill_loses_nothing_acknowledged_under_none() {
-    kill_loop("none", false);
-}
-
-#[test]
-fn a_kill_during_rewrites_loses_nothing_acknowledged() {
-    for policy in ["always", "everysec", "none"] {
-        kill_loop(policy, true);
     }
 }
 

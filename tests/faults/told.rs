@@ -1,7 +1,6 @@
 //! Each start tells in one paragraph what it found, what it cut, where that is kept, what it loaded, and how long it took.
 
 use crate::helpers::{Launch, command};
-use crate::rig::error;
 
 /// A log of three keys, as a server leaves it.
 fn sound() -> Vec<u8> {
@@ -100,12 +99,4 @@ fn a_damaged_log() {
     let exit = launch.refused();
     exit.expect(4, &["kvred.aof is damaged", "record 1", "Nothing was changed", "kvred aof check"]);
     assert_eq!(launch.log(), log, "nothing was changed");
-}
-
-#[test]
-fn a_second_server_is_refused_and_names_the_file() {
-    let server = Launch::new().start();
-    server.launch().refused().expect(3, &["kvred.aof is in use by another kvred"]);
-    let mut client = server.connect();
-    assert!(error(client.ask_words("SET k")).starts_with("ERR"));
 }

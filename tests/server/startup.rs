@@ -163,7 +163,7 @@ fn a_second_server_on_the_log_exits_3_and_names_it() {
     let server = Server::start();
     server.connect().set("k", "v");
     let log = server.launch().log_path();
-    server.launch().refused().expect(3, &[log.to_str().unwrap(), "in use"]);
+    server.launch().refused().expect(3, &[log.to_str().unwrap(), "in use by another kvred"]);
     assert_eq!(server.connect().get("k"), Some(b"v".to_vec()));
 }
 
