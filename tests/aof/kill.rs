@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::kit::{aof, arg, code, data, small_log, stderr, stdout};
-use crate::helpers::skip;
+use crate::helpers::{QUIET_STRACE, skip};
 
 /// Every system call by which files are looked at or changed.
 const CALLS: &[&str] = &[
@@ -38,7 +38,7 @@ enum Run {
 /// after having said why that cannot be.
 fn run_killed(dir: &Path, args: &[&str], names: &[&str], call: &str, nth: usize) -> Option<Run> {
     let mut command = Command::new("strace");
-    command.args(["-f", "-o", "/dev/null"]);
+    command.args([QUIET_STRACE, "-f", "-o", "/dev/null"]);
     for name in ["", "kvred.aof", "kvred.aof.lock"].iter().chain(names) {
         command.arg("-P").arg(dir.join(name));
     }
@@ -55,7 +55,10 @@ fn run_killed(dir: &Path, args: &[&str], names: &[&str], call: &str, nth: usize)
         (Some(0), _) => Some(Run::Ended),
         (_, Some(9)) => Some(Run::Killed),
         _ => {
-            skip(&format!("strace cannot trace: {}", stderr(&output)));
+            let said = stderr(&output);
+            let last = said.lines().last().filter(|line| line.starts_with("strace: "));
+            let why = last.unwrap_or_else(|| panic!("{args:?}, to be killed at {call} {nth}: {output:?}"));
+            skip(&format!("strace cannot trace: {why}"));
             None
         }
     }

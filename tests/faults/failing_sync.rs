@@ -1,8 +1,9 @@
 //! A failed sync is never forgotten: no write is acknowledged before all data is in a new file.
 
+use crate::helpers::log::batches;
 use crate::helpers::{Client, Launch, Random, Reply, Server, wait_until};
 use crate::ledger::{Go, Ledger};
-use crate::rig::{Tracer, Whom, assert_no_orphan, error, info, info_number, waited};
+use crate::rig::{TracedStart, Tracer, Whom, assert_no_orphan, error, info, info_number, waited};
 
 /// Starts a server whose syncs all fail from now on, in all threads.
 fn failing(policy: &str) -> Option<(Server, Tracer)> {
@@ -79,16 +80,50 @@ fn a_restart_heals_a_failed_sync_too_and_makes_what_it_serves_durable() {
         client.ask_words("SET k new");
         wait_until("a sync has failed", || info(&mut client, "aof_poisoned") != "no");
         let launch = server.launch().clone();
-        let stated = launch.log();
         server.kill9();
         drop(tracer);
-        let server = launch.start();
+        let log = launch.log();
+        let end = batches(&log).last().unwrap().end as u64;
+        let traced = TracedStart::new(&launch, &["-e", "trace=pwrite64,fdatasync,write"]);
+        let Some(started) = traced.run() else { return };
+        let server = started.unwrap();
+        assert_written_and_synced_before_ready(&traced.log(), last_synced(&log), end);
         let mut client = server.connect();
         let value = client.get("k").unwrap();
         assert!(value == b"new" || (policy == "always" && value == b"old"), "{policy}: {value:?}");
         assert_eq!(client.ask_words("SET l after"), Reply::ok());
-        assert!(!stated.is_empty());
     }
+}
+
+/// Up to where a log says itself that it is durable.
+fn last_synced(log: &[u8]) -> u64 {
+    let batches = batches(log);
+    let stated = batches.iter().flat_map(|batch| &batch.annotations).filter_map(|line| line.strip_prefix("#SYNCED:"));
+    stated.map(|offset| u64::from_str_radix(offset, 16).unwrap()).max().unwrap_or(0)
+}
+
+/// Asserts that all of the log from `from` to `end` was written, then synced, and then clients were let in.
+fn assert_written_and_synced_before_ready(calls: &str, from: u64, end: u64) {
+    assert!(from < end, "there is something to make durable");
+    let (mut written, mut is_synced) = (from, false);
+    for line in calls.lines() {
+        if line.contains("ready to accept") {
+            assert!(is_synced && written == end, "{from}..{end} is not durable: {calls}");
+            return;
+        }
+        if line.contains("pwrite64(") && line.contains("kvred.aof>") {
+            // `pwrite64(5</tmp/kvred.aof>, "..."..., 100, 38) = 100`.
+            let (arguments, result) = line.rsplit_once(") = ").unwrap();
+            let offset: u64 = arguments.rsplit(", ").next().unwrap().parse().unwrap();
+            if offset <= written {
+                written = written.max(offset + result.parse::<u64>().unwrap());
+            }
+            is_synced = false;
+        } else if line.contains("fdatasync") && line.ends_with("= 0") {
+            is_synced = true;
+        }
+    }
+    panic!("it was never ready: {calls}");
 }
 
 #[test]

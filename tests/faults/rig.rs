@@ -7,7 +7,8 @@ use std::process::{Child, Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::helpers::{Client, Launch, Reply, Server, skip, wait_until};
+use crate::helpers::server::Exit;
+use crate::helpers::{Client, Launch, QUIET_STRACE, Reply, Server, skip, wait_until};
 
 /// A file system mounted where a [`Launch`] has its directory; unmounted when this is dropped.
 pub struct Volume {
@@ -225,6 +226,43 @@ impl Tracer {
 impl Drop for Tracer {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// A server that `strace` watches from its first step on.
+pub struct TracedStart {
+    launch: Launch,
+    out: TempDir,
+}
+
+impl TracedStart {
+    /// With these options of `strace`.
+    pub fn new(launch: &Launch, options: &[&str]) -> Self {
+        let out = tempfile::Builder::new().prefix("kvred-strace-").tempdir().unwrap();
+        let log = out.path().join("log");
+        // `-D`: the child that is started becomes the server, and `strace` runs beside it.
+        let strace = ["strace", QUIET_STRACE, "-D", "-f", "-y", "-s", "256", "-o", log.to_str().unwrap()];
+        Self { launch: launch.clone().under(&[&strace[..], options].concat()), out }
+    }
+
+    /// The server, or how it ended; `None` after having said why it cannot be traced.
+    pub fn run(&self) -> Option<Result<Server, Exit>> {
+        if Command::new("strace").arg("-V").output().is_err() {
+            skip("strace is not installed");
+            return None;
+        }
+        let started = self.launch.try_start();
+        let said = started.as_ref().map_or_else(|exit| exit.stderr.clone(), Server::stderr);
+        if let Some(why) = said.lines().find(|line| line.starts_with("strace: ")) {
+            skip(&format!("strace cannot trace: {why}"));
+            return None;
+        }
+        Some(started)
+    }
+
+    /// What was written so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.out.path().join("log")).unwrap()
     }
 }
 

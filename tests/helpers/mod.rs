@@ -35,6 +35,10 @@ pub fn rounds(usual: u64) -> u64 {
     std::env::var("KVRED_TEST_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
 }
 
+/// With this, what `strace` says on stderr is why it cannot trace; it has said else that it follows a thread, and that a
+/// path of `-P` is a link.
+pub const QUIET_STRACE: &str = "--quiet=attach,path-resolution";
+
 /// Says in the test's output why it was not run.
 pub fn skip(why: &str) {
     use std::io::Write;

@@ -3,13 +3,16 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::{Client, wait_until};
+use super::{Client, DEADLINE, wait_until};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_kvred");
 
 /// How to start a server: where, and with which flags and variables.
 #[derive(Debug, Clone)]
@@ -19,6 +22,8 @@ pub struct Launch {
     _own: Option<Arc<TempDir>>,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    /// A program that becomes the server, and its arguments.
+    under: Vec<String>,
 }
 
 /// A run that ended by itself.
@@ -54,7 +59,7 @@ impl Launch {
 
     /// A server in a directory that somebody else keeps.
     pub fn at(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), _own: None, args: Vec::new(), env: Vec::new() }
+        Self { dir: dir.to_owned(), _own: None, args: Vec::new(), env: Vec::new(), under: Vec::new() }
     }
 
     /// A server that finds these bytes as its log.
@@ -71,6 +76,12 @@ impl Launch {
 
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Started by another program, which becomes the server itself: its process id is the server's.
+    pub fn under(mut self, program_and_args: &[&str]) -> Self {
+        self.under = program_and_args.iter().map(|&a| a.to_owned()).collect();
         self
     }
 
@@ -103,7 +114,10 @@ impl Launch {
 
     /// The binary, with no `KVRED_*` of the caller's.
     pub fn binary() -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kvred"));
+        Self::clean(Command::new(BINARY))
+    }
+
+    fn clean(mut command: Command) -> Command {
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("KVRED_") {
                 command.env_remove(name);
@@ -114,7 +128,14 @@ impl Launch {
     }
 
     fn command(&self) -> Command {
-        let mut command = Self::binary();
+        let mut command = match self.under.split_first() {
+            None => Self::binary(),
+            Some((program, args)) => {
+                let mut command = Command::new(program);
+                command.args(args).arg(BINARY);
+                Self::clean(command)
+            }
+        };
         command.arg("serve").current_dir(self.dir());
         let given = |flag: &str, variable: &str| {
             self.args.iter().any(|a| a == flag) || self.env.iter().any(|(name, _)| name == variable)
@@ -167,13 +188,14 @@ impl Launch {
             }
         });
         let mut server = Server { launch: self.clone(), child, port: 0, said, reader: Some(reader) };
-        match receive_port.recv() {
+        match receive_port.recv_timeout(DEADLINE) {
             Ok(port) => {
                 server.port = port;
                 Ok(server)
             }
             // Stderr was closed: the process is over.
-            Err(_) => Err(server.exit()),
+            Err(RecvTimeoutError::Disconnected) => Err(server.exit()),
+            Err(RecvTimeoutError::Timeout) => panic!("the server neither serves nor ends: {}", server.stderr()),
         }
     }
 }
