@@ -291,6 +291,46 @@ fn a_batch_of_a_rewritten_log_is_short_or_of_one_command() {
     check(&std::fs::read(launch.dir().join("copy.aof")).unwrap());
 }
 
+#[test]
+fn a_log_that_has_grown_enough_is_rewritten_unasked_and_no_other() {
+    let start = |percentage: &str, least: &str| {
+        let flags = ["--auto-aof-rewrite-percentage", percentage, "--auto-aof-rewrite-min-size", least];
+        let server = Server::start_with(&flags);
+        let mut client = server.connect();
+        for _ in 0..100 {
+            client.set("k", [b'v'; 100]);
+        }
+        (server, client)
+    };
+    let is_rewritten = |client: &mut Client| {
+        let told = String::from_utf8(client.ask_words("INFO persistence").into_bytes()).unwrap();
+        !told.contains("aof_rewrites:0\r\n")
+    };
+    let off = start("0", "1kb");
+    let grown_too_little = start("1000000", "1kb");
+    let too_small = start("100", "1gb");
+    let (server, mut client) = start("100", "1kb");
+    wait_until("it is rewritten", || is_rewritten(&mut client));
+    // Once more, if that was in the midst of the writes.
+    wait_until("it is short", || server.log().len() < 1 << 10);
+    assert_eq!(client.get("k"), Some(vec![b'v'; 100]));
+    for (server, mut client) in [off, grown_too_little, too_small] {
+        // The seconds of a client that asks nothing are counted where the log's size is looked at.
+        let _idle = server.connect();
+        wait_until("the log was looked at", || {
+            let list = String::from_utf8(client.ask_words("CLIENT LIST").into_bytes()).unwrap();
+            let seconds = list.split(" idle=").skip(1).map(|rest| rest.split(' ').next().unwrap().parse::<u64>());
+            seconds.flatten().any(|seconds| seconds >= 2)
+        });
+        assert!(!is_rewritten(&mut client), "{}", server.stderr());
+        assert!(!server.stderr().contains("rewriting it"), "{}", server.stderr());
+        client
+            .send(commands("CONFIG SET auto-aof-rewrite-percentage 100 auto-aof-rewrite-min-size 1kb"))
+            .expect("+OK\r\n");
+        wait_until("it is rewritten", || is_rewritten(&mut client));
+    }
+}
+
 /// As in Redis: who waits until no rewrite is in progress has waited for the one that he asked for.
 #[test]
 fn a_rewrite_is_in_progress_or_over_once_it_is_answered() {
