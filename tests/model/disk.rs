@@ -166,7 +166,7 @@ impl SimDisk {
         self.state.lock().crashed
     }
 
-    /// How many operations have failed so far, of themselves.
+    /// How many operations have failed so far, of themselves; but for reservations, on which nothing depends.
     pub fn faults_injected(&self) -> u64 {
         self.state.lock().faults_injected
     }
@@ -261,7 +261,7 @@ impl SimDisk {
             };
             format!("{op:?} {}{outcome}", detail())
         });
-        if matches!(fate, Fate::Fails(_)) {
+        if matches!(fate, Fate::Fails(_)) && op != Op::Reserve {
             state.faults_injected += 1;
         }
         if state.rng.chance(100) {

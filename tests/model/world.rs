@@ -49,6 +49,21 @@ struct Running {
     rewrite: Mutex<Option<Rewrite>>,
 }
 
+impl Running {
+    /// Whether an operation has failed since there were so many failures, or the machine has stopped.
+    fn disk_failed_since(&self, faults: u64) -> bool {
+        self.disk.faults_injected() > faults || self.disk.crashed()
+    }
+}
+
+/// How things stood before a commit.
+struct Before {
+    /// How often each worker had been woken.
+    woken: Vec<u64>,
+    policy: FsyncPolicy,
+    faults: u64,
+}
+
 pub struct World {
     model: Mutex<Model>,
     running: Mutex<Option<Arc<Running>>>,
@@ -277,8 +292,8 @@ impl World {
         }
     }
 
-    /// The open group goes its way; returns what the workers had been woken before, and the policy.
-    fn seal(&self, call: Call) -> (Vec<u64>, FsyncPolicy) {
+    /// The open group goes its way.
+    fn seal(&self, call: Call) -> Before {
         let running = self.running();
         let mut model = self.model.lock();
         model.call = call;
@@ -287,19 +302,20 @@ impl World {
             let after = model.view.clone();
             model.sealed = Some(Group { after, ..std::mem::take(&mut model.open) });
         }
-        (self.wakes.iter().map(|wakes| wakes.load(Ordering::SeqCst)).collect(), running.writer.policy())
+        let woken = self.wakes.iter().map(|wakes| wakes.load(Ordering::SeqCst)).collect();
+        Before { woken, policy: running.writer.policy(), faults: running.disk.faults_injected() }
     }
 
     fn commit(&self) {
-        let (woken, policy) = self.seal(Call::Commit);
-        self.note(|| format!("== commit under {policy}"));
+        let before = self.seal(Call::Commit);
+        self.note(|| format!("== commit under {}", before.policy));
         self.running().writer.commit_next();
-        self.settle(&woken, policy, None);
+        self.settle(&before, None);
     }
 
     fn commit_from_worker(&self, worker: usize, may_sync: bool) {
-        let (woken, policy) = self.seal(Call::Commit);
-        self.note(|| format!("== commit from worker {worker} under {policy}, which may sync: {may_sync}"));
+        let before = self.seal(Call::Commit);
+        self.note(|| format!("== commit from worker {worker} under {}, which may sync: {may_sync}", before.policy));
         self.running().writer.commit_from_worker(worker, may_sync);
         let left_to_the_log_thread = {
             let mut model = self.model.lock();
@@ -311,13 +327,14 @@ impl World {
             left
         };
         if !left_to_the_log_thread {
-            self.settle(&woken, policy, Some(worker));
+            self.settle(&before, Some(worker));
         }
     }
 
     /// Takes the outcome of the sealed group over into the model.
-    fn settle(&self, woken: &[u64], policy: FsyncPolicy, by: Option<usize>) {
+    fn settle(&self, before: &Before, by: Option<usize>) {
         let running = self.running();
+        let policy = before.policy;
         let poisoned = running.writer.poisoned().is_some();
         let mut model = self.model.lock();
         let model = &mut *model;
@@ -329,7 +346,7 @@ impl World {
         let outcome = sealed.tickets[0].1.outcome().expect("the group was committed").clone();
         for (worker, ticket) in &sealed.tickets {
             assert_eq!(ticket.outcome(), Some(&outcome), "a group stands or falls as one");
-            let told = self.wakes[*worker].load(Ordering::SeqCst) > woken[*worker] || by == Some(*worker);
+            let told = self.wakes[*worker].load(Ordering::SeqCst) > before.woken[*worker] || by == Some(*worker);
             assert!(told, "worker {worker} waits and was not woken");
         }
         match &outcome {
@@ -353,8 +370,7 @@ impl World {
             }
             Err(failure) => {
                 let certain = matches!(failure, WriteFailure::Refused(_));
-                let disk_failed = running.disk.faults_injected() > 0 || running.disk.crashed();
-                assert!(disk_failed, "refused without a fault: {failure}");
+                assert!(running.disk_failed_since(before.faults), "refused without a fault: {failure}");
                 assert!(certain || poisoned, "what is unknown has to be healed");
                 for (_, ticket) in &model.open.tickets {
                     assert!(
@@ -387,6 +403,7 @@ impl World {
             model.call = if running.writer.commits_may_sync() { Call::WithToken } else { Call::Sync };
             (model.order.len() - 1, model.poisoned)
         };
+        let faults = running.disk.faults_injected();
         let result = running.writer.sync_now();
         let poisoned = running.writer.poisoned().is_some();
         let mut model = self.model.lock();
@@ -395,7 +412,7 @@ impl World {
         if poisoned {
             assert!(result.is_err(), "a sync that succeeds after a failed one proves nothing");
             if !model.poisoned {
-                assert!(running.disk.faults_injected() > 0 || running.disk.crashed(), "{result:?}");
+                assert!(running.disk_failed_since(faults), "{result:?}");
                 model.poisoned = true;
                 model.sync_failed = true;
                 model.refuse_open_group();
@@ -411,12 +428,13 @@ impl World {
         self.note(|| "== state the sync".to_owned());
         self.model.lock().call = Call::WithToken;
         let running = self.running();
+        let faults = running.disk.faults_injected();
         running.writer.state_sync();
         let poisoned = running.writer.poisoned().is_some();
         let mut model = self.model.lock();
         model.call = Call::None;
         if poisoned && !model.poisoned {
-            assert!(running.disk.faults_injected() > 0 || running.disk.crashed(), "poisoned without a fault");
+            assert!(running.disk_failed_since(faults), "poisoned without a fault");
             model.poisoned = true;
             model.sync_failed = true;
             model.refuse_open_group();
@@ -427,6 +445,7 @@ impl World {
     fn rewrite(&self, rng: &mut Random) {
         let running = self.running();
         let mut rewrite = running.rewrite.lock();
+        let faults = running.disk.faults_injected();
         let outcome = match rewrite.as_mut() {
             None => {
                 self.note(|| "== begin a rewrite".to_owned());
@@ -471,7 +490,7 @@ impl World {
             *rewrite = None;
         }
         let poisoned = running.writer.poisoned().is_some();
-        let disk_failed = running.disk.faults_injected() > 0 || running.disk.crashed();
+        let disk_failed = running.disk_failed_since(faults);
         let mut model = self.model.lock();
         let model = &mut *model;
         model.call = Call::None;
@@ -528,6 +547,7 @@ impl World {
         }
         self.note(|| "== stop".to_owned());
         self.model.lock().call = Call::Close;
+        let faults = running.disk.faults_injected();
         let result = running.writer.close();
         {
             let mut model = self.model.lock();
@@ -544,8 +564,7 @@ impl World {
                     assert!(contents.ends_with(b"\r\n"), "no reserved space is left behind");
                 }
                 Err(e) => {
-                    let disk_failed = running.disk.faults_injected() > 0 || running.disk.crashed();
-                    assert!(disk_failed || model.poisoned, "{e}");
+                    assert!(running.disk_failed_since(faults) || model.poisoned, "{e}");
                     model.sync_failed = true;
                 }
             }
