@@ -5,12 +5,13 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use super::kit::{Client, Reply, Server, aof, arg, code, data, stderr, stdout};
 use crate::helpers::peer::{Peer, SERVERS};
-use crate::helpers::wait_until;
+use crate::helpers::{DEADLINE, wait_until};
 
 /// A running follower whose lines arrive on a channel.
 struct Follower {
@@ -49,7 +50,7 @@ impl Follower {
     #[track_caller]
     fn expect(&self, expected: &[&str]) {
         for line in expected {
-            assert_eq!(self.lines.recv_timeout(Duration::from_secs(10)).as_deref(), Ok(*line));
+            assert_eq!(self.lines.recv_timeout(DEADLINE).as_deref(), Ok(*line));
         }
     }
 
@@ -60,7 +61,7 @@ impl Follower {
 
     #[track_caller]
     fn expect_complaint(&self, part: &str) {
-        let line = self.complaints.recv_timeout(Duration::from_secs(10)).unwrap();
+        let line = self.complaints.recv_timeout(DEADLINE).unwrap();
         assert!(line.contains(part), "{line}");
     }
 }
@@ -245,10 +246,11 @@ impl WarmCopy {
     }
 }
 
-/// Writes for a while; what was acknowledged, and the one command whose outcome is not known if the server was killed.
+/// Writes before a rewrite, during it and after it; what was acknowledged, and the one command whose outcome is not known if the server was killed.
 fn load(server: Server, seed: u32, end: impl FnOnce(Server) + Send, model: &mut BTreeMap<String, Option<String>>) {
-    let port = server.port;
+    let (port, acknowledged) = (server.port, AtomicU64::new(0));
     let unknown = std::thread::scope(|scope| {
+        let acknowledged = &acknowledged;
         let writer = scope.spawn(move || {
             let mut client = Client::connect(port);
             let mut done = Vec::new();
@@ -259,20 +261,29 @@ fn load(server: Server, seed: u32, end: impl FnOnce(Server) + Send, model: &mut 
                 let bytes: Vec<&[u8]> = command.iter().map(|w| w.as_bytes()).collect();
                 let change = (key.clone(), (n % 7 != 0).then(|| value.clone()));
                 match client.try_ask(&bytes) {
-                    Ok(Reply::Simple(_) | Reply::Integer(_)) => done.push(change),
+                    Ok(Reply::Simple(_) | Reply::Integer(_)) => {
+                        done.push(change);
+                        acknowledged.fetch_add(1, SeqCst);
+                    }
                     Ok(other) => panic!("{other:?}"),
                     Err(_) => return (done, key),
                 }
             }
             unreachable!()
         });
-        std::thread::sleep(Duration::from_millis(400));
-        if let Reply::Simple(_) = Client::connect(port).ask(&["BGREWRITEAOF"]) {
-            std::thread::sleep(Duration::from_millis(400));
-        }
+        let more = || {
+            let enough = acknowledged.load(SeqCst) + 300;
+            wait_until("some writes", || acknowledged.load(SeqCst) >= enough);
+        };
+        more();
+        let mut client = Client::connect(port);
+        client.send("BGREWRITEAOF\r\n").expect("+Background append only file rewriting started\r\n");
+        wait_until("the log is rewritten", || {
+            String::from_utf8(client.ask(&["INFO", "persistence"]).into_bytes()).unwrap().contains("aof_rewrites:1\r\n")
+        });
+        more();
         end(server);
         let (done, unknown) = writer.join().unwrap();
-        assert!(done.len() > 100, "{}", done.len());
         model.extend(done);
         unknown
     });

@@ -59,16 +59,25 @@ fn values_are_verified() {
     let flags = "-r 500 -n 5000 -d 0-200 -P 8 --verify --seed 7";
     assert_eq!(run_at(server.port(), &format!("{flags} --ratio 1:1 --distribution zipf")).code, Some(0));
     // Another program writes what does not belong there, while the values are read.
+    let mut client = server.connect();
+    let before = gets(&mut client);
     let mut child = crate::kit::bench(&["-p", &server.port().to_string(), "-t", "get", "--verify", "-r", "1"]);
     let child = child.args(["--duration", "600", "-c", "1"]).spawn().unwrap();
-    let mut client = server.connect();
-    crate::helpers::wait_until("the key is filled in", || client.get("key:000000000000").is_some());
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    crate::helpers::wait_until("the key is read", || gets(&mut client) > before);
     client.set("key:000000000000", "spoilt");
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    // The last of these is sent when the reply to the one before has been verified.
+    let at_least = gets(&mut client) + 3;
+    crate::helpers::wait_until("it is read again", || gets(&mut client) >= at_least);
     interrupt(&child);
     let ran = crate::kit::finish(child);
     assert!(ran.err.contains("were wrong, the first: GET key:000000000000 gave another value"), "{ran:?}");
+}
+
+/// How many GETs the server has executed.
+fn gets(client: &mut crate::helpers::Client) -> u64 {
+    let stats = String::from_utf8(client.ask_words("INFO commandstats").into_bytes()).unwrap();
+    let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_get:calls="));
+    calls.map_or(0, |calls| calls.split(',').next().unwrap().parse().unwrap())
 }
 
 pub(crate) fn interrupt(child: &std::process::Child) {

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use crate::helpers::DEADLINE;
 use crate::server::{Server, cli, free_port, run};
 
 #[test]
@@ -35,7 +36,7 @@ fn a_server_that_does_not_answer_the_set_up_is_given_up_in_time() {
     let ran = run(cli(&["-p", &port, "-t", "0.3", "-a", "x", "--no-auth-warning", "ping"]), "");
     assert_eq!(ran.code, Some(3));
     assert!(ran.err.contains("no answer within 0.3 s"), "{}", ran.err);
-    assert!(started.elapsed() < Duration::from_secs(3));
+    assert!(started.elapsed() < DEADLINE);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::helpers::{Random, Server, command, rounds};
 
@@ -109,13 +109,18 @@ fn clients_of_any_pace_get_every_answer() {
     }
 }
 
-/// CPU time of all the server's threads.
-fn cpu_time(server: &Server) -> Duration {
-    /// The unit of `/proc/PID/stat` on all of Linux's common machines.
-    const TICK: Duration = Duration::from_millis(10);
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid())).expect("it runs");
-    let (_, fields) = stat.rsplit_once(") ").expect("the name is in parentheses");
-    fields.split(' ').skip(11).take(2).map(|ticks| TICK * ticks.parse::<u32>().expect("utime, stime")).sum()
+/// How often its workers have gone to sleep. One that is awake without anything to do offers its core to others, which
+/// does not count.
+fn sleeps_of_workers(server: &Server) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("it runs");
+    tasks
+        .map(|task| std::fs::read_to_string(task.expect("it runs").path().join("status")).expect("no thread ends"))
+        .filter(|status| status.starts_with("Name:\tkvred-worker-"))
+        .map(|status| {
+            let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            count.and_then(|count| count.trim().parse::<u64>().ok()).expect("Linux counts them")
+        })
+        .sum()
 }
 
 #[test]
@@ -124,12 +129,16 @@ fn a_worker_stays_awake_only_for_those_who_come_soon() {
     let mut client = server.connect();
     // It stays awake between these, if there is a core for it.
     (0..1000).for_each(|_| client.set("soon", ""));
-    let (began, cpu_before) = (Instant::now(), cpu_time(&server));
-    for _ in 0..200 {
-        client.set("later", "");
-        thread::sleep(Duration::from_millis(2));
+    let before = sleeps_of_workers(&server);
+    let slept = || sleeps_of_workers(&server) - before;
+    // Each of these pauses is one to sleep in, but where others keep the worker from its core until it is over.
+    let mut pauses = 0;
+    while slept() < 100 {
+        assert!(pauses < 5_000, "in {pauses} pauses of a millisecond a worker slept {} times", slept());
+        for _ in 0..100 {
+            client.get("soon");
+            thread::sleep(Duration::from_millis(1));
+        }
+        pauses += 100;
     }
-    thread::sleep(Duration::from_millis(300));
-    let (cpu, elapsed) = (cpu_time(&server).saturating_sub(cpu_before), began.elapsed());
-    assert!(cpu < elapsed / 4, "{cpu:?} of CPU in {elapsed:?}");
 }
