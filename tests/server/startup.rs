@@ -1,5 +1,7 @@
 //! Flags, variables, exit codes, locks and signals.
 
+use std::collections::BTreeSet;
+
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::helpers::{Client, Launch, Reply, Server, command, commands, wait_until};
@@ -62,31 +64,41 @@ const VARIABLES: &[(&str, &str, &str, &str)] = &[
     ("KVRED_PROTECTED_MODE", "no", "protected-mode", "no"),
 ];
 
+/// Those whose effect is seen elsewhere.
+const OTHER_VARIABLES: &[&str] = &[
+    "KVRED_TLS_PORT",
+    "KVRED_TLS_CERT_FILE",
+    "KVRED_TLS_KEY_FILE",
+    "KVRED_TLS_CA_CERT_FILE",
+    "KVRED_TLS_AUTH_CLIENTS",
+    "KVRED_REQUIREPASS_FILE",
+    "KVRED_PORT",
+    "KVRED_UNIXSOCKET",
+    "KVRED_DIR",
+    "KVRED_LOG_LEVEL",
+    "KVRED_LOG_FORMAT",
+];
+
 #[test]
 fn every_flag_has_its_variable() {
+    let kvred = <kvred::args::Cli as clap::CommandFactory>::command();
+    let serve = kvred.find_subcommand("serve").unwrap();
+    let (_, help, _) = run(&["serve", "--help"]);
+    let mut variables = BTreeSet::new();
+    for flag in serve.get_arguments() {
+        let variable = flag.get_env().unwrap_or_else(|| panic!("{} has no variable", flag.get_id())).to_str().unwrap();
+        let name = flag.get_long().unwrap().replace('-', "_").to_uppercase();
+        assert_eq!(variable, format!("KVRED_{name}"));
+        assert!(help.contains(variable), "--help does not name {variable}");
+        variables.insert(variable);
+    }
+    let tested = VARIABLES.iter().map(|row| row.0).chain(OTHER_VARIABLES.iter().copied());
+    assert_eq!(variables, tested.collect(), "a variable that no test knows, or one that no flag has");
+    assert!(help.contains("KVRED_REQUIREPASS "), "the one without a flag");
     for (variable, value, name, shown) in VARIABLES {
         let server = Launch::new().env(variable, value).start();
         let got = server.connect().ask(&["CONFIG", "GET", name]);
         assert_eq!(got, Reply::Array(vec![Reply::bulk(name), Reply::bulk(shown)]), "{variable}={value}");
-    }
-    let (_, help, _) = run(&["serve", "--help"]);
-    let named = VARIABLES.iter().map(|row| row.0);
-    let others = [
-        "KVRED_TLS_PORT",
-        "KVRED_TLS_CERT_FILE",
-        "KVRED_TLS_KEY_FILE",
-        "KVRED_TLS_CA_CERT_FILE",
-        "KVRED_TLS_AUTH_CLIENTS",
-        "KVRED_REQUIREPASS_FILE",
-        "KVRED_PORT",
-        "KVRED_UNIXSOCKET",
-        "KVRED_DIR",
-        "KVRED_LOG_LEVEL",
-        "KVRED_LOG_FORMAT",
-        "KVRED_REQUIREPASS",
-    ];
-    for variable in named.chain(others) {
-        assert!(help.contains(variable), "--help does not name {variable}");
     }
 }
 
