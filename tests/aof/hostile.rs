@@ -7,15 +7,15 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::kit::{Server, aof, arg, code, small_log, stderr, stdout};
-use crate::helpers::skip;
+use crate::helpers::{DEADLINE, skip};
 
-/// All reading tools; how each ended, and that it was soon.
+/// All reading tools: how each ended. The limit is for work that grows with the square of a file's length.
 fn all_tools(path: &Path) -> Vec<(i32, String)> {
     let commands = [&["check"][..], &["check", "--json"], &["dump"], &["dump", "--format", "json"]];
     let run = |command: &&[&str]| {
         let began = Instant::now();
         let output = aof(&[command, &[arg(path)][..]].concat());
-        assert!(began.elapsed() < Duration::from_secs(10), "{command:?} took {:?}", began.elapsed());
+        assert!(began.elapsed() < DEADLINE, "{command:?} took {:?}", began.elapsed());
         (code(&output), stderr(&output))
     };
     commands.iter().map(run).collect()
@@ -182,9 +182,11 @@ fn a_read_only_mount_is_read_and_what_cannot_be_changed_is_said() {
         ] {
             let output = aof(command);
             let said = stderr(&output);
-            // A damaged log is not rewritten anyway.
-            assert!(code(&output) == 3 || name != "clean.aof" && command[0] == "rewrite", "{command:?}: {said}");
-            if code(&output) == 3 {
+            if name == "damaged.aof" && command[..2] == ["rewrite", "-o"] {
+                // It is read before anything is made, and not rewritten anyway.
+                assert_eq!(code(&output), 4, "{command:?}: {said}");
+            } else {
+                assert_eq!(code(&output), 3, "{command:?}: {said}");
                 assert!(said.contains("Read-only file system") && said.contains(".aof"), "{command:?}: {said}");
             }
         }

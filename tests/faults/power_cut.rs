@@ -18,8 +18,9 @@ fn cut_power(server: Server, volume: &Volume, elsewhere: &Launch) -> Option<Volu
     after
 }
 
-/// Runs writers under `always`, cuts the power at a random moment, and checks: how many writes were acknowledged.
-fn cut(launch: &Launch, with_rewrites: bool, what: &str, random: &mut Random) -> Option<u64> {
+/// Runs writers under `always`, cuts the power at a random moment, and checks; `None` after having said why that cannot
+/// be.
+fn cut(launch: &Launch, with_rewrites: bool, what: &str, random: &mut Random) -> Option<()> {
     let volume = Volume::ext4(launch, SIZE_KIB)?;
     let server = launch.start();
     let mut ledgers = vec![Ledger::default(); 2];
@@ -37,7 +38,7 @@ fn cut(launch: &Launch, with_rewrites: bool, what: &str, random: &mut Random) ->
         ledger.check(&mut server.connect(), what);
     }
     drop((server, after, volume));
-    Some(acknowledged.into_inner())
+    Some(())
 }
 
 #[test]
@@ -48,8 +49,9 @@ fn a_power_cut_takes_nothing_that_always_acknowledged() {
         let launch = Launch::new().args(&["--fsync", "always", "--auto-aof-rewrite-percentage", "0"]);
         let with_rewrites = round % 2 == 1;
         let what = format!("seed {seed}, round {round}");
-        let Some(acknowledged) = cut(&launch, with_rewrites, &what, &mut random) else { return };
-        assert!(acknowledged > 0);
+        if cut(&launch, with_rewrites, &what, &mut random).is_none() {
+            return;
+        }
     }
 }
 
