@@ -212,7 +212,7 @@ Examples:
   kvred bench report --resume benchmark_reports/2026-01-31T12-00-00
 
 Written anew after each run that is finished. The servers' data lies in a folder
-of the report too, so on its disk, and is removed at the end.
+of its own in the report's, so on its disk, and is removed at the end.
 
 Files:
   summary.md            tables for people
@@ -223,6 +223,8 @@ Files:
   raw/summary.json, raw/summary.csv
                         the medians
   raw/unfinished.json   until it is finished: what --resume needs
+  servers-PID.N         while it runs: the servers' data; a report that is
+                        killed leaves it behind
 
 Exit status:
   0    fine

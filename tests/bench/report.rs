@@ -14,6 +14,14 @@ fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
+/// What is in a directory, in order.
+fn names_in(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = entries.collect();
+    names.sort();
+    names
+}
+
 #[test]
 fn a_report_has_its_files() {
     let dir = tempfile::TempDir::new().unwrap();
@@ -52,16 +60,15 @@ fn a_report_has_its_files() {
             assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>") && svg.contains("EXISTS"), "{name}");
         }
     }
-    assert!(!text.contains("Partial") && !root.join("data").exists(), "the servers' data is removed");
+    assert!(!text.contains("Partial"));
+    assert_eq!(names_in(&root), ["charts", "raw", "summary.md"], "the servers' data is removed");
     assert!(!root.join("raw/unfinished.json").exists());
 
     // Another one in its place has none of its charts.
     fs::write(root.join("charts/mine.svg"), "kept").unwrap();
     let ran = run(&[&small[..], &["--fsync", "none", "-o", out]].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let mut charts: Vec<_> = fs::read_dir(root.join("charts")).unwrap().map(|e| e.unwrap().file_name()).collect();
-    charts.sort();
-    assert_eq!(charts, ["fsync-none.svg", "latency-none.svg", "mine.svg"]);
+    assert_eq!(names_in(&root.join("charts")), ["fsync-none.svg", "latency-none.svg", "mine.svg"]);
 }
 
 #[test]
@@ -73,7 +80,8 @@ fn an_interrupted_report_keeps_what_was_finished() {
     let ran = interrupted(out, has_exists);
     assert_eq!(json(&saved)["partial"], true);
     assert!(fs::read_to_string(dir.path().join("summary.md")).unwrap().contains("**Partial**"));
-    assert!(dir.path().join("charts/fsync-always.svg").exists() && !dir.path().join("data").exists());
+    assert!(dir.path().join("charts/fsync-always.svg").exists());
+    assert_eq!(names_in(dir.path()), ["charts", "raw", "summary.md"]);
     assert!(ran.err.contains(&format!("kvred bench report --resume {out}")), "{ran:?}");
 
     // Gone on with, as if it had been asked for one round more than is there, and for one policy.
@@ -121,6 +129,30 @@ fn rewrite(root: &Path, change: impl FnOnce(&mut Value)) {
     let mut book = json(&path);
     change(&mut book);
     fs::write(&path, book.to_string()).unwrap();
+}
+
+#[test]
+fn files_of_others_in_its_folder_stay_also_when_it_is_gone_on_with() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let out = dir.path().to_str().unwrap();
+    let files = ["data/mine", "data/kvred-none/mine", "servers/mine"];
+    for file in files {
+        let path = dir.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "kept").unwrap();
+    }
+    let unfinished = dir.path().join("raw/unfinished.json");
+    interrupted(out, || unfinished.exists());
+    rewrite(dir.path(), |book| {
+        book["settings"]["repeats"] = 1.into();
+        book["policies"] = vec!["none"].into();
+    });
+    let ran = run(&["report", "--resume", out]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for file in files {
+        assert_eq!(fs::read_to_string(dir.path().join(file)).unwrap(), "kept", "{file}");
+    }
+    assert_eq!(names_in(dir.path()), ["charts", "data", "raw", "servers", "summary.md"]);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod server;
 mod summary;
 mod svg;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -56,7 +57,8 @@ pub(super) fn run(args: &ReportArgs) -> Result<Status, Failure> {
     let watch = Watch::start();
     book.warnings.extend(environment::clock_warning());
     book.warnings.extend(disk_warning(&root));
-    let data = root.join("data");
+    let data = servers_folder(&root)
+        .or_exit(Status::Unavailable, || format!("cannot make a folder for the servers in {}", root.display()))?;
     let end = policies(&programs, &data, &mut session, &mut book);
     book.warnings.extend(watch.warnings());
     // What is left of it is in nobody's way.
@@ -125,6 +127,18 @@ fn programs(args: &ReportArgs) -> Result<Vec<Peer>, Failure> {
         programs.push(Peer { name: name.clone(), path });
     }
     Ok(programs)
+}
+
+/// Makes a folder for what the servers write. It is removed at the end, so it never is one that was there.
+fn servers_folder(root: &Path) -> io::Result<PathBuf> {
+    for n in 0_u32.. {
+        let path = root.join(format!("servers-{}.{n}", std::process::id()));
+        match std::fs::create_dir(&path) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| path),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 /// A file system in memory has no disk to wait for.

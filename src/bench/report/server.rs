@@ -80,11 +80,7 @@ impl Running {
         let dir = data.join(format!("{}-{policy}", program.name));
         let log = data.join(format!("{}-{policy}.log", program.name));
         let doing = || format!("cannot start {}", program.path.display());
-        // What an earlier report left would be loaded.
-        if dir.exists() {
-            fs::remove_dir_all(&dir).or_exit(Status::Unavailable, doing)?;
-        }
-        fs::create_dir_all(&dir).or_exit(Status::Unavailable, doing)?;
+        fs::create_dir(&dir).or_exit(Status::Unavailable, doing)?;
         let output = File::create(&log).or_exit(Status::Unavailable, doing)?;
         let errors = output.try_clone().or_exit(Status::Unavailable, doing)?;
         let dir = dir.canonicalize().or_exit(Status::Unavailable, doing)?;
