@@ -96,8 +96,8 @@ complete -c kvred -n "__fish_kvred_using_subcommand aof; and __fish_seen_subcomm
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s h -l host -d 'The server\'s host' -r -f -a "(__fish_print_hostnames)"
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s p -l port -d 'The server\'s port' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s s -l socket -d 'The server\'s unix socket; comes before -u, -h and -p' -r -F
-complete -c kvred -n "__fish_kvred_using_subcommand cli" -s u -l uri -d 'redis://[[user:]password@]host[:port][/db] (port 6379 unless given), rediss:// for TLS, or unix://[[user:]password@]/path[?db=N]; comes before -h and -p' -r -f
-complete -c kvred -n "__fish_kvred_using_subcommand cli" -l user -d 'Log in as this user' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand cli" -s u -l uri -d 'redis://[[user:]password@]host[:port][/db] (port 6379 unless given), rediss:// for TLS, or unix://[[user:]password@]/path[?db=N]; comes before -h and -p, KVRED_URI before their variables alone' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand cli" -l user -d 'Log in as this user; comes before a URI\'s, and that before KVRED_USER' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s a -l pass -d 'Password; others can see it in the process list, so prefer --askpass, --password-file or KVRED_PASSWORD' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l password-file -d 'Take the password from the first line of this file [else: KVRED_PASSWORD, REDISCLI_AUTH]' -r -F
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l cacert -d 'Trust these CA certificates, PEM [default: those of the system]' -r -F
@@ -143,8 +143,8 @@ complete -c kvred -n "__fish_kvred_using_subcommand cli" -l help -d 'Print help'
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s h -l host -d 'The server\'s host' -r -f -a "(__fish_print_hostnames)"
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s p -l port -d 'The server\'s port' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s s -l socket -d 'The server\'s unix socket; comes before -u, -h and -p' -r -F
-complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s u -l uri -d 'redis://[[user:]password@]host[:port][/db] (port 6379 unless given), rediss:// for TLS, or unix://[[user:]password@]/path[?db=N]; comes before -h and -p' -r -f
-complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l user -d 'Log in as this user' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s u -l uri -d 'redis://[[user:]password@]host[:port][/db] (port 6379 unless given), rediss:// for TLS, or unix://[[user:]password@]/path[?db=N]; comes before -h and -p, KVRED_URI before their variables alone' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l user -d 'Log in as this user; comes before a URI\'s, and that before KVRED_USER' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s a -l pass -d 'Password; others can see it in the process list, so prefer --askpass, --password-file or KVRED_PASSWORD' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l password-file -d 'Take the password from the first line of this file [else: KVRED_PASSWORD, REDISCLI_AUTH]' -r -F
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l cacert -d 'Trust these CA certificates, PEM [default: those of the system]' -r -F

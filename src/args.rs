@@ -13,7 +13,7 @@ use std::str::FromStr;
 
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, Command as Definition, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgMatches, Command as Definition, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub use self::aof::{AofArgs, AofCommand, CheckArgs, DumpArgs, DumpFormat, Moment, RewriteArgs};
 pub use self::bench::{
@@ -63,6 +63,20 @@ pub struct Cli {
     pub command: Command,
 }
 
+impl Cli {
+    /// See [`ConnectArgs::prefer_flags`].
+    fn prefer_flags(&mut self, matches: &ArgMatches) {
+        let connect = match &mut self.command {
+            Command::Cli(args) => &mut args.connect,
+            Command::Bench(args) => &mut args.connect,
+            Command::Serve(_) | Command::Aof(_) | Command::Completions(_) | Command::Man(_) => return,
+        };
+        if let Some((_, matches)) = matches.subcommand() {
+            connect.prefer_flags(matches);
+        }
+    }
+}
+
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -103,10 +117,12 @@ pub enum Command {
 /// Wrong usage, or help or a version to print.
 pub fn parse() -> Result<Cli, clap::Error> {
     let is_set = |variable: &OsStr| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
-    let parse = |command: Definition| {
+    let parse = |command: Definition| -> Result<Cli, clap::Error> {
         let mut command = command;
         let matches = command.try_get_matches_from_mut(std::env::args_os())?;
-        Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+        let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        cli.prefer_flags(&matches);
+        Ok(cli)
     };
     parse(with_variables(Cli::command(), &is_set)).map_err(|error| {
         if error.kind() == ErrorKind::DisplayHelp {

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueHint};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueHint};
 
 use super::TlsArgs;
 
@@ -23,14 +24,18 @@ pub struct ConnectArgs {
 
     /// The server as a URI.
     #[arg(
-        help = "redis://[[user:]password@]host[:port][/db] (port 6379 unless given), rediss:// for TLS, or unix://[[user:]password@]/path[?db=N]; comes before -h and -p"
+        help = "redis://[[user:]password@]host[:port][/db] (port 6379 unless given), rediss:// for TLS, or unix://[[user:]password@]/path[?db=N]; comes before -h and -p, KVRED_URI before their variables alone"
     )]
     #[arg(short, long, env = "KVRED_URI", hide_env_values = true, value_name = "URI")]
     pub uri: Option<String>,
 
-    /// Log in as this user
+    /// Log in as this user; comes before a URI's, and that before KVRED_USER
     #[arg(long, env = "KVRED_USER", value_name = "NAME")]
     pub user: Option<String>,
+
+    /// The user that `KVRED_USER` names, where no flag does
+    #[arg(skip)]
+    pub user_of_variable: Option<String>,
 
     /// Password; others can see it in the process list, so prefer --askpass, --password-file or KVRED_PASSWORD
     #[arg(short = 'a', long = "pass", value_name = "PASSWORD", conflicts_with_all = ["askpass", "password_file"])]
@@ -47,4 +52,18 @@ pub struct ConnectArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "see TlsArgs")]
     pub tls: TlsArgs,
+}
+
+impl ConnectArgs {
+    /// Puts flags before variables also where they say the same in other words: a host or a socket that is given is meant,
+    /// whatever `KVRED_URI` says. `matches` are what these were made from.
+    pub(super) fn prefer_flags(&mut self, matches: &ArgMatches) {
+        let is_flag = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        if !is_flag("uri") && ["host", "port", "socket"].into_iter().any(is_flag) {
+            self.uri = None;
+        }
+        if !is_flag("user") {
+            self.user_of_variable = self.user.take();
+        }
+    }
 }

@@ -14,7 +14,7 @@ use crate::exit::{Failure, OrExit, Status};
 use crate::terminal::password;
 
 /// Puts the target together: the socket comes before the URI, and that before host and port. Of the login, flags come
-/// before the URI, and that before the environment.
+/// before the URI, and that before the environment; user and password each for itself.
 pub(crate) fn target(args: &ConnectArgs, db: Option<u32>, warn_of_visible_password: bool) -> Result<Target, Failure> {
     let mut target = match (&args.socket, &args.uri) {
         (Some(path), _) => Target::new(Address::Unix(path.clone())),
@@ -28,9 +28,10 @@ pub(crate) fn target(args: &ConnectArgs, db: Option<u32>, warn_of_visible_passwo
     }
     let given = given(args)?;
     let in_uri = target.login.take();
-    let user = args.user.clone().or_else(|| in_uri.as_ref().and_then(|login| login.user.clone()));
+    let of_uri = in_uri.as_ref().and_then(|login| login.user.as_ref());
+    let user = args.user.as_ref().or(of_uri).or(args.user_of_variable.as_ref()).cloned();
     let password = given.or_else(|| in_uri.map(|login| login.password)).or_else(from_environment);
-    if password.is_none() && args.user.is_some() {
+    if password.is_none() && user.is_some() {
         let error = anyhow!("--user (or KVRED_USER) needs a password: --askpass, --password-file or KVRED_PASSWORD");
         return Err(Failure::new(Status::Usage, error));
     }

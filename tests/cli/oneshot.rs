@@ -101,6 +101,37 @@ fn uris_and_sockets_are_other_ways_to_the_same_server() {
 }
 
 #[test]
+fn the_server_that_a_flag_names_is_meant_whatever_variables_say() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let socket = dir.path().join("s").to_str().unwrap().to_owned();
+    let (meant, other) = (Server::start(&["--unixsocket", &socket]), Server::start(&[]));
+    let (port, other_port) = (meant.port.to_string(), other.port.to_string());
+    let uri = format!("redis://127.0.0.1:{port}");
+    let (other_uri, other_tls) = (format!("redis://127.0.0.1:{other_port}"), format!("rediss://[::1]:{other_port}"));
+    for (flags, variables) in [
+        (["-p", &port], &[("KVRED_URI", &other_uri[..])][..]),
+        (["-p", &port], &[("KVRED_URI", &other_tls), ("KVRED_PORT", &other_port), ("KVRED_HOST", "127.0.0.1")]),
+        (["-h", "127.0.0.1"], &[("KVRED_URI", &other_uri), ("KVRED_PORT", &port), ("KVRED_HOST", "::1")]),
+        (["-s", &socket], &[("KVRED_URI", &other_uri), ("KVRED_PORT", &other_port)]),
+        (["-u", &uri], &[("KVRED_URI", &other_uri), ("KVRED_PORT", &other_port), ("KVRED_HOST", "::1")]),
+        (["-i", "0"], &[("KVRED_URI", &uri), ("KVRED_PORT", &other_port), ("KVRED_HOST", "::1")]),
+    ] {
+        let mut set = cli(&flags);
+        set.args(["set", "k", "v"]).envs(variables.iter().copied());
+        let mut bench = crate::helpers::Launch::binary();
+        bench.arg("bench").args(flags.iter().filter(|flag| !["-i", "0"].contains(flag)));
+        bench.args(["-t", "set", "-n", "10", "-c", "1"]).envs(variables.iter().copied());
+        for command in [set, bench] {
+            let ran = run(command, "");
+            assert_eq!(ran.code, Some(0), "{flags:?} {variables:?}: {ran:?}");
+        }
+        assert_eq!(other.ok(&["dbsize"]), "0\n", "{flags:?} {variables:?}");
+        assert_eq!(meant.ok(&["get", "k"]), "v\n");
+        meant.ok(&["flushall"]);
+    }
+}
+
+#[test]
 fn resp3_is_asked_for_and_shown() {
     let server = Server::start(&[]);
     assert_eq!(server.ok(&["-3", "--json", "get", "nothing"]), "null\n");

@@ -25,6 +25,27 @@ fn a_password_comes_from_a_file_the_environment_a_flag_or_the_uri() {
 }
 
 #[test]
+fn who_a_flag_logs_in_comes_before_the_uri_and_that_before_variables() {
+    let server = with_password();
+    let uri = |login: &str| format!("redis://{login}@127.0.0.1:{}", server.port);
+    for (flags, user, password, code) in [
+        (&["-u", &uri("default:s3cret")][..], "nobody", "wrong", 0),
+        (&["-u", &uri("nobody:s3cret")], "default", "s3cret", 1),
+        (&["-u", &uri("nobody:s3cret"), "--user", "default"], "nobody", "wrong", 0),
+        // What no flag says, a variable may.
+        (&["-u", &uri(":s3cret")], "default", "wrong", 0),
+        (&["-u", &uri(":s3cret")], "nobody", "s3cret", 1),
+        (&["-a", "s3cret", "--no-auth-warning"], "default", "wrong", 0),
+        (&["--user", "default"], "nobody", "s3cret", 0),
+    ] {
+        let mut command = server.cli(flags);
+        command.arg("ping").env("KVRED_USER", user).env("KVRED_PASSWORD", password);
+        let ran = crate::server::run(command, "");
+        assert_eq!(ran.code, Some(code), "{flags:?} KVRED_USER={user} KVRED_PASSWORD={password}: {}", ran.err);
+    }
+}
+
+#[test]
 fn a_wrong_password_stops_before_any_command() {
     let server = with_password();
     for args in [&["set", "k", "v"][..], &["--pipe"], &["--scan"], &["--stat"], &[]] {
