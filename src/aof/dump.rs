@@ -14,7 +14,7 @@ use self::printer::{Entry, Printer};
 use super::reading::{self, Pass, Settle};
 use super::source::{self, Part};
 use crate::args::DumpArgs;
-use crate::exit::{Failure, OrExit, Status};
+use crate::exit::{Failure, OrExit, Status, unless_closed};
 use crate::persistence::reader::Batch;
 use crate::persistence::replay::Verdict;
 use crate::terminal::progress::Progress;
@@ -40,7 +40,10 @@ pub(super) fn run(args: &DumpArgs) -> Result<Status, Failure> {
             Ok(Status::Negative)
         }
         Ok(status) => Ok(status),
-        Err(Stop::Enough) => dump.printer.flush().or(Ok(())).map(|()| Status::Fine),
+        Err(Stop::Enough) => {
+            let written = unless_closed(dump.printer.flush());
+            written.or_exit(Status::Unavailable, cannot_write).map(|()| Status::Fine)
+        }
         Err(Stop::Failed(failure)) => Err(failure),
     }
 }
@@ -60,8 +63,12 @@ impl From<std::io::Error> for Stop {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             return Self::Enough;
         }
-        Self::Failed(Failure::new(Status::Unavailable, anyhow::Error::new(error).context("cannot write the output")))
+        Self::Failed(Failure::new(Status::Unavailable, anyhow::Error::new(error).context(cannot_write())))
     }
+}
+
+fn cannot_write() -> String {
+    "cannot write the output".to_owned()
 }
 
 impl From<Failure> for Stop {

@@ -293,6 +293,24 @@ fn a_closed_pipe_is_not_an_error() {
 }
 
 #[test]
+fn what_cannot_be_written_is_told_also_when_there_was_enough() {
+    let dir = tempfile::tempdir().unwrap();
+    small_log(dir.path());
+    let path = dir.path().join("kvred.aof");
+    for flags in [&[][..], &["--limit", "3"], &["--follow", "--limit", "3"], &["--format", "json", "--limit", "1"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_kvred"))
+            .args(["aof", "dump"])
+            .args(flags)
+            .arg(&path)
+            .stdout(fs::File::options().write(true).open("/dev/full").unwrap())
+            .output()
+            .unwrap();
+        assert_eq!(code(&output), 3, "{flags:?}");
+        assert!(stderr(&output).contains("cannot write the output"), "{flags:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_torn_log_is_dumped_up_to_the_tear() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = small_log(dir.path());
