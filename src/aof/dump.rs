@@ -3,6 +3,7 @@
 mod filter;
 mod follow;
 mod printer;
+mod sendable;
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
@@ -14,6 +15,7 @@ use self::printer::{Entry, Printer};
 use super::reading::{self, Pass, Settle};
 use super::source::{self, Part};
 use crate::args::DumpArgs;
+use crate::command::replay::check;
 use crate::exit::{Failure, OrExit, Status, unless_closed};
 use crate::persistence::reader::Batch;
 use crate::persistence::replay::Verdict;
@@ -120,6 +122,7 @@ impl Dump {
             while let Some((_, time)) = times.next_if(|(stands_at, _)| !batch.checksummed && *stands_at < at) {
                 self.time = Some(time);
             }
+            self.printer.may_expire = self.printer.may_expire || check(args).is_err();
             let entry = Entry { offset: at.0, batch: number, time: self.time };
             match self.filter.choose(&entry, args) {
                 Chosen::None => {}

@@ -115,8 +115,8 @@ pub enum AofCommand {
     Check(CheckArgs),
     /// Print what a log holds, as commands, JSON, RESP or a table
     ///
-    /// The commands restore the data when they are fed to a server, whatever bytes they have. A torn log is printed up
-    /// to the tear, with a warning.
+    /// The commands restore the data when they are fed to a server, whatever bytes they have; so an MSET of Redis's is
+    /// printed as SETs, but in JSON and tables as it is. A torn log is printed up to the tear, with a warning.
     #[command(after_long_help = format!("{DUMP_EXAMPLES}{AOF_STATUS}"))]
     Dump(DumpArgs),
     /// Write a log anew with nothing but its data

@@ -88,27 +88,92 @@ fn a_dump_restores_the_data_through_kvred_cli() {
     let all: Vec<u8> = (0..=255).collect();
     let keys = [&all[..], b"", b"\r\n", b"'\"\\", b"# no comment", b"2", "gr\u{fc}\u{df}e".as_bytes()];
     fs::write(&path, keys.iter().flat_map(|key| resp(&[b"SET", key, &all])).collect::<Vec<u8>>()).unwrap();
-    for log in [dir.path().join("kvred.aof"), path] {
-        for (format, flags) in [("commands", &[][..]), ("commands", &["--pipe"]), ("resp", &["--pipe"])] {
-            let empty = tempfile::tempdir().unwrap();
-            let server = Server::start(empty.path());
-            let mut dump = Command::new(env!("CARGO_BIN_EXE_kvred"))
-                .args(["aof", "dump", "--format", format, arg(&log)])
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap();
-            let cli = Command::new(env!("CARGO_BIN_EXE_kvred"))
-                .args(["cli", "-p", &server.port.to_string()])
-                .args(flags)
-                .stdin(dump.stdout.take().unwrap())
-                .output()
-                .unwrap();
-            assert!(dump.wait().unwrap().success());
-            assert_eq!((code(&cli), stderr(&cli)), (0, String::new()), "{format} {flags:?}: {}", stdout(&cli));
-            server.stop();
-            assert_eq!(data(&empty.path().join("kvred.aof")), data(&log), "{format} {flags:?}");
-        }
+    restores_through_kvred_cli(&dir.path().join("kvred.aof"));
+    restores_through_kvred_cli(&path);
+}
+
+/// Feeds dumps of a log to servers, which must have its data then.
+fn restores_through_kvred_cli(log: &Path) {
+    for (format, flags) in [("commands", &[][..]), ("commands", &["--pipe"]), ("resp", &["--pipe"])] {
+        let empty = tempfile::tempdir().unwrap();
+        let server = Server::start(empty.path());
+        let mut dump = Command::new(env!("CARGO_BIN_EXE_kvred"))
+            .args(["aof", "dump", "--format", format, arg(log)])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let cli = Command::new(env!("CARGO_BIN_EXE_kvred"))
+            .args(["cli", "-p", &server.port.to_string()])
+            .args(flags)
+            .stdin(dump.stdout.take().unwrap())
+            .output()
+            .unwrap();
+        assert!(dump.wait().unwrap().success());
+        assert_eq!((code(&cli), stderr(&cli)), (0, String::new()), "{format} {flags:?}: {}", stdout(&cli));
+        server.stop();
+        assert_eq!(data(&empty.path().join("kvred.aof")), data(log), "{format} {flags:?}");
     }
+}
+
+/// Writes a log as Redis does, of commands without quotes.
+fn write_lines(path: &Path, commands: &[&str]) {
+    let words = |command: &&str| command.split(' ').map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
+    write_plain(path, &commands.iter().map(words).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_dump_of_an_adopted_log_is_in_commands_that_kvred_takes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kvred.aof");
+    let commands = [
+        "SELECT 0",
+        "SET gone 1",
+        "FLUSHALL",
+        "MSET gone 1 gone:2 2",
+        "FLUSHDB ASYNC",
+        "SET gone 1",
+        "flushall sync",
+        "SET a 1",
+        "set b 2",
+        "SET a 3 KEEPTTL",
+        "SET c 4 NX",
+        "SET c 5 nx KeepTTL",
+        "SET b 6 XX GET",
+        "SET nothing 7 KEEPTTL XX",
+        "MSET d 1 e 2 d 3",
+        "mset f 1",
+        "UNLINK a nothing",
+        "unlink f",
+        "DEL e nothing",
+        "MULTI",
+        "SET g 1",
+        "MSET h 1 i 2 k 3",
+        "UNLINK k",
+        "EXEC",
+    ];
+    write_lines(&path, &commands);
+    let server = Server::start(dir.path());
+    assert_eq!(server.client().ask(&["SET", "own", "8"]), Reply::ok());
+    server.stop();
+    assert_eq!(data(&path), ["SET b 6", "SET c 4", "SET d 3", "SET g 1", "SET h 1", "SET i 2", "SET own 8"]);
+    restores_through_kvred_cli(&path);
+
+    // What is no command to send is what stands in the log.
+    let mut as_it_is: Vec<String> = commands.iter().map(|&command| command.to_owned()).collect();
+    as_it_is.retain(|command| !["MULTI", "EXEC"].contains(&&command[..]));
+    as_it_is.push("SET own 8".to_owned());
+    let told = |record: &Vec<Vec<u8>>| String::from_utf8(record.join(&b' ')).unwrap();
+    assert_eq!(records(&path).iter().map(told).collect::<Vec<_>>(), as_it_is);
+    let table = stdout(&aof(&["dump", "--format", "table", arg(&path)]));
+    assert!(table.contains(" MSET d 1 e 2 d 3\n") && table.contains(" SET a 3 KEEPTTL\n"), "{table}");
+}
+
+#[test]
+fn a_dump_says_keepttl_where_there_may_be_an_expiry_to_keep() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("plain.aof");
+    write_lines(&path, &["SET a 1", "SET a 2 KEEPTTL", "PEXPIREAT a 9999999999999", "SET a 3 KEEPTTL", "MSET b 1 c 2"]);
+    assert_eq!(dump(&path), "SET a 1\nSET a 2\nPEXPIREAT a 9999999999999\nSET a 3 KEEPTTL\nSET b 1\nSET c 2\n");
 }
 
 /// What a key holds after these commands.
@@ -172,9 +237,9 @@ fn filters_choose_by_key_offset_time_and_number() {
         assert_eq!(code(&output), 0, "{}", stderr(&output));
         stdout(&output)
     };
-    assert_eq!(dumped(&["--key", "user:*"]), "SET user:1 a\nDEL user:1\nMSET user:2 c\n");
-    assert_eq!(dumped(&["--from", &second.to_string()]), "DEL user:1 other\nMSET user:2 c x d\n");
-    assert_eq!(dumped(&["--since", "2000"]), "DEL user:1 other\nMSET user:2 c x d\n");
+    assert_eq!(dumped(&["--key", "user:*"]), "SET user:1 a\nDEL user:1\nSET user:2 c\n");
+    assert_eq!(dumped(&["--from", &second.to_string()]), "DEL user:1 other\nSET user:2 c\nSET x d\n");
+    assert_eq!(dumped(&["--since", "2000"]), "DEL user:1 other\nSET user:2 c\nSET x d\n");
     assert_eq!(dumped(&["--until", "1970-01-01T00:16:40Z"]), "SET user:1 a\nSET other b\n");
     assert_eq!(dumped(&["--since", "1001", "--until", "2999"]), "DEL user:1 other\n");
     assert_eq!(dumped(&["--limit", "1"]), "SET user:1 a\n");
@@ -270,8 +335,7 @@ fn what_kvred_has_appended_to_a_plain_log_is_saved_from_behind_a_flaw_in_that() 
 fn salvaged(commands: &[&str]) -> (String, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let (path, out) = (dir.path().join("plain.aof"), dir.path().join("out.aof"));
-    let words = |command: &str| command.split(' ').map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
-    write_plain(&path, &commands.iter().copied().map(words).collect::<Vec<_>>());
+    write_lines(&path, commands);
     let output = aof(&["check", "--salvage", arg(&out), arg(&path)]);
     assert_eq!(code(&output), 1, "{}", stderr(&output));
     assert_eq!(code(&aof(&["check", arg(&out)])), 0);

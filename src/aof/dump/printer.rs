@@ -6,6 +6,7 @@ use unicode_width::UnicodeWidthChar;
 
 use super::super::quote::{escaped, quoted};
 use super::super::{json, text};
+use super::sendable;
 use crate::args::DumpFormat;
 use crate::protocol::encode;
 
@@ -29,6 +30,8 @@ pub(super) struct Entry {
 /// Writes commands to stdout.
 pub(super) struct Printer {
     format: DumpFormat,
+    /// Whether a command was met that may have given a key an expiry.
+    pub(super) may_expire: bool,
     buffer: Vec<u8>,
     width: usize,
     headed: bool,
@@ -37,30 +40,31 @@ pub(super) struct Printer {
 impl Printer {
     /// A printer of this format.
     pub(super) fn new(format: DumpFormat) -> Self {
-        Self { format, buffer: Vec::with_capacity(BUFFER_BYTES), width: width(), headed: false }
+        let buffer = Vec::with_capacity(BUFFER_BYTES);
+        Self { format, may_expire: false, buffer, width: width(), headed: false }
     }
 
-    /// Prints a command.
+    /// Prints a record: what may be fed to a server as commands that one takes, the others as it stands in the log.
     pub(super) fn record<'a>(
         &mut self,
         entry: &Entry,
         words: impl ExactSizeIterator<Item = &'a [u8]>,
     ) -> io::Result<()> {
+        let out = &mut self.buffer;
         match self.format {
-            DumpFormat::Commands => commands(&mut self.buffer, words),
-            DumpFormat::Json => json_line(&mut self.buffer, entry, words),
+            DumpFormat::Commands => {
+                sendable::each(&words.collect::<Vec<_>>(), self.may_expire, |command| commands(out, command));
+            }
+            DumpFormat::Json => json_line(out, entry, words),
             DumpFormat::Resp => {
-                encode::array(&mut self.buffer, words.len());
-                for word in words {
-                    encode::bulk(&mut self.buffer, word);
-                }
+                sendable::each(&words.collect::<Vec<_>>(), self.may_expire, |command| encode::request(out, command));
             }
             DumpFormat::Table => {
                 if !self.headed {
                     self.headed = true;
-                    writeln!(self.buffer, "{}  COMMAND", before(self.width, "OFFSET", "BATCH", "TIME"))?;
+                    writeln!(out, "{}  COMMAND", before(self.width, "OFFSET", "BATCH", "TIME"))?;
                 }
-                row(&mut self.buffer, self.width, entry, words);
+                row(out, self.width, entry, words);
             }
         }
         if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
@@ -77,8 +81,8 @@ impl Printer {
     }
 }
 
-fn commands<'a>(out: &mut Vec<u8>, words: impl Iterator<Item = &'a [u8]>) {
-    for (n, word) in words.enumerate() {
+fn commands(out: &mut Vec<u8>, words: &[&[u8]]) {
+    for (n, word) in words.iter().enumerate() {
         if n > 0 {
             out.push(b' ');
         }
