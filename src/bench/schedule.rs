@@ -69,7 +69,7 @@ impl Schedule {
     /// With a rate and a duration: how many requests were due and never sent.
     pub(super) fn unsent(&self) -> u64 {
         let Some(interval) = self.interval_ns.filter(|_| self.until_ns != u64::MAX) else { return 0 };
-        let due = (self.until_ns as f64 / interval) as u64;
+        let due = ((self.until_ns as f64 / interval) as u64).min(self.total);
         due.saturating_sub(self.next.load(Ordering::Relaxed))
     }
 }
@@ -114,6 +114,12 @@ mod tests {
         assert_eq!(schedule.unsent(), 40);
         assert_eq!(schedule.claim_due(1000, 90_000_000), 10..51, "nothing is due after the end");
         assert_eq!(schedule.claim(1), None);
+        assert_eq!(schedule.unsent(), 0);
+        // Nothing else was to be sent.
+        let schedule = Schedule::new(10, Some(1000), Some(50_000_000));
+        assert_eq!(schedule.claim_due(4, 90_000_000), 0..4);
+        assert_eq!(schedule.unsent(), 6);
+        assert_eq!(schedule.claim_due(10, 90_000_000), 4..10);
         assert_eq!(schedule.unsent(), 0);
     }
 }

@@ -244,6 +244,10 @@ fn a_duration_ends_a_run() {
     // All keys are gone long before the time is over.
     let ran = run_at(server.port(), "-t del -r 100 --duration 600");
     assert!(ran.code == Some(0) && ran.err.contains("all 100 keys were deleted"), "{ran:?}");
+    // What the rate would have sent of a time that was not needed is not missed.
+    let ran = run_at(server.port(), "-t del -r 100 --rate 1000 --duration 600");
+    assert!(ran.code == Some(0) && ran.err.contains("all 100 keys were deleted"), "{ran:?}");
+    assert!(!ran.err.contains("not sent in time"), "{ran:?}");
 }
 
 #[test]
