@@ -134,23 +134,21 @@ fn render(h: &Histogram<u64>, format: Format) -> Vec<u8> {
     out
 }
 
-/// The counts between powers of two: the upper bound in microseconds, and how many samples are at or below it.
+/// The counts between powers of two: the upper bound in microseconds, and how many samples are at or below it. What the
+/// histogram does not tell apart counts as the longest of it, so stands in one bar, also beside a power of two.
 fn buckets(h: &Histogram<u64>) -> Vec<(u64, u64)> {
-    if h.is_empty() {
-        return Vec::new();
-    }
-    let first = h.min().next_power_of_two();
-    let mut from = 0;
-    let mut out = Vec::new();
-    let mut to = first;
-    loop {
-        out.push((to, h.count_between(from, to)));
-        if to >= h.max() {
-            return out;
+    let mut out: Vec<(u64, u64)> = Vec::new();
+    for recorded in h.iter_recorded() {
+        let bar = h.highest_equivalent(recorded.value_iterated_to()).next_power_of_two();
+        while out.last().is_none_or(|&(to, _)| to < bar) {
+            let next = out.last().map_or(bar, |&(to, _)| to * 2);
+            out.push((next, 0));
         }
-        from = to + 1;
-        to *= 2;
+        if let Some((_, count)) = out.last_mut() {
+            *count += recorded.count_at_value();
+        }
     }
+    out
 }
 
 fn chart(out: &mut Vec<u8>, h: &Histogram<u64>) {
@@ -185,6 +183,20 @@ mod tests {
         assert_eq!(buckets.iter().map(|&(_, n)| n).sum::<u64>(), h.len());
         let text = String::from_utf8(render(&h, Format::Raw)).unwrap();
         assert!(text.contains("(7 samples)") && text.contains("<=     32 us"), "{text}");
+    }
+
+    #[test]
+    fn a_sample_at_a_power_of_two_stands_in_one_bar() {
+        let mut h = new_histogram().unwrap();
+        for power in 0..26 {
+            let us = 1_u64 << power;
+            for us in [(us - 1).max(1), us, us + 1] {
+                h.record(us).unwrap();
+            }
+            assert_eq!(buckets(&h).iter().map(|&(_, n)| n).sum::<u64>(), h.len(), "2^{power} us");
+        }
+        let bars: Vec<u64> = buckets(&h).iter().map(|&(to, _)| to).collect();
+        assert_eq!(bars, (0..=26).map(|power| 1 << power).collect::<Vec<_>>());
     }
 
     #[test]
