@@ -1,7 +1,11 @@
 //! Bytes as JSON: a string if they are UTF-8, else `{"base64": "…"}`, so that none are lost.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 
 /// Appends bytes.
 pub(super) fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -12,6 +16,11 @@ pub(super) fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
         out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
         out.extend_from_slice(b"\"}");
     }
+}
+
+/// A path, likewise.
+pub(super) fn path(path: &Path) -> Value {
+    path.to_str().map_or_else(|| json!({"base64": STANDARD.encode(path.as_os_str().as_bytes())}), Value::from)
 }
 
 /// Appends a string.

@@ -1,8 +1,9 @@
 //! Files that are not what they seem, and files that must stay as they are.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -308,6 +309,35 @@ fn what_cannot_be_written_is_told_also_when_there_was_enough() {
         assert_eq!(code(&output), 3, "{flags:?}");
         assert!(stderr(&output).contains("cannot write the output"), "{flags:?}: {}", stderr(&output));
     }
+}
+
+#[test]
+fn paths_that_are_not_utf_8_are_told_byte_for_byte_in_json() {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+    use base64::Engine;
+    let dir = tempfile::tempdir().unwrap();
+    let odd = dir.path().join(OsStr::from_bytes(b"\xff"));
+    fs::create_dir(&odd).unwrap();
+    let torn = [&small_log(&odd)[..], b"*3\r\n"].concat();
+    let (path, saved) = (odd.join("kvred.aof"), odd.join("saved.aof"));
+    fs::write(&path, &torn).unwrap();
+    let told = |code_expected: i32, args: &[&OsStr]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_kvred")).args(["aof", "check", "--json"]).args(args).output();
+        let output = output.unwrap();
+        assert_eq!(code(&output), code_expected, "{args:?}: {}", stderr(&output));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let path_of = |value: &serde_json::Value| {
+        let bytes = base64::engine::general_purpose::STANDARD.decode(value["base64"].as_str().unwrap()).unwrap();
+        PathBuf::from(std::ffi::OsString::from_vec(bytes))
+    };
+    let found = told(1, &[path.as_os_str()]);
+    assert_eq!(path_of(&found["file"]), path);
+    let salvaged = told(1, &["--salvage".as_ref(), saved.as_os_str(), path.as_os_str()]);
+    assert_eq!((path_of(&salvaged["file"]), path_of(&salvaged["out"])), (path.clone(), saved));
+    let fixed = told(0, &["--fix".as_ref(), "--yes".as_ref(), path.as_os_str()]);
+    assert_eq!(fs::read(path_of(&fixed["fixed"]["kept_in"])).unwrap(), b"*3\r\n");
 }
 
 #[test]

@@ -188,6 +188,24 @@ fn a_server_that_cannot_be_run_is_told() {
 }
 
 #[test]
+fn a_program_whose_path_is_not_utf_8_is_refused_before_anything_is_measured() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tempfile::TempDir::new().unwrap();
+    let odd = dir.path().join(std::ffi::OsStr::from_bytes(b"\xff"));
+    fs::create_dir(&odd).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_kvred"), odd.join("kvred")).unwrap();
+    let mut command = bench(&["report", "--server-bin", "./kvred"]);
+    let ran = finish(command.current_dir(&odd).spawn().unwrap());
+    assert!(ran.code == Some(3) && ran.err.contains("is not UTF-8"), "{ran:?}");
+    assert_eq!(fs::read_dir(&odd).unwrap().count(), 1, "nothing was begun");
+
+    // Where the report lies is noted nowhere.
+    let mut command = bench(&["report", "--repeats", "1", "--warmup", "0", "--ops-read", "10", "--ops-write", "10"]);
+    let ran = finish(command.args(["--fsync", "none"]).current_dir(&odd).spawn().unwrap());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+}
+
+#[test]
 fn errors_name_their_run_and_exit_1() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::TempDir::new().unwrap();

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::super::json::path;
 use super::super::text::{counted, grouped, time};
 use super::examine::Findings;
 use crate::exit::Status;
@@ -32,10 +32,9 @@ pub(super) struct PartReport {
 }
 
 /// What `--fix` did.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub(super) struct Fixed {
     /// Where the log was cut off, or its header put right.
-    #[serde(rename = "offset")]
     pub(super) at: u64,
     /// How much was cut; 0: the header was put right.
     pub(super) cut_bytes: u64,
@@ -107,12 +106,12 @@ impl Report {
     /// One document, closed by a newline.
     pub(super) fn json(&self) -> String {
         let mut document = Map::new();
-        document.insert("file".into(), json!(self.path.to_string_lossy()));
+        document.insert("file".into(), path(&self.path));
         document.insert("verdict".into(), json!(self.worst().map_or("clean", PartReport::verdict)));
         if self.is_manifest {
             let parts = self.parts.iter().map(|part| {
                 let mut object = Map::new();
-                object.insert("file".into(), json!(part.path.to_string_lossy()));
+                object.insert("file".into(), path(&part.path));
                 object.insert("verdict".into(), json!(part.verdict()));
                 describe(&mut object, part);
                 Value::Object(object)
@@ -122,7 +121,9 @@ impl Report {
             describe(&mut document, part);
         }
         if let Some(fixed) = &self.fixed {
-            document.insert("fixed".into(), json!(fixed));
+            let kept_in = fixed.kept_in.as_deref().map(path);
+            let fixed = json!({"offset": fixed.at, "cut_bytes": fixed.cut_bytes, "kept_in": kept_in});
+            document.insert("fixed".into(), fixed);
         }
         let mut text = serde_json::to_string_pretty(&document).expect("maps of strings become JSON");
         text.push('\n');

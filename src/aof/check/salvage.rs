@@ -14,6 +14,7 @@ use anyhow::anyhow;
 use serde_json::json;
 
 use super::super::image::{Image, Refused};
+use super::super::json::path;
 use super::super::reading::{self, Pass, Settle};
 use super::super::source::Source;
 use super::super::text::{counted, grouped};
@@ -86,7 +87,7 @@ pub(super) fn run(args: &CheckArgs, source: &Source, out: &Path) -> Result<Statu
     if args.json {
         let ranges: Vec<_> = listed.iter().map(|l| json!({"from": l.from.0, "to": l.to.0, "reason": l.why})).collect();
         let document = json!({
-            "file": part.path.to_string_lossy(), "out": out.to_string_lossy(), "records": size.records,
+            "file": path(&part.path), "out": path(out), "records": size.records,
             "lost_bytes": bytes, "lost": ranges, "lost_ranges_not_listed": more,
         });
         print(&format!("{document:#}\n"))?;

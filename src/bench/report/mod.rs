@@ -124,6 +124,10 @@ fn programs(args: &ReportArgs) -> Result<Vec<Peer>, Failure> {
         let is_bare = path.components().count() == 1;
         let path = if is_bare { Ok(path.clone()) } else { std::path::absolute(path) };
         let path = path.or_exit(Status::Unavailable, || format!("cannot find {name}"))?;
+        if path.to_str().is_none() {
+            let error = anyhow!("{} is not UTF-8, as a report has to note it for --resume", path.display());
+            return Err(Failure::new(Status::Unavailable, error));
+        }
         programs.push(Peer { name: name.clone(), path });
     }
     Ok(programs)
