@@ -112,12 +112,16 @@ async fn look_at(
     });
     let mut sizes = pipeline(session, commands).await?.into_iter();
     for (key, kind) in &named {
-        let size = if measure(kind, has_strlen).0.is_empty() { Some(Frame::Integer(0)) } else { sizes.next() };
-        let Some(Frame::Integer(size)) = size else {
+        let command = measure(kind, has_strlen).0;
+        let answer = if command.is_empty() { Some(Frame::Integer(0)) } else { sizes.next() };
+        let size = match answer {
+            Some(Frame::Integer(size)) => u64::try_from(size).unwrap_or(0),
+            Some(Frame::Error(text)) if !text.starts_with(b"WRONGTYPE") => {
+                return Err(refused(&command.join(" "), &text));
+            }
             // Gone, or of another type, by now.
-            continue;
+            _ => continue,
         };
-        let size = u64::try_from(size).unwrap_or(0);
         let tally = tallies.entry(kind.clone()).or_default();
         tally.keys += 1;
         tally.size += size;

@@ -1,6 +1,9 @@
 //! `--scan`, `--bigkeys`, `--stat`, `--latency`.
 
-use crate::server::Server;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use crate::server::{Server, cli, run};
 
 /// Runs every mode against a server that holds strings.
 pub(crate) fn all_modes(server: &Server) {
@@ -27,6 +30,40 @@ pub(crate) fn all_modes(server: &Server) {
     assert!(text.starts_with("min: ") && text.contains("samples)") && text.contains(" #"), "{text}");
     assert!(server.ok(&["--latency", "-i", "0.1", "--json"]).contains("\"p99_us\":"));
     assert!(server.ok(&["--latency", "-i", "0.1", "--csv"]).starts_with("samples,min_us"));
+}
+
+/// A server with one string, which answers `STRLEN` so.
+fn with_a_string(strlen: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 1000];
+        while let Ok(len @ 1..) = stream.read(&mut request) {
+            let request = String::from_utf8_lossy(&request[..len]).into_owned();
+            let replies = [
+                ("COMMAND", "*1\r\n*0\r\n"),
+                ("SCAN", "*2\r\n$1\r\n0\r\n*1\r\n$1\r\nk\r\n"),
+                ("TYPE", "+string\r\n"),
+                ("STRLEN", strlen),
+            ];
+            let reply = replies.iter().find(|(name, _)| request.contains(&format!("\r\n{name}\r\n"))).unwrap();
+            stream.write_all(reply.1.as_bytes()).unwrap();
+        }
+    });
+    port
+}
+
+#[test]
+fn an_error_is_no_key_that_is_gone() {
+    for (strlen, code, out, err) in [
+        ("-NOPERM no permission\r\n", 1, "", "kvred: STRLEN failed: NOPERM no permission\n"),
+        ("-WRONGTYPE it is a list by now\r\n", 0, "0 keys\n", ""),
+        (":7\r\n", 0, "1 keys\nstring: 1 keys, 7 bytes, 7.00 on average\n  biggest: k with 7 bytes\n", ""),
+    ] {
+        let ran = run(cli(&["-p", &with_a_string(strlen).to_string(), "--bigkeys"]), "");
+        assert_eq!((ran.code, &ran.out[..], &ran.err[..]), (Some(code), out, err), "{strlen:?}");
+    }
 }
 
 #[test]
