@@ -27,13 +27,13 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// What became of something that can be interrupted.
-enum Waited<T> {
+pub(super) enum Waited<T> {
     Done(T),
     Interrupted,
 }
 
 /// Waits, until Ctrl-C.
-async fn interruptible<T>(work: impl Future<Output = T>) -> Waited<T> {
+pub(super) async fn interruptible<T>(work: impl Future<Output = T>) -> Waited<T> {
     // Registered anew each time: an interrupt from before does not count.
     let Ok(mut interrupt) = signal(SignalKind::interrupt()) else {
         return Waited::Done(work.await);

@@ -42,6 +42,7 @@ use tokio::runtime::Runtime;
 use unicode_width::UnicodeWidthStr;
 
 use self::catalog::Catalog;
+use self::execute::{Waited, interruptible};
 use self::helper::ReplHelper;
 use self::history::History;
 use self::idle::Idle;
@@ -279,9 +280,10 @@ impl Repl<'_> {
                 // The login stays behind: another server must not be told this one's password.
                 self.session.drop_connection();
                 self.session.target = target;
-                match self.runtime.block_on(self.session.connect()) {
-                    Ok(()) => drop(self.load_catalog()),
-                    Err(error) => say!("({})", explain(&error)),
+                match self.runtime.block_on(interruptible(self.session.connect())) {
+                    Waited::Done(Ok(())) => drop(self.load_catalog()),
+                    Waited::Done(Err(error)) => say!("({})", explain(&error)),
+                    Waited::Interrupted => say!("(not connected; the next command tries again)"),
                 }
             }
             Err(why) => say!("({why})"),

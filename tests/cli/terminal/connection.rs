@@ -111,6 +111,25 @@ fn connect_goes_to_another_server() {
     s.leaves();
 }
 
+#[test]
+fn ctrl_c_stops_an_attempt_to_go_to_another_server() {
+    let server = Server::start(&[]);
+    let mut s = Session::with(server.port, &["-t", "600"], |_| {});
+    s.prompt();
+    // It takes connections, and does not answer a login.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    s.types(&format!("connect redis://:pw@127.0.0.1:{port}\r"));
+    let _connection = silent.accept().unwrap();
+    s.presses('c');
+    s.sees("(not connected; the next command tries again)");
+    s.sees(&format!("127.0.0.1:{port} (not connected)> "));
+    s.types(&format!("connect 127.0.0.1 {}\r", server.port));
+    s.prompt();
+    s.enters("ping", "PONG");
+    s.leaves();
+}
+
 /// A session at its prompt whose server was killed, and the port for the next one.
 fn session_without_its_server() -> (u16, Session) {
     let port = free_port();
