@@ -26,7 +26,8 @@ Exit status:
   1    the log's tail is torn, or what was asked for is not in it
   2    wrong usage
   3    a file cannot be read or written, or a server holds the log
-  4    the log is damaged, or has a command that kvred does not offer";
+  4    the log is damaged, or has a command that kvred does not offer
+  130  interrupted";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:

@@ -74,6 +74,7 @@ Files:
 
 Exit status:
   0    fine
+  1    the two have no test in common
   2    wrong usage
   3    a file cannot be read";
 

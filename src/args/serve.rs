@@ -41,7 +41,8 @@ Exit status:
   2    wrong usage
   3    an address, a file or the log's lock cannot be had, or the last write or
        sync failed
-  4    the log is damaged in its middle: see kvred aof check";
+  4    the log is damaged in its middle: see kvred aof check
+  130  ended at once by a second SIGTERM or SIGINT";
 
 /// `kvred serve`
 #[derive(Debug, Clone, Args)]

@@ -24,6 +24,22 @@ fn two_results_are_compared() {
 }
 
 #[test]
+fn results_without_a_common_test_exit_1_as_the_help_says() {
+    let server = memory_server();
+    let dir = tempfile::TempDir::new().unwrap();
+    let [ping, get] = ["ping", "get"].map(|test| {
+        let path = dir.path().join(format!("{test}.json")).to_str().unwrap().to_owned();
+        let ran = run_at(server.port(), &format!("-n 50 -r 10 -c 1 -t {test} -o {path}"));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        path
+    });
+    let ran = run(&["diff", &ping, &get]);
+    assert!(ran.code == Some(1) && ran.err.contains("the two have no test in common"), "{ran:?}");
+    let help = run(&["diff", "--help"]).out;
+    assert!(help.contains("\n  1    the two have no test in common\n"), "{help}");
+}
+
+#[test]
 fn what_is_no_result_is_told() {
     let dir = tempfile::TempDir::new().unwrap();
     let path = dir.path().join("x.json").to_str().unwrap().to_owned();
