@@ -253,8 +253,12 @@ fn a_wrong_bit_in_the_header_costs_nothing() {
             assert_eq!(code(&aof(&["check", arg(&path)])), 4, "byte {byte}");
             let salvaged = aof(&["check", "--salvage", arg(&saved), arg(&path)]);
             assert_eq!(code(&salvaged), 0, "byte {byte}: {}{}", stdout(&salvaged), stderr(&salvaged));
-            assert_eq!(code(&aof(&["check", "--fix", "--yes", arg(&path)])), 0);
+            let fixed = aof(&["check", "--fix", "--yes", "--json", arg(&path)]);
+            assert_eq!(code(&fixed), 0, "{}", stderr(&fixed));
             assert_eq!(fs::read(&path).unwrap(), log, "byte {byte}");
+            let json: serde_json::Value = serde_json::from_slice(&fixed.stdout).unwrap();
+            let kept = fs::read(json["fixed"]["kept_in"].as_str().unwrap()).unwrap();
+            assert_eq!(kept, flipped[header..header + HEADER_LINE_BYTES], "byte {byte}");
             assert_eq!(data(&saved), data(&path), "byte {byte}");
         }
     }

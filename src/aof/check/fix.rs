@@ -56,7 +56,7 @@ pub(super) fn run(args: &CheckArgs, path: &Path, report: &mut Report) -> Result<
     let name = PathBuf::from(path.file_name().unwrap_or_default());
     let file = disk.open(&name, true).or_exit(Status::Unavailable, || unavailable("cannot open it for writing"))?;
     let fixed = if found.header_fixable {
-        mend(&disk, &name, &*file, end).or_exit(Status::Unavailable, || unavailable("cannot mend the header"))?
+        mend(&disk, path, &*file, end).or_exit(Status::Unavailable, || unavailable("cannot mend the header"))?
     } else {
         let cut = cut_tail(&disk, &name, &*file, end)
             .or_exit(Status::Unavailable, || unavailable("what is cut cannot be kept, so nothing was cut"))?;
@@ -75,13 +75,14 @@ pub(super) fn run(args: &CheckArgs, path: &Path, report: &mut Report) -> Result<
     Ok(status)
 }
 
-/// Writes the right header, and keeps the line that stood there.
-fn mend(disk: &dyn Disk, name: &Path, file: &dyn DiskFile, at: LogOffset) -> std::io::Result<Fixed> {
+/// Writes the right header, and keeps the line that stood there. The log at `path` lies in the directory of `disk`.
+fn mend(disk: &dyn Disk, path: &Path, file: &dyn DiskFile, at: LogOffset) -> std::io::Result<Fixed> {
     let line = header::mended(file, at)?.ok_or(std::io::ErrorKind::InvalidData)?;
+    let name = Path::new(path.file_name().unwrap_or_default());
     let kept = keep_copy(disk, name, file, at, at + line.len() as u64)?;
     write_all_at(file, &line, at.0)?;
     file.sync_data()?;
-    Ok(Fixed { at: at.0, cut_bytes: 0, kept_in: Some(name.with_file_name(kept)) })
+    Ok(Fixed { at: at.0, cut_bytes: 0, kept_in: Some(path.with_file_name(kept)) })
 }
 
 fn confirmed(question: &str) -> Result<bool, Failure> {
