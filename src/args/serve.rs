@@ -89,12 +89,14 @@ pub struct ServeArgs {
     pub tls_auth_clients: TlsAuthClients,
 
     /// Listen on this unix socket too
+    ///
+    /// A relative path starts where the server is started, not in --dir.
     #[arg(long, env = "KVRED_UNIXSOCKET", value_name = "PATH")]
     pub unixsocket: Option<PathBuf>,
 
     /// Where the log lies
     ///
-    /// Made if it is missing, and the server's working directory.
+    /// Made if it is missing.
     #[arg(long, env = "KVRED_DIR", value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
 

@@ -206,6 +206,16 @@ fn a_place_that_cannot_be_had_is_told_before_the_log_is_loaded() {
 }
 
 #[test]
+fn a_relative_socket_lies_where_the_server_is_started() {
+    let server = Server::start_with(&["--dir", "data", "--unixsocket", "s"]);
+    let dir = server.launch().dir();
+    assert!(dir.join("s").exists() && dir.join("data/kvred.aof").exists());
+    assert!(!dir.join("data/s").exists() && !dir.join("kvred.aof").exists());
+    let help = Launch::binary().args(["serve", "--help"]).output().unwrap().stdout;
+    assert!(!String::from_utf8(help).unwrap().contains("working directory"));
+}
+
+#[test]
 fn an_address_that_is_named_twice_is_taken_once() {
     let server = Server::start_with(&["--bind", "127.0.0.1,127.0.0.1", "--bind", "127.0.0.1"]);
     let got = server.connect().ask_words("CONFIG GET bind");
