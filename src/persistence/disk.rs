@@ -9,7 +9,7 @@ use std::io::{self, IoSlice};
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -171,21 +171,17 @@ impl RealDisk {
 /// # Errors
 /// It cannot be read, or is no regular file.
 pub fn open_to_read(path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-    open_regular(CWD, path, false)
+    Ok(Arc::new(open_regular(CWD, path, OFlags::RDONLY)?))
 }
 
-fn open_regular(dir: BorrowedFd<'_>, name: &Path, writable: bool) -> io::Result<Arc<dyn DiskFile>> {
+fn open_regular(dir: BorrowedFd<'_>, name: &Path, flags: OFlags) -> io::Result<RealFile> {
     // Without NONBLOCK, opening a named pipe would wait for a writer; to a regular file it means nothing.
-    let flags = if writable { OFlags::RDWR } else { OFlags::RDONLY };
     let file = openat(dir, name, flags | OFlags::NONBLOCK)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
-    if writable {
-        lock_to_write(&file)?;
-    }
-    Ok(Arc::new(RealFile::new(file, metadata.len())))
+    Ok(RealFile::new(file, metadata.len()))
 }
 
 fn openat(dir: BorrowedFd<'_>, name: &Path, flags: OFlags) -> io::Result<File> {
@@ -205,7 +201,13 @@ fn lock_to_write(file: &File) -> io::Result<()> {
 
 impl Disk for RealDisk {
     fn open(&self, name: &Path, writable: bool) -> io::Result<Arc<dyn DiskFile>> {
-        open_regular(self.dir.as_fd(), name, writable)
+        let flags = if writable { OFlags::RDWR } else { OFlags::RDONLY };
+        // What is a link here was put here by somebody else: a log's own links are followed before.
+        let file = open_regular(self.dir.as_fd(), name, flags | OFlags::NOFOLLOW)?;
+        if writable {
+            lock_to_write(&file.file)?;
+        }
+        Ok(Arc::new(file))
     }
 
     fn create(&self, name: &Path) -> io::Result<Arc<dyn DiskFile>> {
@@ -377,15 +379,24 @@ pub struct LogLock {
 
 impl LogLock {
     /// Takes the lock of the log at `log`, which is no link. `Ok(None)`: somebody else has it.
+    ///
+    /// # Errors
+    /// It cannot be opened or made, or something else has its name.
     pub fn take(log: &Path) -> io::Result<Option<Self>> {
-        let file =
-            File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(lock_path(log))?;
-        if let (Ok(log), Ok(lock)) = (log.metadata(), file.metadata())
-            && log.uid() != lock.uid()
-        {
-            // Root has made it with a tool: the server that owns the log has to be able to take it. Others may not.
-            drop(std::os::unix::fs::fchown(&file, Some(log.uid()), Some(log.gid())));
-        }
+        let path = lock_path(log);
+        let file = match open_lock(&path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL) {
+            Ok(file) => {
+                if let (Ok(log), Ok(lock)) = (log.metadata(), file.metadata())
+                    && log.uid() != lock.uid()
+                {
+                    // Root has made it with a tool: the server that owns the log has to be able to take it. Others may not.
+                    drop(std::os::unix::fs::fchown(&file, Some(log.uid()), Some(log.gid())));
+                }
+                file
+            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => open_lock(&path, OFlags::RDWR)?,
+            Err(e) => return Err(e),
+        };
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Self { _file: file })),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
@@ -394,12 +405,24 @@ impl LogLock {
     }
 }
 
+/// Opens a lock's file. Who owns the directory may have put anything there, for root to open. Another name of it is none
+/// of ours: backups are made of such.
+fn open_lock(path: &Path, flags: OFlags) -> io::Result<File> {
+    let refused =
+        |what| Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, and no lock of kvred's")));
+    match openat(CWD, path, flags | OFlags::NOFOLLOW | OFlags::NONBLOCK) {
+        Ok(file) if !file.metadata()?.is_file() => refused("no regular file"),
+        Err(e) if rustix::io::Errno::from_io_error(&e) == Some(rustix::io::Errno::LOOP) => refused("a symbolic link"),
+        other => other,
+    }
+}
+
 /// Whether somebody holds a log's lock. Nothing is made, so it also works where nothing can be written.
 ///
 /// # Errors
 /// The lock's file is there and cannot be looked at.
 pub fn lock_is_held(log: &Path) -> io::Result<bool> {
-    let file = match File::open(lock_path(log)) {
+    let file = match open_lock(&lock_path(log), OFlags::RDONLY) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(e),

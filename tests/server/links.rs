@@ -113,6 +113,63 @@ fn a_tool_of_root_leaves_a_lock_that_the_log_s_owner_can_take() {
     }
 }
 
+/// The directory is the server's user's; who comes next may be root.
+#[test]
+fn what_stands_in_the_lock_s_place_is_refused_and_stays_as_it_is() {
+    const OWNER: u32 = 65534;
+    let is_root = rustix::process::geteuid().is_root();
+    let (launch, elsewhere) = (Launch::on_log("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n"), Launch::new());
+    let (lock, out) = (launch.dir().join("kvred.aof.lock"), launch.dir().join("out.aof"));
+    if is_root {
+        std::os::unix::fs::chown(launch.log_path(), Some(OWNER), Some(OWNER)).unwrap();
+    }
+    let (target, nowhere) = (elsewhere.dir().join("target"), elsewhere.dir().join("nowhere"));
+    fs::write(&target, "somebody's").unwrap();
+    let before = target.metadata().unwrap();
+    for (at, why) in
+        [(Some(&target), "a symbolic link"), (Some(&nowhere), "a symbolic link"), (None, "no regular file")]
+    {
+        match at {
+            Some(at) => symlink(at, &lock).unwrap(),
+            None => {
+                let (kind, mode) = (rustix::fs::FileType::Fifo, 0o600.into());
+                rustix::fs::mknodat(rustix::fs::CWD, &lock, kind, mode, 0).unwrap();
+            }
+        }
+        launch.refused().expect(3, &["cannot take the lock", why]);
+        for args in [&["check", "--fix", "--yes"][..], &["rewrite"], &["rewrite", "-o", out.to_str().unwrap()]] {
+            aof(args, &launch.log_path()).expect(3, &["the lock of", why]);
+        }
+        fs::remove_file(&lock).unwrap();
+    }
+    let now = target.metadata().unwrap();
+    assert_eq!(
+        (now.uid(), now.gid(), now.mode(), now.len()),
+        (before.uid(), before.gid(), before.mode(), before.len())
+    );
+    assert!(!nowhere.exists() && !out.exists());
+    // A lock that is there is taken as it is: the name may be that of anybody's file.
+    fs::write(&lock, "").unwrap();
+    let before = lock.metadata().unwrap();
+    aof(&["rewrite"], &launch.log_path()).expect(0, &[]);
+    assert_eq!(lock.metadata().unwrap().uid(), before.uid());
+}
+
+/// It would be written to: what is cut off a torn log is kept there.
+#[test]
+fn a_link_in_the_place_of_what_is_cut_is_not_followed() {
+    let sound = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n";
+    let torn = format!("{sound}*3\r\n$3\r\nSET\r\n$1\r\nl\r\n$9\r\nsomething");
+    let (launch, elsewhere) = (Launch::on_log(&torn), Launch::new());
+    let target = elsewhere.dir().join("empty");
+    fs::write(&target, "").unwrap();
+    symlink(&target, launch.dir().join(format!("kvred.aof.cut-{}", sound.len()))).unwrap();
+    launch.refused().expect(3, &["what is cut cannot be kept"]);
+    aof(&["check", "--fix", "--yes"], &launch.log_path())
+        .expect(3, &["what is cut cannot be kept, so nothing was cut"]);
+    assert_eq!((fs::read(&target).unwrap().len(), launch.log()), (0, torn.into_bytes()));
+}
+
 /// A group may have been given the right to read it, for backups.
 #[test]
 fn a_rewritten_log_keeps_its_group_and_mode() {
