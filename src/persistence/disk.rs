@@ -110,7 +110,7 @@ pub struct RealDisk {
 }
 
 impl RealDisk {
-    /// The directory, made if it is missing (mode 0700: it holds the only copy of somebody's data).
+    /// The directory, made if it is missing (mode 0700: it holds the only copy of somebody's data), and then durable.
     pub fn make_dir(dir: &Path) -> io::Result<Self> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         Self::new(dir)
@@ -121,8 +121,9 @@ impl RealDisk {
     /// # Errors
     /// It is not there, or not to be entered.
     pub fn new(dir: &Path) -> io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self { dir: rustix::fs::openat(CWD, dir, flags, Mode::empty())? })
+        let open = |how| rustix::fs::openat(CWD, dir, how | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        // Readable, so that a sync needs no other descriptor: there may be none left. Not everybody may read it.
+        Ok(Self { dir: open(OFlags::RDONLY).or_else(|_| open(OFlags::PATH))? })
     }
 
     /// The directory that a file is in.
@@ -130,8 +131,7 @@ impl RealDisk {
     /// # Errors
     /// As [`RealDisk::new`].
     pub fn holding(file: &Path) -> io::Result<Self> {
-        let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty());
-        Self::new(dir.unwrap_or(Path::new(".")))
+        Self::new(parent(file))
     }
 
     /// Gives a file the owner, the group and the mode of another one, whose name it is about to take.
@@ -164,6 +164,30 @@ impl RealDisk {
             other => Ok(other?),
         }
     }
+}
+
+/// Makes a directory and those that it is to be in, as far as they are missing, and makes their names durable.
+fn make_dirs(dir: &Path) -> io::Result<()> {
+    let make = || std::fs::DirBuilder::new().mode(0o700).create(dir);
+    let made = match make() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => make_dirs(parent(dir)).and_then(|()| make()),
+        made => made,
+    };
+    match made {
+        // Else the next start would take it as it is.
+        Ok(()) => sync_names(parent(dir)).inspect_err(|_| drop(std::fs::remove_dir(dir))),
+        Err(_) if dir.is_dir() => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+fn sync_names(dir: &Path) -> io::Result<()> {
+    RealDisk::new(dir)?.sync_dir()
+}
+
+/// The directory that something is in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Opens a file for reading only, wherever it is.
@@ -227,7 +251,11 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        openat(self.dir.as_fd(), Path::new("."), OFlags::RDONLY)?.sync_all()
+        match rustix::fs::fsync(&self.dir) {
+            // It could not be opened to be read: whoever may now, syncs it.
+            Err(rustix::io::Errno::BADF) => openat(self.dir.as_fd(), Path::new("."), OFlags::RDONLY)?.sync_all(),
+            other => Ok(other?),
+        }
     }
 }
 

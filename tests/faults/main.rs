@@ -20,6 +20,7 @@ mod kill;
 mod ledger;
 mod policy;
 mod power_cut;
+mod rewrite;
 mod rig;
 mod slow_disk;
 mod told;
