@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::persistence::LogOffset;
 use crate::persistence::aof::{remove_leftover, temporary_name};
-use crate::persistence::disk::{Disk, DiskFile, RealDisk, write_all_at};
+use crate::persistence::disk::{Disk, DiskFile, RealDisk, take_after, write_all_at};
 use crate::persistence::format::{Annotation, Chain, MAX_BATCH_BYTES, Salt};
 use crate::protocol::decode::{Args, RequestDecoder};
 use crate::protocol::encode;
@@ -188,8 +188,8 @@ impl Image {
     ///
     /// # Errors
     /// This process may not do that.
-    pub(super) fn take_after(&self, path: &Path) -> io::Result<()> {
-        self.disk.take_after(&self.temporary, Path::new(path.file_name().unwrap_or_default()))
+    pub(super) fn take_after(&self, log: &dyn DiskFile) -> io::Result<()> {
+        take_after(&*self.file, log)
     }
 
     /// Gives the log its name, over whatever had it if that is `in_place`, and makes that durable.

@@ -20,6 +20,7 @@ use crate::args::{Moment, RewriteArgs};
 use crate::command::loader::Loader;
 use crate::db::state::{Keyspace, SHARDS, WalkPosition};
 use crate::exit::{Failure, OrExit, Status};
+use crate::persistence::disk::DiskFile;
 use crate::persistence::format::Annotation;
 use crate::persistence::lock_is_held;
 use crate::persistence::reader::Batch;
@@ -63,7 +64,9 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
         }
         Ok::<_, Failure>(())
     })?;
-    let after = write(target, &keyspace, &before, args.output.is_none())?;
+    // Without a manifest it is the one part.
+    let replaced = source.parts[0].file.as_deref().ok().filter(|_| args.output.is_none());
+    let after = write(target, &keyspace, &before, replaced)?;
     let table = table(&before, &after, keyspace.len() as u64);
     print(&format!("{}: rewritten in {:.3} s\n{table}\n", target.display(), began.elapsed().as_secs_f64()))?;
     Ok(if before.torn { Status::Negative } else { Status::Fine })
@@ -218,18 +221,23 @@ fn judge(
     }
 }
 
-fn write(target: &Path, keyspace: &Keyspace, before: &Before, in_place: bool) -> Result<Size, Failure> {
+/// Writes the new log. `replaced` is the one whose place it takes.
+fn write(
+    target: &Path,
+    keyspace: &Keyspace,
+    before: &Before,
+    replaced: Option<&dyn DiskFile>,
+) -> Result<Size, Failure> {
     let doing = || format!("cannot write {}; nothing was changed", target.display());
     let mut image = Image::create(target).or_exit(Status::Unavailable, doing)?;
-    let done =
-        fill(&mut image, keyspace, before).and_then(|()| if in_place { image.take_after(target) } else { Ok(()) });
-    if let Err(e) = done {
+    let done = fill(&mut image, keyspace, before);
+    if let Err(e) = done.and_then(|()| replaced.map_or(Ok(()), |log| image.take_after(log))) {
         image.discard();
         return Err(Failure::new(Status::Unavailable, anyhow::Error::new(e).context(doing())));
     }
     let size = image.size;
     image
-        .publish(target, in_place)
+        .publish(target, replaced.is_some())
         .or_exit(Status::Unavailable, || format!("cannot give {} its name", target.display()))?;
     Ok(size)
 }

@@ -321,12 +321,12 @@ impl Writer {
     fn finish(&self, rewrite: &mut Rewrite) -> Result<(), RewriteError> {
         let place = self.place.as_ref().ok_or(RewriteError::NoLog)?;
         let mut log = self.token();
-        let live_end = log.aof.as_ref().ok_or(RewriteError::Closed)?.end();
+        let live = log.aof.as_ref().ok_or(RewriteError::Closed)?;
         if rewrite.live.is_some() {
             if self.poisoned().is_some() {
                 return Err(RewriteError::Poisoned);
             }
-            while !rewrite.copy_piece(live_end)? {}
+            while !rewrite.copy_piece(live.end())? {}
         }
         let own_start = rewrite.new.end();
         rewrite.new.sync().map_err(failed("cannot sync the new log"))?;
@@ -338,6 +338,7 @@ impl Writer {
         rewrite.rope.clear();
         rewrite.append(&closing)?;
         rewrite.new.sync().map_err(failed("cannot sync the new log"))?;
+        rewrite.new.take_after(&**live.file());
         place.disk.rename(&temporary_name(&place.name), &place.name).map_err(failed("cannot rename the new log"))?;
         self.go_on_in(rewrite, place, &mut log);
         Ok(())

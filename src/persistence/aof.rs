@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, take_after};
 use super::format::{Annotation, COMMIT_LINE_BYTES, Chain, MAX_ANNOTATION_BYTES, MAX_BATCH_BYTES, Salt};
 use super::{FsyncPolicy, LogOffset};
 use crate::protocol::rope::Rope;
@@ -106,8 +106,19 @@ impl Aof {
     /// # Errors
     /// Any step failed; at the log's own name there is what was there before, or the new log.
     pub fn create(disk: &dyn Disk, name: &Path, salt: Salt) -> io::Result<Self> {
+        Self::create_over(disk, name, None, salt)
+    }
+
+    /// The same in the place of a file with no log in it.
+    ///
+    /// # Errors
+    /// As [`Aof::create`].
+    pub fn create_over(disk: &dyn Disk, name: &Path, old: Option<&dyn DiskFile>, salt: Salt) -> io::Result<Self> {
         let temporary = temporary_name(name);
         let aof = Self::create_temporary(disk, &temporary, salt)?;
+        if let Some(old) = old {
+            aof.take_after(old);
+        }
         disk.rename(&temporary, name)?;
         disk.sync_dir()?;
         Ok(aof)
@@ -151,6 +162,12 @@ impl Aof {
             rewrites: 0,
             trailer: Vec::new(),
         }
+    }
+
+    /// Makes ready to take the name of another file, whose owner, group and mode it gets.
+    pub fn take_after(&self, old: &dyn DiskFile) {
+        // Without the right to, the log is this process's own afterwards: it goes on writing, which is what counts.
+        drop(take_after(&*self.file, old));
     }
 
     /// Where the last batch ends.

@@ -69,11 +69,39 @@ pub trait DiskFile: Send + Sync {
         Ok(())
     }
 
+    /// Whose the file is, and who may do what with it; `None` where nothing keeps that.
+    fn access(&self) -> io::Result<Option<Access>> {
+        Ok(None)
+    }
+
+    /// Makes that what it is of another file.
+    fn set_access(&self, _access: Access) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Lets the system forget what of a range is on the disk. An optimisation, too.
     ///
     /// Not for what may have yet to be written, nor for a part of a [`PIECE_BYTES`]: Linux begins to write it, and keeps to
     /// itself how that ends.
     fn forget_cached(&self, _range: Range<u64>) {}
+}
+
+/// Whose a file is, and who may do what with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    owner: u32,
+    group: u32,
+    mode: Mode,
+}
+
+/// Gives a file the owner, the group and the mode of another one, whose name it is about to take. Both are open: a name may
+/// be another file's by now.
+///
+/// # Errors
+/// This process may not give files to that owner or group: the mode is then left as it is, too, since it was meant for
+/// them.
+pub fn take_after(file: &dyn DiskFile, other: &dyn DiskFile) -> io::Result<()> {
+    other.access()?.map_or(Ok(()), |access| file.set_access(access))
 }
 
 /// The largest piece of memory that the page cache takes for a file (on x86-64); all of it is written at once.
@@ -112,7 +140,7 @@ pub struct RealDisk {
 impl RealDisk {
     /// The directory, made if it is missing (mode 0700: it holds the only copy of somebody's data), and then durable.
     pub fn make_dir(dir: &Path) -> io::Result<Self> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        make_dirs(dir)?;
         Self::new(dir)
     }
 
@@ -132,19 +160,6 @@ impl RealDisk {
     /// As [`RealDisk::new`].
     pub fn holding(file: &Path) -> io::Result<Self> {
         Self::new(parent(file))
-    }
-
-    /// Gives a file the owner, the group and the mode of another one, whose name it is about to take.
-    ///
-    /// # Errors
-    /// The other one cannot be looked at, or this process may not give files to its owner or group: the mode is then left
-    /// as it is, too, since it was meant for them.
-    pub fn take_after(&self, file: &Path, other: &Path) -> io::Result<()> {
-        use rustix::fs::{AtFlags, Gid, Uid, chmodat, chownat, statat};
-        let other = statat(&self.dir, other, AtFlags::SYMLINK_NOFOLLOW)?;
-        let (owner, group) = (Uid::from_raw(other.st_uid), Gid::from_raw(other.st_gid));
-        chownat(&self.dir, file, Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok(chmodat(&self.dir, file, Mode::from_raw_mode(other.st_mode), AtFlags::empty())?)
     }
 
     /// Renames a file, unless the other name is taken.
@@ -241,8 +256,6 @@ impl Disk for RealDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        // Without the right to, the log is this process's own afterwards: it goes on writing, which is what counts.
-        drop(self.take_after(from, to));
         Ok(rustix::fs::renameat(&self.dir, from, &self.dir, to)?)
     }
 
@@ -366,6 +379,26 @@ impl DiskFile for RealFile {
         }
         let error = io::Error::last_os_error();
         if nothing_was_begun(&error) { Ok(()) } else { Err(error) }
+    }
+
+    fn access(&self) -> io::Result<Option<Access>> {
+        let stat = rustix::fs::fstat(&self.file)?;
+        Ok(Some(Access { owner: stat.st_uid, group: stat.st_gid, mode: Mode::from_raw_mode(stat.st_mode) }))
+    }
+
+    fn set_access(&self, access: Access) -> io::Result<()> {
+        use rustix::fs::{Gid, Uid, fchmod, fchown};
+        let Some(now) = self.access()? else { return Ok(()) };
+        // Only what differs: to give a file to whom it belongs may be forbidden too.
+        let owner = (access.owner != now.owner).then(|| Uid::from_raw(access.owner));
+        let group = (access.group != now.group).then(|| Gid::from_raw(access.group));
+        if owner.is_some() || group.is_some() {
+            fchown(&self.file, owner, group)?;
+        }
+        if access.mode != now.mode {
+            fchmod(&self.file, access.mode)?;
+        }
+        Ok(())
     }
 
     fn forget_cached(&self, range: Range<u64>) {

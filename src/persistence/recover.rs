@@ -79,7 +79,7 @@ pub fn recover(
     let mut cut = None;
     match &found.verdict {
         Verdict::New => {
-            let aof = Aof::create(disk, name, salt()).map_err(failed("cannot make a new log"))?;
+            let aof = Aof::create_over(disk, name, Some(&*file), salt()).map_err(failed("cannot make a new log"))?;
             return Ok(Recovered { aof, found: Some(found), cut: None, leftover_removed });
         }
         Verdict::Damaged { .. } => unreachable!("it is refused above"),

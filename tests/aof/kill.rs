@@ -20,8 +20,8 @@ const CALLS: &[&str] = &[
     "renameat2",
     "unlinkat",
     "ftruncate",
-    "fchownat",
-    "fchmodat",
+    "fchown",
+    "fchmod",
     "flock",
     "close",
 ];

@@ -1,10 +1,39 @@
 //! What a rewrite may not do, or has no descriptor left for.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use crate::helpers::{Launch, Reply, skip};
 use crate::rig::{Tracer, Whom, info, rewrite, synced_server};
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o777
+}
+
+/// As by systemd's `SystemCallFilter=~@privileged`, which also refuses to give a file to whom it belongs.
+#[test]
+fn a_log_keeps_its_mode_where_nobody_may_give_files_away() {
+    let (server, mut client) = synced_server();
+    let launch = server.launch().clone();
+    let log = launch.log_path();
+    fs::set_permissions(&log, fs::Permissions::from_mode(0o640)).unwrap();
+    let inject = "inject=fchown,fchownat:error=EPERM";
+    let Some(tracer) = Tracer::attach(&server, Whom::All, &[inject]) else { return };
+    rewrite(&mut client);
+    assert_eq!(info(&mut client, "aof_last_bgrewrite_status"), "ok");
+    assert_eq!(mode(&log), 0o640, "by the server");
+    drop(tracer);
+    server.terminate().expect(0, &[]);
+    let tool = Command::new("strace")
+        .args(["-f", "-o", "/dev/null", "-e", inject, env!("CARGO_BIN_EXE_kvred"), "aof", "rewrite"])
+        .arg(&log)
+        .output()
+        .unwrap();
+    assert!(tool.status.success(), "{}", String::from_utf8_lossy(&tool.stderr));
+    assert_eq!(mode(&log), 0o640, "by the tool");
+}
 
 /// After the rename there is no way back: what it still needs has to be there.
 #[test]

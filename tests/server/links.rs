@@ -192,6 +192,20 @@ fn a_rewritten_log_keeps_its_group_and_mode() {
     assert_kept("by the tool");
 }
 
+#[test]
+fn a_log_that_a_link_has_replaced_is_rewritten_with_its_own_mode() {
+    let server = Server::start();
+    server.connect().set("k", "v");
+    let log = server.launch().log_path();
+    let moved = log.with_file_name("moved");
+    fs::rename(&log, &moved).unwrap();
+    symlink(&moved, &log).unwrap();
+    rewrite(&server);
+    let now = log.symlink_metadata().unwrap();
+    assert!(now.is_file());
+    assert_eq!(now.mode() & 0o777, 0o600);
+}
+
 /// The file of a rewrite that was killed before its rename may be the better copy.
 #[test]
 fn a_start_that_refuses_a_log_touches_nothing_beside_it() {
