@@ -22,6 +22,10 @@ pub const MAX_ANNOTATION_BYTES: usize = 128;
 /// The most that one batch may hold, without its commit line.
 pub const MAX_BATCH_BYTES: usize = 1 << 30;
 
+/// The most known annotation lines that one batch may hold, so that they take less memory than its bytes may. kvred writes
+/// three; `check --salvage` makes one batch of what a plain log holds in a block of the reader, with each `#TS` in it.
+pub const MAX_ANNOTATIONS: usize = 1 << 20;
+
 /// The length of a commit line, `#C:` to CRLF.
 pub const COMMIT_LINE_BYTES: usize = 3 + 8 + 1 + 8 + 2;
 

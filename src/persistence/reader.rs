@@ -13,7 +13,8 @@ use thiserror::Error;
 use super::LogOffset;
 use super::disk::{DiskFile, read_full_at};
 use super::format::{
-    Annotation, COMMIT_LINE_BYTES, Chain, HEADER_NAME, MAX_ANNOTATION_BYTES, MAX_BATCH_BYTES, mended_header,
+    Annotation, COMMIT_LINE_BYTES, Chain, HEADER_NAME, MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS, MAX_BATCH_BYTES,
+    mended_header,
 };
 use crate::protocol::decode::{Args, ProtocolError, RequestDecoder, Span};
 
@@ -39,7 +40,8 @@ pub struct Batch<'a> {
     pub start: LogOffset,
     /// Where it ends, its commit line included.
     pub end: LogOffset,
-    /// The annotations in it, in order, without the commit line.
+    /// The annotations in it that are known, in order, without the commit line. Of a plain log there are none: nothing
+    /// vouches for what they say.
     pub annotations: &'a [Annotation],
     /// Its `#TS` lines: unix seconds, and where each stands relative to the batch's buffer.
     times: &'a [(u32, i64)],
@@ -120,6 +122,9 @@ pub enum Flaw {
     /// A snapshot, or a log that begins with one.
     #[error("it is an RDB snapshot, or begins with one, which kvred cannot read")]
     Rdb,
+    /// More annotation lines than any batch has.
+    #[error("it has more than {MAX_ANNOTATIONS} annotation lines")]
+    Annotations,
     /// A `#SYNCED` that speaks of bytes that were not there when it was written.
     #[error("its #SYNCED line states an offset beyond its own start")]
     SyncedBeyond,
@@ -456,10 +461,15 @@ impl LogReader {
                 if self.kind == Kind::Unknown {
                     self.kind = Kind::Plain;
                 }
+                if self.annotations.len().max(self.times.len()) == MAX_ANNOTATIONS {
+                    return Step::Flawed(Flaw::Annotations);
+                }
                 if let Annotation::Timestamp(seconds) = other {
                     self.times.push((self.next as u32, seconds));
                 }
-                self.annotations.push(other);
+                if matches!(self.kind, Kind::Chained(_)) && other != Annotation::Unknown {
+                    self.annotations.push(other);
+                }
                 self.next = end;
                 Step::Continue
             }

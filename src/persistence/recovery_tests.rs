@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use super::LogOffset;
 use super::disk::DiskFile;
-use super::format::{Annotation, COMMIT_LINE_BYTES, Chain, HEADER_LINE_BYTES, Salt};
-use super::reader::{Flaw, RDB_MAGIC};
+use super::format::{Annotation, COMMIT_LINE_BYTES, Chain, HEADER_LINE_BYTES, MAX_ANNOTATIONS, Salt};
+use super::reader::{Event, Flaw, LogReader, RDB_MAGIC};
 use super::replay::{Because, Recovery, Replay, Survey, Verdict, ends_with_command, is_command, replay};
 use crate::protocol::decode::{Args, RequestDecoder};
 use crate::protocol::encode;
@@ -87,13 +87,19 @@ impl Log {
         self.batch_of(&value, annotations)
     }
 
-    fn batch_of(mut self, value: &str, annotations: &[Annotation]) -> Self {
+    fn batch_of(self, value: &str, annotations: &[Annotation]) -> Self {
+        let mut bytes = Vec::new();
+        encode::request(&mut bytes, &["SET", "key", value]);
+        for annotation in annotations {
+            annotation.write(&mut bytes);
+        }
+        self.batch_of_bytes(&bytes)
+    }
+
+    fn batch_of_bytes(mut self, bytes: &[u8]) -> Self {
         let start = self.bytes.len();
         self.starts.push(start);
-        encode::request(&mut self.bytes, &["SET", "key", value]);
-        for annotation in annotations {
-            annotation.write(&mut self.bytes);
-        }
+        self.bytes.extend_from_slice(bytes);
         let chain = self.chain.expect("a chain has begun");
         let len = (self.bytes.len() - start) as u32;
         let crc = chain.crc_of(LogOffset(start as u64), [&self.bytes[start..]]);
@@ -212,6 +218,38 @@ fn a_synced_line_that_knows_the_future_is_damage() {
     let future = Annotation::Synced(LogOffset(log.bytes.len() as u64 + 1));
     let found = recover(&log.batch(&[future]).bytes);
     assert!(matches!(found.verdict, Verdict::Damaged { flaw: Flaw::SyncedBeyond, .. }), "{found:?}");
+}
+
+#[test]
+fn annotations_are_not_gathered_without_end() {
+    let annotations = |log: &Log| {
+        let mut reader = LogReader::new(Memory::file(&log.bytes));
+        match reader.next().unwrap() {
+            Event::Batch(batch) => Ok(batch.annotations.len()),
+            Event::Flawed { flaw, .. } => Err(flaw),
+            other => panic!("{other:?}"),
+        }
+    };
+    // Those of a later version are skipped, however many they are.
+    let later = format!("{}#TS:1\r\n", "#\r\n#LATER:1\r\n".repeat(MAX_ANNOTATIONS));
+    assert_eq!(annotations(&Log::new().batch_of_bytes(later.as_bytes())), Ok(1));
+    let known = "#TS:1\r\n".repeat(MAX_ANNOTATIONS);
+    assert_eq!(annotations(&Log::new().batch_of_bytes(known.as_bytes())), Ok(MAX_ANNOTATIONS));
+    let too_many = Log::new().batch(&[]).batch_of_bytes(format!("{known}#NOSYNC\r\n").as_bytes()).batch(&[]).damage(0);
+    assert_eq!(survivors(&too_many, &recover(&too_many.bytes)), [2]);
+    let first = Log::new().batch_of_bytes(format!("{known}#NOSYNC\r\n").as_bytes());
+    assert_eq!(annotations(&first), Err(Flaw::Annotations));
+}
+
+#[test]
+fn a_plain_log_has_no_annotations() {
+    let mut bytes = b"#TS:5\r\n#SYNCED:00ffffffffffffff\r\n#NOSYNC\r\n#REWRITTEN:7\r\n".to_vec();
+    encode::request(&mut bytes, &["SET", "a", "1"]);
+    let mut reader = LogReader::new(Memory::file(&bytes));
+    let Event::Batch(batch) = reader.next().unwrap() else { panic!("a command") };
+    assert_eq!((batch.annotations, batch.times().next()), (&[][..], Some((LogOffset(0), 5))));
+    let found = recover(&bytes);
+    assert_eq!((found.durable, found.no_sync, found.rewrites), (LogOffset(0), false, 0));
 }
 
 #[test]

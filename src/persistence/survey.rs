@@ -18,7 +18,7 @@ use memchr::memmem;
 use super::LogOffset;
 use super::disk::{DiskFile, read_full_at};
 use super::format::{
-    Annotation, COMMIT_LINE_BYTES, COMMIT_NAME, Chain, HEADER_LINE_BYTES, MAX_BATCH_BYTES, salt_of_header,
+    Annotation, COMMIT_LINE_BYTES, COMMIT_NAME, Chain, HEADER_LINE_BYTES, MAX_ANNOTATIONS, MAX_BATCH_BYTES, salt_of_header,
 };
 use crate::protocol::decode::RequestDecoder;
 
@@ -35,7 +35,7 @@ pub struct Survivor {
     pub start: LogOffset,
     /// One past its commit line.
     pub end: LogOffset,
-    /// Its annotations, in order.
+    /// Its annotations that are known, in order.
     pub annotations: Vec<Annotation>,
     /// How many commands it has.
     pub records: u64,
@@ -240,7 +240,13 @@ fn parse_batch(bytes: &mut [u8], mut survivor: Survivor) -> Option<Survivor> {
     while at < bytes.len() {
         if bytes[at] == b'#' {
             let len = memmem::find(&bytes[at..], b"\r\n")?;
-            survivor.annotations.push(Annotation::parse(&bytes[at..at + len]));
+            let annotation = Annotation::parse(&bytes[at..at + len]);
+            if annotation != Annotation::Unknown {
+                if survivor.annotations.len() == MAX_ANNOTATIONS {
+                    return None;
+                }
+                survivor.annotations.push(annotation);
+            }
             at += len + 2;
         } else {
             args.clear();

@@ -88,6 +88,21 @@ fn hostile_bytes_are_damage_and_cost_little_memory() {
     }
 }
 
+/// Each of these lines is three bytes, and nothing is to be remembered of it.
+#[test]
+fn a_batch_of_nothing_but_annotations_costs_little_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let header = small_log(dir.path())[..36].to_vec();
+    let path = dir.path().join("annotated.aof");
+    fs::write(&path, [header, b"#\r\n".repeat((4 << 20) + 100)].concat()).unwrap();
+    let limited = Command::new("sh")
+        .args(["-c", "ulimit -v 150000; exec \"$0\" aof check \"$1\"", env!("CARGO_BIN_EXE_kvred"), arg(&path)])
+        .output()
+        .unwrap();
+    assert_eq!(limited.status.code(), Some(1), "{}", stderr(&limited));
+    assert!(stdout(&limited).contains("its tail is torn"), "{}", stdout(&limited));
+}
+
 /// What must not change: content, modification time, owner and permissions.
 fn state(path: &Path) -> (Vec<u8>, i64, i64, u64, u32) {
     let metadata = path.metadata().unwrap();

@@ -366,6 +366,25 @@ fn a_plain_log_loads_and_is_continued() {
     Launch::on_log(changed).refused().expect(4, &["is damaged"]);
 }
 
+/// Nothing vouches for it; it would make damage of every trace of a crash from then on.
+#[test]
+fn what_a_plain_log_says_of_syncs_is_not_believed() {
+    let says = "#SYNCED:00ffffffffffffff\r\n#NOSYNC\r\n#REWRITTEN:7\r\n";
+    let launch = Launch::on_log(format!("{PLAIN}{says}{PLAIN}")).args(&["--fsync", "always"]);
+    let server = launch.start();
+    server.connect().set("b", "2");
+    server.kill9();
+    let mut log = launch.log();
+    log.truncate(log.len() - log.iter().rev().take_while(|&&c| c == 0).count());
+    log.extend(command(&["SET", "torn", "3"]));
+    std::fs::write(launch.log_path(), log).unwrap();
+    let server = launch.start();
+    let mut client = server.connect();
+    assert_eq!((client.get("a"), client.get("b"), client.get("torn")), (Some("1".into()), Some("2".into()), None));
+    let info = String::from_utf8(client.ask_words("INFO persistence").into_bytes()).unwrap();
+    assert!(info.contains("aof_rewrites:0"), "{info}");
+}
+
 #[test]
 fn a_flushall_in_a_plain_log_forgets_what_was_before() {
     let server = Launch::on_log(commands("SET a 1, FLUSHALL, SET b 2, FLUSHDB ASYNC, SET c 3")).start();
