@@ -45,17 +45,6 @@ pub enum AppendError {
     },
 }
 
-/// Why a stretch under `#NOSYNC` was not ended.
-#[derive(Debug, Error)]
-pub enum EndStretchError {
-    /// The line that ends it was not appended.
-    #[error("{0}")]
-    Append(AppendError),
-    /// A sync failed: the log must be treated as poisoned.
-    #[error("fsync failed: {0}")]
-    Sync(io::Error),
-}
-
 /// How far the log is known to be durable. Shared with the thread that syncs; it only grows.
 #[derive(Debug, Default)]
 pub struct DurableMark(AtomicU64);
@@ -339,17 +328,6 @@ impl Aof {
         self.file.sync_data()?;
         self.durable.raise(self.end);
         Ok(())
-    }
-
-    /// Ends a stretch under `#NOSYNC`: syncs, states so in an empty batch, and syncs that. If the line that ends the
-    /// stretch could get lost while a later batch stays, the trace of a crash would look like damage.
-    ///
-    /// # Errors
-    /// [`EndStretchError`]; the stretch goes on.
-    pub fn end_no_sync_stretch(&mut self, unix_time: Duration) -> Result<(), EndStretchError> {
-        self.sync().map_err(EndStretchError::Sync)?;
-        self.append(&Rope::default(), FsyncPolicy::Everysec, unix_time).map_err(EndStretchError::Append)?;
-        self.sync().map_err(EndStretchError::Sync)
     }
 
     /// After a failed sync: cuts the log back to `end`, as far as that works, so that what was not acknowledged is less

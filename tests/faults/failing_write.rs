@@ -51,6 +51,27 @@ fn a_refused_write_changes_nothing_under_every_policy() {
     }
 }
 
+/// Before the write itself, the end of the stretch under `none` is written.
+#[test]
+fn a_write_that_is_refused_after_a_change_of_the_policy_is_told() {
+    let server = Launch::new().args(&["--fsync", "none"]).start();
+    let mut client = server.connect();
+    client.set("k", "old");
+    let inject = ["inject=pwrite64,pwritev:error=ENOSPC"];
+    let Some(tracer) = Tracer::attach(&server, Whom::All, &inject) else { return };
+    client.send("CONFIG SET appendfsync everysec\r\n").expect("+OK\r\n");
+    let refused = error(client.ask_words("SET k new"));
+    assert!(refused.starts_with("MISCONF ") && refused.contains("No space left on device"), "{refused}");
+    assert_eq!(info(&mut client, "aof_last_write_status"), "err");
+    assert_eq!(info(&mut client, "aof_poisoned"), "no");
+    server.wait_for_stderr("the append-only file cannot be written");
+    tracer.detach();
+    client.set("k", "after");
+    assert_eq!(info(&mut client, "aof_last_write_status"), "ok");
+    server.wait_for_stderr("can be written again");
+    assert_eq!(server.crash_and_restart().connect().ask_words("GET k"), Reply::bulk("after"));
+}
+
 #[test]
 fn a_write_that_cannot_be_undone_is_told_as_unknown_and_healed() {
     let server = Launch::new().start();

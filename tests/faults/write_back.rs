@@ -67,6 +67,31 @@ fn no_sync_beside_it_is_believed() {
     }
 }
 
+/// The sync that ends a stretch without syncs believes that all is well, too.
+#[test]
+fn beside_it_no_stretch_without_syncs_is_called_synced() {
+    let (server, mut client) = start("none");
+    client.set("k", "v");
+    assert_eq!(client.ask_words("WAITAOF 1 0 0"), waited(1));
+    let synced = server.log().len();
+    // The log that heals takes the name.
+    let log = server.launch().dir().join("log");
+    std::fs::hard_link(server.launch().log_path(), &log).unwrap();
+    let inject = ["inject=sync_file_range:error=EIO:delay_enter=2500000"];
+    let Some(_write_back) = Tracer::attach(&server, Whom::Thread("kvred-writeback"), &inject) else { return };
+    // The write is to come before the thread that syncs.
+    let inject = ["inject=futex:delay_exit=1000000"];
+    let Some(_sync) = Tracer::attach(&server, Whom::Thread("kvred-sync"), &inject) else { return };
+    set_much(&mut client);
+    wait_until_held(&server, "kvred-writeback");
+    client.send("CONFIG SET appendfsync everysec\r\n").expect("+OK\r\n");
+    let refused = error(client.ask_words("SET k w"));
+    assert!(refused.starts_with("MISCONF ") && refused.contains("write-back failed"), "{refused}");
+    let log = String::from_utf8(std::fs::read(&log).unwrap()).unwrap();
+    let stated = log.split("#SYNCED:").skip(1).map(|line| usize::from_str_radix(&line[..16], 16).unwrap());
+    assert!(stated.max().unwrap() <= synced, "it says that more than {synced} bytes are durable");
+}
+
 #[test]
 fn what_says_nothing_of_the_data_is_no_failure() {
     for errno in ["ENOSYS", "EPERM", "ENOMEM"] {

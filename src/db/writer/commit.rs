@@ -11,7 +11,8 @@ use crate::db::ahead::Ahead;
 use crate::db::group::{Effect, Group, Op, Outcome};
 use crate::db::state::{Garbage, NewValue, Shard};
 use crate::persistence::FsyncPolicy;
-use crate::persistence::aof::{Aof, AppendError, EndStretchError};
+use crate::persistence::aof::{Aof, AppendError};
+use crate::protocol::rope::Rope;
 
 /// A group larger than this is not committed on an event loop: the copy and the checksum alone would be felt.
 const INLINE_GROUP_BYTES: usize = 256 << 10;
@@ -145,27 +146,10 @@ impl Writer {
             self.end_no_sync_stretch(aof)?;
         }
         let published_end = aof.end();
-        match aof.append(&group.rope, policy, self.clock.unix_time()) {
-            Ok(()) => {
-                self.counters.last_write_failed.store(false, Ordering::Relaxed);
-                if self.counters.failure_told.load(Ordering::Relaxed) {
-                    self.counters.failure_told.store(false, Ordering::Relaxed);
-                    tracing::info!("the append-only file can be written again");
-                }
-            }
-            Err(e) => {
-                self.note_write_failure(&e);
-                let reason = Arc::from(e.to_string());
-                return Err(match e {
-                    AppendError::Undone(_) => Failure { reason, outcome_known: true, poisons: false },
-                    AppendError::Poisoned { .. } => Failure { reason, outcome_known: false, poisons: true },
-                });
-            }
-        }
+        self.append(aof, &group.rope, policy)?;
         if policy == FsyncPolicy::Always {
             let began = self.clock.monotonic();
-            let synced = aof.sync().map_err(|e| sync_failure(&e));
-            if let Err(reason) = synced.and_then(|()| self.check_write_back(&mut self.sync.lock())) {
+            if let Err(reason) = self.sync_here(aof) {
                 aof.cut_back(published_end);
                 return Err(Failure { reason, outcome_known: false, poisons: true });
             }
@@ -197,14 +181,14 @@ impl Writer {
         Ok(())
     }
 
-    /// `everysec`, after `none`.
+    /// `everysec`, after `none`: syncs, states so in an empty batch, and syncs that. If the line that ends the stretch could
+    /// get lost while a later batch stays, the trace of a crash would look like damage.
     pub(super) fn end_no_sync_stretch(&self, aof: &mut Aof) -> Result<(), Failure> {
-        aof.end_no_sync_stretch(self.clock.unix_time()).map_err(|e| {
-            let poisons = !matches!(e, EndStretchError::Append(AppendError::Undone(_)));
-            Failure { reason: Arc::from(e.to_string()), outcome_known: true, poisons }
-        })?;
+        self.sync_here(aof).map_err(Failure::before_the_write)?;
+        self.append(aof, &Rope::default(), FsyncPolicy::Everysec)
+            .map_err(|failure| Failure { outcome_known: true, ..failure })?;
+        self.sync_here(aof).map_err(Failure::before_the_write)?;
         let mut sync = self.sync.lock();
-        self.check_write_back(&mut sync).map_err(Failure::before_the_write)?;
         sync.written = aof.end();
         sync.synced_group = sync.written_group;
         sync.oldest_unsynced = None;
@@ -213,6 +197,28 @@ impl Writer {
         self.in_no_sync_stretch.store(false, Ordering::SeqCst);
         self.wake_sync_waiters();
         Ok(())
+    }
+
+    /// Appends a batch.
+    fn append(&self, aof: &mut Aof, records: &Rope, policy: FsyncPolicy) -> Result<(), Failure> {
+        let appended = aof.append(records, policy, self.clock.unix_time());
+        let Err(e) = appended else {
+            self.counters.last_write_failed.store(false, Ordering::Relaxed);
+            if self.counters.failure_told.load(Ordering::Relaxed) {
+                self.counters.failure_told.store(false, Ordering::Relaxed);
+                tracing::info!("the append-only file can be written again");
+            }
+            return Ok(());
+        };
+        self.note_write_failure(&e);
+        let undone = matches!(e, AppendError::Undone(_));
+        Err(Failure { reason: Arc::from(e.to_string()), outcome_known: undone, poisons: !undone })
+    }
+
+    /// Syncs on this thread.
+    fn sync_here(&self, aof: &mut Aof) -> Result<(), Arc<str>> {
+        aof.sync().map_err(|e| sync_failure(&e))?;
+        self.check_write_back(&mut self.sync.lock())
     }
 
     /// `always`, or the end of a stretch without syncs: one sync at a time, since the kernel tells of a
