@@ -1,15 +1,20 @@
 //! Parses the arguments, runs the subcommand and turns its result into an exit code.
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use kvred::args::{self, Command};
 use kvred::exit::{OrExit, Status, unless_closed};
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Else such a limit, if there is one, ends the process: not what anybody hopes for, but no reason to do nothing.
+    drop(take_file_size_signal());
     let cli = match args::parse() {
         Ok(cli) => cli,
         Err(e) => return usage(&e),
@@ -26,6 +31,14 @@ fn main() -> ExitCode {
         Ok(status) => status.into(),
         Err(failure) => failure.report().into(),
     }
+}
+
+/// Takes the signal of a write beyond the limit on the size of files (`ulimit -f`): so it is an error of that write.
+fn take_file_size_signal() -> io::Result<()> {
+    let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
+    let _within = runtime.enter();
+    // It stays taken for as long as the process lives, though nobody listens.
+    signal(SignalKind::from_raw(libc::SIGXFSZ)).map(drop)
 }
 
 /// Help that was asked for is output; help that was not, and errors, are diagnostics.

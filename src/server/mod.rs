@@ -577,15 +577,13 @@ async fn keep_alive() {
     }
 }
 
-/// `SIGTERM` and `SIGINT`; and those that stop nothing.
+/// `SIGTERM` and `SIGINT`; and `SIGHUP`, which stops nothing.
 struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
     /// How many have come that stop.
     came: u32,
-    /// Taken so that a limit on the size of files (`ulimit -f`) is an error of the write, and does not end the process.
-    _file_size: Signal,
 }
 
 impl StopSignals {
@@ -595,7 +593,6 @@ impl StopSignals {
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
             came: 0,
-            _file_size: signal(SignalKind::from_raw(libc::SIGXFSZ))?,
         })
     }
 

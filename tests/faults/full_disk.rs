@@ -170,6 +170,30 @@ fn space_reserved_on_a_nearly_full_disk_does_not_stay_in_the_log() {
 }
 
 #[test]
+fn a_limit_on_the_size_of_files_is_told_from_the_first_write_on() {
+    for log in [None, Some(command(&["SET", "k", "v"]))] {
+        let launch = Launch::new();
+        let mut runs = vec![&["serve", "--port", "0"][..]];
+        if let Some(log) = &log {
+            std::fs::write(launch.log_path(), log).unwrap();
+            runs.push(&["aof", "rewrite", "kvred.aof"]);
+        }
+        for args in runs {
+            let output = std::process::Command::new("sh")
+                .args(["-c", "ulimit -f 0; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_kvred")])
+                .args(args)
+                .current_dir(launch.dir())
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(3), "{args:?}: {said}");
+            assert!(said.contains("File too large"), "{args:?}: {said}");
+            assert_eq!(std::fs::read(launch.log_path()).ok(), log, "{args:?}");
+        }
+    }
+}
+
+#[test]
 fn a_limit_on_the_size_of_files_refuses_writes_and_ends_nothing() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     for policy in ["always", "everysec", "none"] {
