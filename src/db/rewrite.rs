@@ -228,6 +228,7 @@ impl Writer {
                     rewrite.sync()?;
                     rewrite.phase = Phase::Copy;
                 }
+                rewrite.sync_if_due()?;
                 Ok(Step::More { may_pause: true })
             }
         }
@@ -270,6 +271,7 @@ impl Writer {
         for rope in full {
             rewrite.rope = rope;
             rewrite.append(&[None])?;
+            rewrite.sync_if_due()?;
         }
         if shard < SHARDS {
             return Ok(Phase::Walk { shard, position });
@@ -311,6 +313,11 @@ impl Writer {
         let mut all = false;
         while !all && rewrite.copied_to.0 < enough {
             all = rewrite.copy_piece(end)?;
+        }
+        if !all {
+            // Here, once, and not when they write again: they would gain on it for as long as it takes. Nor at the end, for
+            // all of it, where it would take long.
+            rewrite.sync_if_due()?;
         }
         // No pass halves that, so it goes on like this.
         rewrite.left = end.0 - rewrite.copied_to.0;
@@ -424,10 +431,11 @@ impl Rewrite {
         let due = self.write_back.take_due(self.new.end());
         due.begin_write(&**self.new.file()).map_err(failed("cannot write the new log"))?;
         due.forget(&**self.new.file());
-        if self.new.end() - self.synced_at >= self.pieces.sync_every_bytes {
-            self.sync()?;
-        }
         Ok(())
+    }
+
+    fn sync_if_due(&mut self) -> Result<(), RewriteError> {
+        if self.new.end() - self.synced_at >= self.pieces.sync_every_bytes { self.sync() } else { Ok(()) }
     }
 
     fn sync(&mut self) -> Result<(), RewriteError> {

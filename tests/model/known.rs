@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kvred::command::loader::Loader;
-use kvred::db::rewrite::Step;
+use kvred::db::rewrite::{Pieces, Step};
 use kvred::db::state::{Keyspace, ValueRef};
 use kvred::db::writer::{LogPlace, SystemClock, Ticket, WriteFailure, Writer};
 use kvred::persistence::FsyncPolicy;
@@ -187,6 +187,30 @@ fn a_plain_log_is_taken_though_the_power_failed_while_its_chain_began() {
             assert_eq!(server.get("k").map(|v| v.len()), Some(PAGE_BYTES - before_border - shorter));
         }
     }
+}
+
+#[test]
+fn what_is_copied_while_the_writers_wait_is_synced_once() {
+    let disk = SimDisk::new(Random::new(1), true);
+    let server = start(&disk, FsyncPolicy::Everysec);
+    server.set_and_commit("k", b"v").expect("a sound disk");
+    let pieces = Pieces {
+        batch_bytes: PAGE_BYTES,
+        sync_every_bytes: PAGE_BYTES as u64,
+        last_piece_bytes: 0,
+        held_bytes: 1 << 20,
+    };
+    let mut rewrite = server.writer.begin_rewrite_in(pieces).expect("it begins");
+    server.writer.step_rewrite(&mut rewrite).expect("the walk");
+    // Much beside what was walked: the writers are as fast as the copy.
+    for value in 0..16u8 {
+        server.set_and_commit("large", &[value; PAGE_BYTES]).expect("a sound disk");
+    }
+    disk.take_trace();
+    assert_eq!(server.writer.step_rewrite(&mut rewrite).expect("the rest"), Step::Done);
+    let trace = disk.take_trace();
+    let syncs = trace.iter().filter(|line| line.starts_with("Sync #")).count();
+    assert_eq!(syncs, 2, "of the copy, and of the line that says so: {trace:#?}");
 }
 
 #[test]
