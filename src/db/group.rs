@@ -74,16 +74,17 @@ impl Group {
         self.rope.len().saturating_add(bytes).saturating_add((args + 2) * HEADER_BYTES) <= MAX_RECORD_BYTES
     }
 
-    /// Empties it for another life; the buffers stay, unless a rare large group has made them huge.
-    pub(super) fn reset(&mut self) {
+    /// Whether its buffers are worth keeping: a rare large group has made them huge.
+    pub(super) fn is_small(&self) -> bool {
         const KEEP_BYTES: usize = 4 << 20;
+        self.rope.len().max(self.rope.buffer.capacity()) <= KEEP_BYTES
+    }
+
+    /// The same for another life; the buffers stay.
+    pub(super) fn emptied(mut self) -> Self {
         self.rope.clear();
         self.ops.clear();
-        if self.rope.buffer.capacity() > KEEP_BYTES {
-            self.rope.buffer = Vec::new();
-            self.ops = Vec::new();
-        }
-        self.outcome = Arc::default();
+        Self { rope: self.rope, ops: self.ops, ..Self::default() }
     }
 
     /// The bytes of an operation's key.

@@ -144,8 +144,9 @@ impl Pending {
         self.open_indexed = 0;
     }
 
-    /// Notes that the group under way is published.
-    pub(super) fn retire(&mut self) {
+    /// Notes that the group under way is published. What it returns may be large, and is to be dropped without the lock.
+    #[must_use]
+    pub(super) fn retire(&mut self) -> impl Sized + use<> {
         if self.open_indexed == 0 {
             self.index.clear();
         } else {
@@ -154,18 +155,11 @@ impl Pending {
         if self.flushed_in == Some(Which::Sealed) {
             self.flushed_in = None;
         }
-        self.sealed = None;
         self.sealed_indexed = 0;
         /// An index this large is left from a burst; clearing it each time would cost what it once held.
         const KEEP_ENTRIES: usize = 1 << 14;
-        if self.index.is_empty() && self.index.capacity() > KEEP_ENTRIES {
-            self.index = HashTable::new();
-        }
-    }
-
-    /// Forgets everything pending: it failed.
-    pub(super) fn drop_all(&mut self) {
-        *self = Self::default();
+        let is_left = self.index.is_empty() && self.index.capacity() > KEEP_ENTRIES;
+        (self.sealed.take(), is_left.then(|| std::mem::take(&mut self.index)))
     }
 }
 
@@ -273,11 +267,11 @@ mod tests {
                     self.naive_sealed = Some(std::mem::take(&mut self.naive_open));
                 }
                 Event::Retire if self.naive_sealed.is_some() => {
-                    self.pending.retire();
+                    drop(self.pending.retire());
                     self.naive_sealed = None;
                 }
                 Event::Fail => {
-                    self.pending.drop_all();
+                    self.pending = Pending::default();
                     self.open = Group::default();
                     (self.naive_sealed, self.naive_open) = (None, Naive::default());
                 }

@@ -126,8 +126,6 @@ impl std::fmt::Debug for Writer {
 pub(super) struct Open {
     group: Group,
     pending: Pending,
-    /// An emptied group, to save its allocations.
-    spare: Option<Group>,
     /// Workers that wait for the open group, or for room in the next, a bit each.
     waiting: WorkerSet,
     /// Workers that wait for the group under way.
@@ -140,6 +138,8 @@ pub(super) struct Open {
 pub(super) struct Log {
     /// `None`: nothing is written to disk, or it is closed.
     pub(super) aof: Option<Aof>,
+    /// An emptied group, to save its allocations.
+    spare: Option<Group>,
 }
 
 /// What the threads that write and sync tell each other.
@@ -268,12 +268,11 @@ impl Writer {
             open: Mutex::new(Open {
                 group: Group::default(),
                 pending: Pending::default(),
-                spare: Some(Group::default()),
                 waiting: WorkerSet::default(),
                 waiting_for_sealed: WorkerSet::default(),
                 poisoned: None,
             }),
-            log: Mutex::new(Log { aof }),
+            log: Mutex::new(Log { aof, spare: None }),
             place,
             in_no_sync_stretch: AtomicBool::new(in_no_sync_stretch),
             rewriting: AtomicBool::new(false),

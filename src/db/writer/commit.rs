@@ -108,27 +108,31 @@ impl Writer {
         }
     }
 
-    /// Seals the open group and takes it through write, sync, publication and answer.
-    fn commit_open(&self, log: &mut Log, by: Option<usize>) -> Garbage {
+    /// Seals the open group and takes it through write, sync, publication and answer. What it returns is to be dropped
+    /// without the token.
+    fn commit_open(&self, log: &mut Log, by: Option<usize>) -> (Garbage, Option<Group>) {
         let mut garbage = Garbage::default();
-        let Some(group) = self.seal() else { return garbage };
+        let Some(group) = self.seal(&mut log.spare) else { return (garbage, None) };
         match self.write_group(log, &group) {
             Ok(()) => {
                 self.publish(&group, &mut garbage);
                 self.counters.groups.fetch_add(1, Ordering::Relaxed);
-                self.retire(group, by);
+                self.retire(&group.outcome, by);
             }
             Err(failure) => self.fail(&group, &failure, by),
         }
-        garbage
+        // Nobody else refers to it any more.
+        let mut group = Arc::into_inner(group);
+        log.spare = group.take_if(|group| group.is_small()).map(Group::emptied);
+        (garbage, group)
     }
 
-    fn seal(&self) -> Option<Arc<Group>> {
+    fn seal(&self, spare: &mut Option<Group>) -> Option<Arc<Group>> {
         let mut open = self.open.lock();
         if open.group.is_empty() {
             return None;
         }
-        let next = open.spare.take().unwrap_or_default();
+        let next = spare.take().unwrap_or_default();
         let group = Arc::new(std::mem::replace(&mut open.group, next));
         open.pending.seal(Arc::clone(&group));
         open.waiting_for_sealed = std::mem::take(&mut open.waiting);
@@ -276,23 +280,18 @@ impl Writer {
         }
     }
 
-    fn retire(&self, group: Arc<Group>, by: Option<usize>) {
-        let outcome = Arc::clone(&group.outcome);
+    fn retire(&self, outcome: &Outcome, by: Option<usize>) {
         let mut open = self.open.lock();
-        open.pending.retire();
-        resolve(&outcome, Ok(()));
-        if let Ok(mut group) = Arc::try_unwrap(group) {
-            group.reset();
-            open.spare = Some(group);
-        }
+        let retired = open.pending.retire();
+        resolve(outcome, Ok(()));
         self.wake_waiting(open, by);
+        drop(retired);
     }
 
     /// Fails the group under way, and what was evaluated on top of it meanwhile.
     fn fail(&self, group: &Group, failure: &Failure, by: Option<usize>) {
         let mut open = self.open.lock();
-        let on_top = std::mem::take(&mut open.group);
-        open.pending.drop_all();
+        let (on_top, _pending) = (std::mem::take(&mut open.group), std::mem::take(&mut open.pending));
         if failure.poisons {
             poison(&mut open, &failure.reason);
         }

@@ -197,8 +197,7 @@ impl Writer {
     /// The same, for who holds the token: nothing that is open will be committed.
     pub(in crate::db) fn poison_open(&self, mut open: MutexGuard<'_, Open>, reason: &Arc<str>) {
         poison(&mut open, reason);
-        let failed = std::mem::take(&mut open.group);
-        open.pending.drop_all();
+        let (failed, _pending) = (std::mem::take(&mut open.group), std::mem::take(&mut open.pending));
         resolve(&failed.outcome, Err(WriteFailure::Refused(Arc::clone(reason))));
         self.wake_waiting(open, None);
         self.wake_sync_waiters();
