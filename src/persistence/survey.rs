@@ -18,7 +18,8 @@ use memchr::memmem;
 use super::LogOffset;
 use super::disk::{DiskFile, read_full_at};
 use super::format::{
-    Annotation, COMMIT_LINE_BYTES, COMMIT_NAME, Chain, HEADER_LINE_BYTES, MAX_ANNOTATIONS, MAX_BATCH_BYTES, salt_of_header,
+    Annotation, COMMIT_LINE_BYTES, COMMIT_NAME, Chain, HEADER_LINE_BYTES, MAX_ANNOTATIONS, MAX_BATCH_BYTES,
+    salt_of_header,
 };
 use crate::protocol::decode::RequestDecoder;
 
