@@ -9,7 +9,7 @@ use anyhow::anyhow;
 
 use super::manifest;
 use crate::exit::{Failure, OrExit, Status};
-use crate::persistence::disk::{DiskFile, LogLock, follow_links, open_to_read, read_full_at};
+use crate::persistence::disk::{DiskFile, LogLock, follow_links, open_to_read, parent, read_full_at};
 use crate::persistence::reader::RDB_MAGIC;
 
 /// A manifest is a few lines; more than this is something else.
@@ -79,8 +79,7 @@ fn read_manifest(path: &Path) -> io::Result<Result<Vec<OsString>, String>> {
 /// # Errors
 /// The directory cannot be read.
 pub(super) fn manifest_of_later_part(file: &Path) -> io::Result<Option<PathBuf>> {
-    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    for entry in std::fs::read_dir(dir)? {
+    for entry in std::fs::read_dir(parent(file))? {
         let path = entry?.path();
         // One that Redis would not load lists nothing.
         if path.extension().is_some_and(|extension| extension == "manifest")

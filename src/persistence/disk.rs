@@ -201,7 +201,7 @@ fn sync_names(dir: &Path) -> io::Result<()> {
 }
 
 /// The directory that something is in.
-fn parent(path: &Path) -> &Path {
+pub fn parent(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
