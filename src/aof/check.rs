@@ -11,6 +11,7 @@ mod salvage;
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::anyhow;
 
@@ -30,34 +31,32 @@ pub(super) fn run(args: &CheckArgs) -> Result<Status, Failure> {
         );
         return Err(Failure::new(Status::Usage, error));
     }
-    if args.fix {
-        // First it is made sure that there is something to lock.
-        source::open(&args.file)?;
-    }
-    let to_fix = args.fix.then(|| source::real_path(&args.file)).transpose()?;
-    let lock = to_fix.as_deref().map(source::lock).transpose()?;
-    let source = source::open(&args.file)?;
+    let mut source = source::open(&args.file)?;
     if source.is_manifest && (args.fix || args.salvage.is_some()) {
         let error = anyhow!("{} is a manifest; name the part itself to change it", args.file.display());
         return Err(Failure::new(Status::Usage, error));
+    }
+    let held = args.fix.then(|| fix::Held::take(&args.file)).transpose()?;
+    if let Some(held) = &held {
+        // What is cut has to be what was examined, and nobody writes to this one.
+        source.parts[0].file = Ok(Arc::clone(&held.file));
     }
     if let Some(out) = &args.salvage {
         return salvage::run(args, &source, out);
     }
     let mut report = examine_all(&source)?;
     let mut status = report.status();
-    if let Some(path) = to_fix.filter(|_| status != Status::Fine || report.reserved_bytes() > 0) {
+    if let Some(held) = held.filter(|_| status != Status::Fine || report.reserved_bytes() > 0) {
         if !args.json {
             // What is asked about has to be seen before.
             print(&report.text())?;
         }
-        status = fix::run(args, &path, &mut report)?;
+        status = fix::run(args, &held, &mut report)?;
         if !args.json {
             return Ok(status);
         }
     }
     print(&if args.json { report.json() } else { report.text() })?;
-    drop(lock);
     Ok(status)
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::kit::{arg, resp, small_log};
+use super::kit::{Server, arg, resp, small_log};
 use crate::helpers::terminal::{Terminal, without_escapes};
 
 fn tool(args: &[&str]) -> Command {
@@ -53,6 +53,24 @@ fn fix_asks_and_does_what_is_answered() {
         assert_eq!(fs::read(&kept).unwrap(), torn[sound.len()..]);
         fs::remove_file(&kept).unwrap();
     }
+}
+
+/// By another name, its lock is another file.
+#[test]
+fn while_fix_asks_no_server_takes_the_log_by_another_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let torn = [&small_log(dir.path())[..], b"*3\r\n$3\r\nSET\r\n"].concat();
+    let (path, other) = (dir.path().join("kvred.aof"), tempfile::tempdir().unwrap());
+    fs::write(&path, &torn).unwrap();
+    fs::hard_link(&path, other.path().join("kvred.aof")).unwrap();
+    let mut terminal = Terminal::start(tool(&["check", "--fix", arg(&path)]));
+    terminal.sees("[y/N] ");
+    let refused = Server::try_start(other.path(), &[]).err().expect("the log is held");
+    refused.expect(3, &["in use by another kvred"]);
+    terminal.types("n\r");
+    assert_eq!(terminal.ends().1, 1);
+    assert_eq!(fs::read(&path).unwrap(), torn);
+    drop(Server::start(other.path()));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 
+use super::super::source;
 use super::super::text::{counted, grouped};
 use super::header;
 use super::report::{Fixed, Report};
@@ -15,11 +16,40 @@ use super::{examine_file, print};
 use crate::args::CheckArgs;
 use crate::exit::{Failure, OrExit, Status};
 use crate::persistence::LogOffset;
-use crate::persistence::disk::{Disk, DiskFile, RealDisk, write_all_at};
+use crate::persistence::disk::{Disk, DiskFile, LogLock, RealDisk, write_all_at};
 use crate::persistence::replay::{Verdict, cut_tail, keep_copy};
 
-/// Repairs the log at its real path, where its lock is held. The report is brought up to date.
-pub(super) fn run(args: &CheckArgs, path: &Path, report: &mut Report) -> Result<Status, Failure> {
+/// A log that nobody else writes to until this is dropped: not by this name, and by no other one that it has.
+pub(super) struct Held {
+    /// Where it really is.
+    path: PathBuf,
+    /// The directory that it is in.
+    disk: RealDisk,
+    /// It, open for writing.
+    pub(super) file: Arc<dyn DiskFile>,
+    _lock: LogLock,
+}
+
+impl Held {
+    /// Takes the locks of a log, by its name and of the file itself.
+    ///
+    /// # Errors
+    /// Another kvred has one of them, or the log may not be written to: exit code 3.
+    pub(super) fn take(log: &Path) -> Result<Self, Failure> {
+        let path = source::real_path(log)?;
+        let lock = source::lock(&path)?;
+        let unavailable = |what: &str| format!("{}: {what}", path.display());
+        let disk = RealDisk::holding(&path).or_exit(Status::Unavailable, || unavailable("cannot use its directory"))?;
+        let file = disk
+            .open(Path::new(path.file_name().unwrap_or_default()), true)
+            .or_exit(Status::Unavailable, || unavailable("cannot open it for writing"))?;
+        Ok(Self { path, disk, file, _lock: lock })
+    }
+}
+
+/// Repairs the log that is held. The report is brought up to date.
+pub(super) fn run(args: &CheckArgs, held: &Held, report: &mut Report) -> Result<Status, Failure> {
+    let Held { path, disk, file, .. } = held;
     let shown = path.display();
     let unavailable = |doing: &str| format!("{shown}: {doing}");
     let Some(Ok(found)) = report.parts.first().map(|part| &part.found) else { return Ok(report.status()) };
@@ -52,20 +82,18 @@ pub(super) fn run(args: &CheckArgs, path: &Path, report: &mut Report) -> Result<
         tell("nothing was changed");
         return Ok(report.status());
     }
-    let disk = RealDisk::holding(path).or_exit(Status::Unavailable, || unavailable("cannot use its directory"))?;
-    let name = PathBuf::from(path.file_name().unwrap_or_default());
-    let file = disk.open(&name, true).or_exit(Status::Unavailable, || unavailable("cannot open it for writing"))?;
     let fixed = if found.header_fixable {
-        mend(&disk, path, &*file, end).or_exit(Status::Unavailable, || unavailable("cannot mend the header"))?
+        mend(disk, path, &**file, end).or_exit(Status::Unavailable, || unavailable("cannot mend the header"))?
     } else {
-        let cut = cut_tail(&disk, &name, &*file, end)
+        let name = Path::new(path.file_name().unwrap_or_default());
+        let cut = cut_tail(disk, name, &**file, end)
             .or_exit(Status::Unavailable, || unavailable("what is cut cannot be kept, so nothing was cut"))?;
         Fixed { at: end.0, cut_bytes: cut.bytes, kept_in: cut.kept_in.map(|kept| path.with_file_name(kept)) }
     };
     if !args.json {
         print(&fixed.text(&shown.to_string()))?;
     }
-    let now = examine_file(&(Arc::clone(&file)), path)?;
+    let now = examine_file(file, path)?;
     let status = now.status();
     report.parts[0].found = Ok(now);
     report.fixed = Some(fixed);
