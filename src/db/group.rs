@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::state::{KeyHash, ValueRef};
+use super::state::{KeyHash, NewValue, ValueRef};
 use crate::persistence::aof::BATCH_OVERHEAD_BYTES;
 use crate::persistence::format::MAX_BATCH_BYTES;
 use crate::protocol::encode;
@@ -67,6 +67,11 @@ impl Group {
         self.rope.len() >= GROUP_FULL_BYTES
     }
 
+    /// Whether it has room for a command of about so many bytes, or should be committed first.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        !self.is_full() && (self.is_empty() || bytes <= MAX_RECORD_BYTES - self.rope.len())
+    }
+
     /// Whether a command with `bytes` of arguments, `args` of them, still fits.
     pub(super) fn fits(&self, bytes: usize, args: usize) -> bool {
         /// `$4294967295\r\n…\r\n`
@@ -106,15 +111,15 @@ impl Group {
     }
 
     /// Appends `SET key value`.
-    pub(super) fn set(&mut self, hash: KeyHash, key: &[u8], value: &[u8]) {
+    pub(super) fn set(&mut self, hash: KeyHash, key: &[u8], value: NewValue<'_>) {
         self.rope.buffer.extend_from_slice(b"*3\r\n$3\r\nSET\r\n");
         let key = self.bulk(key);
-        let effect = if value.len() < SHARE_AT_LEAST_BYTES {
-            Effect::SetCopied(self.bulk(value))
-        } else {
-            let value = Bytes::copy_from_slice(value);
-            encode::bulk_shared(&mut self.rope, &value);
-            Effect::SetShared(value)
+        let effect = match own_if_large(value) {
+            NewValue::Copy(value) => Effect::SetCopied(self.bulk(value)),
+            NewValue::Shared(value) => {
+                encode::bulk_shared(&mut self.rope, &value);
+                Effect::SetShared(value)
+            }
         };
         self.ops.push(Op { hash, key, effect, continued: false });
     }
@@ -143,6 +148,14 @@ impl Group {
         encode::bulk(&mut self.rope.buffer, bytes);
         let end = self.rope.buffer.len() - 2;
         Piece { start: (end - bytes.len()) as u32, len: bytes.len() as u32 }
+    }
+}
+
+/// A value as a group takes it: a large one in an allocation of its own. That is better made before locking.
+pub fn own_if_large(value: NewValue<'_>) -> NewValue<'_> {
+    match value {
+        NewValue::Copy(bytes) if bytes.len() >= SHARE_AT_LEAST_BYTES => NewValue::Shared(Bytes::copy_from_slice(bytes)),
+        value => value,
     }
 }
 

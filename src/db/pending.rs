@@ -174,7 +174,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::db::state::Keyspace;
+    use crate::db::state::{Keyspace, NewValue};
 
     /// What may happen between two commits, on keys that are numbers.
     #[derive(Debug, Clone)]
@@ -228,7 +228,7 @@ mod tests {
 
     impl Both {
         fn set(&mut self, key: u8, value: Vec<u8>) {
-            self.open.set(self.keyspace.hash(&[key]), &[key], &value);
+            self.open.set(self.keyspace.hash(&[key]), &[key], NewValue::Copy(&value));
             self.naive_open.keys.insert(key, Some(value));
         }
 

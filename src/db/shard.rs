@@ -56,7 +56,8 @@ pub enum NewValue<'a> {
 }
 
 impl NewValue<'_> {
-    fn as_slice(&self) -> &[u8] {
+    /// Its bytes.
+    pub fn as_slice(&self) -> &[u8] {
         match self {
             NewValue::Copy(bytes) => bytes,
             NewValue::Shared(bytes) => bytes,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kvred::command::loader::Loader;
 use kvred::db::rewrite::{Pieces, Step};
-use kvred::db::state::{Keyspace, ValueRef};
+use kvred::db::state::{Keyspace, NewValue, ValueRef};
 use kvred::db::writer::{LogPlace, SystemClock, Ticket, WriteFailure, Writer};
 use kvred::persistence::FsyncPolicy;
 use kvred::persistence::aof::Aof;
@@ -49,8 +49,8 @@ fn start(disk: &SimDisk, policy: FsyncPolicy) -> Server {
 
 impl Server {
     fn set(&self, key: &str, value: &[u8]) -> Ticket {
-        let mut batch = self.writer.begin(0).expect("writes are taken");
-        batch.set(self.writer.keyspace().hash(key.as_bytes()), key.as_bytes(), value);
+        let mut batch = self.writer.begin(0, 0).expect("writes are taken");
+        batch.set(self.writer.keyspace().hash(key.as_bytes()), key.as_bytes(), NewValue::Copy(value));
         batch.finish().expect("there is something to wait for")
     }
 

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kvred::db::rewrite::{Pieces, Rewrite, RewriteError, Step};
-use kvred::db::state::{Keyspace, ValueRef};
+use kvred::db::state::{Keyspace, NewValue, ValueRef};
 use kvred::db::writer::{Clock, NotNow, WriteFailure, Writer};
 use kvred::persistence::FsyncPolicy;
 use parking_lot::Mutex;
@@ -229,7 +229,7 @@ impl World {
         let mut model = self.model.lock();
         let model = &mut *model;
         let worker = model.rng.below(WORKERS);
-        let mut batch = match writer.begin(worker) {
+        let mut batch = match writer.begin(worker, 0) {
             Ok(batch) => batch,
             Err(NotNow::Failed(failure)) => {
                 assert!(model.poisoned, "refused without a reason: {failure}");
@@ -248,7 +248,7 @@ impl World {
             match model.rng.below(100) {
                 0..45 => {
                     let value = new_value(&mut model.rng, &mut model.next_value, &running.disk);
-                    batch.set(hash, &name, &value);
+                    batch.set(hash, &name, NewValue::Copy(&value));
                     model.view.insert(key, value);
                     model.open.ops += 1;
                 }
@@ -257,7 +257,7 @@ impl World {
                     assert_eq!(exists, model.view.contains_key(&key), "SET NX of {key}");
                     if !exists {
                         let value = new_value(&mut model.rng, &mut model.next_value, &running.disk);
-                        batch.set(hash, &name, &value);
+                        batch.set(hash, &name, NewValue::Copy(&value));
                         model.view.insert(key, value);
                         model.open.ops += 1;
                     }

@@ -169,6 +169,40 @@ fn keys_and_values_are_bytes() {
     assert_eq!(client.ask_words("DBSIZE"), Reply::Integer(260));
 }
 
+/// Large values are copied ahead of the commands that set them.
+#[test]
+fn each_command_of_a_pipeline_sets_its_own_value_whatever_its_size() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.set("there", "v");
+    let value = |n: usize, bytes: usize| n.to_string().repeat(bytes);
+    let [a, b, c, d, e] =
+        [(1, 16 << 10), (2, 100), (3, 40 << 10), (4, 20 << 10), (5, 300 << 10)].map(|(n, l)| value(n, l));
+    let sent = [
+        command(&["SET", "a", &a]),
+        command(&["SET", "b", &b]),
+        command(&["SET", "there", &c, "NX"]),
+        command(&["SET", "c", &c, "EX", "10"]),
+        command(&["SET", "missing", &c, "XX"]),
+        command(&["GET", "a"]),
+        command(&["SET", "d", &d, "GET"]),
+        command(&["SET", "d", &c, "GET"]),
+        command(&["SET", "e", &e]),
+        command(&["SET", "f", &d]),
+    ];
+    client.send(sent.concat());
+    client.expect("+OK\r\n+OK\r\n$-1\r\n");
+    assert!(matches!(client.reply(), Reply::Error(_)));
+    client.expect("$-1\r\n");
+    client.expect(format!("${}\r\n{a}\r\n$-1\r\n${}\r\n{d}\r\n+OK\r\n+OK\r\n", a.len(), d.len()));
+    let server = server.crash_and_restart();
+    let mut client = server.connect();
+    for (key, value) in [("a", &a), ("b", &b), ("d", &c), ("e", &e), ("f", &d), ("there", &"v".to_owned())] {
+        assert!(client.get(key).is_some_and(|found| found == value.as_bytes()), "{key}");
+    }
+    assert_eq!((client.get("c"), client.get("missing")), (None, None));
+}
+
 #[test]
 fn values_of_64_mib_are_stored_and_recovered() {
     let server = Server::start_with(&["--fsync", "none"]);

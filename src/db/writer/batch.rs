@@ -9,7 +9,7 @@ use parking_lot::MutexGuard;
 use super::{Open, WriteFailure, Writer};
 use crate::db::group::Outcome;
 use crate::db::pending::Lookup;
-use crate::db::state::{KeyHash, ValueRef};
+use crate::db::state::{KeyHash, NewValue, ValueRef};
 
 /// Why a batch with a write cannot be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,30 +28,30 @@ pub struct WriteBatch<'w> {
 }
 
 impl Writer {
-    /// Begins a batch with a write. It holds the short lock until it is finished or dropped.
+    /// Begins a batch with a write of about so many bytes. It holds the short lock until it is finished or dropped.
     ///
     /// # Errors
     /// [`NotNow`]: no room, or no writes at all.
-    pub fn begin(&self, worker: usize) -> Result<WriteBatch<'_>, NotNow> {
+    pub fn begin(&self, worker: usize, bytes: usize) -> Result<WriteBatch<'_>, NotNow> {
         let mut open = self.open.lock();
         if let Some(reason) = &open.poisoned {
             return Err(NotNow::Failed(WriteFailure::Refused(Arc::clone(reason))));
         }
-        if !open.has_room(worker) {
+        if !open.has_room(worker, bytes) {
             return Err(NotNow::NoRoom);
         }
         Ok(WriteBatch { writer: self, open, worker })
     }
 
     /// Whether [`begin`](Self::begin) would have room; if not, the worker is woken when there may be some.
-    pub fn has_room(&self, worker: usize) -> bool {
-        self.open.lock().has_room(worker)
+    pub fn has_room(&self, worker: usize, bytes: usize) -> bool {
+        self.open.lock().has_room(worker, bytes)
     }
 }
 
 impl Open {
-    fn has_room(&mut self, worker: usize) -> bool {
-        let has_room = !self.group.is_full();
+    fn has_room(&mut self, worker: usize, bytes: usize) -> bool {
+        let has_room = self.group.has_room(bytes);
         if !has_room {
             self.waiting.insert(worker);
         }
@@ -86,7 +86,7 @@ impl WriteBatch<'_> {
     }
 
     /// Sets a key.
-    pub fn set(&mut self, hash: KeyHash, key: &[u8], value: &[u8]) {
+    pub fn set(&mut self, hash: KeyHash, key: &[u8], value: NewValue<'_>) {
         self.open.group.set(hash, key, value);
     }
 
