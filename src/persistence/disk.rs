@@ -292,27 +292,31 @@ impl RealFile {
         Self { file, there: is_ext4.then(|| AtomicU64::new(len)) }
     }
 
-    /// Looks for a hole that a sync has left. ext4 drops what it finds no place for; if that is for a broken block bitmap,
-    /// the sync can succeed all the same.
-    fn check_for_holes(&self) -> io::Result<()> {
+    /// How long it is. Not by `stat`: since Linux 6.13 the next write then has a new time to note, and the next sync to
+    /// commit it (tried: 240 µs a sync in place of 170).
+    fn end(&self) -> io::Result<u64> {
+        Ok(rustix::fs::seek(&self.file, rustix::fs::SeekFrom::End(0))?)
+    }
+
+    /// Looks for a hole that a sync has left before `len`. ext4 drops what it finds no place for; if that is for a broken
+    /// block bitmap, the sync can succeed all the same.
+    fn check_for_holes(&self, there: &AtomicU64, len: u64) -> io::Result<()> {
         use rustix::fs::SeekFrom;
-        let Some(there) = &self.there else { return Ok(()) };
-        // Not by `stat`: since Linux 6.13 the next write then has a new time to note, and the next sync to commit it (tried:
-        // 240 µs a sync in place of 170).
-        let len = rustix::fs::seek(&self.file, SeekFrom::End(0))?;
         let first_hole = |from: u64| match rustix::fs::seek(&self.file, SeekFrom::Hole(from)) {
             Ok(hole) => Ok(Some(hole)),
             // Behind the end there is none, and not every system looks.
             Err(rustix::io::Errno::NXIO | rustix::io::Errno::INVAL) => Ok(None),
             Err(e) => Err(e),
         };
+        let known = there.load(Ordering::Relaxed);
         // The end counts as one. Another thread may cut the file back to there, and go on writing: so it is looked at twice.
-        match first_hole(there.load(Ordering::Relaxed).min(len))? {
+        match first_hole(known.min(len))? {
             Some(hole) if hole < len && first_hole(hole)? == Some(hole) => {
                 Err(io::Error::other(format!("what was written from byte {hole} on is not on the disk")))
             }
             _ => {
-                there.store(len, Ordering::Relaxed);
+                // Unless it was cut back meanwhile: what is written from there on is not known to be there.
+                let _ = there.compare_exchange(known, len, Ordering::Relaxed, Ordering::Relaxed);
                 Ok(())
             }
         }
@@ -346,14 +350,18 @@ impl DiskFile for RealFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         if let Some(there) = &self.there {
-            there.fetch_min(len, Ordering::Relaxed);
+            // One less, so that a sync under way finds that it has changed.
+            there.fetch_min(len.saturating_sub(1), Ordering::Relaxed);
         }
         self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        let Some(there) = &self.there else { return self.file.sync_data() };
+        // What is written while it syncs has no place on the disk yet, and is no hole all the same: the next sync looks.
+        let len = self.end()?;
         self.file.sync_data()?;
-        self.check_for_holes()
+        self.check_for_holes(there, len)
     }
 
     fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {

@@ -148,3 +148,29 @@ fn what_a_disk_has_dropped_is_not_called_synced() {
         drop(volume);
     }
 }
+
+/// What is written while a sync runs is not looked at by that one, but by the next.
+#[test]
+fn what_a_disk_drops_of_what_was_written_beside_a_sync_is_not_called_synced() {
+    let launch = Launch::new().args(&["--fsync", "everysec"]);
+    let Some(volume) = Volume::ext4_of_one_group(&launch) else { return };
+    let server = launch.start();
+    server.connect().set("k", "v");
+    server.terminate().expect(0, &["stopped"]);
+    let Some(volume) = volume.without_free_blocks() else { return };
+    let server = launch.start();
+    let (mut client, mut waiting) = (server.connect(), server.connect());
+    let inject = ["inject=fdatasync:delay_exit=2000000:when=1"];
+    let Some(tracer) = Tracer::attach(&server, Whom::Thread("kvred-sync"), &inject) else { return };
+    // The last block has room for it.
+    waiting.set("k", "w");
+    waiting.send("WAITAOF 1 0 0\r\n");
+    wait_until_held(&server, "kvred-sync");
+    assert_eq!(client.ask(&["SET", "much", &"v".repeat(100_000)]), Reply::ok());
+    assert_eq!(waiting.reply(), waited(1));
+    let told = error(client.ask_words("WAITAOF 1 0 0"));
+    assert!(told.contains("failed"), "{told}");
+    tracer.detach();
+    server.kill9();
+    drop(volume);
+}
