@@ -337,11 +337,12 @@ impl Aof {
         drop(self.file.set_len(end.0));
     }
 
-    /// Closes the log: cuts off reserved space, syncs, states so in an empty batch, and syncs again.
+    /// Closes the log: cuts off reserved space, syncs, states so in an empty batch, and syncs again. If that batch cannot be
+    /// written, the next start does without; returns why.
     ///
     /// # Errors
     /// The last bytes may not be durable.
-    pub fn close(mut self, policy: FsyncPolicy, unix_time: Duration) -> io::Result<()> {
+    pub fn close(mut self, policy: FsyncPolicy, unix_time: Duration) -> io::Result<Option<io::Error>> {
         // Asked for, not taken from `reserved_to`: a reservation that failed may have left zeros all the same.
         if self.file.len()? > self.end.0 {
             self.file.set_len(self.end.0)?;
@@ -351,8 +352,10 @@ impl Aof {
         // Not under `none`: this batch states that the log is synced, and means it.
         let policy = if policy == FsyncPolicy::None { FsyncPolicy::Everysec } else { policy };
         self.reserve_works = false;
-        self.append(&Rope::default(), policy, unix_time).map_err(io::Error::other)?;
-        self.sync()
+        match self.append(&Rope::default(), policy, unix_time) {
+            Err(AppendError::Undone(e)) => Ok(Some(e)),
+            stated => stated.map_err(io::Error::other).and_then(|()| self.sync()).map(|()| None),
+        }
     }
 }
 

@@ -86,6 +86,20 @@ fn a_full_ext4_refuses_writes_and_takes_them_again() {
     }
 }
 
+/// Nothing is at stake: all that was acknowledged is synced before.
+#[test]
+fn a_stop_that_cannot_state_the_end_of_the_log_is_none_that_failed() {
+    for policy in POLICIES {
+        let launch = Launch::new().args(&["--fsync", policy]);
+        let server = launch.start();
+        server.connect().set("k", "v");
+        let inject = ["inject=pwrite64,pwritev:error=ENOSPC"];
+        let Some(_tracer) = Tracer::attach(&server, Whom::All, &inject) else { return };
+        server.terminate().expect(0, &["is on the disk", "No space left on device"]);
+        assert_eq!(launch.start().connect().get("k").as_deref(), Some(&b"v"[..]), "{policy}");
+    }
+}
+
 #[test]
 fn a_short_write_is_undone_with_a_truncation() {
     let launch = Launch::new();

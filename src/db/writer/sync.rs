@@ -254,7 +254,12 @@ impl Writer {
         if let Some(reason) = poisoned {
             return Err(WriteFailure::Unknown(reason));
         }
-        aof.close(self.policy(), self.clock.unix_time())
-            .map_err(|e| WriteFailure::Unknown(format!("the last write or sync failed: {e}").into()))
+        let not_stated = aof
+            .close(self.policy(), self.clock.unix_time())
+            .map_err(|e| WriteFailure::Unknown(format!("the last write or sync failed: {e}").into()))?;
+        if let Some(e) = not_stated {
+            tracing::warn!("all of the append-only file is on the disk; that could not be written into it: {e}");
+        }
+        Ok(())
     }
 }
