@@ -130,10 +130,7 @@ impl<'env> Loader<'env> {
             match Record::parse(args).map_err(|reason| RefusedRecord { index, reason })? {
                 Record::Set { key, value, when } => self.push(key, value, Effect::Set(when)),
                 Record::SetMany(args) => {
-                    let mut pairs = args.from(1);
-                    while let (Some(key), Some(value)) = (pairs.next(), pairs.next()) {
-                        self.push(key, value, Effect::Set(When::Always));
-                    }
+                    args.pairs(1).for_each(|(key, value)| self.push(key, value, Effect::Set(When::Always)));
                 }
                 Record::Delete(args) => args.from(1).for_each(|key| self.push(key, &[], Effect::Delete)),
                 Record::DeleteAll => {

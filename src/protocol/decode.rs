@@ -84,6 +84,11 @@ impl<'a> Args<'a> {
         let buffer = self.buffer;
         self.spans[i..].iter().map(move |s| s.of(buffer))
     }
+
+    /// The arguments from the `i`-th on, two at a time.
+    pub fn pairs(self, i: usize) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.spans[i..].as_chunks().0.iter().map(move |[first, second]| (first.of(self.buffer), second.of(self.buffer)))
+    }
 }
 
 /// Input that is not RESP; it displays as the reply's text, which is Redis's.
