@@ -18,7 +18,7 @@ use super::spec::{CommandSpec, Flag};
 use super::table::{CommandId, find, resolve};
 use crate::db::ahead::Ahead;
 use crate::db::state::{KeyHash, Keyspace, NewValue, ValueRef};
-use crate::db::writer::{NotNow, Ticket, WriteBatch, WriteFailure, Writer};
+use crate::db::writer::{NotNow, Ticket, WriteBatch, WriteFailure, Writer, can_be_logged};
 use crate::protocol::decode::{Args, ProtocolError, RequestDecoder, Span};
 use crate::protocol::encode::{self, Resp};
 use crate::protocol::limits::RequestLimits;
@@ -215,12 +215,6 @@ impl Queue {
                 at = end;
                 continue;
             }
-            // What is as long as this may have to wait for room in the log; what came before it need not.
-            if taken > 0 && end - at > TURN_BYTES {
-                self.spans.truncate(first_span);
-                decoder.restore(buffer, at);
-                break Stop::Full;
-            }
             let args = Args::new(buffer, &self.spans[first_span..]);
             let spec = resolve(args).ok().filter(|s| env.authenticated || s.flags.contains(Flag::NoAuth));
             if let Some(spec) = spec.filter(|s| !is_data(s.id)) {
@@ -328,11 +322,6 @@ impl<'q> Batch<'q> {
         if commands == 0 { self.taken.start } else { self.queued()[commands - 1].end_byte as usize }
     }
 
-    /// How long a command is in the input.
-    fn bytes_of(&self, n: usize) -> usize {
-        self.queued()[n].end_byte as usize - self.end_of(n)
-    }
-
     /// Runs the commands in order, appending their replies to `out`. `decoder` is who decoded them from `buffer`, and
     /// `ahead` who loads ahead for the queue.
     pub fn run(
@@ -354,7 +343,7 @@ impl<'q> Batch<'q> {
         let large =
             if out_of_memory { Some(LargeValues::default()) } else { self.large_values(first_write, buffer, env) };
         let Some(large) = large else { return ran(first_write, Replies::NoRoom) };
-        let mut batch = match env.writer.begin(env.worker, self.bytes_of(first_write)) {
+        let mut batch = match env.writer.begin(env.worker, large.bytes()) {
             Ok(batch) => batch,
             Err(NotNow::NoRoom) => return ran(first_write, Replies::NoRoom),
             Err(NotNow::Failed(failure)) => {
@@ -366,7 +355,7 @@ impl<'q> Batch<'q> {
         let mark = out.mark();
         let mut view = WriterView { batch: &mut batch, keyspace: env.keyspace, out_of_memory };
         let (mut done, mut all_right) = (first_write, true);
-        while done < queued.len() && !view.batch.is_full() && out.len() < TURN_BYTES {
+        while done < queued.len() && out.len() < TURN_BYTES && view.batch.takes_another() {
             self.load_before(done, ahead);
             let large = large.of(done);
             all_right &= self.run_one(&queued[done], buffer, env, out, |spec, args, hash, out| {
@@ -374,23 +363,27 @@ impl<'q> Batch<'q> {
             });
             done += 1;
         }
-        let ticket = batch.finish();
-        let replies = match ticket {
+        let replies = match batch.finish() {
             None => Replies::Ready,
             Some(ticket) => {
-                let held = &queued[first_write..done];
-                let one = held.split_first().filter(|(first, rest)| {
-                    // One that is wrong is answered so, whatever becomes of the others.
-                    all_right && rest.iter().all(|q| q.is_of_same_command(first))
-                });
-                let retained = match one.and_then(|(first, _)| first.spec) {
-                    Some(spec) => Retained::Writes(spec.id, held.len()),
-                    None => Retained::Input(decoder.copy(buffer, self.end_of(first_write)..self.end_of(done))),
-                };
-                Replies::Held(Held { ticket, mark, retained })
+                let commands = first_write..done;
+                Replies::Held(Held { ticket, mark, retained: self.retained(commands, all_right, buffer, decoder) })
             }
         };
         ran(done, replies)
+    }
+
+    /// What is needed to answer commands anew; `all_right`: none was answered with an error of its own.
+    fn retained(&self, commands: Range<usize>, all_right: bool, buffer: &[u8], decoder: &RequestDecoder) -> Retained {
+        let held = &self.queued()[commands.clone()];
+        let one = held.split_first().filter(|(first, rest)| {
+            // One that is wrong is answered so, whatever becomes of the others.
+            all_right && rest.iter().all(|q| q.is_of_same_command(first))
+        });
+        match one.and_then(|(first, _)| first.spec) {
+            Some(spec) => Retained::Writes(spec.id, held.len()),
+            None => Retained::Input(decoder.copy(buffer, self.end_of(commands.start)..self.end_of(commands.end))),
+        }
     }
 
     /// Loads what the `n`-th command and those behind it in the queue will need. A single one would only wait for it.
@@ -602,7 +595,9 @@ impl WriterView<'_, '_> {
                 self.set(hash, key, value, when, get, env, out)?;
             }
             DataCommand::Del(args) => {
-                self.check_size(args)?;
+                if !can_be_logged(args.total_bytes(), args.len()) {
+                    return Err(CommandError::TooLargeToLog);
+                }
                 let keyspace = self.keyspace;
                 let deleted = self.batch.delete(args.from(1).map(|key| (keyspace.hash(key), key)));
                 encode::integer(&mut out.buffer, deleted as i64);
@@ -647,7 +642,7 @@ impl WriterView<'_, '_> {
         env: &Env<'_>,
         out: &mut Rope,
     ) -> Result<(), CommandError> {
-        if !self.batch.fits(key.len() + value.as_slice().len(), 2) {
+        if !is_set_loggable(key, value.as_slice()) {
             return Err(CommandError::TooLargeToLog);
         }
         let (mut exists, mark) = (None, out.mark());
@@ -672,10 +667,10 @@ impl WriterView<'_, '_> {
         }
         Ok(())
     }
+}
 
-    fn check_size(&self, args: Args<'_>) -> Result<(), CommandError> {
-        if self.batch.fits(args.total_bytes(), args.len()) { Ok(()) } else { Err(CommandError::TooLargeToLog) }
-    }
+fn is_set_loggable(key: &[u8], value: &[u8]) -> bool {
+    can_be_logged(key.len() + value.len(), 2)
 }
 
 #[inline]
@@ -786,41 +781,50 @@ mod tests {
         }
     }
 
-    /// The value is no larger than one that may be set; a group of others' writes is only in its way.
+    /// Copied again each time that others are faster, it might be copied for ever.
     #[test]
-    fn a_value_that_has_no_room_beside_other_writes_waits_for_them() {
-        // Nothing looks at its bytes, so the system need not have them.
-        let mut large = vec![0; (1 << 30) - 100];
-        let (header, end) = (b"*3\r\n$3\r\nSET\r\n$5\r\nlarge\r\n$1073741685\r\n", large.len());
-        large[..header.len()].copy_from_slice(header);
-        large[end - 2..].copy_from_slice(b"\r\n");
+    fn what_was_copied_for_a_group_is_taken_though_that_is_full_by_now() {
         with_env(0, &Told::default(), |env| {
-            assert!(env.writer.has_room(0, end));
-            assert!(matches!(run(b"SET small v\r\n".to_vec(), env).replies, Replies::Held(_)));
-            // Not shown if it is wrong: it may have the value.
-            assert!(matches!(run(large, env), Ran { commands: 0, consumed: 0, replies: Replies::NoRoom }));
-            assert!(env.writer.has_room(0, 1 << 20), "others' writes have");
-            env.writer.commit_from_worker(0, false);
-            assert!(env.writer.has_room(0, end));
+            let value = vec![0; 33 << 20];
+            assert!(env.writer.has_room(0));
+            assert!(matches!(run(set("full", &value), env).replies, Replies::Held(_)));
+            assert!(!env.writer.has_room(0));
+            assert!(matches!(env.writer.begin(0, 0), Err(NotNow::NoRoom)));
+            let mut batch = env.writer.begin(0, 960 << 20).unwrap();
+            assert!(batch.takes_another() && !batch.takes_another());
+            drop(batch);
+            assert!(matches!(env.writer.begin(0, 992 << 20), Err(NotNow::NoRoom)), "no more than a batch may have");
+            let ran = run(set("other", b"v"), env);
+            assert!(matches!(ran, Ran { commands: 0, consumed: 0, replies: Replies::NoRoom }));
         });
     }
 
     #[test]
-    fn a_command_longer_than_a_turn_begins_one() {
-        let long = vec![b'x'; TURN_BYTES];
-        let mut input = b"SET small v\r\n".to_vec();
-        let behind = input.len();
-        encode::array(&mut input, 3);
-        for arg in [&b"SET"[..], b"long", &long] {
-            encode::bulk(&mut input, arg);
+    fn what_fits_no_group_is_refused_whatever_is_in_it() {
+        for others in [false, true] {
+            // Nothing looks at its bytes, so the system need not have them.
+            let mut large = vec![0; 960 << 20];
+            let (header, end) = (b"*3\r\n$3\r\nSET\r\n$5\r\nlarge\r\n$1006632921\r\n", large.len());
+            large[..header.len()].copy_from_slice(header);
+            large[end - 2..].copy_from_slice(b"\r\n");
+            let told = Told::default();
+            with_env(0, &told, |env| {
+                if others {
+                    run(set("small", b"v"), env);
+                    told.0.take();
+                }
+                assert_eq!(run(large, env).commands, 1);
+            });
+            assert_eq!(*told.0.borrow(), ["call", "failed"], "{others}");
         }
-        with_env(0, &Told::default(), |env| {
-            let (mut queue, mut decoder) = (Queue::default(), RequestDecoder::new(RequestLimits::HIGHEST));
-            let first = queue.fill(&mut input, 0, &mut decoder, env);
-            assert!(matches!(first, Taken { commands: Range { start: 0, end: 1 }, stop: Stop::Full, .. }), "{first:?}");
-            assert_eq!(first.end, behind);
-            let second = queue.fill(&mut input, behind, &mut decoder, env);
-            assert_eq!((second.commands, second.end), (1..2, input.len()));
-        });
+    }
+
+    fn set(key: &str, value: &[u8]) -> Vec<u8> {
+        let mut request = Vec::new();
+        encode::array(&mut request, 3);
+        for arg in [b"SET", key.as_bytes(), value] {
+            encode::bulk(&mut request, arg);
+        }
+        request
     }
 }

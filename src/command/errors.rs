@@ -135,8 +135,8 @@ pub enum CommandError {
     /// Past `maxmemory`; nothing is evicted.
     #[error("OOM command not allowed when used memory > 'maxmemory'.")]
     OutOfMemory,
-    /// A command whose effect does not fit into one batch of the log.
-    #[error("ERR the command's effect is larger than 1 GiB, which the append-only file cannot hold as one step")]
+    /// A command whose effect does not fit into one batch of the log beside others.
+    #[error("ERR the command's effect is larger than 960 MiB, which the append-only file cannot hold as one step")]
     TooLargeToLog,
     /// A command of Redis's that kvred does not offer.
     #[error("ERR '{command}' is not supported: {family}")]

@@ -19,6 +19,17 @@ pub(super) const GROUP_FULL_BYTES: usize = 32 << 20;
 /// The most that a group's records may be.
 const MAX_RECORD_BYTES: usize = MAX_BATCH_BYTES - BATCH_OVERHEAD_BYTES;
 
+/// The most that one command's may be: there is room for them in any group that takes commands.
+const MAX_COMMAND_BYTES: usize = 960 << 20;
+const _: () = assert!(GROUP_FULL_BYTES + MAX_COMMAND_BYTES < MAX_RECORD_BYTES);
+
+/// Whether a command with `bytes` of arguments, `args` of them, can be logged.
+pub fn can_be_logged(bytes: usize, args: usize) -> bool {
+    /// `$4294967295\r\n…\r\n`
+    const HEADER_BYTES: usize = 15;
+    bytes.saturating_add((args + 2) * HEADER_BYTES) <= MAX_COMMAND_BYTES
+}
+
 /// A stretch of the group's copied bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Piece {
@@ -67,16 +78,11 @@ impl Group {
         self.rope.len() >= GROUP_FULL_BYTES
     }
 
-    /// Whether it has room for a command of about so many bytes, or should be committed first.
-    pub(super) fn has_room(&self, bytes: usize) -> bool {
-        !self.is_full() && (self.is_empty() || bytes <= MAX_RECORD_BYTES - self.rope.len())
-    }
-
-    /// Whether a command with `bytes` of arguments, `args` of them, still fits.
-    pub(super) fn fits(&self, bytes: usize, args: usize) -> bool {
-        /// `$4294967295\r\n…\r\n`
-        const HEADER_BYTES: usize = 15;
-        self.rope.len().saturating_add(bytes).saturating_add((args + 2) * HEADER_BYTES) <= MAX_RECORD_BYTES
+    /// Whether a command of so many bytes is to be taken all the same, since making it was work.
+    pub(super) fn takes_made(&self, bytes: usize) -> bool {
+        /// More than the record may be longer than the command as it was sent.
+        const SLACK_BYTES: usize = 1 << 20;
+        bytes > 0 && self.rope.len() + bytes + SLACK_BYTES <= MAX_RECORD_BYTES
     }
 
     /// Whether its buffers are worth keeping: a rare large group has made them huge.

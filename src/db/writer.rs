@@ -29,7 +29,7 @@ pub use self::batch::{NotNow, Ticket, WriteBatch};
 pub(super) use self::wake::Signal;
 pub use self::wake::WorkerSet;
 use super::group::Group;
-pub use super::group::{WriteFailure, own_if_large};
+pub use super::group::{WriteFailure, can_be_logged, own_if_large};
 use super::pending::Pending;
 use super::rewrite::RewriteReport;
 use super::state::Keyspace;

@@ -330,7 +330,7 @@ impl Worker {
             drop(held);
             connection.resume(first, &outcome, self);
         }
-        if !self.no_room.borrow().is_empty() && self.server.writer.has_room(self.number, 0) {
+        if !self.no_room.borrow().is_empty() && self.server.writer.has_room(self.number) {
             for connection in self.no_room.take() {
                 connection.resume_with_room();
             }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::{Batch, Env};
+use super::{Batch, Env, is_set_loggable};
 use crate::command::parse::{DataCommand, parse};
 use crate::db::state::NewValue;
 use crate::db::writer::own_if_large;
@@ -21,6 +21,11 @@ impl LargeValues {
     pub(super) fn of(&self, n: usize) -> Option<Bytes> {
         self.0.iter().find(|(number, _)| *number == n).map(|(_, value)| value.clone())
     }
+
+    /// How many bytes they have.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.iter().map(|(_, value)| value.len()).sum()
+    }
 }
 
 impl Batch<'_> {
@@ -31,15 +36,18 @@ impl Batch<'_> {
         if self.end_of(self.len()) - self.end_of(first) < SHARE_AT_LEAST_BYTES {
             return Some(LargeValues::default());
         }
-        env.writer.has_room(env.worker, self.bytes_of(first)).then(|| self.copy_large_values(first, buffer))
+        env.writer.has_room(env.worker).then(|| self.copy_large_values(first, buffer))
     }
 
     fn copy_large_values(&self, first: usize, buffer: &[u8]) -> LargeValues {
         let values = self.queued().iter().enumerate().skip(first).filter_map(|(n, queued)| {
             let spec = queued.spec?;
-            let Ok(DataCommand::Set { value, .. }) = parse(spec.id, self.queue.args(queued, buffer)) else {
+            let Ok(DataCommand::Set { key, value, .. }) = parse(spec.id, self.queue.args(queued, buffer)) else {
                 return None;
             };
+            if !is_set_loggable(key, value) {
+                return None;
+            }
             match own_if_large(NewValue::Copy(value)) {
                 NewValue::Shared(value) => Some((n, value)),
                 NewValue::Copy(_) => None,

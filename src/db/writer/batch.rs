@@ -25,33 +25,37 @@ pub struct WriteBatch<'w> {
     writer: &'w Writer,
     open: MutexGuard<'w, Open>,
     worker: usize,
+    /// There was room for the first command, and it was made since.
+    first_is_made: bool,
 }
 
 impl Writer {
-    /// Begins a batch with a write of about so many bytes. It holds the short lock until it is finished or dropped.
+    /// Begins a batch with a write. It holds the short lock until it is finished or dropped. `made_bytes`: of so many
+    /// bytes was there room for, and they were copied since; they are not copied again if others were faster.
     ///
     /// # Errors
     /// [`NotNow`]: no room, or no writes at all.
-    pub fn begin(&self, worker: usize, bytes: usize) -> Result<WriteBatch<'_>, NotNow> {
+    pub fn begin(&self, worker: usize, made_bytes: usize) -> Result<WriteBatch<'_>, NotNow> {
         let mut open = self.open.lock();
         if let Some(reason) = &open.poisoned {
             return Err(NotNow::Failed(WriteFailure::Refused(Arc::clone(reason))));
         }
-        if !open.has_room(worker, bytes) {
+        let first_is_made = open.group.takes_made(made_bytes);
+        if !first_is_made && !open.has_room(worker) {
             return Err(NotNow::NoRoom);
         }
-        Ok(WriteBatch { writer: self, open, worker })
+        Ok(WriteBatch { writer: self, open, worker, first_is_made })
     }
 
     /// Whether [`begin`](Self::begin) would have room; if not, the worker is woken when there may be some.
-    pub fn has_room(&self, worker: usize, bytes: usize) -> bool {
-        self.open.lock().has_room(worker, bytes)
+    pub fn has_room(&self, worker: usize) -> bool {
+        self.open.lock().has_room(worker)
     }
 }
 
 impl Open {
-    fn has_room(&mut self, worker: usize, bytes: usize) -> bool {
-        let has_room = self.group.has_room(bytes);
+    fn has_room(&mut self, worker: usize) -> bool {
+        let has_room = !self.group.is_full();
         if !has_room {
             self.waiting.insert(worker);
         }
@@ -75,14 +79,9 @@ impl WriteBatch<'_> {
         self.get(hash, key, |value| value.is_some())
     }
 
-    /// Whether the group should be committed before it takes another command.
-    pub fn is_full(&self) -> bool {
-        self.open.group.is_full()
-    }
-
-    /// Whether a command with so many arguments, of so many bytes in all, can be logged in this batch.
-    pub fn fits(&self, bytes: usize, args: usize) -> bool {
-        self.open.group.fits(bytes, args)
+    /// Whether the group takes another command, or should be committed first.
+    pub fn takes_another(&mut self) -> bool {
+        std::mem::take(&mut self.first_is_made) || !self.open.group.is_full()
     }
 
     /// Sets a key.
