@@ -5,12 +5,14 @@
 //! (published and pending) and its replies are held until the newest group that it could have seen is committed:
 //! so a pipeline reads its own writes, costs one sync, and nobody is told of a write that then fails.
 
+mod known;
 mod large;
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
+use self::known::KnownCommands;
 use self::large::LargeValues;
 use super::errors::CommandError;
 use super::parse::{DataCommand, When, is_data, parse};
@@ -94,6 +96,7 @@ impl Queued {
 pub struct Queue {
     spans: Vec<Span>,
     queued: Vec<Queued>,
+    known: KnownCommands,
 }
 
 /// What was taken from one connection's input into a queue.
@@ -206,6 +209,22 @@ impl Queue {
                 break Stop::Full;
             }
             let first_span = self.spans.len();
+            if env.authenticated
+                && let Some(known) = self.known.at(buffer, at)
+                && let Some(end) = decoder.decode_known(buffer, at, &known.opening, &mut self.spans)
+            {
+                let key = known.keyed.then(|| self.spans[first_span + 1]);
+                self.queued.push(Queued {
+                    first_span: first_span as u32,
+                    end_span: self.spans.len() as u32,
+                    end_byte: end as u32,
+                    spec: known.spec,
+                    hash: key.map(|key| env.keyspace.hash(key.of(buffer))).unwrap_or_default(),
+                    looked_up: known.looked_up,
+                });
+                at = end;
+                continue;
+            }
             let end = match decoder.decode(buffer, at, &mut self.spans) {
                 Ok(Some(end)) => end,
                 Ok(None) => break Stop::Incomplete,
@@ -229,6 +248,9 @@ impl Queue {
                 self.spans.truncate(first_span);
                 decoder.restore(buffer, at);
                 break Stop::Http;
+            }
+            if let Some(spec) = spec {
+                self.known.learn(buffer, at, self.spans[first_span], spec);
             }
             let keyed = spec.filter(|spec| spec.keys.is_some());
             self.queued.push(Queued {

@@ -186,17 +186,21 @@ impl Shard {
     /// The value of a key.
     #[inline(always)]
     pub fn get(&self, hash: KeyHash, key: &[u8]) -> Option<ValueRef<'_>> {
-        let Contents { table, slab, blobs, .. } = &self.contents;
-        let mut found = None;
-        table.find(hash, |handle| {
-            let (stored, value) = read_entry(slab.slot(handle));
-            let same = is_same_key(field_bytes(blobs, stored), key);
-            if same {
-                found = Some(self.contents.value(value));
+        // [`Table::find`] would do: a GET spends a quarter of its lookup on calling what it is given.
+        let (bucket, tag) = (self.contents.table.bucket_of(hash)?, hash.tag());
+        for slot in bucket.candidates(tag) {
+            if bucket.tag(slot) == tag
+                && let Some(value) = self.contents.value_of(bucket.handle(slot), key)
+            {
+                return Some(value);
             }
-            same
-        });
-        found
+        }
+        if bucket.overflow == 0 { None } else { self.get_behind(bucket.overflow, tag, key) }
+    }
+
+    #[inline(never)]
+    fn get_behind(&self, first: u32, tag: u8, key: &[u8]) -> Option<ValueRef<'_>> {
+        self.contents.table.handles_behind(first, tag).find_map(|handle| self.contents.value_of(handle, key))
     }
 
     /// The memory that a key and its value take, without the table's share of it.
@@ -351,6 +355,13 @@ impl Contents {
             Field::Inline(bytes) => ValueRef::Inline(bytes),
             Field::Blob(number) => ValueRef::Shared(self.blobs.get(number)),
         }
+    }
+
+    /// The value of an entry, if it is that of a key.
+    #[inline(always)]
+    fn value_of(&self, handle: u32, key: &[u8]) -> Option<ValueRef<'_>> {
+        let (stored, value) = read_entry(self.slab.slot(handle));
+        is_same_key(field_bytes(&self.blobs, stored), key).then(|| self.value(value))
     }
 
     /// Loads an entry into the cache.

@@ -19,7 +19,7 @@ use super::hash::{KeyHasher, PLACE_BITS};
 use super::prefetch::{EntriesSoon, prefetch};
 use super::shard::Position;
 pub use super::shard::{Garbage, MemoryUse, NewValue, Shard, ValueRef, WalkPosition};
-use super::table::{SEGMENTS_MAX, bucket_number, bucket_position};
+use super::table::{SEGMENTS_MAX, Size, bucket_position};
 
 /// All keys and values. See the file's header.
 pub struct Keyspace {
@@ -38,6 +38,7 @@ struct Cell {
 /// What may be read without the lock. Written under it, and consistent only then.
 struct Published {
     buckets: AtomicU32,
+    bucket_mask: AtomicU32,
     /// Addresses for prefetching only: they may be stale.
     segments: [AtomicPtr<Bucket>; SEGMENTS_MAX],
     len: AtomicUsize,
@@ -50,7 +51,8 @@ struct Published {
 impl Published {
     fn new() -> Self {
         Self {
-            buckets: AtomicU32::new(1),
+            buckets: AtomicU32::new(Size::of(1).buckets),
+            bucket_mask: AtomicU32::new(Size::of(1).mask),
             segments: [const { AtomicPtr::new(std::ptr::null_mut()) }; SEGMENTS_MAX],
             len: AtomicUsize::new(0),
             data_bytes: AtomicUsize::new(0),
@@ -62,11 +64,13 @@ impl Published {
 
     fn update(&self, shard: &Shard) {
         let (table, memory) = (shard.table(), shard.memory());
-        if self.buckets.load(Relaxed) != table.buckets() || self.segments[0].load(Relaxed).is_null() {
+        let size = table.size();
+        if self.buckets.load(Relaxed) != size.buckets || self.segments[0].load(Relaxed).is_null() {
             for (segment, address) in self.segments.iter().enumerate() {
                 address.store(table.segment_address(segment).cast_mut(), Relaxed);
             }
-            self.buckets.store(table.buckets(), Relaxed);
+            self.buckets.store(size.buckets, Relaxed);
+            self.bucket_mask.store(size.mask, Relaxed);
         }
         self.len.store(table.len(), Relaxed);
         self.data_bytes.store(memory.data_bytes, Relaxed);
@@ -105,7 +109,9 @@ impl Keyspace {
     #[inline]
     pub(super) fn prefetch_bucket(&self, hash: KeyHash) {
         let published = &self.shards[hash.shard()].published;
-        let number = bucket_number(hash.place(), published.buckets.load(Relaxed));
+        // Of two sizes, perhaps: then another bucket is loaded, or none.
+        let size = Size { buckets: published.buckets.load(Relaxed), mask: published.bucket_mask.load(Relaxed) };
+        let number = size.bucket_number(hash.place());
         let (segment, offset) = bucket_position(number);
         let start: *const Bucket = published.segments[segment].load(Relaxed);
         prefetch(start.wrapping_add(offset));

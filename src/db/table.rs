@@ -55,8 +55,7 @@ pub(super) struct Spot {
 /// See the file's header.
 pub(super) struct Table {
     segments: Vec<Mapped<Bucket>>,
-    /// At least 1, even while there is no segment yet.
-    buckets: u32,
+    size: Size,
     len: usize,
     nodes: Nodes,
 }
@@ -64,7 +63,7 @@ pub(super) struct Table {
 impl Table {
     /// A table without memory.
     pub(super) const fn new() -> Self {
-        Self { segments: Vec::new(), buckets: 1, len: 0, nodes: Nodes::new() }
+        Self { segments: Vec::new(), size: Size::of(1), len: 0, nodes: Nodes::new() }
     }
 
     /// Handles in the table.
@@ -73,10 +72,10 @@ impl Table {
         self.len
     }
 
-    /// Buckets in use, for [`bucket_position`].
+    /// How many buckets are in use.
     #[inline]
-    pub(super) fn buckets(&self) -> u32 {
-        self.buckets
+    pub(super) fn size(&self) -> Size {
+        self.size
     }
 
     /// The address of a segment; null if there is none.
@@ -86,13 +85,19 @@ impl Table {
 
     /// Memory in use, as far as it has been touched.
     pub(super) fn bytes(&self) -> usize {
-        let buckets = if self.segments.is_empty() { 0 } else { self.buckets as usize * size_of::<Bucket>() };
+        let buckets = if self.segments.is_empty() { 0 } else { self.size.buckets as usize * size_of::<Bucket>() };
         buckets + self.nodes.bytes()
+    }
+
+    /// The bucket of this hash.
+    #[inline(always)]
+    pub(super) fn bucket_of(&self, hash: KeyHash) -> Option<&Bucket> {
+        self.bucket(self.size.bucket_number(hash.place()))
     }
 
     /// Loads the bucket of this hash into the cache.
     pub(super) fn prefetch_bucket(&self, hash: KeyHash) {
-        if let Some(bucket) = self.bucket(bucket_number(hash.place(), self.buckets)) {
+        if let Some(bucket) = self.bucket_of(hash) {
             prefetch(bucket);
         }
     }
@@ -101,7 +106,7 @@ impl Table {
     /// the bucket's nodes, loads the first of these into the cache and returns true: [`Table::glance_behind`] goes on.
     #[inline(always)]
     pub(super) fn glance(&self, hash: KeyHash, mut soon: impl FnMut(u32)) -> bool {
-        let Some(bucket) = self.bucket(bucket_number(hash.place(), self.buckets)) else { return false };
+        let Some(bucket) = self.bucket_of(hash) else { return false };
         let mut found = false;
         for slot in bucket.candidates(hash.tag()) {
             soon(bucket.handle(slot));
@@ -115,20 +120,23 @@ impl Table {
     }
 
     /// Calls `soon` for the handles in the nodes of a bucket that may be the one under this hash.
-    pub(super) fn glance_behind(&self, hash: KeyHash, mut soon: impl FnMut(u32)) {
-        let bucket = self.bucket(bucket_number(hash.place(), self.buckets));
-        let mut number = bucket.map_or(0, |bucket| bucket.overflow);
-        while number != 0 {
-            let node = self.nodes.get(number);
-            (0..NODE_SLOTS).filter(|slot| node.tags[*slot] == hash.tag()).for_each(|slot| soon(node.handles[slot]));
-            number = node.next;
-        }
+    pub(super) fn glance_behind(&self, hash: KeyHash, soon: impl FnMut(u32)) {
+        let first = self.bucket_of(hash).map_or(0, |bucket| bucket.overflow);
+        self.handles_behind(first, hash.tag()).for_each(soon);
+    }
+
+    /// The handles under this tag in the nodes of a bucket, from the `first` on.
+    pub(super) fn handles_behind(&self, first: u32, tag: u8) -> impl Iterator<Item = u32> {
+        let node = |number: u32| (number != 0).then(|| self.nodes.get(number));
+        std::iter::successors(node(first), move |last| node(last.next)).flat_map(move |node| {
+            (0..NODE_SLOTS).filter(move |slot| node.tags[*slot] == tag).map(move |slot| node.handles[slot])
+        })
     }
 
     /// The first handle under this hash that `is` accepts.
     #[inline(always)]
     pub(super) fn find(&self, hash: KeyHash, mut is: impl FnMut(u32) -> bool) -> Option<Spot> {
-        let number = bucket_number(hash.place(), self.buckets);
+        let number = self.size.bucket_number(hash.place());
         let bucket = self.bucket(number)?;
         let tag = hash.tag();
         for slot in bucket.candidates(tag) {
@@ -179,33 +187,33 @@ impl Table {
     ) {
         self.map_first_segment();
         self.len += 1;
-        if handles(LOAD_PERCENT_MAX, self.buckets) < self.len {
+        if handles(LOAD_PERCENT_MAX, self.size.buckets) < self.len {
             self.split(soon, hash_of);
         }
-        self.put(bucket_number(hash.place(), self.buckets), handle, hash.tag());
+        self.put(self.size.bucket_number(hash.place()), handle, hash.tag());
     }
 
     /// Makes room for so many handles in all, at once: each that comes later then is put into its bucket for good, where
     /// in a table that grows along with them it is hashed again and again. The closures are those of [`Table::insert`].
     pub(super) fn reserve(&mut self, len: usize, mut soon: impl FnMut(u32), mut hash_of: impl FnMut(u32) -> KeyHash) {
         self.map_first_segment();
-        while handles(LOAD_PERCENT_MAX, self.buckets) < len {
+        while handles(LOAD_PERCENT_MAX, self.size.buckets) < len {
             self.split(&mut soon, &mut hash_of);
         }
     }
 
     /// Gives back what was reserved and is not needed: the table is as if it had grown by itself.
     pub(super) fn trim(&mut self) {
-        let before = self.buckets;
-        while self.buckets > 1 && self.len <= handles(LOAD_PERCENT_MAX, self.buckets - 1) {
+        let before = self.size.buckets;
+        while self.size.buckets > 1 && self.len <= handles(LOAD_PERCENT_MAX, self.size.buckets - 1) {
             self.merge();
         }
-        if self.buckets == before {
+        if self.size.buckets == before {
             return;
         }
-        let (last, _) = bucket_position(self.buckets - 1);
+        let (last, _) = bucket_position(self.size.buckets - 1);
         self.segments.truncate(last + 1);
-        let (segment, offset) = bucket_position(self.buckets);
+        let (segment, offset) = bucket_position(self.size.buckets);
         if let Some(segment) = self.segments.get_mut(segment) {
             // A bucket that was merged is empty, so it does not matter what it reads as later.
             let unused = offset.next_multiple_of(SYSTEM_PAGE_BYTES / size_of::<Bucket>());
@@ -235,7 +243,7 @@ impl Table {
             }
         }
         self.len -= 1;
-        if self.buckets > 1 && self.len < handles(LOAD_PERCENT_MIN, self.buckets) {
+        if self.size.buckets > 1 && self.len < handles(LOAD_PERCENT_MIN, self.size.buckets) {
             self.merge();
         }
     }
@@ -244,11 +252,11 @@ impl Table {
     /// none when it is the last one. Positions are places read backwards: what stays in the table while
     /// others come and go, and buckets split and merge, is met on the way from 0 to the end.
     pub(super) fn walk(&self, position: u64, mut each: impl FnMut(u32)) -> Option<u64> {
-        let number = bucket_number(reverse_place(position), self.buckets);
+        let number = self.size.bucket_number(reverse_place(position));
         if let Some(bucket) = self.bucket(number) {
             self.for_each(bucket, |handle, _| each(handle));
         }
-        let covered = 1_u64 << (PLACE_BITS - place_bits(number, self.buckets));
+        let covered = 1_u64 << (PLACE_BITS - place_bits(number, self.size.buckets));
         let next = (position | (covered - 1)) + 1;
         (next < 1 << PLACE_BITS).then_some(next)
     }
@@ -257,7 +265,7 @@ impl Table {
     pub(super) fn probe(&self, random: u64) -> Option<u32> {
         /// Slots drawn from; a longer chain (of less than one bucket in a thousand million) has its rest left out.
         const CHAIN_SLOTS: u64 = 40;
-        let number = ((random >> 32) * u64::from(self.buckets)) >> 32;
+        let number = ((random >> 32) * u64::from(self.size.buckets)) >> 32;
         let mut left = ((random & 0xFFFF_FFFF) * CHAIN_SLOTS) >> 32;
         let mut found = None;
         self.for_each(self.bucket(number as u32)?, |handle, _| {
@@ -289,13 +297,13 @@ impl Table {
 
     /// Adds a bucket and moves to it what now belongs there.
     fn split(&mut self, mut soon: impl FnMut(u32), mut hash_of: impl FnMut(u32) -> KeyHash) {
-        let new = self.buckets;
+        let new = self.size.buckets;
         assert!(bucket_position(new).0 < SEGMENTS_MAX, "a slab runs out of handles before");
         let (segment, _) = bucket_position(new);
         if segment == self.segments.len() {
             self.segments.push(Mapped::new((FIRST_SEGMENT_BUCKETS as usize) << (segment - 1)));
         }
-        self.buckets += 1;
+        self.size = Size::of(new + 1);
         // Fresh memory is written before it is read: read first, the system would fault it in twice.
         *self.bucket_mut(new) = Bucket::EMPTY;
         let old = new - (1 << new.ilog2());
@@ -304,7 +312,7 @@ impl Table {
             soon(handle);
         }
         for (handle, tag) in taken.iter() {
-            let number = bucket_number(hash_of(handle).place(), self.buckets);
+            let number = self.size.bucket_number(hash_of(handle).place());
             assert!(number == old || number == new, "a key belongs into one of the halves");
             self.put(number, handle, tag);
         }
@@ -312,9 +320,9 @@ impl Table {
 
     /// Moves all of the last bucket to the one that it was split from, and drops it.
     fn merge(&mut self) {
-        let last = self.buckets - 1;
+        let last = self.size.buckets - 1;
         let taken = self.take(last);
-        self.buckets = last;
+        self.size = Size::of(last);
         let into = last - (1 << last.ilog2());
         for (handle, tag) in taken.iter() {
             self.put(into, handle, tag);
@@ -378,13 +386,27 @@ fn handles(percent: u64, buckets: u32) -> usize {
     (u64::from(buckets) * BUCKET_SLOTS as u64 * percent / 100) as usize
 }
 
-/// The bucket of a place in a table of so many buckets.
-#[inline]
-pub(super) fn bucket_number(place: u64, buckets: u32) -> u32 {
-    let whole = 1_u32 << buckets.ilog2();
-    // The cast keeps the low bits, of which there are enough: a table has less than 2^31 buckets.
-    let number = place as u32 & ((whole << 1) - 1);
-    if number < buckets { number } else { number & (whole - 1) }
+/// A number of buckets, and what a place's bucket is found by: a lookup would else work it out three times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Size {
+    /// At least 1, even while there is no segment yet.
+    pub(super) buckets: u32,
+    /// As many low bits as the largest bucket's number has, or one more: see the file's header.
+    pub(super) mask: u32,
+}
+
+impl Size {
+    pub(super) const fn of(buckets: u32) -> Self {
+        Self { buckets, mask: (2 << buckets.ilog2()) - 1 }
+    }
+
+    /// The bucket of a place.
+    #[inline]
+    pub(super) fn bucket_number(self, place: u64) -> u32 {
+        // The cast keeps the low bits, of which there are enough: a table has less than 2^31 buckets.
+        let number = place as u32 & self.mask;
+        if number < self.buckets { number } else { number & (self.mask >> 1) }
+    }
 }
 
 /// The segment of a bucket, and its index there.
@@ -554,7 +576,7 @@ mod tests {
                 assert!((number + 1..count).step_by(97).all(|other| numbers.contains(other)));
             }
         }
-        assert_eq!((numbers.table.len(), numbers.table.buckets()), (0, 1));
+        assert_eq!((numbers.table.len(), numbers.table.size.buckets), (0, 1));
         assert!(numbers.table.segments.len() <= 2 && numbers.table.nodes.bytes() == 0);
     }
 
@@ -568,12 +590,12 @@ mod tests {
             numbers.fill(filled);
             let Numbers { table, hasher } = &mut numbers;
             table.reserve(reserved as usize, |_| {}, |other| hash(hasher, other));
-            let roomy = table.buckets();
+            let roomy = table.size.buckets;
             assert!(roomy >= reserved * 4 / 3 / BUCKET_SLOTS as u32, "{roomy} buckets for {reserved}");
             (filled..count).for_each(|number| numbers.insert(number));
-            assert_eq!(numbers.table.buckets(), roomy.max(grown.table.buckets()), "no more than was needed");
+            assert_eq!(numbers.table.size.buckets, roomy.max(grown.table.size.buckets), "no more than was needed");
             numbers.table.trim();
-            assert_eq!(numbers.table.buckets(), grown.table.buckets());
+            assert_eq!(numbers.table.size.buckets, grown.table.size.buckets);
             assert_eq!(numbers.table.segments.len(), grown.table.segments.len());
             assert!((0..count).all(|number| numbers.contains(number)));
             assert!(!numbers.contains(count));
@@ -584,7 +606,7 @@ mod tests {
         empty.table.trim();
         empty.table.reserve(1_000, |_| {}, |_| unreachable!("there is none"));
         empty.table.trim();
-        assert_eq!(empty.table.buckets(), 1);
+        assert_eq!(empty.table.size.buckets, 1);
     }
 
     #[test]
@@ -664,7 +686,7 @@ mod tests {
                 position = numbers.table.walk(at, |handle| met.push(handle));
                 buckets += 1;
             }
-            assert_eq!(buckets, numbers.table.buckets());
+            assert_eq!(buckets, numbers.table.size.buckets);
             met.sort_unstable();
             assert!(met.into_iter().eq(0..count));
         }
@@ -680,7 +702,7 @@ mod tests {
         }
         for buckets in 1..300 {
             for place in 0..600 {
-                let number = bucket_number(place, buckets);
+                let number = Size::of(buckets).bucket_number(place);
                 assert!(number < buckets);
                 assert_eq!(u64::from(number), place & ((1 << place_bits(number, buckets)) - 1));
             }

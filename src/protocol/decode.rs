@@ -246,6 +246,18 @@ impl RequestDecoder {
         self.decode_with_care(buffer, start, args)
     }
 
+    /// The same for a command that begins at `buffer[start]` with an opening that was met before, if it is like nearly all;
+    /// for others, `None`.
+    #[inline(always)]
+    pub fn decode_known(&self, buffer: &[u8], start: usize, opening: &Opening, args: &mut Vec<Span>) -> Option<usize> {
+        if self.missing != 0 {
+            return None;
+        }
+        let name = start + size_of_val(&opening.first);
+        let name = Span::new(name, name + usize::from(opening.name_len));
+        usual_arguments(buffer, name, name.end as usize + CRLF.len(), opening.count(), self.limits, args)
+    }
+
     /// The same for any command of which something is there, be it incomplete, long, inline or wrong.
     #[inline(never)]
     fn decode_with_care(
@@ -452,10 +464,23 @@ fn usual_command(buffer: &[u8], start: usize, limits: RequestLimits, args: &mut 
     }
     let name = start + size_of_val(&opening);
     let name = Span::new(name, name + usize::from(name_len));
-    let mut at = behind_crlf(buffer, name.end as usize)?;
+    let at = behind_crlf(buffer, name.end as usize)?;
     if i64::from(count) > limits.array_len {
         return None;
     }
+    usual_arguments(buffer, name, at, count, limits, args)
+}
+
+/// Its arguments, from the one at `at` on; `name` is the first of `count`.
+#[inline(always)]
+fn usual_arguments(
+    buffer: &[u8],
+    name: Span,
+    mut at: usize,
+    count: u8,
+    limits: RequestLimits,
+    args: &mut Vec<Span>,
+) -> Option<usize> {
     let before = args.len();
     args.push(name);
     for _ in 1..count {
@@ -472,6 +497,57 @@ fn usual_command(buffer: &[u8], start: usize, limits: RequestLimits, args: &mut 
 /// What such a command begins with, as one word, and where that has the two digits.
 const OPENING: u64 = u64::from_le_bytes(*b"*\0\r\n$\0\r\n");
 const OPENING_DIGITS: u64 = u64::from_le_bytes(*b"\0\xFF\0\0\0\xFF\0\0");
+
+/// So many bytes tell whether a command has an [`Opening`].
+pub const OPENING_BYTES: usize = 16;
+
+/// How a command begins, up to its first argument: its number of arguments and its name. Only of one whose name is short.
+#[derive(Debug, Clone, Copy)]
+pub struct Opening {
+    first: u64,
+    /// What follows, as far as `mask` has bits: the name, and the end of its line.
+    second: u64,
+    mask: u64,
+    name_len: u8,
+}
+
+impl Default for Opening {
+    /// One that no command has.
+    fn default() -> Self {
+        Self { first: 0, second: u64::MAX, mask: 0, name_len: 0 }
+    }
+}
+
+impl Opening {
+    /// The opening of the command at `buffer[start]`, which was decoded, its name being at `name`; and the bytes there.
+    pub fn of(buffer: &[u8], start: usize, name: Span) -> Option<(&[u8; OPENING_BYTES], Self)> {
+        let bytes = buffer.get(start..)?.first_chunk()?;
+        let (first, second) = Self::words(bytes);
+        let line_bytes = name.len() + CRLF.len();
+        if first & !OPENING_DIGITS != OPENING || name.start as usize != start + 8 || line_bytes > size_of_val(&second) {
+            return None;
+        }
+        let mask = u64::MAX >> (u64::BITS as usize - 8 * line_bytes);
+        Some((bytes, Self { first, second: second & mask, mask, name_len: name.len() as u8 }))
+    }
+
+    /// Whether a command that begins with these bytes has it.
+    #[inline(always)]
+    pub fn begins(&self, bytes: &[u8; OPENING_BYTES]) -> bool {
+        let (first, second) = Self::words(bytes);
+        first == self.first && second & self.mask == self.second
+    }
+
+    #[inline(always)]
+    fn words(bytes: &[u8; OPENING_BYTES]) -> (u64, u64) {
+        let both = u128::from_le_bytes(*bytes);
+        (both as u64, (both >> 64) as u64)
+    }
+
+    fn count(&self) -> u8 {
+        self.first.to_le_bytes()[1] - b'0'
+    }
+}
 
 /// The position behind a line's end, if there is one at `at`.
 #[inline(always)]

@@ -232,4 +232,47 @@ proptest! {
             (a, b) => prop_assert_eq!(a.is_err(), b.is_err()),
         }
     }
+
+    #[test]
+    fn what_begins_like_a_known_command_is_decoded_like_any(
+        name in "[a-zA-Z]{0,8}",
+        args in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..120), 0..10),
+        others in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..120), 0..10),
+        wrong in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
+        len in any::<prop::sample::Index>(),
+    ) {
+        let command = |args: &[Vec<u8>]| {
+            let mut input = Vec::new();
+            request(&mut input, &[&[name.clone().into_bytes()], args].concat());
+            input
+        };
+        let (mut known, mut spans) = (command(&args), Vec::new());
+        client().decode(&mut known, 0, &mut spans).unwrap().unwrap();
+        let opening = Opening::of(&known, 0, spans[0]).map(|(_, opening)| opening);
+        let is_usual = name.len() <= 6 && args.len() < 9;
+        prop_assert!(opening.is_none() || is_usual);
+        let Some(opening) = opening else {
+            // Too short, at most.
+            prop_assert!(!is_usual || known.len() < OPENING_BYTES);
+            return Ok(());
+        };
+        let mut input = command(&others);
+        if let Some((at, byte)) = wrong {
+            let at = at.index(input.len());
+            input[at] = byte;
+        }
+        input.truncate(len.index(2 * input.len()));
+        let begins = input.first_chunk().is_some_and(|bytes| opening.begins(bytes));
+        let as_sent = input.get(..OPENING_BYTES) == known.get(..OPENING_BYTES);
+        prop_assert!(begins || !as_sent);
+        if begins {
+            let (mut found, mut expected) = (Vec::new(), Vec::new());
+            let end = client().decode_known(&input, 0, &opening, &mut found);
+            prop_assert!(end.is_some() || found.is_empty());
+            let decoded = client().decode(&mut input.clone(), 0, &mut expected);
+            prop_assert!(end.is_none() || decoded == Ok(end) && found == expected);
+            prop_assert!(end.is_none() || found.len() == spans.len() && found[0] == spans[0]);
+            prop_assert!(end.is_some() || wrong.is_some() || decoded == Ok(None));
+        }
+    }
 }

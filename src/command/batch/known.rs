@@ -1,0 +1,53 @@
+//! Commands that are met again. All that a command is known by, but for its arguments' bytes, is in its first bytes, and
+//! clients send the same ones over and over: what they mean is looked up once.
+
+use super::super::parse::is_data;
+use super::super::spec::CommandSpec;
+use super::super::table::CommandId;
+use crate::protocol::decode::{OPENING_BYTES, Opening, Span};
+
+/// The command that was last met with each number of arguments (modulo so many): GETs and SETs may take turns.
+#[derive(Debug, Default)]
+pub(super) struct KnownCommands([Known; SLOTS]);
+
+const SLOTS: usize = 4;
+
+/// A command on data that its opening tells, whatever its arguments are.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) opening: Opening,
+    pub(super) spec: Option<&'static CommandSpec>,
+    /// Whether its first argument is a key.
+    pub(super) keyed: bool,
+    pub(super) looked_up: bool,
+}
+
+impl Known {
+    pub(super) fn new(opening: Opening, spec: &'static CommandSpec) -> Self {
+        let keyed = spec.keys.is_some();
+        Self { opening, spec: Some(spec), keyed, looked_up: keyed && spec.id != CommandId::Set }
+    }
+}
+
+impl KnownCommands {
+    /// What begins at `buffer[at]`, if that is known.
+    #[inline(always)]
+    pub(super) fn at(&self, buffer: &[u8], at: usize) -> Option<&Known> {
+        let bytes = buffer.get(at..)?.first_chunk()?;
+        Some(self.0.get(slot(bytes))?).filter(|known| known.opening.begins(bytes))
+    }
+
+    /// Notes what the command at `buffer[at]` was found to be, whose name is at `name`.
+    pub(super) fn learn(&mut self, buffer: &[u8], at: usize, name: Span, spec: &'static CommandSpec) {
+        if let Some((bytes, opening)) = Opening::of(buffer, at, name)
+            && is_data(spec.id)
+        {
+            self.0[slot(bytes)] = Known::new(opening, spec);
+        }
+    }
+}
+
+#[inline(always)]
+fn slot(bytes: &[u8; OPENING_BYTES]) -> usize {
+    usize::from(bytes[1]) % SLOTS
+}
