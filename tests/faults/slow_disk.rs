@@ -275,6 +275,21 @@ fn no_client_that_waits_for_a_sync_is_closed_for_being_idle() {
     }
 }
 
+/// Who reads them before it reads on would else wait for the disk too.
+#[test]
+fn what_is_answered_in_front_of_waitaof_does_not_wait_for_the_sync() {
+    let (server, mut client) = synced_server();
+    let mut observer = server.connect();
+    let inject = ["inject=fdatasync:delay_enter=5000000:when=1"];
+    let Some(_tracer) = Tracer::attach(&server, Whom::Thread("kvred-sync"), &inject) else { return };
+    client.set("k", "1");
+    wait_until_held(&server, "kvred-sync");
+    let syncs = info_number(&mut observer, "aof_fsyncs");
+    client.send("PING\r\nGET k\r\nWAITAOF 1 0 0\r\n").expect("+PONG\r\n$1\r\n1\r\n");
+    assert_eq!(info_number(&mut observer, "aof_fsyncs"), syncs, "it was answered after the sync");
+    client.expect("*2\r\n:1\r\n:0\r\n");
+}
+
 /// The sync at the end is still to come, so what is said is what is known.
 #[test]
 fn a_client_that_waits_for_a_sync_is_answered_at_shutdown() {

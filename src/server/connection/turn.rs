@@ -51,7 +51,8 @@ impl Connection {
             state.input.extend_from_slice(&input[consumed..]);
         }
         self.check_limits(state, worker);
-        if !state.held_up() {
+        // What is answered in front of `WAITAOF` does not wait with it: the task writes it.
+        if !state.held_up() || state.waits_for_sync {
             state.wake_if_due();
         }
     }
