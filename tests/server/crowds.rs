@@ -97,6 +97,30 @@ fn idle_clients_and_readers_that_never_read_cost_bounded_memory() {
     assert!(after <= with_lazy + MIB, "memory grew when they went: {after} bytes");
 }
 
+/// The buffer of a large reply is there for who has something to say next.
+#[test]
+fn half_a_command_takes_no_reply_buffer() {
+    const CLIENTS: u64 = 200;
+    let server = Server::start_with(&["--fsync", "none", "--threads", "1"]);
+    let mut client = server.connect();
+    // As large as a value may be that is copied.
+    let value = "v".repeat(15_000);
+    client.set("k", &value);
+    let (requests, replies) = (command(&["GET", "k"]).repeat(17), format!("$15000\r\n{value}\r\n").repeat(17));
+    let before = server.resident_bytes();
+    let _halves: Vec<Client> = (1..=CLIENTS)
+        .map(|there| {
+            client.send(&requests).expect(&replies);
+            let mut half = server.connect();
+            half.send("*");
+            wait_until("it has come", || info(&mut client, "clients", "query_buffer_bytes") == there);
+            half
+        })
+        .collect();
+    let grown = server.resident_bytes().saturating_sub(before);
+    assert!(grown < 10 * MIB, "{CLIENTS} clients that sent a byte each took {grown} bytes");
+}
+
 /// Clients that connect, ask one thing or nothing, and go, with and without a goodbye.
 #[test]
 fn a_storm_of_connections_passes() {

@@ -112,7 +112,10 @@ impl Connection {
             goes_on = self.run_batch(state, worker, Next { queue, taken, ahead: &mut ahead }, input, &mut turn);
         }
         state.depth.note(turn.commands);
-        if !state.out.is_empty() && !state.held && !state.waits_for_sync {
+        if state.out.is_empty() {
+            // Nothing will be written that gives it back: of half a command, or where nothing is answered.
+            worker.give_buffer(std::mem::take(&mut state.out.buffer));
+        } else if !state.held && !state.waits_for_sync {
             // After the others that are ready now: clients and the scheduler then meet many replies at once.
             state.flush_due = true;
             worker.flush_later(self);
