@@ -91,10 +91,11 @@ pub struct Worker {
     /// Told whenever a sync may have ended.
     sync_news: Notify,
     places: Arc<Places>,
-    /// Connections whose replies wait for a commit, in the order of the groups.
-    held: RefCell<VecDeque<(Held, Rc<Connection>)>>,
+    /// Connections whose replies wait for a commit, in the order of the groups. Here and wherever else a connection waits
+    /// for the disk it is not kept: its socket is closed when it ends, and the disk may take its time.
+    held: RefCell<VecDeque<(Held, Weak<Connection>)>>,
     /// Connections that wait for room in the log.
-    no_room: RefCell<Vec<Rc<Connection>>>,
+    no_room: RefCell<Vec<Weak<Connection>>>,
     /// Connections with replies to write at the end of the turn.
     to_flush: RefCell<Vec<Rc<Connection>>>,
     commit_due: Cell<bool>,
@@ -197,33 +198,36 @@ impl Worker {
         self.connections.borrow_mut().remove(&client.id);
         self.places.give_back();
         self.server.clients.remove(client);
+        // Nobody waits for a sync on its behalf any more.
+        self.sync_news.notify_waiters();
     }
 
     // ---- commits ---------------------------------------------------------------------------------------------------
 
     /// Keeps a connection's replies back until its group is committed, and sees to it that it will be.
     pub fn hold(&self, held: Held, connection: &Rc<Connection>) {
-        self.held.borrow_mut().push_back((held, Rc::clone(connection)));
+        self.held.borrow_mut().push_back((held, Rc::downgrade(connection)));
         self.request_commit();
     }
 
     /// Lets a connection wait until the log has room.
     pub fn wait_for_room(&self, connection: &Rc<Connection>) {
-        self.no_room.borrow_mut().push(Rc::clone(connection));
+        self.no_room.borrow_mut().push(Rc::downgrade(connection));
         self.request_commit();
     }
 
-    /// Lets a connection wait until so many groups are synced, or the time is over.
+    /// Lets a connection wait until so many groups are synced, the time is over, or it has ended.
     pub fn wait_for_sync(self: &Rc<Self>, connection: &Rc<Connection>, group: u64, timeout_ms: u64) {
-        let (worker, connection) = (Rc::clone(self), Rc::clone(connection));
+        let (worker, connection) = (Rc::clone(self), Rc::downgrade(connection));
         drop(tokio::task::spawn_local(async move {
             let writer = &worker.server.writer;
             writer.sync_waiter_joined();
+            let is_wanted = || !worker.stopping() && connection.strong_count() > 0;
             let synced = async {
                 loop {
                     let news = worker.sync_news.notified();
                     match writer.synced_group() {
-                        Ok(synced) if synced < group && !worker.stopping() => news.await,
+                        Ok(synced) if synced < group && is_wanted() => news.await,
                         Ok(synced) => return Ok(synced >= group),
                         Err(failure) => return Err(failure),
                     }
@@ -235,7 +239,9 @@ impl Worker {
                 tokio::time::timeout(Duration::from_millis(timeout_ms), synced).await.unwrap_or(Ok(false))
             };
             writer.sync_waiter_left();
-            connection.resume_synced(&result, &worker);
+            if let Some(connection) = connection.upgrade() {
+                connection.resume_synced(&result, &worker);
+            }
         }));
     }
 
@@ -309,7 +315,7 @@ impl Worker {
     fn close_if_all_wait(&self) -> bool {
         let (held, connections) = (self.held.borrow(), self.connections.borrow());
         // One that was killed meanwhile is not there any more.
-        let all_are_there = || held.iter().all(|(_, held)| connections.contains_key(&held.client.id));
+        let all_are_there = || held.iter().all(|(_, held)| held.strong_count() > 0);
         held.len() == connections.len() && all_are_there() && self.places.close_at(held.len())
     }
 
@@ -328,10 +334,12 @@ impl Worker {
             let Some(outcome) = held.front().and_then(|(held, _)| held.ticket.outcome().cloned()) else { break };
             let Some((first, connection)) = held.pop_front() else { break };
             drop(held);
-            connection.resume(first, &outcome, self);
+            if let Some(connection) = connection.upgrade() {
+                connection.resume(first, &outcome, self);
+            }
         }
         if !self.no_room.borrow().is_empty() && self.server.writer.has_room(self.number) {
-            for connection in self.no_room.take() {
+            for connection in self.no_room.take().iter().filter_map(Weak::upgrade) {
                 connection.resume_with_room();
             }
         }

@@ -290,6 +290,26 @@ fn what_is_answered_in_front_of_waitaof_does_not_wait_for_the_sync() {
     client.expect("*2\r\n:1\r\n:0\r\n");
 }
 
+/// The disk may never come back; nothing of the client is kept for it.
+#[test]
+fn a_client_that_is_killed_while_it_waits_for_the_disk_is_closed_at_once() {
+    for (policy, thread, request) in [("always", "kvred-log", "SET k 1"), ("none", "kvred-sync", "WAITAOF 1 0 0")] {
+        let server = Launch::new().args(&["--fsync", policy, "--threads", "1"]).start();
+        let (mut client, mut killer) = (server.connect(), server.connect());
+        client.set("k", "0");
+        let Reply::Integer(id) = client.ask_words("CLIENT ID") else { panic!("no id") };
+        let inject = ["inject=fdatasync:delay_enter=5000000:when=1"];
+        let Some(_tracer) = Tracer::attach(&server, Whom::Thread(thread), &inject) else { return };
+        client.send(format!("{request}\r\n"));
+        wait_until_held(&server, thread);
+        let syncs = info_number(&mut killer, "aof_fsyncs");
+        killer.send(format!("CLIENT KILL ID {id}\r\n")).expect(":1\r\n");
+        client.expect_closed();
+        wait_until("nobody waits", || info_number(&mut killer, "blocked_clients") == 0);
+        assert_eq!(info_number(&mut killer, "aof_fsyncs"), syncs, "it was closed after the sync: {request}");
+    }
+}
+
 /// The sync at the end is still to come, so what is said is what is known.
 #[test]
 fn a_client_that_waits_for_a_sync_is_answered_at_shutdown() {
