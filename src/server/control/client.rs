@@ -1,5 +1,7 @@
 //! Who a client is, and what it may do: `HELLO`, `AUTH`, `CLIENT`.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{After, Context, REDIS_VERSION, rest};
@@ -122,8 +124,8 @@ pub(super) fn list(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> 
         [word, ref ids @ ..] if word.eq_ignore_ascii_case(b"ID") && !ids.is_empty() => {
             let ids = ids.iter().map(|id| parse_i64(id).ok_or(CommandError::InvalidClientId));
             let ids = ids.collect::<Result<Vec<i64>, _>>()?;
-            let by_id = |id| clients.iter().find(|c| c.id.cast_signed() == id).cloned();
-            ids.into_iter().filter_map(by_id).collect()
+            let by_id = |id| clients.binary_search_by_key(&id, |c| c.id.cast_signed()).ok();
+            ids.into_iter().filter_map(by_id).map(|at| Arc::clone(&clients[at])).collect()
         }
         _ => return Err(CommandError::Syntax),
     };
@@ -216,9 +218,14 @@ pub(super) fn kill(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> 
     }
     // Once this is answered, they are not there any more.
     chosen.retain(|c| c.id == mine || clients.remove(c));
-    for client in chosen.iter().filter(|c| c.id != mine) {
+    let mark = |client: &Arc<Client>| {
         client.killed.store(true, Ordering::SeqCst);
-        context.worker.server.sweep(client.worker.load(Ordering::SeqCst));
+        client.worker.load(Ordering::SeqCst)
+    };
+    // Once each: a worker looks through all that it serves.
+    let workers: BTreeSet<usize> = chosen.iter().filter(|c| c.id != mine).map(mark).collect();
+    for worker in workers {
+        context.worker.server.sweep(worker);
     }
     if old_form {
         simple(out, "OK");
