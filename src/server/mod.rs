@@ -514,7 +514,6 @@ async fn accept_from(listener: &Listener, server: &Arc<Server>) {
 
 /// Gives a connection to the worker with the fewest, or refuses it.
 fn hand_over(accepted: Accepted, server: &Server) {
-    server.stats.connections.fetch_add(1, Ordering::Relaxed);
     let connected: usize = server.workers.iter().map(|w| w.places.taken()).sum();
     if connected as u64 >= server.live.max_clients.load(Ordering::Relaxed) {
         server.stats.rejected.fetch_add(1, Ordering::Relaxed);
@@ -526,6 +525,8 @@ fn hand_over(accepted: Accepted, server: &Server) {
         control::refuse_unprotected(&mut reply);
         return accepted.refuse(&reply);
     }
+    // As in Redis: one that was refused is not among those received.
+    server.stats.connections.fetch_add(1, Ordering::Relaxed);
     let worker = server.take_place();
     if worker.messages.send(Message::Serve(accepted)).is_err() {
         worker.places.give_back();

@@ -131,9 +131,9 @@ impl Count for WorkerStats {
 #[derive(Debug)]
 pub struct Stats {
     workers: Box<[Arc<WorkerStats>]>,
-    /// Connections accepted.
+    /// Connections accepted and served.
     pub connections: AtomicU64,
-    /// Connections refused, because there were too many.
+    /// Connections refused: there were too many, or they came from elsewhere and there is no password.
     pub rejected: AtomicU64,
 }
 

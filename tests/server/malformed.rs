@@ -248,6 +248,10 @@ fn one_client_too_many_is_told_so() {
     for client in &mut clients {
         client.send("PING\r\n").expect("+PONG\r\n");
     }
+    let info = String::from_utf8(clients[0].ask_words("INFO stats").into_bytes()).unwrap();
+    for count in ["total_connections_received:3\r\n", "rejected_connections:1\r\n"] {
+        assert!(info.contains(count), "no {count} in {info}");
+    }
     // One that goes makes room.
     clients.pop();
     wait_until("there is room", || {
