@@ -316,7 +316,7 @@ impl RealFile {
             }
             _ => {
                 // Unless it was cut back meanwhile: what is written from there on is not known to be there.
-                let _ = there.compare_exchange(known, len, Ordering::Relaxed, Ordering::Relaxed);
+                there.compare_exchange(known, len, Ordering::Relaxed, Ordering::Relaxed).ok();
                 Ok(())
             }
         }

@@ -175,32 +175,40 @@ fn each_command_of_a_pipeline_sets_its_own_value_whatever_its_size() {
     let server = Server::start();
     let mut client = server.connect();
     client.set("there", "v");
-    let value = |n: usize, bytes: usize| n.to_string().repeat(bytes);
-    let [a, b, c, d, e] =
-        [(1, 16 << 10), (2, 100), (3, 40 << 10), (4, 20 << 10), (5, 300 << 10)].map(|(n, l)| value(n, l));
+    let [shared, small, longer, other, huge] =
+        [("1", 16 << 10), ("2", 100), ("3", 40 << 10), ("4", 20 << 10), ("5", 300 << 10)]
+            .map(|(byte, len)| byte.repeat(len));
     let sent = [
-        command(&["SET", "a", &a]),
-        command(&["SET", "b", &b]),
-        command(&["SET", "there", &c, "NX"]),
-        command(&["SET", "c", &c, "EX", "10"]),
-        command(&["SET", "missing", &c, "XX"]),
-        command(&["GET", "a"]),
-        command(&["SET", "d", &d, "GET"]),
-        command(&["SET", "d", &c, "GET"]),
-        command(&["SET", "e", &e]),
-        command(&["SET", "f", &d]),
+        command(&["SET", "shared", &shared]),
+        command(&["SET", "small", &small]),
+        command(&["SET", "there", &longer, "NX"]),
+        command(&["SET", "refused", &longer, "EX", "10"]),
+        command(&["SET", "missing", &longer, "XX"]),
+        command(&["GET", "shared"]),
+        command(&["SET", "twice", &other, "GET"]),
+        command(&["SET", "twice", &longer, "GET"]),
+        command(&["SET", "huge", &huge]),
+        command(&["SET", "other", &other]),
     ];
     client.send(sent.concat());
     client.expect("+OK\r\n+OK\r\n$-1\r\n");
     assert!(matches!(client.reply(), Reply::Error(_)));
     client.expect("$-1\r\n");
-    client.expect(format!("${}\r\n{a}\r\n$-1\r\n${}\r\n{d}\r\n+OK\r\n+OK\r\n", a.len(), d.len()));
+    client.expect(format!("${}\r\n{shared}\r\n$-1\r\n${}\r\n{other}\r\n+OK\r\n+OK\r\n", shared.len(), other.len()));
     let server = server.crash_and_restart();
     let mut client = server.connect();
-    for (key, value) in [("a", &a), ("b", &b), ("d", &c), ("e", &e), ("f", &d), ("there", &"v".to_owned())] {
+    let there = "v".to_owned();
+    for (key, value) in [
+        ("shared", &shared),
+        ("small", &small),
+        ("twice", &longer),
+        ("huge", &huge),
+        ("other", &other),
+        ("there", &there),
+    ] {
         assert!(client.get(key).is_some_and(|found| found == value.as_bytes()), "{key}");
     }
-    assert_eq!((client.get("c"), client.get("missing")), (None, None));
+    assert_eq!((client.get("refused"), client.get("missing")), (None, None));
 }
 
 #[test]
