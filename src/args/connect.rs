@@ -1,9 +1,11 @@
 //! The flags that say where a server is and who asks, for what connects to one.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
+use clap::builder::TypedValueParser;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, ValueHint};
+use clap::{Arg, ArgMatches, Args, Command, Error, ValueHint, value_parser};
 
 use super::TlsArgs;
 
@@ -15,7 +17,7 @@ pub struct ConnectArgs {
     pub host: String,
 
     /// The server's port
-    #[arg(short, long, env = "KVRED_PORT", value_name = "PORT", default_value_t = 6380)]
+    #[arg(short, long, env = "KVRED_PORT", value_name = "PORT", default_value_t = 6380, value_parser = PortParser)]
     pub port: u16,
 
     /// The server's unix socket; comes before -u, -h and -p
@@ -65,5 +67,29 @@ impl ConnectArgs {
         if !is_flag("user") {
             self.user_of_variable = self.user.take();
         }
+    }
+}
+
+/// Reads a port to connect to. 0: `KVRED_PORT`, which `kvred serve` knows too, names none, which matters only where one is
+/// needed.
+#[derive(Debug, Clone)]
+struct PortParser;
+
+impl TypedValueParser for PortParser {
+    type Value = u16;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<u16, Error> {
+        value_parser!(u16).range(1..).parse_ref(command, arg, value)
+    }
+
+    fn parse_ref_(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+        source: ValueSource,
+    ) -> Result<u16, Error> {
+        let names_none = source == ValueSource::EnvVariable && (value == "none" || value == "0");
+        if names_none { Ok(0) } else { self.parse_ref(command, arg, value) }
     }
 }

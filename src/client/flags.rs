@@ -19,6 +19,11 @@ pub(crate) fn target(args: &ConnectArgs, db: Option<u32>, warn_of_visible_passwo
     let mut target = match (&args.socket, &args.uri) {
         (Some(path), _) => Target::new(Address::Unix(path.clone())),
         (None, Some(uri)) => Target::from_uri(uri).or_exit(Status::Usage, || "-u (or KVRED_URI)".to_owned())?,
+        (None, None) if args.port == 0 => {
+            // A flag that named none would have been refused.
+            let error = anyhow!("KVRED_PORT names no port to connect to; give one with -p, or a socket with -s");
+            return Err(Failure::new(Status::Usage, error));
+        }
         (None, None) => Target::new(Address::Tcp { host: args.host.clone(), port: args.port }),
     };
     target.tls = tls(&args.tls, args.socket.as_deref(), args.uri.as_deref())?;

@@ -131,6 +131,44 @@ fn the_server_that_a_flag_names_is_meant_whatever_variables_say() {
     }
 }
 
+/// `KVRED_PORT` is a variable of `serve` too.
+#[test]
+fn a_variable_that_gives_the_server_no_port_matters_only_where_one_is_needed() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let socket = dir.path().join("s").to_str().unwrap().to_owned();
+    let server = Server::start(&["--unixsocket", &socket]);
+    let (port, unix) = (server.port.to_string(), format!("unix://{socket}"));
+    let bench = |args: &[&str]| {
+        let mut bench = crate::helpers::Launch::binary();
+        bench.arg("bench").args(args);
+        bench
+    };
+    for value in ["none", "0"] {
+        for flags in [["-s", &socket], ["-u", &unix], ["-p", &port]] {
+            let mut ping = cli(&flags);
+            ping.arg("ping");
+            for mut command in [ping, bench(&[&flags[..], &["-t", "ping", "-n", "10", "-c", "1"]].concat())] {
+                command.env("KVRED_PORT", value);
+                let ran = run(command, "");
+                assert_eq!(ran.code, Some(0), "KVRED_PORT={value} {flags:?}: {ran:?}");
+            }
+        }
+        for mut command in [cli(&["ping"]), bench(&[])] {
+            command.env("KVRED_PORT", value);
+            let ran = run(command, "");
+            assert_eq!((ran.code, &ran.out[..]), (Some(2), ""), "KVRED_PORT={value}");
+            assert_eq!(
+                ran.err,
+                "kvred: KVRED_PORT names no port to connect to; give one with -p, or a socket with -s\n"
+            );
+        }
+        let mut report = bench(&["report", "--resume", "/nonexistent"]);
+        report.env("KVRED_PORT", value);
+        assert_eq!(run(report, "").code, Some(3), "a report has servers of its own");
+        assert_eq!(run(cli(&["-s", &socket, "-p", value, "ping"]), "").code, Some(2));
+    }
+}
+
 #[test]
 fn resp3_is_asked_for_and_shown() {
     let server = Server::start(&[]);
@@ -153,9 +191,8 @@ fn variables_that_are_empty_do_not_count_and_wrong_ones_are_named() {
         command.env(name, "");
     }
     assert_eq!(run(command, "").out, "PONG\n");
-    // What the port of a server may be, and that of a client may not.
     let mut command = cli(&["ping"]);
-    command.env("KVRED_PORT", "none");
+    command.env("KVRED_PORT", "x");
     let ran = run(command, "");
     assert_eq!(ran.code, Some(2));
     assert!(ran.err.contains("this comes from the variable KVRED_PORT"), "{}", ran.err);
