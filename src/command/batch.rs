@@ -32,6 +32,9 @@ pub const TURN_COMMANDS: usize = 128;
 /// Past so many bytes of input, or of replies, a turn takes no further command.
 pub const TURN_BYTES: usize = 256 << 10;
 
+/// Room for so many arguments is kept. A turn has more only with a huge command in it: each takes 6 bytes at least.
+const KEEP_SPANS: usize = TURN_BYTES / 4;
+
 /// What a batch runs on.
 #[derive(Clone, Copy)]
 pub struct Env<'e> {
@@ -195,6 +198,7 @@ impl Queue {
     /// Empties it.
     pub fn clear(&mut self) {
         self.spans.clear();
+        self.spans.shrink_to(KEEP_SPANS);
         self.queued.clear();
     }
 

@@ -181,7 +181,7 @@ impl RequestDecoder {
 
     /// Forgets what was found of the command under way: the caller goes back to an earlier one.
     pub fn restart(&mut self) {
-        self.partial.clear();
+        self.partial = Vec::new();
         self.missing = 0;
         self.resume_at = 0;
         self.bulk_len = None;

@@ -237,6 +237,24 @@ fn others_work_while_a_huge_value_comes_and_goes() {
     assert!(resident < 700 * MIB, "a value of 200 MiB took {resident} bytes");
 }
 
+/// What a worker notes of each argument is not kept for the next command.
+#[test]
+fn a_command_of_very_many_arguments_leaves_no_memory_behind() {
+    const KEYS: usize = 4_000_000;
+    // The allocator else keeps what is free for a while.
+    let launch = Launch::new().env("MIMALLOC_PURGE_DELAY", "0");
+    let server = launch.args(&["--threads", "1", "--fsync", "none"]).start();
+    let mut client = server.connect();
+    client.set("k", "v");
+    let before = server.resident_bytes();
+    client.send(format!("*{}\r\n$6\r\nEXISTS\r\n{}", KEYS + 1, "$1\r\nk\r\n".repeat(KEYS)));
+    client.expect(format!(":{KEYS}\r\n"));
+    wait_until("its memory is given back", || {
+        client.send("PING\r\n").expect("+PONG\r\n");
+        server.resident_bytes() < before + 16 * MIB
+    });
+}
+
 /// Before the password, what is not executed is held to a small limit: a stranger that never reads is closed.
 #[test]
 fn strangers_cannot_pile_up_input() {

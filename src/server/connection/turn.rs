@@ -105,11 +105,11 @@ impl Connection {
             && state.out.len() < TURN_BYTES
             && !state.closing
         {
-            queue.clear();
             state.renew_limits(worker);
             let taken = queue.fill(input, turn.at, &mut state.decoder, &env(state.session, worker));
             let mut ahead = queue.ahead(worker.server.writer.keyspace());
             goes_on = self.run_batch(state, worker, Next { queue, taken, ahead: &mut ahead }, input, &mut turn);
+            queue.clear();
         }
         state.depth.note(turn.commands);
         if state.out.is_empty() {
