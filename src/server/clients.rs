@@ -26,6 +26,8 @@ pub struct Client {
     last_active_seconds: AtomicU64,
     /// Input that is not executed yet, in bytes.
     pub query_bytes: AtomicUsize,
+    /// What is allocated for input besides, in bytes.
+    pub query_free_bytes: AtomicUsize,
     /// Replies that it has not read yet, in bytes.
     pub reply_bytes: AtomicUsize,
     /// Set when somebody wants it closed; its worker looks.
@@ -71,6 +73,7 @@ impl Clients {
             connected: Instant::now(),
             last_active_seconds: AtomicU64::new(now_seconds),
             query_bytes: AtomicUsize::new(0),
+            query_free_bytes: AtomicUsize::new(0),
             reply_bytes: AtomicUsize::new(0),
             killed: AtomicBool::new(false),
             about: Mutex::default(),
@@ -127,8 +130,12 @@ impl Client {
 
     /// Memory that it takes, in bytes.
     pub fn memory_bytes(&self) -> usize {
-        let buffers = self.query_bytes.load(Ordering::Relaxed) + self.reply_bytes.load(Ordering::Relaxed);
-        buffers + size_of::<Self>() + size_of::<super::connection::Connection>()
+        self.buffer_bytes().iter().sum::<usize>() + size_of::<Self>() + size_of::<super::connection::Connection>()
+    }
+
+    /// Of input that waits, of room for more, and of replies.
+    fn buffer_bytes(&self) -> [usize; 3] {
+        [&self.query_bytes, &self.query_free_bytes, &self.reply_bytes].map(|bytes| bytes.load(Ordering::Relaxed))
     }
 
     /// Redis's letters for what is special about it.
@@ -147,14 +154,14 @@ impl Client {
             Resp::V2 => 2,
             Resp::V3 => 3,
         };
-        let (query, replies) = (self.query_bytes.load(Ordering::Relaxed), self.reply_bytes.load(Ordering::Relaxed));
+        let [query, query_free, replies] = self.buffer_bytes();
         let mut line = format!("id={} addr={} laddr={} fd=-1 name=", self.id, self.addr, self.laddr).into_bytes();
         line.extend_from_slice(c_string(&about.name, usize::MAX));
         line.extend_from_slice(
             format!(
-                " age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf={query} qbuf-free=0 argv-mem=0 \
-                 multi-mem=0 rbs=0 rbp=0 obl={replies} oll=0 omem={replies} tot-mem={} events=r cmd={} user=default \
-                 redir=-1 resp={resp} lib-name=",
+                " age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf={query} qbuf-free={query_free} \
+                 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={replies} oll=0 omem={replies} tot-mem={} events=r cmd={} \
+                 user=default redir=-1 resp={resp} lib-name=",
                 self.age_seconds(),
                 self.idle_seconds(now_seconds),
                 self.flags(&about),

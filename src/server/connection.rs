@@ -37,9 +37,6 @@ const INPUT_BYTES: usize = 64 << 10;
 /// An argument that is announced gets room for so much at once; for more, as it comes.
 const TRUSTED_BYTES: usize = 1 << 20;
 
-/// A drained buffer larger than this is given back.
-const KEEP_INPUT_BYTES: usize = 256 << 10;
-
 /// A connection, shared by its own task and by the worker's committer.
 #[derive(Debug)]
 pub struct Connection {
@@ -325,6 +322,7 @@ impl Connection {
             self.socket.read(scratch.intake.room())
         } else {
             state.make_room();
+            self.note_input(&state);
             self.socket.read_append(&mut state.input)
         };
         let read = match read {
@@ -392,10 +390,17 @@ impl Connection {
         self.client.reply_bytes.store(state.out.len() - state.sent, Ordering::Relaxed);
     }
 
-    /// Closes a connection that has piled up more input than it may.
-    fn check_limits(&self, state: &mut State, worker: &Worker) {
+    /// Shows others how much input waits, and what its buffer has room for besides. Returns the former.
+    fn note_input(&self, state: &State) -> usize {
         let waiting_bytes = state.input.len() - state.start;
         self.client.query_bytes.store(waiting_bytes, Ordering::Relaxed);
+        self.client.query_free_bytes.store(state.input.capacity() - waiting_bytes, Ordering::Relaxed);
+        waiting_bytes
+    }
+
+    /// Closes a connection that has piled up more input than it may.
+    fn check_limits(&self, state: &mut State, worker: &Worker) {
+        let waiting_bytes = self.note_input(state);
         worker.account(&mut state.accounted_bytes, waiting_bytes);
         if let Some(limit) = worker.over_limit(waiting_bytes, state.session.authenticated) {
             worker.stats.query_limit_closed.add(1);
@@ -455,14 +460,12 @@ impl State {
         }
     }
 
-    /// Drops executed input, when that is cheap.
+    /// Drops executed input, when that is cheap; all of it with its buffer. Thousands of connections may have sent something
+    /// large and rest now, and one that goes on sending gets what the allocator was given a moment ago.
     fn drop_consumed(&mut self) {
         if self.start == self.input.len() {
-            self.input.clear();
+            self.input = Vec::new();
             self.start = 0;
-            if self.input.capacity() > KEEP_INPUT_BYTES {
-                self.input = Vec::new();
-            }
         } else if self.start > self.input.len() / 2 {
             self.input.drain(..self.start);
             self.start = 0;

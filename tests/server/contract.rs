@@ -383,6 +383,25 @@ fn info_and_command_tell_about_the_server() {
 }
 
 #[test]
+fn client_list_tells_what_is_allocated_for_a_command_under_way() {
+    let server = Server::start();
+    let (mut client, mut observer) = (server.connect(), server.connect());
+    let mut field = |name: &str| -> usize {
+        let list = String::from_utf8(observer.ask_words("CLIENT LIST").into_bytes()).unwrap();
+        let value = list.lines().next().and_then(|line| line.split(' ').find_map(|word| word.strip_prefix(name)));
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {list}"))
+    };
+    let at_rest = field("tot-mem=");
+    let header = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\n";
+    client.send(header);
+    wait_until("all that was sent has come", || field("qbuf=") == header.len());
+    assert!(field("qbuf-free=") >= 100_000);
+    assert!(field("tot-mem=") >= at_rest + 100_000);
+    client.send(format!("{}\r\n", "x".repeat(100_000))).expect("+OK\r\n");
+    assert_eq!((field("qbuf="), field("qbuf-free="), field("tot-mem=")), (0, 0, at_rest));
+}
+
+#[test]
 fn lookups_are_counted_where_redis_counts_them() {
     let server = Server::start();
     let mut client = server.connect();

@@ -237,6 +237,33 @@ fn others_work_while_a_huge_value_comes_and_goes() {
     assert!(resident < 700 * MIB, "a value of 200 MiB took {resident} bytes");
 }
 
+/// Clients of a pool mostly rest: what each of them once needed for a large value, all together must not hold.
+#[test]
+fn clients_that_have_sent_a_large_value_hold_no_memory_for_it() {
+    const CLIENTS: usize = 1000;
+    if !allow_files(4096) {
+        return;
+    }
+    let server = Server::start_with(&["--appendonly", "no"]);
+    let (mut clients, set) = (Vec::new(), command(&[&b"SET"[..], b"k", &[b'x'; 150_000]]));
+    let mut observer = server.connect();
+    observer.send(&set).expect("+OK\r\n");
+    let before = server.resident_bytes();
+    for _ in 0..CLIENTS {
+        let mut client = server.connect();
+        client.send(&set).expect("+OK\r\n");
+        clients.push(client);
+    }
+    wait_until("their memory is given back", || {
+        for client in &mut clients {
+            client.send("PING\r\n").expect("+PONG\r\n");
+        }
+        server.resident_bytes() < before + 32 * MIB
+    });
+    let list = String::from_utf8(observer.ask_words("CLIENT LIST").into_bytes()).unwrap();
+    assert!(list.lines().all(|line| line.contains(" qbuf=0 qbuf-free=0 ")), "{list}");
+}
+
 /// What a worker notes of each argument is not kept for the next command.
 #[test]
 fn a_command_of_very_many_arguments_leaves_no_memory_behind() {
