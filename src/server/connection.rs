@@ -453,10 +453,15 @@ impl State {
     fn make_room(&mut self) {
         self.drop_consumed();
         let there = self.input.len() - self.start;
-        let wanted = self.decoder.bytes_wanted().saturating_sub(there).max(INPUT_BYTES);
-        if self.input.capacity() - self.input.len() < wanted.min(INPUT_BYTES) {
-            // All at once for what has been sent by half; an announcement alone is not worth that much memory.
-            self.input.reserve_exact(wanted.min(there.max(TRUSTED_BYTES)));
+        let lacking = self.decoder.bytes_wanted().saturating_sub(there);
+        if self.input.capacity() - self.input.len() < INPUT_BYTES {
+            self.input.reserve_exact(if lacking > INPUT_BYTES {
+                // All at once for what has been sent by half; an announcement alone is not worth that much memory.
+                lacking.min(there.max(TRUSTED_BYTES))
+            } else {
+                // How long it all is nobody knows. Each time what is there is copied.
+                INPUT_BYTES.max(there / 4)
+            });
         }
     }
 

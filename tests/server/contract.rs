@@ -1,5 +1,6 @@
 //! The commands: replies byte for byte, whatever the keys and values, and however the requests arrive.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 
 use crate::helpers::{Client, Launch, Reply, Server, command, commands, wait_until};
@@ -382,15 +383,18 @@ fn info_and_command_tell_about_the_server() {
     assert_eq!(client.ask_words("CLIENT ID"), Reply::Integer(1));
 }
 
+/// A number in the first line of `CLIENT LIST`.
+fn of_first_client(observer: &mut Client, name: &str) -> usize {
+    let list = String::from_utf8(observer.ask_words("CLIENT LIST").into_bytes()).unwrap();
+    let value = list.lines().next().and_then(|line| line.split(' ').find_map(|word| word.strip_prefix(name)));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {list}"))
+}
+
 #[test]
 fn client_list_tells_what_is_allocated_for_a_command_under_way() {
     let server = Server::start();
     let (mut client, mut observer) = (server.connect(), server.connect());
-    let mut field = |name: &str| -> usize {
-        let list = String::from_utf8(observer.ask_words("CLIENT LIST").into_bytes()).unwrap();
-        let value = list.lines().next().and_then(|line| line.split(' ').find_map(|word| word.strip_prefix(name)));
-        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {list}"))
-    };
+    let mut field = |name: &str| of_first_client(&mut observer, name);
     let at_rest = field("tot-mem=");
     let header = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\n";
     client.send(header);
@@ -399,6 +403,24 @@ fn client_list_tells_what_is_allocated_for_a_command_under_way() {
     assert!(field("tot-mem=") >= at_rest + 100_000);
     client.send(format!("{}\r\n", "x".repeat(100_000))).expect("+OK\r\n");
     assert_eq!((field("qbuf="), field("qbuf-free="), field("tot-mem=")), (0, 0, at_rest));
+}
+
+/// How long it will be is not known, and all of it is copied whenever its buffer grows.
+#[test]
+fn the_buffer_of_a_command_of_many_arguments_grows_by_more_and_more() {
+    const STEPS: usize = 64;
+    let server = Server::start();
+    let (mut client, mut observer) = (server.connect(), server.connect());
+    let (mut field, mut sizes) = (|name: &str| of_first_client(&mut observer, name), BTreeSet::new());
+    let (header, arguments) = ("*9999999\r\n$6\r\nEXISTS\r\n", "$1\r\nk\r\n".repeat(20_000));
+    client.send(header);
+    for step in 1..=STEPS {
+        client.send(&arguments);
+        let sent = header.len() + step * arguments.len();
+        wait_until("all that was sent has come", || field("qbuf=") == sent);
+        sizes.insert(sent + field("qbuf-free="));
+    }
+    assert!(sizes.len() < STEPS / 2, "it had {} sizes: {sizes:?}", sizes.len());
 }
 
 #[test]
