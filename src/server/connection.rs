@@ -34,8 +34,8 @@ use crate::protocol::rope::Rope;
 /// Least room made for input that did not fit into the worker's shared buffer.
 const INPUT_BYTES: usize = 64 << 10;
 
-/// An argument that is announced gets room for so much at once; for more, as it comes.
-const TRUSTED_BYTES: usize = 1 << 20;
+/// An argument that is announced gets room for so much at once, one of 1 MiB for its command too; for more, as it comes.
+const TRUSTED_BYTES: usize = (1 << 20) + INPUT_BYTES;
 
 /// A connection, shared by its own task and by the worker's committer.
 #[derive(Debug)]
@@ -454,7 +454,9 @@ impl State {
         self.drop_consumed();
         let there = self.input.len() - self.start;
         let lacking = self.decoder.bytes_wanted().saturating_sub(there);
-        if self.input.capacity() - self.input.len() < INPUT_BYTES {
+        // That more could be read at once than the end of something large is not worth a copy of it all.
+        let enough = if lacking > 0 && there > INPUT_BYTES { lacking.min(INPUT_BYTES) } else { INPUT_BYTES };
+        if self.input.capacity() - self.input.len() < enough {
             self.input.reserve_exact(if lacking > INPUT_BYTES {
                 // All at once for what has been sent by half; an announcement alone is not worth that much memory.
                 lacking.min(there.max(TRUSTED_BYTES))

@@ -423,6 +423,24 @@ fn the_buffer_of_a_command_of_many_arguments_grows_by_more_and_more() {
     assert!(sizes.len() < STEPS / 2, "it had {} sizes: {sizes:?}", sizes.len());
 }
 
+/// To read its last bytes, it is not copied once more into a larger one.
+#[test]
+fn the_buffer_of_a_large_value_is_as_large_as_that() {
+    let server = Server::start();
+    let (mut client, mut observer) = (server.connect(), server.connect());
+    let mut field = |name: &str| of_first_client(&mut observer, name);
+    for value_len in [256 << 10, 1 << 20, 6 << 20] {
+        let set = command(&[&b"SET"[..], b"k", &vec![b'x'; value_len]]);
+        let (most, last) = set.split_at(set.len() - 1000);
+        client.send(most);
+        wait_until("most has come", || field("qbuf=") == most.len());
+        client.send(&last[..500]);
+        wait_until("some more has come", || field("qbuf=") == set.len() - 500);
+        assert_eq!(field("qbuf-free="), 500);
+        client.send(&last[500..]).expect("+OK\r\n");
+    }
+}
+
 #[test]
 fn lookups_are_counted_where_redis_counts_them() {
     let server = Server::start();
