@@ -277,9 +277,10 @@ impl Repl<'_> {
         };
         match target {
             Ok(target) => {
-                // The login stays behind: another server must not be told this one's password.
+                // The login stays behind: another server must not be told this one's password. The protocol does not: what
+                // reads the replies is the same.
                 self.session.drop_connection();
-                self.session.target = target;
+                self.session.target = Target { hello: self.session.target.hello, ..target };
                 match self.runtime.block_on(interruptible(self.session.connect())) {
                     Waited::Done(Ok(())) => drop(self.load_catalog()),
                     Waited::Done(Err(error)) => say!("({})", explain(&error)),

@@ -112,6 +112,18 @@ fn connect_goes_to_another_server() {
 }
 
 #[test]
+fn connect_keeps_the_protocol() {
+    let (one, two) = (Server::start(&[]), Server::start(&[]));
+    let mut s = Session::with(one.port, &["-3"], |_| {});
+    for to in [format!("127.0.0.1 {}", two.port), format!("redis://127.0.0.1:{}", two.port)] {
+        s.types(&format!("connect {to}\r"));
+        s.sees(&format!("127.0.0.1:{}> ", two.port));
+        s.enters("client info", "resp=3");
+    }
+    s.leaves();
+}
+
+#[test]
 fn ctrl_c_stops_an_attempt_to_go_to_another_server() {
     let server = Server::start(&[]);
     let mut s = Session::with(server.port, &["-t", "600"], |_| {});
