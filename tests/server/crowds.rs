@@ -245,7 +245,7 @@ fn clients_that_have_sent_a_large_value_hold_no_memory_for_it() {
         return;
     }
     let server = Server::start_with(&["--appendonly", "no"]);
-    let (mut clients, set) = (Vec::new(), command(&[&b"SET"[..], b"k", &[b'x'; 150_000]]));
+    let (mut clients, set) = (Vec::new(), command(&[&b"SET"[..], b"k", &vec![b'x'; 150_000]]));
     let mut observer = server.connect();
     observer.send(&set).expect("+OK\r\n");
     let before = server.resident_bytes();
