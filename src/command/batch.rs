@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use self::known::KnownCommands;
+use self::known::{KnownCommands, Meaning};
 use self::large::LargeValues;
 use super::errors::CommandError;
 use super::parse::{DataCommand, When, is_data, parse};
@@ -217,15 +217,8 @@ impl Queue {
                 && let Some(known) = self.known.at(buffer, at)
                 && let Some(end) = decoder.decode_known(buffer, at, &known.opening, &mut self.spans)
             {
-                let key = known.keyed.then(|| self.spans[first_span + 1]);
-                self.queued.push(Queued {
-                    first_span: first_span as u32,
-                    end_span: self.spans.len() as u32,
-                    end_byte: end as u32,
-                    spec: known.spec,
-                    hash: key.map(|key| env.keyspace.hash(key.of(buffer))).unwrap_or_default(),
-                    looked_up: known.looked_up,
-                });
+                let meaning = known.meaning;
+                self.push(first_span, end, meaning, buffer, env);
                 at = end;
                 continue;
             }
@@ -253,21 +246,25 @@ impl Queue {
                 decoder.restore(buffer, at);
                 break Stop::Http;
             }
-            if let Some(spec) = spec {
-                self.known.learn(buffer, at, self.spans[first_span], spec);
-            }
-            let keyed = spec.filter(|spec| spec.keys.is_some());
-            self.queued.push(Queued {
-                first_span: first_span as u32,
-                end_span: self.spans.len() as u32,
-                end_byte: end as u32,
-                spec,
-                hash: keyed.map(|_| env.keyspace.hash(args.at(1))).unwrap_or_default(),
-                looked_up: keyed.is_some_and(|spec| spec.id != CommandId::Set),
-            });
+            let meaning = Meaning::of(spec);
+            self.known.learn(buffer, at, self.spans[first_span], meaning);
+            self.push(first_span, end, meaning, buffer, env);
             at = end;
         };
         Taken { commands: first..self.queued.len(), start, end: at, stop }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, first_span: usize, end: usize, meaning: Meaning, buffer: &[u8], env: &Env<'_>) {
+        let key = meaning.keyed.then(|| self.spans[first_span + 1].of(buffer));
+        self.queued.push(Queued {
+            first_span: first_span as u32,
+            end_span: self.spans.len() as u32,
+            end_byte: end as u32,
+            spec: meaning.spec,
+            hash: key.map(|key| env.keyspace.hash(key)).unwrap_or_default(),
+            looked_up: meaning.looked_up,
+        });
     }
 
     /// How many commands it has.

@@ -124,16 +124,21 @@ fn a_rewrite_that_meets_it_comes_to_nothing() {
     assert_eq!(server.crash_and_restart().connect().ask_words("STRLEN much"), Reply::Integer(MUCH as i64));
 }
 
-/// On a real disk: ext4 cannot tell where there is room, drops what was to be written, and the sync succeeds.
+/// A log on a real disk of which ext4 cannot tell where there is room: it drops what is to be written, and the sync succeeds.
+fn on_a_disk_that_drops(policy: &str) -> Option<(Launch, Volume)> {
+    let launch = Launch::new().args(&["--fsync", policy]);
+    let volume = Volume::ext4_of_one_group(&launch)?;
+    let server = launch.start();
+    server.connect().set("k", "v");
+    server.terminate().expect(0, &["stopped"]);
+    let volume = volume.without_free_blocks()?;
+    Some((launch, volume))
+}
+
 #[test]
 fn what_a_disk_has_dropped_is_not_called_synced() {
     for (policy, much) in [("everysec", 100_000), ("everysec", MUCH), ("always", 100_000)] {
-        let launch = Launch::new().args(&["--fsync", policy]);
-        let Some(volume) = Volume::ext4_of_one_group(&launch) else { return };
-        let server = launch.start();
-        server.connect().set("k", "v");
-        server.terminate().expect(0, &["stopped"]);
-        let Some(volume) = volume.without_free_blocks() else { return };
+        let Some((launch, volume)) = on_a_disk_that_drops(policy) else { return };
         let server = launch.start();
         let mut client = server.connect();
         assert_eq!(client.ask_words("GET k"), Reply::bulk("v"));
@@ -152,12 +157,7 @@ fn what_a_disk_has_dropped_is_not_called_synced() {
 /// What is written while a sync runs is not looked at by that one, but by the next.
 #[test]
 fn what_a_disk_drops_of_what_was_written_beside_a_sync_is_not_called_synced() {
-    let launch = Launch::new().args(&["--fsync", "everysec"]);
-    let Some(volume) = Volume::ext4_of_one_group(&launch) else { return };
-    let server = launch.start();
-    server.connect().set("k", "v");
-    server.terminate().expect(0, &["stopped"]);
-    let Some(volume) = volume.without_free_blocks() else { return };
+    let Some((launch, volume)) = on_a_disk_that_drops("everysec") else { return };
     let server = launch.start();
     let (mut client, mut waiting) = (server.connect(), server.connect());
     let inject = ["inject=fdatasync:delay_exit=2000000:when=1"];

@@ -1,7 +1,6 @@
 //! Commands that are met again. All that a command is known by, but for its arguments' bytes, is in its first bytes, and
 //! clients send the same ones over and over: what they mean is looked up once.
 
-use super::super::parse::is_data;
 use super::super::spec::CommandSpec;
 use super::super::table::CommandId;
 use crate::protocol::decode::{OPENING_BYTES, Opening, Span};
@@ -16,16 +15,26 @@ const SLOTS: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) opening: Opening,
+    pub(super) meaning: Meaning,
+}
+
+/// What of a command does not depend on its arguments' bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Meaning {
+    /// `None`: it will be answered with an error.
     pub(super) spec: Option<&'static CommandSpec>,
     /// Whether its first argument is a key.
     pub(super) keyed: bool,
+    /// Whether that is looked up.
     pub(super) looked_up: bool,
 }
 
-impl Known {
-    pub(super) fn new(opening: Opening, spec: &'static CommandSpec) -> Self {
-        let keyed = spec.keys.is_some();
-        Self { opening, spec: Some(spec), keyed, looked_up: keyed && spec.id != CommandId::Set }
+impl Meaning {
+    #[inline(always)]
+    pub(super) fn of(spec: Option<&'static CommandSpec>) -> Self {
+        let keyed = spec.filter(|spec| spec.keys.is_some());
+        let looked_up = keyed.is_some_and(|spec| spec.id != CommandId::Set);
+        Self { spec, keyed: keyed.is_some(), looked_up }
     }
 }
 
@@ -37,12 +46,12 @@ impl KnownCommands {
         Some(self.0.get(slot(bytes))?).filter(|known| known.opening.begins(bytes))
     }
 
-    /// Notes what the command at `buffer[at]` was found to be, whose name is at `name`.
-    pub(super) fn learn(&mut self, buffer: &[u8], at: usize, name: Span, spec: &'static CommandSpec) {
-        if let Some((bytes, opening)) = Opening::of(buffer, at, name)
-            && is_data(spec.id)
+    /// Notes what the command at `buffer[at]` was found to mean, whose name is at `name`. It is one on data.
+    pub(super) fn learn(&mut self, buffer: &[u8], at: usize, name: Span, meaning: Meaning) {
+        if meaning.spec.is_some()
+            && let Some((bytes, opening)) = Opening::of(buffer, at, name)
         {
-            self.0[slot(bytes)] = Known::new(opening, spec);
+            self.0[slot(bytes)] = Known { opening, meaning };
         }
     }
 }
