@@ -90,8 +90,10 @@ fn pushes_while_the_history_is_searched_wait_and_hold_nothing_up() {
     let lines: String = (0..3000).map(|i| format!("set key{i} x\n")).collect();
     server.run(&["--pipe"], lines);
     s.types("\r");
-    s.sees("\"needle\"");
-    s.sees("\"invalidate\"");
+    // All of them may have come before the reply.
+    if !s.sees("\"needle\"").contains("\"invalidate\"") {
+        s.sees("\"invalidate\"");
+    }
     s.enters("echo still here", "(error) ERR wrong number");
     s.enters("echo here", "\"here\"");
     s.leaves();
