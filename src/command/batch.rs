@@ -7,20 +7,20 @@
 
 mod known;
 mod large;
+mod view;
 
 use std::ops::Range;
 
-use bytes::Bytes;
-
 use self::known::{KnownCommands, Meaning};
 use self::large::LargeValues;
+use self::view::WriterView;
 use super::errors::CommandError;
-use super::parse::{DataCommand, When, is_data, parse};
+use super::parse::{DataCommand, is_data, parse};
 use super::spec::{CommandSpec, Flag};
 use super::table::{CommandId, find, resolve};
 use crate::db::ahead::Ahead;
-use crate::db::state::{KeyHash, Keyspace, NewValue, ValueRef};
-use crate::db::writer::{NotNow, Ticket, WriteBatch, WriteFailure, Writer, can_be_logged};
+use crate::db::state::{KeyHash, Keyspace, ValueRef};
+use crate::db::writer::{NotNow, Ticket, WriteFailure, Writer};
 use crate::protocol::decode::{Args, ProtocolError, RequestDecoder, Span};
 use crate::protocol::encode::{self, Resp};
 use crate::protocol::limits::RequestLimits;
@@ -591,111 +591,6 @@ fn run_read(command: DataCommand<'_>, hash: KeyHash, env: &Env<'_>, out: &mut Ro
     }
 }
 
-/// Runs commands in the writer's view.
-struct WriterView<'v, 'w> {
-    batch: &'v mut WriteBatch<'w>,
-    keyspace: &'v Keyspace,
-    out_of_memory: bool,
-}
-
-impl WriterView<'_, '_> {
-    fn run(
-        &mut self,
-        spec: &CommandSpec,
-        args: Args<'_>,
-        hash: KeyHash,
-        large: Option<Bytes>,
-        env: &Env<'_>,
-        out: &mut Rope,
-    ) -> Result<(), CommandError> {
-        // Before the arguments are looked at, as in Redis.
-        if self.out_of_memory && spec.flags.contains(Flag::DenyOom) {
-            return Err(CommandError::OutOfMemory);
-        }
-        match parse(spec.id, args)? {
-            DataCommand::Set { key, value, when, get } => {
-                let value = large.map_or(NewValue::Copy(value), NewValue::Shared);
-                self.set(hash, key, value, when, get, env, out)?;
-            }
-            DataCommand::Del(args) => {
-                if !can_be_logged(args.total_bytes(), args.len()) {
-                    return Err(CommandError::TooLargeToLog);
-                }
-                let keyspace = self.keyspace;
-                let deleted = self.batch.delete(args.from(1).map(|key| (keyspace.hash(key), key)));
-                encode::integer(&mut out.buffer, deleted as i64);
-            }
-            DataCommand::FlushAll => {
-                self.batch.delete_all();
-                encode::simple(&mut out.buffer, "OK");
-            }
-            DataCommand::Get(key) => {
-                self.get(hash, key, env, out);
-            }
-            DataCommand::Exists(args) => {
-                let count = args.from(1).filter(|key| self.batch.exists(self.keyspace.hash(key), key)).count();
-                reply_count(count, args, env, out);
-            }
-            DataCommand::StrLen(key) => {
-                let len = self.batch.get(hash, key, |value| value.map(|v| v.as_slice().len()));
-                reply_len(len, env, out);
-            }
-            DataCommand::Type(key) => reply_type(self.batch.exists(hash, key), env, out),
-            DataCommand::Ping(message) => reply_ping(message, out),
-            DataCommand::Echo(message) => encode::bulk(&mut out.buffer, message),
-        }
-        Ok(())
-    }
-
-    /// Replies with a key's value: whether there is one.
-    fn get(&mut self, hash: KeyHash, key: &[u8], env: &Env<'_>, out: &mut Rope) -> bool {
-        let found = self.batch.get(hash, key, |value| value.map(|value| reply_value(value, out)));
-        reply_missing(found.is_none(), env, out);
-        found.is_some()
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the arguments of SET, and where they go")]
-    fn set(
-        &mut self,
-        hash: KeyHash,
-        key: &[u8],
-        value: NewValue<'_>,
-        when: When,
-        get: bool,
-        env: &Env<'_>,
-        out: &mut Rope,
-    ) -> Result<(), CommandError> {
-        if !is_set_loggable(key, value.as_slice()) {
-            return Err(CommandError::TooLargeToLog);
-        }
-        let (mut exists, mark) = (None, out.mark());
-        if get {
-            exists = Some(self.get(hash, key, env, out));
-        }
-        let may_set = match when {
-            When::Always => true,
-            When::Missing => !exists.unwrap_or_else(|| self.batch.exists(hash, key)),
-            When::Exists => exists.unwrap_or_else(|| self.batch.exists(hash, key)),
-        };
-        if may_set {
-            self.batch.set(hash, key, value);
-        }
-        if !get {
-            debug_assert_eq!(mark, out.mark(), "only GET replies before the outcome is known");
-            if may_set {
-                out.buffer.extend_from_slice(b"+OK\r\n");
-            } else {
-                encode::null(&mut out.buffer, env.resp);
-            }
-        }
-        Ok(())
-    }
-}
-
-fn is_set_loggable(key: &[u8], value: &[u8]) -> bool {
-    can_be_logged(key.len() + value.len(), 2)
-}
-
 #[inline]
 fn reply_value(value: ValueRef<'_>, out: &mut Rope) {
     match value {
@@ -735,119 +630,4 @@ fn reply_ping(message: Option<&[u8]>, out: &mut Rope) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::db::writer::SystemClock;
-    use crate::persistence::FsyncPolicy;
-
-    /// Keeps what is counted, in order.
-    #[derive(Default)]
-    struct Told(RefCell<Vec<&'static str>>);
-
-    impl Count for Told {
-        fn command(&self, _: CommandId) {
-            self.0.borrow_mut().push("call");
-        }
-        fn rejected(&self, _: CommandId) {
-            self.0.borrow_mut().push("rejected");
-        }
-        fn error(&self, id: Option<CommandId>, _: &str) {
-            self.0.borrow_mut().push(if id.is_some() { "failed" } else { "error" });
-        }
-        fn lookups(&self, _: u64, _: u64) {}
-    }
-
-    /// A server's environment, without a log.
-    fn with_env(max_memory_bytes: usize, told: &Told, check: impl FnOnce(&Env<'_>)) {
-        let keyspace = Arc::new(Keyspace::new([1, 2, 3, 4]));
-        keyspace.set(keyspace.hash(b"k"), b"k", NewValue::Copy(b"v"));
-        let clock = Arc::new(SystemClock::default());
-        let writer = Writer::new(Arc::clone(&keyspace), None, FsyncPolicy::None, clock, vec![Box::new(|| {})]);
-        check(&Env {
-            keyspace: &keyspace,
-            writer: &writer,
-            worker: 0,
-            resp: Resp::V2,
-            authenticated: true,
-            max_memory_bytes,
-            counters: told,
-            most_commands: TURN_COMMANDS,
-        });
-    }
-
-    fn run(mut input: Vec<u8>, env: &Env<'_>) -> Ran {
-        let mut queue = Queue::default();
-        let mut decoder = RequestDecoder::new(RequestLimits::HIGHEST);
-        let taken = queue.fill(&mut input, 0, &mut decoder, env);
-        let mut ahead = queue.ahead(env.keyspace);
-        queue.batch(&taken).run(&input, &decoder, &mut ahead, env, &mut Rope::default())
-    }
-
-    /// Counted as a call first, it would have to be taken back, and somebody may have reset the counters meanwhile.
-    #[test]
-    fn a_command_that_is_refused_untried_is_never_counted_as_a_call() {
-        for (sent, max_memory_bytes, expected) in [
-            ("SET k v\n", 0, &["call"][..]),
-            ("SET k v\n", 1, &["rejected", "error"]),
-            ("SET k v nonsense\n", 0, &["call", "failed"]),
-            ("SET k v nonsense\n", 1, &["rejected", "error"]),
-            ("SET k\n", 1, &["rejected", "error"]),
-            ("nonsense\n", 1, &["error"]),
-            ("DEL k\n", 1, &["call"]),
-        ] {
-            let told = Told::default();
-            with_env(max_memory_bytes, &told, |env| drop(run(sent.into(), env)));
-            assert_eq!(*told.0.borrow(), expected, "{sent} {max_memory_bytes}");
-        }
-    }
-
-    /// Copied again each time that others are faster, it might be copied for ever.
-    #[test]
-    fn what_was_copied_for_a_group_is_taken_though_that_is_full_by_now() {
-        with_env(0, &Told::default(), |env| {
-            let value = vec![0; 33 << 20];
-            assert!(env.writer.has_room(0));
-            assert!(matches!(run(set("full", &value), env).replies, Replies::Held(_)));
-            assert!(!env.writer.has_room(0));
-            assert!(matches!(env.writer.begin(0, 0), Err(NotNow::NoRoom)));
-            let mut batch = env.writer.begin(0, 960 << 20).unwrap();
-            assert!(batch.takes_another() && !batch.takes_another());
-            drop(batch);
-            assert!(matches!(env.writer.begin(0, 992 << 20), Err(NotNow::NoRoom)), "no more than a batch may have");
-            let ran = run(set("other", b"v"), env);
-            assert!(matches!(ran, Ran { commands: 0, consumed: 0, replies: Replies::NoRoom }));
-        });
-    }
-
-    #[test]
-    fn what_fits_no_group_is_refused_whatever_is_in_it() {
-        for others in [false, true] {
-            // Nothing looks at its bytes, so the system need not have them.
-            let mut large = vec![0; 960 << 20];
-            let (header, end) = (b"*3\r\n$3\r\nSET\r\n$5\r\nlarge\r\n$1006632921\r\n", large.len());
-            large[..header.len()].copy_from_slice(header);
-            large[end - 2..].copy_from_slice(b"\r\n");
-            let told = Told::default();
-            with_env(0, &told, |env| {
-                if others {
-                    run(set("small", b"v"), env);
-                    told.0.take();
-                }
-                assert_eq!(run(large, env).commands, 1);
-            });
-            assert_eq!(*told.0.borrow(), ["call", "failed"], "{others}");
-        }
-    }
-
-    fn set(key: &str, value: &[u8]) -> Vec<u8> {
-        let mut request = Vec::new();
-        encode::array(&mut request, 3);
-        for arg in [b"SET", key.as_bytes(), value] {
-            encode::bulk(&mut request, arg);
-        }
-        request
-    }
-}
+mod tests;

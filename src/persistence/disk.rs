@@ -315,7 +315,8 @@ impl RealFile {
                 Err(io::Error::other(format!("what was written from byte {hole} on is not on the disk")))
             }
             _ => {
-                // Unless it was cut back meanwhile: what is written from there on is not known to be there.
+                // This fails where the file was cut back meanwhile, as it should: what is written from there on is not known
+                // to be there.
                 there.compare_exchange(known, len, Ordering::Relaxed, Ordering::Relaxed).ok();
                 Ok(())
             }

@@ -43,7 +43,7 @@ impl KnownCommands {
     #[inline(always)]
     pub(super) fn at(&self, buffer: &[u8], at: usize) -> Option<&Known> {
         let bytes = buffer.get(at..)?.first_chunk()?;
-        Some(self.0.get(slot(bytes))?).filter(|known| known.opening.begins(bytes))
+        self.0.get(slot(bytes)).filter(|known| known.opening.begins(bytes))
     }
 
     /// Notes what the command at `buffer[at]` was found to mean, whose name is at `name`. It is one on data.

@@ -1,9 +1,10 @@
 //! The large values of a batch, copied before the short lock is taken: every worker waits for who holds it, and a value
-//! may have as much as 1 GiB.
+//! may have as much as 960 MiB.
 
 use bytes::Bytes;
 
-use super::{Batch, Env, is_set_loggable};
+use super::view::is_set_loggable;
+use super::{Batch, Env};
 use crate::command::parse::{DataCommand, parse};
 use crate::db::state::NewValue;
 use crate::db::writer::own_if_large;
