@@ -6,6 +6,9 @@
 // They panic where nobody listens; `say!` does not.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("kvred is for Linux: what it knows of disks and of memory is Linux's");
+
 #[macro_use]
 mod terminal;
 

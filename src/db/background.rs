@@ -12,7 +12,7 @@ use std::io;
 ///
 /// # Errors
 /// The process may not, or the system has no such call.
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(not(miri))]
 pub(super) fn step_back(nice: u8) -> io::Result<()> {
     /// The longest that Linux gives.
     const SLICE_NANOSECONDS: u64 = 100_000_000;
@@ -32,7 +32,8 @@ pub(super) fn step_back(nice: u8) -> io::Result<()> {
         sched_deadline: 0,
         sched_period: 0,
     };
-    // SAFETY: the call reads `size` bytes from `attributes`, which lives until it returns, and writes none.
+    // SAFETY: the call reads `size` bytes from `attributes`, which lives until it returns. It writes only if `size` is one that
+    // the system does not know, and this is the first that there was.
     let result = unsafe { libc::syscall(libc::SYS_sched_setattr, CALLING_THREAD, &raw const attributes, NO_FLAGS) };
     if result != 0 {
         return Err(io::Error::last_os_error());
@@ -40,13 +41,13 @@ pub(super) fn step_back(nice: u8) -> io::Result<()> {
     Ok(())
 }
 
-/// The scheduler is not asked here.
-#[cfg(any(not(target_os = "linux"), miri))]
+/// Miri has no scheduler to ask.
+#[cfg(miri)]
 pub(super) fn step_back(_nice: u8) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -10,7 +10,8 @@ use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-/// The granularity in which memory can be given back. Larger system pages only mean that some of it stays.
+/// The granularity in which memory can be given back, where the system's own pages are no larger: see
+/// [`Mapped::give_back`].
 pub(super) const SYSTEM_PAGE_BYTES: usize = 4096;
 
 /// Types that may be read from zeroed memory.
@@ -49,12 +50,15 @@ impl<T: Zeroed> Mapped<T> {
 
     /// Gives the memory of these elements back to the system. They read as zeros or as before afterwards, and cost
     /// resident memory again from the next write. Of a huge page it no longer counts as resident, but the system makes
-    /// use of it only when it is short of memory.
+    /// use of it only when it is short of memory. Where the system's pages are larger, on some arm64, it stays.
     pub(super) fn give_back(&mut self, range: Range<usize>) {
         let elements = &mut self[range];
         let bytes = size_of_val(elements);
-        // SAFETY: the memory is mapped and exclusively borrowed; either outcome is a valid value of T.
-        unsafe { system::give_back(NonNull::from(elements).cast(), bytes) };
+        if goes_alone(bytes, system::page_bytes()) {
+            // SAFETY: the memory is mapped, exclusively borrowed and whole system pages, if it begins with one; if not, the
+            // system refuses. Zeros are a valid value of T.
+            unsafe { system::give_back(NonNull::from(elements).cast(), bytes) };
+        }
     }
 }
 
@@ -83,6 +87,11 @@ impl<T: Zeroed> Drop for Mapped<T> {
             unsafe { system::unmap(self.start.cast(), self.len * size_of::<T>()) };
         }
     }
+}
+
+/// Whether so many bytes, given back, are all that goes: the system rounds them up to pages of its own.
+fn goes_alone(bytes: usize, page_bytes: usize) -> bool {
+    bytes.is_multiple_of(page_bytes)
 }
 
 /// Bytes of a huge page: what one entry of the processor's address translation covers then, instead of 4 KiB.
@@ -138,13 +147,17 @@ impl Iterator for HugePieces {
     }
 }
 
-/// The calls themselves, on systems that map memory.
-#[cfg(all(unix, not(miri)))]
+/// The calls themselves.
+#[cfg(not(miri))]
 mod system {
     use std::ffi::c_void;
     use std::ptr::{self, NonNull};
 
-    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+    use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+
+    pub(super) fn page_bytes() -> usize {
+        rustix::param::page_size()
+    }
 
     pub(super) fn map(bytes: usize) -> NonNull<c_void> {
         // SAFETY: a fresh private mapping at an address the kernel picks touches no existing memory.
@@ -158,49 +171,33 @@ mod system {
 
     /// Maps one page of this size, a power of two, and has it cleared at once.
     pub(super) fn map_huge_page(bytes: usize) -> Option<NonNull<c_void>> {
-        #[cfg(target_os = "linux")]
-        {
-            use rustix::mm::{Advice, madvise};
-            // Only aligned memory can be a huge page: of twice as much, what lies around it goes again.
-            // SAFETY: as in `map`.
-            let mapped = unsafe {
-                mmap_anonymous(ptr::null_mut(), 2 * bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
-            };
-            let all = NonNull::new(mapped.ok()?).expect("mmap does not return null");
-            let before = all.cast::<u8>().align_offset(bytes);
-            // SAFETY: all three parts lie within the mapping, and nobody knows of it yet.
-            unsafe {
-                let start = all.byte_add(before);
-                if before > 0 {
-                    unmap(all, before);
-                }
-                unmap(start.byte_add(bytes), bytes - before);
-                // Asked for this touch only. Later the system would make huge pages again of those of which parts
-                // have been given back, and these parts resident. Refused, it is many small pages: as good, if slower.
-                let _refused = madvise(start.as_ptr(), bytes, Advice::LinuxHugepage);
-                start.cast::<u8>().write_volatile(0);
-                let _refused = madvise(start.as_ptr(), bytes, Advice::LinuxNoHugepage);
-                Some(start)
+        // Only aligned memory can be a huge page: of twice as much, what lies around it goes again.
+        // SAFETY: as in `map`.
+        let mapped = unsafe {
+            mmap_anonymous(ptr::null_mut(), 2 * bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
+        };
+        let all = NonNull::new(mapped.ok()?).expect("mmap does not return null");
+        let before = all.cast::<u8>().align_offset(bytes);
+        // SAFETY: all three parts lie within the mapping, and nobody knows of it yet.
+        unsafe {
+            let start = all.byte_add(before);
+            if before > 0 {
+                unmap(all, before);
             }
-        }
-        #[cfg(not(target_os = "linux"))]
-        {
-            let _ = bytes;
-            None
+            unmap(start.byte_add(bytes), bytes - before);
+            // Asked for this touch only. Later the system would make huge pages again of those of which parts
+            // have been given back, and these parts resident. Refused, it is many small pages: as good, if slower.
+            let _refused = madvise(start.as_ptr(), bytes, Advice::LinuxHugepage);
+            start.cast::<u8>().write_volatile(0);
+            let _refused = madvise(start.as_ptr(), bytes, Advice::LinuxNoHugepage);
+            Some(start)
         }
     }
 
     pub(super) unsafe fn give_back(start: NonNull<c_void>, bytes: usize) {
-        #[cfg(target_os = "linux")]
-        {
-            use rustix::mm::{Advice, madvise};
-            // An error only means that the memory stays resident.
-            // SAFETY: the caller owns this mapped range and accepts its being zeroed.
-            let _kept: rustix::io::Result<()> = unsafe { madvise(start.as_ptr(), bytes, Advice::LinuxDontNeed) };
-        }
-        // Elsewhere the advice that frees at once has other names and meanings: the memory stays.
-        #[cfg(not(target_os = "linux"))]
-        let _ = (start, bytes);
+        // An error only means that the memory stays resident.
+        // SAFETY: the caller owns this mapped range and accepts its being zeroed.
+        let _kept: rustix::io::Result<()> = unsafe { madvise(start.as_ptr(), bytes, Advice::LinuxDontNeed) };
     }
 
     pub(super) unsafe fn unmap(start: NonNull<c_void>, bytes: usize) {
@@ -210,12 +207,16 @@ mod system {
     }
 }
 
-/// The same through the allocator: for Miri, and for systems without `mmap`.
-#[cfg(any(not(unix), miri))]
+/// The same through the allocator, for Miri.
+#[cfg(miri)]
 mod system {
     use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
     use std::ffi::c_void;
     use std::ptr::NonNull;
+
+    pub(super) fn page_bytes() -> usize {
+        super::SYSTEM_PAGE_BYTES
+    }
 
     fn layout(bytes: usize) -> Layout {
         Layout::from_size_align(bytes, super::SYSTEM_PAGE_BYTES).expect("a range is far smaller than the address space")
@@ -258,7 +259,14 @@ mod tests {
     }
 
     #[test]
-    #[cfg(all(target_os = "linux", not(miri)))]
+    fn what_is_less_than_the_systems_pages_stays() {
+        let given_back = |page_bytes: usize| goes_alone(SYSTEM_PAGE_BYTES, page_bytes);
+        assert_eq!([4096, 16384, 65536].map(given_back), [true, false, false], "its neighbours would go with it");
+        assert!(goes_alone(HUGE_PAGE_BYTES, 65536));
+    }
+
+    #[test]
+    #[cfg(not(miri))]
     fn pieces_of_a_huge_page_are_apart_and_outlive_it() {
         const PIECE_BYTES: usize = HUGE_PAGE_BYTES / 4;
         let mut pieces: Vec<Mapped<u8>> = HugePieces::map(PIECE_BYTES).expect("a mapping").collect();
@@ -268,12 +276,13 @@ mod tests {
             assert!(piece.iter().all(|byte| *byte == 0));
             piece.fill(number as u8 + 1);
         }
-        pieces[1].give_back(0..SYSTEM_PAGE_BYTES);
-        assert!(pieces[1][..SYSTEM_PAGE_BYTES].iter().all(|byte| *byte == 0));
-        assert!(pieces[1][SYSTEM_PAGE_BYTES..].iter().all(|byte| *byte == 2));
+        let page = ..system::page_bytes();
+        pieces[1].give_back(0..page.end);
+        assert!(pieces[1][page].iter().all(|byte| *byte == 0));
+        assert!(pieces[1][page.end..].iter().all(|byte| *byte == 2));
         pieces.swap_remove(0);
         for (piece, byte) in pieces.iter().zip([4, 2, 3]) {
-            assert!(piece[SYSTEM_PAGE_BYTES..].iter().all(|found| *found == byte));
+            assert!(piece[page.end..].iter().all(|found| *found == byte));
         }
     }
 }
