@@ -22,7 +22,7 @@ use crate::db::state::{Keyspace, SHARDS, WalkPosition};
 use crate::exit::{Failure, OrExit, Status};
 use crate::persistence::disk::DiskFile;
 use crate::persistence::format::Annotation;
-use crate::persistence::lock_is_held;
+use crate::persistence::lock::lock_is_held;
 use crate::persistence::reader::Batch;
 use crate::persistence::replay::{Recovery, RefusedRecord, Verdict};
 use crate::terminal::progress::Progress;

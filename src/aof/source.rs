@@ -9,7 +9,8 @@ use anyhow::anyhow;
 
 use super::manifest;
 use crate::exit::{Failure, OrExit, Status};
-use crate::persistence::disk::{DiskFile, LogLock, follow_links, open_to_read, parent, read_full_at};
+use crate::persistence::disk::{DiskFile, open_to_read, parent, read_full_at};
+use crate::persistence::lock::{LogLock, follow_links};
 use crate::persistence::reader::RDB_MAGIC;
 
 /// A manifest is a few lines; more than this is something else.

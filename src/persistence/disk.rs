@@ -9,8 +9,8 @@ use std::io::{self, IoSlice};
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -223,7 +223,7 @@ fn open_regular(dir: BorrowedFd<'_>, name: &Path, flags: OFlags) -> io::Result<R
     Ok(RealFile::new(file, metadata.len()))
 }
 
-fn openat(dir: BorrowedFd<'_>, name: &Path, flags: OFlags) -> io::Result<File> {
+pub(super) fn openat(dir: BorrowedFd<'_>, name: &Path, flags: OFlags) -> io::Result<File> {
     Ok(rustix::fs::openat(dir, name, flags | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR)?.into())
 }
 
@@ -373,7 +373,6 @@ impl DiskFile for RealFile {
         })
     }
 
-    #[cfg(target_os = "linux")]
     #[allow(unsafe_code, reason = "rustix has no such call")]
     fn begin_write(&self, range: Range<u64>) -> io::Result<()> {
         let Some(len) = len_of(&range) else { return Ok(()) };
@@ -440,111 +439,9 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// The right to write a log, held until it is dropped: `flock` on `<log>.lock`, a file that is made once and never
-/// renamed or removed, so that a rewrite, which replaces the log itself, cannot let a second server in.
-#[derive(Debug)]
-pub struct LogLock {
-    _file: File,
-}
-
-impl LogLock {
-    /// Takes the lock of the log at `log`, which is no link. `Ok(None)`: somebody else has it.
-    ///
-    /// # Errors
-    /// It cannot be opened or made, or something else has its name.
-    pub fn take(log: &Path) -> io::Result<Option<Self>> {
-        let path = lock_path(log);
-        let file = match open_lock(&path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL) {
-            Ok(file) => {
-                if let (Ok(log), Ok(lock)) = (log.metadata(), file.metadata())
-                    && log.uid() != lock.uid()
-                {
-                    // Root has made it with a tool: the server that owns the log has to be able to take it. Others may not.
-                    drop(std::os::unix::fs::fchown(&file, Some(log.uid()), Some(log.gid())));
-                }
-                file
-            }
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => open_lock(&path, OFlags::RDWR)?,
-            Err(e) => return Err(e),
-        };
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Self { _file: file })),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(e) => Err(e.into()),
-        }
-    }
-}
-
-/// Opens a lock's file. Who owns the directory may have put anything there, for root to open. Another name of it is none
-/// of ours: backups are made of such.
-fn open_lock(path: &Path, flags: OFlags) -> io::Result<File> {
-    let refused =
-        |what| Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, and no lock of kvred's")));
-    match openat(CWD, path, flags | OFlags::NOFOLLOW | OFlags::NONBLOCK) {
-        Ok(file) if !file.metadata()?.is_file() => refused("no regular file"),
-        Err(e) if rustix::io::Errno::from_io_error(&e) == Some(rustix::io::Errno::LOOP) => refused("a symbolic link"),
-        other => other,
-    }
-}
-
-/// Whether somebody holds a log's lock. Nothing is made, so it also works where nothing can be written.
-///
-/// # Errors
-/// The lock's file is there and cannot be looked at.
-pub fn lock_is_held(log: &Path) -> io::Result<bool> {
-    let file = match open_lock(&lock_path(log), OFlags::RDONLY) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(e) => return Err(e),
-    };
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(false),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
-        Err(e) => Err(e.into()),
-    }
-}
-
-/// Where a log is that may be named by a symbolic link: there it is locked, and there a rewrite puts the new one.
-///
-/// # Errors
-/// The link leads nowhere: what it should lead to is perhaps not mounted, and a new log is not to be begun in its place.
-pub fn follow_links(log: &Path) -> io::Result<PathBuf> {
-    let mut path = log.to_owned();
-    // As many as the system follows.
-    for _ in 0..40 {
-        match std::fs::read_link(&path) {
-            Ok(target) => path = path.parent().unwrap_or(Path::new("")).join(target),
-            Err(_) if path == log || path.try_exists()? => return Ok(path),
-            Err(_) => {
-                let why = format!("it is a symbolic link to {}, where nothing is", path.display());
-                return Err(io::Error::new(io::ErrorKind::NotFound, why));
-            }
-        }
-    }
-    Err(rustix::io::Errno::LOOP.into())
-}
-
-/// Where the lock of a log is kept.
-pub fn lock_path(log: &Path) -> PathBuf {
-    let mut name = log.as_os_str().to_owned();
-    name.push(".lock");
-    name.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_lock_is_taken_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("kvred.aof");
-        let held = LogLock::take(&log).unwrap().expect("free");
-        assert!(LogLock::take(&log).unwrap().is_none(), "a second one has to wait");
-        drop(held);
-        assert!(LogLock::take(&log).unwrap().is_some());
-        assert!(lock_path(&log).exists(), "the file stays");
-    }
 
     #[test]
     fn a_new_name_is_not_taken_from_another_file() {

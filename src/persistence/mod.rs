@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`mod@format`] | the bytes of annotation lines, and the chain of checksums |
 //! | [`disk`] | the trait that all I/O goes through, and the real disk |
+//! | [`lock`] | who may write a log |
 //! | [`aof`] | the log that a server appends to: batches, syncs, the undo of a failed write |
 //! | [`reader`] | a log's batches, verified, in constant memory |
 //! | [`replay`] | recovery: what is sound, torn or damaged, and the repair of a torn tail |
@@ -18,13 +19,12 @@ pub mod again;
 pub mod aof;
 pub mod disk;
 pub mod format;
+pub mod lock;
 pub mod reader;
 pub mod recover;
 pub mod replay;
 pub mod survey;
 pub mod write_back;
-
-pub use self::disk::lock_is_held;
 
 use std::fmt;
 use std::ops::{Add, Sub};

@@ -16,7 +16,8 @@ use super::{examine_file, print};
 use crate::args::CheckArgs;
 use crate::exit::{Failure, OrExit, Status};
 use crate::persistence::LogOffset;
-use crate::persistence::disk::{Disk, DiskFile, LogLock, RealDisk, write_all_at};
+use crate::persistence::disk::{Disk, DiskFile, RealDisk, write_all_at};
+use crate::persistence::lock::LogLock;
 use crate::persistence::replay::{Verdict, cut_tail, keep_copy};
 
 /// A log that nobody else writes to until this is dropped: not by this name, and by no other one that it has.
