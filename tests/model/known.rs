@@ -133,6 +133,25 @@ fn the_first_batches_after_a_stretch_without_syncs_may_be_torn() {
     }
 }
 
+#[test]
+fn the_last_batches_before_a_stretch_without_syncs_are_durable() {
+    for (seed, stated) in (0..200).flat_map(|seed| [(seed, false), (seed, true)]) {
+        let server = start(&new_disk(seed), FsyncPolicy::Everysec);
+        // Of each length the empty batch, which states a sync and waits for none, lies elsewhere: also over a page's border.
+        server.set_and_commit("k", &vec![b'v'; PAGE_BYTES - 250 + seed as usize]).expect("a sound disk");
+        server.writer.sync_now().expect("a sound disk");
+        if stated {
+            server.writer.state_sync();
+        } else {
+            (0..4).for_each(|n| server.set_and_commit("large", &[n; PAGE_BYTES]).expect("a sound disk"));
+        }
+        server.writer.set_policy(FsyncPolicy::None);
+        server.set_and_commit("last", b"v").expect("a sound disk");
+        let server = start(&server.disk.reboot(Crash::PowerCut), FsyncPolicy::Everysec);
+        assert!(server.get("k").is_some(), "disk {seed}");
+    }
+}
+
 /// What says so begins a stretch without syncs, and a hole before a batch of that counts as damage.
 #[test]
 fn a_sync_is_stated_under_none_where_all_that_was_written_is_durable() {

@@ -361,11 +361,12 @@ impl World {
                 let newest = model.order.len() - 1;
                 match policy {
                     FsyncPolicy::Always => model.floor = newest,
-                    // The first one behind a stretch without syncs syncs all of that.
-                    FsyncPolicy::Everysec if model.without_sync[newest - 1] => {
-                        model.floor = model.floor.max(newest - 1);
+                    // The first one of a stretch without syncs, or behind it, syncs all before itself.
+                    FsyncPolicy::Everysec | FsyncPolicy::None => {
+                        if model.without_sync[newest] != model.without_sync[newest - 1] {
+                            model.floor = model.floor.max(newest - 1);
+                        }
                     }
-                    FsyncPolicy::Everysec | FsyncPolicy::None => {}
                 }
             }
             Err(failure) => {

@@ -60,10 +60,11 @@ impl Writer {
 
     /// Whether the next commit is one that syncs, and so waits for one that is running.
     pub fn commits_may_sync(&self) -> bool {
+        let in_no_sync_stretch = || self.in_no_sync_stretch.load(Ordering::SeqCst);
         match self.policy() {
             FsyncPolicy::Always => true,
-            FsyncPolicy::Everysec => self.in_no_sync_stretch.load(Ordering::SeqCst),
-            FsyncPolicy::None => false,
+            FsyncPolicy::Everysec => in_no_sync_stretch(),
+            FsyncPolicy::None => self.place.is_some() && !in_no_sync_stretch(),
         }
     }
 
@@ -143,11 +144,15 @@ impl Writer {
         let Some(aof) = &mut log.aof else { return Ok(()) };
         let policy = self.policy();
         let ends_stretch = policy == FsyncPolicy::Everysec && aof.in_no_sync_stretch();
-        if policy == FsyncPolicy::Always || ends_stretch {
+        let begins_stretch = policy == FsyncPolicy::None && !aof.in_no_sync_stretch();
+        if policy == FsyncPolicy::Always || ends_stretch || begins_stretch {
             self.wait_for_running_sync()?;
         }
         if ends_stretch {
             self.end_no_sync_stretch(aof)?;
+        } else if begins_stretch && aof.durable().get() < aof.end() {
+            // Where a sound batch of the stretch follows it, a hole counts as damage.
+            self.sync_all(aof)?;
         }
         let published_end = aof.end();
         self.append(aof, &group.rope, policy)?;
@@ -191,6 +196,13 @@ impl Writer {
         self.sync_here(aof).map_err(Failure::before_the_write)?;
         self.append(aof, &Rope::default(), FsyncPolicy::Everysec)
             .map_err(|failure| Failure { outcome_known: true, ..failure })?;
+        self.sync_all(aof)?;
+        self.in_no_sync_stretch.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Syncs before a group is written, so that all before it is durable.
+    fn sync_all(&self, aof: &mut Aof) -> Result<(), Failure> {
         self.sync_here(aof).map_err(Failure::before_the_write)?;
         let mut sync = self.sync.lock();
         sync.written = aof.end();
@@ -198,7 +210,6 @@ impl Writer {
         sync.oldest_unsynced = None;
         sync.oldest_uncovered = None;
         drop(sync);
-        self.in_no_sync_stretch.store(false, Ordering::SeqCst);
         self.wake_sync_waiters();
         Ok(())
     }
@@ -225,7 +236,7 @@ impl Writer {
         self.check_write_back(&mut self.sync.lock())
     }
 
-    /// `always`, or the end of a stretch without syncs: one sync at a time, since the kernel tells of a
+    /// `always`, or the beginning or end of a stretch without syncs: one sync at a time, since the kernel tells of a
     /// failed write-back only once.
     fn wait_for_running_sync(&self) -> Result<(), Failure> {
         let mut sync = self.sync.lock();

@@ -60,8 +60,8 @@ pub struct Model {
 impl Model {
     /// Whether a hole may stand in what was written without syncs.
     pub fn damage_may_show(&self) -> bool {
-        self.left_from < self.order.len() - 1 && self.without_sync[self.left_from + 1..].contains(&true)
-            || self.unknown.is_some() && self.unknown_without_sync
+        // All before the first of a stretch is durable.
+        self.without_sync.get(self.left_from + 1) == Some(&true) || self.unknown.is_some() && self.unknown_without_sync
     }
 
     pub fn published(&self) -> &State {
