@@ -22,11 +22,6 @@ impl LargeValues {
     pub(super) fn of(&self, n: usize) -> Option<Bytes> {
         self.0.iter().find(|(number, _)| *number == n).map(|(_, value)| value.clone())
     }
-
-    /// How many bytes they have.
-    pub(super) fn bytes(&self) -> usize {
-        self.0.iter().map(|(_, value)| value.len()).sum()
-    }
 }
 
 impl Batch<'_> {
@@ -38,6 +33,12 @@ impl Batch<'_> {
             return Some(LargeValues::default());
         }
         env.writer.has_room(env.worker).then(|| self.copy_large_values(first, buffer))
+    }
+
+    /// How many bytes the `first` command has as it was sent, if anything was copied: its key may be as large as its value.
+    #[inline]
+    pub(super) fn made_bytes(&self, first: usize, copied: &LargeValues) -> usize {
+        if copied.0.is_empty() { 0 } else { self.end_of(first + 1) - self.end_of(first) }
     }
 
     fn copy_large_values(&self, first: usize, buffer: &[u8]) -> LargeValues {

@@ -87,6 +87,22 @@ fn what_was_copied_for_a_group_is_taken_though_that_is_full_by_now() {
     });
 }
 
+/// A group that is nearly as long as a batch of the log may be takes what was copied, by these bytes.
+#[test]
+fn a_large_key_counts_as_its_large_value_does() {
+    with_env(0, &Told::default(), |env| {
+        for (key_bytes, value_bytes, made) in [(2 << 20, 20 << 10, true), (2 << 20, 1, false), (1, 20 << 10, true)] {
+            let mut input = set(&"k".repeat(key_bytes), &vec![0; value_bytes]);
+            let sent_bytes = input.len();
+            let mut queue = Queue::default();
+            let taken = queue.fill(&mut input, 0, &mut RequestDecoder::new(RequestLimits::HIGHEST), env);
+            let batch = queue.batch(&taken);
+            let copied = batch.large_values(0, &input, env).expect("there is room");
+            assert_eq!(batch.made_bytes(0, &copied), if made { sent_bytes } else { 0 }, "{key_bytes} {value_bytes}");
+        }
+    });
+}
+
 #[test]
 fn what_fits_no_group_is_refused_whatever_is_in_it() {
     for others in [false, true] {
