@@ -79,14 +79,6 @@ pub fn null(out: &mut Vec<u8>, resp: Resp) {
     });
 }
 
-/// The null of a missing array: `*-1\r\n`, or RESP3's `_\r\n`.
-pub fn null_array(out: &mut Vec<u8>, resp: Resp) {
-    out.extend_from_slice(match resp {
-        Resp::V2 => b"*-1\r\n",
-        Resp::V3 => b"_\r\n",
-    });
-}
-
 /// The header of an array; its elements follow.
 pub fn array(out: &mut Vec<u8>, len: usize) {
     header(out, b'*', len);
@@ -126,7 +118,6 @@ mod tests {
         assert_eq!(written(|o| bulk(o, b"")), "$0\r\n\r\n");
         assert_eq!(written(|o| null(o, Resp::V2)), "$-1\r\n");
         assert_eq!(written(|o| null(o, Resp::V3)), "_\r\n");
-        assert_eq!(written(|o| null_array(o, Resp::V2)), "*-1\r\n");
         assert_eq!(written(|o| map(o, 3, Resp::V2)), "*6\r\n");
         assert_eq!(written(|o| map(o, 3, Resp::V3)), "%3\r\n");
         assert_eq!(written(|o| request(o, &["GET", "k"])), "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n");

@@ -1,4 +1,4 @@
-//! The limits that input is held to: each a constant with its reason, or a setting that starts at one.
+//! The limits that input is held to where no setting says otherwise, each with its reason.
 
 /// Longest line: an inline command, or the header of an array or a bulk string (Redis's `PROTO_INLINE_MAX_SIZE`).
 pub const MAX_LINE_BYTES: usize = 64 * 1024;
@@ -6,14 +6,8 @@ pub const MAX_LINE_BYTES: usize = 64 * 1024;
 /// Longest array of a request (Redis 7 allows `INT_MAX`).
 pub const MAX_ARRAY_LEN: i64 = i32::MAX as i64;
 
-/// Redis's default for `proto-max-bulk-len`.
-pub const DEFAULT_MAX_BULK_BYTES: usize = 512 * 1024 * 1024;
-
 /// The most that `proto-max-bulk-len` can be set to: one batch of the log holds a command, and at most 1 GiB.
 pub const HIGHEST_MAX_BULK_BYTES: usize = 1 << 30;
-
-/// Redis's default for `client-query-buffer-limit`: input of one client that is not executed yet.
-pub const DEFAULT_MAX_QUERY_BYTES: usize = 1 << 30;
 
 /// Most arguments of a command before authentication, as in Redis: a stranger cannot make the server keep much.
 pub const MAX_ARRAY_LEN_UNAUTHENTICATED: i64 = 10;

@@ -14,7 +14,7 @@ use crate::persistence::FsyncPolicy;
 use crate::protocol::limits::HIGHEST_MAX_BULK_BYTES;
 use crate::protocol::number::parse_i64;
 
-/// What the server was started with.
+/// What the server was started with, and keeps.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Addresses to listen on.
@@ -35,30 +35,12 @@ pub struct Config {
     pub append_filename: PathBuf,
     /// The policy to start with.
     pub fsync: FsyncPolicy,
-    /// Growth in percent that starts a rewrite; 0: never.
-    pub rewrite_percentage: u32,
-    /// Size below which none starts by itself.
-    pub rewrite_min_bytes: u64,
     /// Worker threads.
     pub threads: usize,
     /// Whether there is one more, for deep pipelines while a core idles.
     pub spare_worker: bool,
     /// When connections change workers.
     pub moves: Moves,
-    /// Most clients at a time.
-    pub max_clients: usize,
-    /// Most bytes of keys and values; 0: no limit.
-    pub max_memory_bytes: usize,
-    /// Longest argument.
-    pub max_bulk_bytes: usize,
-    /// Most unexecuted input of a client.
-    pub max_query_bytes: usize,
-    /// Idle time after which a client is closed; 0: never.
-    pub timeout_seconds: u64,
-    /// Commands that take so many microseconds go into the slow log; negative: none does.
-    pub slowlog_slower_than_us: i64,
-    /// Most entries of the slow log.
-    pub slowlog_max_len: u32,
     /// What clients must give.
     pub password: Option<Password>,
     /// Whether peers from elsewhere are refused without a password.
@@ -114,14 +96,6 @@ impl Config {
     /// # Errors
     /// A setting that cannot be, or a password file that cannot be read.
     pub fn resolve(args: &ServeArgs) -> Result<Self> {
-        let max_bulk_bytes = bytes(args.proto_max_bulk_len);
-        if !(1 << 20..=HIGHEST_MAX_BULK_BYTES).contains(&max_bulk_bytes) {
-            bail!("--proto-max-bulk-len (or KVRED_PROTO_MAX_BULK_LEN) must lie between 1mb and 1gb");
-        }
-        let max_query_bytes = bytes(args.client_query_buffer_limit);
-        if !(1 << 20..=MAX_QUERY_BYTES as usize).contains(&max_query_bytes) {
-            bail!("--client-query-buffer-limit (or KVRED_CLIENT_QUERY_BUFFER_LIMIT) must lie between 1mb and 2gb");
-        }
         let environment = std::env::var_os("KVRED_REQUIREPASS").map(std::ffi::OsString::into_encoded_bytes);
         let password = match &args.requirepass_file {
             Some(file) => Some(read_password(file)?),
@@ -141,18 +115,9 @@ impl Config {
             append_only: args.appendonly.into(),
             append_filename: args.appendfilename.clone(),
             fsync: args.fsync.into(),
-            rewrite_percentage: args.auto_aof_rewrite_percentage,
-            rewrite_min_bytes: args.auto_aof_rewrite_min_size.0,
             threads: args.threads.map_or_else(|| cores().saturating_sub(1).clamp(1, 64), usize::from),
             spare_worker: args.threads.is_none() && (cores() > 1 || moves == Moves::Deep),
             moves,
-            max_clients: args.maxclients as usize,
-            max_memory_bytes: bytes(args.maxmemory),
-            max_bulk_bytes,
-            max_query_bytes,
-            timeout_seconds: args.timeout,
-            slowlog_slower_than_us: args.slowlog_log_slower_than,
-            slowlog_max_len: args.slowlog_max_len,
             password: password.filter(|p| !p.is_empty()).map(|p| Password(p.into())),
             protected_mode: args.protected_mode.into(),
         })
@@ -199,34 +164,52 @@ impl Config {
 
 /// The settings that `CONFIG SET` can change, as they are now. (`appendfsync` is the writer's.)
 #[derive(Debug)]
-#[expect(missing_docs, reason = "as the fields of Config of the same names")]
 pub struct Live {
+    /// Size of the log below which no rewrite starts by itself.
     pub rewrite_min_bytes: AtomicU64,
+    /// Growth in percent that starts a rewrite; 0: never.
     pub rewrite_percentage: AtomicU64,
+    /// Most unexecuted input of a client.
     pub max_query_bytes: AtomicU64,
+    /// Most clients at a time.
     pub max_clients: AtomicU64,
+    /// Most bytes of keys and values; 0: no limit.
     pub max_memory_bytes: AtomicU64,
+    /// Longest argument.
     pub max_bulk_bytes: AtomicU64,
+    /// Idle time after which a client is closed; 0: never.
     pub timeout_seconds: AtomicU64,
-    /// An `i64`, as its bits.
+    /// Commands that take so many microseconds go into the slow log; negative: none does. An `i64`, as its bits.
     pub slowlog_slower_than_us: AtomicU64,
+    /// Most entries of the slow log.
     pub slowlog_max_len: AtomicU64,
 }
 
 impl Live {
     /// What the server starts with.
-    pub fn new(config: &Config) -> Self {
-        Self {
-            rewrite_min_bytes: config.rewrite_min_bytes.into(),
-            rewrite_percentage: u64::from(config.rewrite_percentage).into(),
-            max_query_bytes: (config.max_query_bytes as u64).into(),
-            max_clients: (config.max_clients as u64).into(),
-            max_memory_bytes: (config.max_memory_bytes as u64).into(),
-            max_bulk_bytes: (config.max_bulk_bytes as u64).into(),
-            timeout_seconds: config.timeout_seconds.into(),
-            slowlog_slower_than_us: config.slowlog_slower_than_us.cast_unsigned().into(),
-            slowlog_max_len: u64::from(config.slowlog_max_len).into(),
+    ///
+    /// # Errors
+    /// One of them cannot be so: `CONFIG SET` would not take it either.
+    pub fn new(args: &ServeArgs) -> Result<Self> {
+        let live = Self {
+            rewrite_min_bytes: args.auto_aof_rewrite_min_size.0.into(),
+            rewrite_percentage: u64::from(args.auto_aof_rewrite_percentage).into(),
+            max_query_bytes: args.client_query_buffer_limit.0.into(),
+            max_clients: u64::from(args.maxclients).into(),
+            max_memory_bytes: args.maxmemory.0.into(),
+            max_bulk_bytes: args.proto_max_bulk_len.0.into(),
+            timeout_seconds: args.timeout.into(),
+            slowlog_slower_than_us: args.slowlog_log_slower_than.cast_unsigned().into(),
+            slowlog_max_len: u64::from(args.slowlog_max_len).into(),
+        };
+        for setting in LIVE_SETTINGS {
+            if !setting.range.contains(&setting.number((setting.value)(&live).load(Ordering::Relaxed))) {
+                let [least, most] = [setting.range.start(), setting.range.end()].map(|end| setting.for_people(*end));
+                let variable = setting.name.to_uppercase().replace('-', "_");
+                bail!("--{} (or KVRED_{variable}) must lie between {least} and {most}", setting.name);
+            }
         }
+        Ok(live)
     }
 }
 
@@ -262,7 +245,18 @@ impl LiveSetting {
 
     /// Its value as `CONFIG GET` shows it.
     pub fn show(&self, value: u64) -> String {
-        if self.kind == Kind::Signed { value.cast_signed().to_string() } else { value.to_string() }
+        self.number(value).to_string()
+    }
+
+    fn number(&self, value: u64) -> i128 {
+        if self.kind == Kind::Signed { value.cast_signed().into() } else { value.into() }
+    }
+
+    /// A number as one would give it: `1gb`.
+    fn for_people(&self, number: i128) -> String {
+        let units = [(1 << 30, "gb"), (1 << 20, "mb")];
+        let unit = units.iter().find(|(bytes, _)| self.kind == Kind::Size && number > 0 && number % bytes == 0);
+        unit.map_or_else(|| number.to_string(), |(bytes, name)| format!("{}{name}", number / bytes))
     }
 
     /// Reads a value for it.
@@ -321,10 +315,6 @@ fn each_once(addresses: &[IpAddr]) -> Vec<IpAddr> {
         }
     }
     once
-}
-
-fn bytes(size: Size) -> usize {
-    usize::try_from(size.0).unwrap_or(usize::MAX)
 }
 
 /// Files for TLS mean that it is wanted; it takes a port too, unless a socket for it is handed over.

@@ -174,7 +174,7 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
         Id::Scan => keys::scan(args, context, out)?,
         Id::RandomKey => {
             let mut key = Vec::new();
-            if keyspace.random_key(random(), &mut key) {
+            if keyspace.random_key(super::random_u64(), &mut key) {
                 bulk(out, &key);
             } else {
                 null(out, resp);
@@ -236,11 +236,6 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
 
 fn rest(args: Args<'_>, from: usize) -> Vec<&[u8]> {
     args.from(from).collect()
-}
-
-fn random() -> u64 {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    RandomState::new().build_hasher().finish()
 }
 
 fn help(args: Args<'_>, out: &mut Vec<u8>) {

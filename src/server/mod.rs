@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`config`] | the settings |
 //! | [`load`] | the log of the last run -> keyspace and log |
-//! | [`listen`], [`tls`] | listening sockets; certificates |
+//! | [`addresses`], [`listen`], [`tls`] | what is listened on, and when; listening sockets; certificates |
 //! | [`worker`] | a thread that serves its share of the connections |
 //! | [`busy_poll`] | how it waits for more to do |
 //! | [`balance`] | which connections a worker had better hand to another |
@@ -13,9 +13,11 @@
 //! | [`control`] | commands about connection and server |
 //! | [`clients`], [`stats`], [`info`] | who is connected, what was counted, what `INFO` says |
 //! | [`file_limit`] | how many files may be open, so how many clients connected |
+//! | [`signals`] | `SIGTERM`, `SIGINT`, `SIGHUP` |
 //! | [`systemd`] | what systemd is told, and the sockets that it hands over |
 //! | [`timing`], [`slowlog`] | how long commands take, and those that took long |
 
+pub mod addresses;
 pub mod balance;
 pub mod busy_poll;
 pub mod clients;
@@ -29,6 +31,7 @@ pub mod listen;
 pub mod load;
 mod logging;
 pub mod places;
+pub mod signals;
 pub mod slowlog;
 pub mod socket;
 pub mod stats;
@@ -38,25 +41,22 @@ pub mod tls;
 pub mod worker;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use socket2::Socket;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 
+use self::addresses::Addresses;
 use self::clients::Clients;
 use self::config::{Config, Live};
 use self::listen::{Accepted, Listener};
+use self::signals::StopSignals;
 use self::slowlog::SlowLog;
 use self::stats::Stats;
-use self::systemd::Handed;
-use self::tls::Certificates;
 use self::worker::{Message, Worker, WorkerHandle};
 use crate::args::{LogFormat, ServeArgs};
 use crate::db::log_thread::LogThreads;
@@ -93,7 +93,7 @@ pub struct Server {
     pub started: Instant,
     /// The same by the calendar.
     pub started_unix_seconds: u64,
-    /// Random, new with each start.
+    /// Random, new with each start: 40 hexadecimal digits.
     pub run_id: String,
     /// Whole seconds since `started`; a clock that costs nothing to read.
     pub now_seconds: AtomicU64,
@@ -239,17 +239,18 @@ pub fn serve(args: &ServeArgs) -> Result<Status, Failure> {
 }
 
 fn start(args: &ServeArgs) -> Result<Status, Failure> {
+    let live = Live::new(args).map_err(|e| Failure::new(Status::Usage, e))?;
     let mut config = Config::resolve(args).map_err(|e| {
         let status = if e.is::<std::io::Error>() { Status::Unavailable } else { Status::Usage };
         Failure::new(status, e)
     })?;
-    let fit = file_limit::raise(config.max_clients as u64, config.workers());
-    if fit < config.max_clients as u64 {
-        let wanted = config.max_clients;
+    let wanted = live.max_clients.load(Ordering::Relaxed);
+    let fit = file_limit::raise(wanted, config.workers());
+    if fit < wanted {
         tracing::warn!("the system allows files for {fit} clients, fewer than the {wanted} of --maxclients");
     }
     // What would be in the way of serving is found before the log is loaded, which may take long, or made.
-    let places = Places::take(&mut config, args)?;
+    let addresses = Addresses::take(&mut config, args)?;
     let keyspace = Arc::new(Keyspace::new(std::array::from_fn(|_| random_u64())));
     let loaded = if config.append_only { Some(load::load(&config, &keyspace)?) } else { None };
     let (log, lock) = loaded.map(|l| ((l.aof, l.place), l.lock)).unzip();
@@ -257,23 +258,21 @@ fn start(args: &ServeArgs) -> Result<Status, Failure> {
         .enable_all()
         .build()
         .or_exit(Status::Unavailable, || "cannot start the event loop".to_owned())?;
-    let result = runtime.block_on(run(config, places, keyspace, log));
+    let result = runtime.block_on(run(config, live, addresses, keyspace, log));
     drop(lock);
     result
 }
 
 async fn run(
     mut config: Config,
-    places: Places,
+    live: Live,
+    addresses: Addresses,
     keyspace: Arc<Keyspace>,
     log: Option<(Aof, LogPlace)>,
 ) -> Result<Status, Failure> {
     let mut stop = StopSignals::new().or_exit(Status::Unavailable, || "cannot wait for signals".to_owned())?;
-    let Places { certificates, sockets } = places;
-    let listeners = match sockets {
-        Sockets::Handed(handed) => adopt_listeners(&mut config, certificates.as_ref(), handed)?,
-        Sockets::Own(taken) => open_listeners(&config, taken)?,
-    };
+    let certificates = addresses.certificates();
+    let listeners = addresses.listen(&mut config)?;
     let notifies: Vec<Arc<Notify>> = (0..config.workers()).map(|_| Arc::default()).collect();
     let wakes = notifies.iter().cloned().map(|n| Box::new(move || n.notify_one()) as Wake).collect();
     let writer = Arc::new(Writer::new(keyspace, log, config.fsync, Arc::new(SystemClock::default()), wakes));
@@ -287,7 +286,7 @@ async fn run(
         })
         .unzip();
     let server = Arc::new(Server {
-        live: Live::new(&config),
+        live,
         stats: Stats::new(config.workers()),
         writer,
         clients: Clients::default(),
@@ -340,125 +339,6 @@ fn start_worker(
         let worker = Worker::run(number, server, notify, places, receiver);
         LocalSet::new().block_on(&runtime, worker);
     })
-}
-
-/// Where clients will be served, and nobody is yet.
-struct Places {
-    certificates: Option<Arc<Certificates>>,
-    sockets: Sockets,
-}
-
-/// What is going to be listened on.
-enum Sockets {
-    /// What systemd listens on.
-    Handed(Handed),
-    /// This server's own.
-    Own(Vec<Taken>),
-}
-
-/// A TCP address that is this server's.
-struct Taken {
-    address: SocketAddr,
-    socket: Socket,
-    /// `None`: TLS is not spoken there.
-    certificates: Option<Arc<Certificates>>,
-}
-
-impl Places {
-    fn take(config: &mut Config, args: &ServeArgs) -> Result<Self, Failure> {
-        let handed = Handed::take()
-            .or_exit(Status::Unavailable, || "a socket that was handed over cannot be used".to_owned())?;
-        if handed.is_none() {
-            config::tls_has_its_port(args).map_err(|e| Failure::new(Status::Usage, e))?;
-        }
-        let certificates = config.tls.clone().map(Certificates::load).transpose();
-        let certificates = certificates.or_exit(Status::Unavailable, || "TLS cannot be offered".to_owned())?;
-        let certificates = certificates.map(Arc::new);
-        let sockets = match handed {
-            Some(handed) => Sockets::Handed(handed),
-            None => Sockets::Own(take_addresses(config, certificates.as_ref())?),
-        };
-        Ok(Self { certificates, sockets })
-    }
-}
-
-/// Takes the addresses of the flags. A unix socket has a file, which is made when it is listened on.
-fn take_addresses(config: &mut Config, certificates: Option<&Arc<Certificates>>) -> Result<Vec<Taken>, Failure> {
-    let mut taken = Vec::new();
-    for addr in &config.bind {
-        let tls_port = config.tls_port.as_mut().zip(certificates);
-        let ports = config.port.as_mut().map(|port| (port, None)).into_iter();
-        for (port, certificates) in ports.chain(tls_port.map(|(port, certificates)| (port, Some(certificates)))) {
-            let wanted = SocketAddr::new(*addr, *port);
-            let (socket, address) = listen::bind(wanted).or_exit(Status::Unavailable, || cannot_listen(wanted))?;
-            // With port 0, all addresses share the port that the first was given.
-            *port = address.port();
-            taken.push(Taken { address, socket, certificates: certificates.cloned() });
-        }
-    }
-    if let Some(path) = &config.unix_socket {
-        listen::has_leftover(path).or_exit(Status::Unavailable, || cannot_listen(on_unix(path)))?;
-    }
-    Ok(taken)
-}
-
-fn open_listeners(config: &Config, taken: Vec<Taken>) -> Result<Vec<Listener>, Failure> {
-    let mut listeners = Vec::new();
-    for Taken { address, socket, certificates } in taken {
-        let listener = match certificates {
-            Some(certificates) => Listener::tls(socket, certificates),
-            None => Listener::tcp(socket),
-        };
-        listeners.push(listener.or_exit(Status::Unavailable, || cannot_listen(address))?);
-    }
-    if let Some(path) = &config.unix_socket {
-        listeners.push(Listener::unix(path).or_exit(Status::Unavailable, || cannot_listen(on_unix(path)))?);
-    }
-    Ok(listeners)
-}
-
-fn cannot_listen(place: impl std::fmt::Display) -> String {
-    format!("cannot listen on {place}")
-}
-
-fn on_unix(path: &Path) -> String {
-    format!("the unix socket {}", path.display())
-}
-
-/// Takes the sockets that systemd listens on; what the flags say of addresses and ports does not count then.
-fn adopt_listeners(
-    config: &mut Config,
-    certificates: Option<&Arc<Certificates>>,
-    handed: Handed,
-) -> Result<Vec<Listener>, Failure> {
-    let mut listeners = Vec::new();
-    let failed = || "a socket that was handed over cannot be used".to_owned();
-    (config.bind, config.port, config.tls_port, config.unix_socket) = (Vec::new(), None, None, None);
-    for listener in handed.tcp {
-        let address = listener.local_addr().or_exit(Status::Unavailable, failed)?;
-        config.bind.push(address.ip());
-        config.port = Some(address.port());
-        listeners.push(Listener::adopt_tcp(listener).or_exit(Status::Unavailable, failed)?);
-    }
-    for listener in handed.tls {
-        let Some(certificates) = certificates else {
-            let error = anyhow::anyhow!("a socket for TLS was handed over, but there is no --tls-cert-file");
-            return Err(Failure::new(Status::Usage, error));
-        };
-        let address = listener.local_addr().or_exit(Status::Unavailable, failed)?;
-        if !config.bind.contains(&address.ip()) {
-            config.bind.push(address.ip());
-        }
-        config.tls_port = Some(address.port());
-        let listener = Listener::adopt_tls(listener, Arc::clone(certificates));
-        listeners.push(listener.or_exit(Status::Unavailable, failed)?);
-    }
-    for listener in handed.unix {
-        let address = listener.local_addr().or_exit(Status::Unavailable, failed)?;
-        config.unix_socket = address.as_pathname().map(std::path::Path::to_owned);
-        listeners.push(Listener::adopt_unix(listener).or_exit(Status::Unavailable, failed)?);
-    }
-    Ok(listeners)
 }
 
 /// Says that clients can connect: to people in the log, to systemd by its protocol.
@@ -578,58 +458,6 @@ async fn keep_alive() {
     }
 }
 
-/// `SIGTERM` and `SIGINT`; and `SIGHUP`, which stops nothing.
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-    /// How many have come that stop.
-    came: u32,
-}
-
-impl StopSignals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-            came: 0,
-        })
-    }
-
-    /// Waits for the next; certificates are read anew with each `SIGHUP` that comes before it.
-    async fn next(&mut self, certificates: Option<&Certificates>) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => break,
-                _ = self.interrupt.recv() => break,
-                _ = self.hang_up.recv() => reload(certificates),
-            }
-        }
-        self.came += 1;
-    }
-
-    /// Waits for the second; none has come yet where a command has stopped the server.
-    async fn second(&mut self) {
-        while self.came < 2 {
-            self.next(None).await;
-        }
-    }
-}
-
-fn reload(certificates: Option<&Certificates>) {
-    let Some(certificates) = certificates else {
-        return tracing::info!("SIGHUP: there are no certificates to read anew");
-    };
-    systemd::reloading();
-    let result = certificates.reload();
-    systemd::ready_again();
-    match result {
-        Ok(()) => tracing::info!("the TLS certificates were read anew; new connections use them"),
-        Err(e) => tracing::error!("the TLS certificates stay as they were, the new ones cannot be used: {e:#}"),
-    }
-}
-
 /// A thread that panics would leave a server that looks alive and is not: end it, recovery handles the rest.
 fn abort_on_panic() {
     let report = std::panic::take_hook();
@@ -641,7 +469,5 @@ fn abort_on_panic() {
 
 /// A random number from the system.
 fn random_u64() -> u64 {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).expect("the system has a source of randomness");
-    u64::from_ne_bytes(bytes)
+    getrandom::u64().expect("the system has a source of randomness")
 }

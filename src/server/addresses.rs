@@ -1,0 +1,154 @@
+//! Where clients are served: addresses are taken before the log is loaded, so that one in use is told at once, and
+//! listened on after it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use socket2::Socket;
+
+use super::config::{self, Config};
+use super::listen::{self, Listener};
+use super::systemd::Handed;
+use super::tls::Certificates;
+use crate::args::ServeArgs;
+use crate::exit::{Failure, OrExit, Status};
+
+/// Addresses that are this server's, and on which nobody is served yet.
+pub struct Addresses {
+    certificates: Option<Arc<Certificates>>,
+    sockets: Sockets,
+}
+
+/// What is going to be listened on.
+enum Sockets {
+    /// What systemd listens on.
+    Handed(Handed),
+    /// This server's own.
+    Own(Vec<Taken>),
+}
+
+/// A TCP address that is this server's.
+struct Taken {
+    address: SocketAddr,
+    socket: Socket,
+    /// `None`: TLS is not spoken there.
+    certificates: Option<Arc<Certificates>>,
+}
+
+impl Addresses {
+    /// Takes what systemd hands over, or else the addresses of the flags.
+    ///
+    /// # Errors
+    /// An address is another's; a certificate, or a socket that was handed over, cannot be used.
+    pub fn take(config: &mut Config, args: &ServeArgs) -> Result<Self, Failure> {
+        let handed = Handed::take()
+            .or_exit(Status::Unavailable, || "a socket that was handed over cannot be used".to_owned())?;
+        if handed.is_none() {
+            config::tls_has_its_port(args).map_err(|e| Failure::new(Status::Usage, e))?;
+        }
+        let certificates = config.tls.clone().map(Certificates::load).transpose();
+        let certificates = certificates.or_exit(Status::Unavailable, || "TLS cannot be offered".to_owned())?;
+        let certificates = certificates.map(Arc::new);
+        let sockets = match handed {
+            Some(handed) => Sockets::Handed(handed),
+            None => Sockets::Own(take_addresses(config, certificates.as_ref())?),
+        };
+        Ok(Self { certificates, sockets })
+    }
+
+    /// What is shown to those who speak TLS.
+    pub fn certificates(&self) -> Option<Arc<Certificates>> {
+        self.certificates.clone()
+    }
+
+    /// Listens on them: from now on clients can connect.
+    ///
+    /// # Errors
+    /// Somebody else listens there after all; the file of the unix socket cannot be made.
+    pub fn listen(self, config: &mut Config) -> Result<Vec<Listener>, Failure> {
+        match self.sockets {
+            Sockets::Handed(handed) => adopt_listeners(config, self.certificates.as_ref(), handed),
+            Sockets::Own(taken) => open_listeners(config, taken),
+        }
+    }
+}
+
+/// Takes the addresses of the flags. A unix socket has a file, which is made when it is listened on.
+fn take_addresses(config: &mut Config, certificates: Option<&Arc<Certificates>>) -> Result<Vec<Taken>, Failure> {
+    let mut taken = Vec::new();
+    for addr in &config.bind {
+        let tls_port = config.tls_port.as_mut().zip(certificates);
+        let ports = config.port.as_mut().map(|port| (port, None)).into_iter();
+        for (port, certificates) in ports.chain(tls_port.map(|(port, certificates)| (port, Some(certificates)))) {
+            let wanted = SocketAddr::new(*addr, *port);
+            let (socket, address) = listen::bind(wanted).or_exit(Status::Unavailable, || cannot_listen(wanted))?;
+            // With port 0, all addresses share the port that the first was given.
+            *port = address.port();
+            taken.push(Taken { address, socket, certificates: certificates.cloned() });
+        }
+    }
+    if let Some(path) = &config.unix_socket {
+        listen::has_leftover(path).or_exit(Status::Unavailable, || cannot_listen(on_unix(path)))?;
+    }
+    Ok(taken)
+}
+
+fn open_listeners(config: &Config, taken: Vec<Taken>) -> Result<Vec<Listener>, Failure> {
+    let mut listeners = Vec::new();
+    for Taken { address, socket, certificates } in taken {
+        let listener = match certificates {
+            Some(certificates) => Listener::tls(socket, certificates),
+            None => Listener::tcp(socket),
+        };
+        listeners.push(listener.or_exit(Status::Unavailable, || cannot_listen(address))?);
+    }
+    if let Some(path) = &config.unix_socket {
+        listeners.push(Listener::unix(path).or_exit(Status::Unavailable, || cannot_listen(on_unix(path)))?);
+    }
+    Ok(listeners)
+}
+
+fn cannot_listen(place: impl std::fmt::Display) -> String {
+    format!("cannot listen on {place}")
+}
+
+fn on_unix(path: &Path) -> String {
+    format!("the unix socket {}", path.display())
+}
+
+/// Takes the sockets that systemd listens on; what the flags say of addresses and ports does not count then.
+fn adopt_listeners(
+    config: &mut Config,
+    certificates: Option<&Arc<Certificates>>,
+    handed: Handed,
+) -> Result<Vec<Listener>, Failure> {
+    let mut listeners = Vec::new();
+    let failed = || "a socket that was handed over cannot be used".to_owned();
+    (config.bind, config.port, config.tls_port, config.unix_socket) = (Vec::new(), None, None, None);
+    for listener in handed.tcp {
+        let address = listener.local_addr().or_exit(Status::Unavailable, failed)?;
+        config.bind.push(address.ip());
+        config.port = Some(address.port());
+        listeners.push(Listener::adopt_tcp(listener).or_exit(Status::Unavailable, failed)?);
+    }
+    for listener in handed.tls {
+        let Some(certificates) = certificates else {
+            let error = anyhow::anyhow!("a socket for TLS was handed over, but there is no --tls-cert-file");
+            return Err(Failure::new(Status::Usage, error));
+        };
+        let address = listener.local_addr().or_exit(Status::Unavailable, failed)?;
+        if !config.bind.contains(&address.ip()) {
+            config.bind.push(address.ip());
+        }
+        config.tls_port = Some(address.port());
+        let listener = Listener::adopt_tls(listener, Arc::clone(certificates));
+        listeners.push(listener.or_exit(Status::Unavailable, failed)?);
+    }
+    for listener in handed.unix {
+        let address = listener.local_addr().or_exit(Status::Unavailable, failed)?;
+        config.unix_socket = address.as_pathname().map(Path::to_owned);
+        listeners.push(Listener::adopt_unix(listener).or_exit(Status::Unavailable, failed)?);
+    }
+    Ok(listeners)
+}
