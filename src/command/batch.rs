@@ -7,21 +7,25 @@
 
 mod known;
 mod large;
+mod queue;
+mod read;
 mod view;
 
 use std::ops::Range;
 
-use self::known::{KnownCommands, Meaning};
 use self::large::LargeValues;
+use self::queue::Queued;
+pub use self::queue::{Control, Queue, Stop, Taken};
+use self::read::run_read;
 use self::view::WriterView;
 use super::errors::CommandError;
-use super::parse::{DataCommand, is_data, parse};
+use super::parse::parse;
 use super::spec::{CommandSpec, Flag};
 use super::table::{CommandId, find, resolve};
 use crate::db::ahead::Ahead;
-use crate::db::state::{KeyHash, Keyspace, ValueRef};
+use crate::db::state::{KeyHash, Keyspace};
 use crate::db::writer::{NotNow, Ticket, WriteFailure, Writer};
-use crate::protocol::decode::{Args, ProtocolError, RequestDecoder, Span};
+use crate::protocol::decode::{Args, RequestDecoder};
 use crate::protocol::encode::{self, Resp};
 use crate::protocol::limits::RequestLimits;
 use crate::protocol::rope::{Mark, Rope};
@@ -31,9 +35,6 @@ pub const TURN_COMMANDS: usize = 128;
 
 /// Past so many bytes of input, or of replies, a turn takes no further command.
 pub const TURN_BYTES: usize = 256 << 10;
-
-/// Room for so many arguments is kept. A turn has more only with a huge command in it: each takes 6 bytes at least.
-const KEEP_SPANS: usize = TURN_BYTES / 4;
 
 /// What a batch runs on.
 #[derive(Clone, Copy)]
@@ -72,79 +73,11 @@ pub trait Count {
     }
 }
 
-/// A command that waits to be run.
-#[derive(Debug, Clone, Copy)]
-struct Queued {
-    first_span: u32,
-    end_span: u32,
-    /// One past the command's last byte in the input.
-    end_byte: u32,
-    /// `None`: it will be answered with an error, which is made when it is run.
-    spec: Option<&'static CommandSpec>,
-    /// The hash of the first key; without one it means nothing.
-    hash: KeyHash,
-    /// Whether it is looked up. For a plain SET it is not; whoever publishes that looks, and loads ahead, for itself.
-    looked_up: bool,
-}
-
-impl Queued {
-    fn is_of_same_command(&self, other: &Self) -> bool {
-        // Each command has one row in the table.
-        self.spec.map(std::ptr::from_ref) == other.spec.map(std::ptr::from_ref)
-    }
-}
-
-/// Commands that wait to be run, of one connection after another; all were decoded from one buffer.
-#[derive(Debug, Default)]
-pub struct Queue {
-    spans: Vec<Span>,
-    queued: Vec<Queued>,
-    known: KnownCommands,
-}
-
-/// What was taken from one connection's input into a queue.
-#[derive(Debug)]
-pub struct Taken {
-    /// Where in the queue its commands are.
-    commands: Range<usize>,
-    /// Where the first begins in the input.
-    pub start: usize,
-    /// One past the last byte of the input that was looked at to the end.
-    pub end: usize,
-    /// Why no further one was taken.
-    pub stop: Stop,
-}
-
 /// The commands of one connection that are run together.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'q> {
     queue: &'q Queue,
     taken: &'q Taken,
-}
-
-/// Why no further command was taken into a queue.
-#[derive(Debug)]
-pub enum Stop {
-    /// The next command is not there yet, or not all of it.
-    Incomplete,
-    /// The turn is long enough, or a command that runs alone comes next.
-    Full,
-    /// A command that runs alone comes first: the batch is empty.
-    Control(Control),
-    /// What comes next is not RESP.
-    NotResp(ProtocolError),
-    /// What comes next is a line of an HTTP request.
-    Http,
-}
-
-/// A command that runs alone.
-#[derive(Debug, Clone)]
-pub struct Control {
-    /// Which it is.
-    pub spec: &'static CommandSpec,
-    /// One past its last byte in the input.
-    pub end_byte: usize,
-    spans: Range<usize>,
 }
 
 /// How far a batch came.
@@ -192,109 +125,6 @@ enum Retained {
 struct Refusal<'r> {
     failure: &'r WriteFailure,
     counters: &'r dyn Count,
-}
-
-impl Queue {
-    /// Empties it.
-    pub fn clear(&mut self) {
-        self.spans.clear();
-        self.spans.shrink_to(KEEP_SPANS);
-        self.queued.clear();
-    }
-
-    /// Takes commands from `buffer[at..]` on, until something stops it. Keys are hashed on the way.
-    pub fn fill(&mut self, buffer: &mut [u8], at: usize, decoder: &mut RequestDecoder, env: &Env<'_>) -> Taken {
-        decoder.settle();
-        let (first, start) = (self.queued.len(), at);
-        let mut at = at;
-        let stop = loop {
-            let taken = self.queued.len() - first;
-            if taken == env.most_commands || at - start > TURN_BYTES {
-                break Stop::Full;
-            }
-            let first_span = self.spans.len();
-            if env.authenticated
-                && let Some(known) = self.known.at(buffer, at)
-                && let Some(end) = decoder.decode_known(buffer, at, &known.opening, &mut self.spans)
-            {
-                let meaning = known.meaning;
-                self.push(first_span, end, meaning, buffer, env);
-                at = end;
-                continue;
-            }
-            let end = match decoder.decode(buffer, at, &mut self.spans) {
-                Ok(Some(end)) => end,
-                Ok(None) => break Stop::Incomplete,
-                Err(e) => break Stop::NotResp(e),
-            };
-            if self.spans.len() == first_span {
-                at = end;
-                continue;
-            }
-            let args = Args::new(buffer, &self.spans[first_span..]);
-            let spec = resolve(args).ok().filter(|s| env.authenticated || s.flags.contains(Flag::NoAuth));
-            if let Some(spec) = spec.filter(|s| !is_data(s.id)) {
-                if taken == 0 {
-                    break Stop::Control(Control { spec, end_byte: end, spans: first_span..self.spans.len() });
-                }
-                self.spans.truncate(first_span);
-                decoder.restore(buffer, at);
-                break Stop::Full;
-            }
-            if spec.is_none() && is_http(args.at(0)) {
-                self.spans.truncate(first_span);
-                decoder.restore(buffer, at);
-                break Stop::Http;
-            }
-            let meaning = Meaning::of(spec);
-            self.known.learn(buffer, at, self.spans[first_span], meaning);
-            self.push(first_span, end, meaning, buffer, env);
-            at = end;
-        };
-        Taken { commands: first..self.queued.len(), start, end: at, stop }
-    }
-
-    #[inline(always)]
-    fn push(&mut self, first_span: usize, end: usize, meaning: Meaning, buffer: &[u8], env: &Env<'_>) {
-        let key = meaning.keyed.then(|| self.spans[first_span + 1].of(buffer));
-        self.queued.push(Queued {
-            first_span: first_span as u32,
-            end_span: self.spans.len() as u32,
-            end_byte: end as u32,
-            spec: meaning.spec,
-            hash: key.map(|key| env.keyspace.hash(key)).unwrap_or_default(),
-            looked_up: meaning.looked_up,
-        });
-    }
-
-    /// How many commands it has.
-    pub fn len(&self) -> usize {
-        self.queued.len()
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.queued.is_empty()
-    }
-
-    /// The commands of one connection.
-    pub fn batch<'q>(&'q self, taken: &'q Taken) -> Batch<'q> {
-        Batch { queue: self, taken }
-    }
-
-    /// What loads ahead for all of its commands, when they are run in order.
-    pub fn ahead<'k>(&self, keyspace: &'k Keyspace) -> Ahead<'k> {
-        Ahead::new(keyspace, self.queued.len())
-    }
-
-    /// The arguments of a command that runs alone.
-    pub fn control_args<'a>(&'a self, control: &Control, buffer: &'a [u8]) -> Args<'a> {
-        Args::new(buffer, &self.spans[control.spans.clone()])
-    }
-
-    fn args<'a>(&'a self, queued: &Queued, buffer: &'a [u8]) -> Args<'a> {
-        Args::new(buffer, &self.spans[queued.first_span as usize..queued.end_span as usize])
-    }
 }
 
 impl<'q> Batch<'q> {
@@ -508,13 +338,6 @@ impl Count for Uncounted {
     fn lookups(&self, _: u64, _: u64) {}
 }
 
-/// Whether a name begins a line of an HTTP request. A web page can have its visitor's browser send one, to wherever the
-/// browser can reach, with commands in it.
-#[cold]
-fn is_http(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"POST") || name.eq_ignore_ascii_case(b"Host:")
-}
-
 /// Why a call did not become a command.
 #[cold]
 fn unresolved(args: Args<'_>, env: &Env<'_>) -> CommandError {
@@ -564,69 +387,6 @@ fn count_rejected(env: &Env<'_>, error: &CommandError, args: Args<'_>) {
 fn count_error(counters: &dyn Count, id: Option<CommandId>, text: &[u8]) {
     let code = text.split(|&c| c == b' ' || c == b'\r').next().unwrap_or_default();
     counters.error(id, std::str::from_utf8(code).unwrap_or("ERR"));
-}
-
-/// Runs a command that changes nothing, on the published state.
-#[inline]
-fn run_read(command: DataCommand<'_>, hash: KeyHash, env: &Env<'_>, out: &mut Rope) {
-    match command {
-        DataCommand::Get(key) => {
-            let found = env.keyspace.get(hash, key, |value| reply_value(value, out));
-            reply_missing(found.is_none(), env, out);
-        }
-        DataCommand::Exists(args) => {
-            let count = env.keyspace.count_existing(args.from(1));
-            reply_count(count, args, env, out);
-        }
-        DataCommand::StrLen(key) => {
-            let len = env.keyspace.get(hash, key, |value| value.as_slice().len());
-            reply_len(len, env, out);
-        }
-        DataCommand::Type(key) => reply_type(env.keyspace.contains(hash, key), env, out),
-        DataCommand::Ping(message) => reply_ping(message, out),
-        DataCommand::Echo(message) => encode::bulk(&mut out.buffer, message),
-        DataCommand::Set { .. } | DataCommand::Del(_) | DataCommand::FlushAll => {
-            unreachable!("a write is not run on the published state")
-        }
-    }
-}
-
-#[inline]
-fn reply_value(value: ValueRef<'_>, out: &mut Rope) {
-    match value {
-        ValueRef::Inline(bytes) => encode::bulk(&mut out.buffer, bytes),
-        ValueRef::Shared(bytes) => encode::bulk_shared(out, bytes),
-    }
-}
-
-#[inline]
-fn reply_missing(missing: bool, env: &Env<'_>, out: &mut Rope) {
-    if missing {
-        encode::null(&mut out.buffer, env.resp);
-    }
-    env.counters.lookup(!missing);
-}
-
-fn reply_count(count: usize, args: Args<'_>, env: &Env<'_>, out: &mut Rope) {
-    encode::integer(&mut out.buffer, count as i64);
-    env.counters.lookups(count as u64, (args.len() - 1 - count) as u64);
-}
-
-fn reply_len(len: Option<usize>, env: &Env<'_>, out: &mut Rope) {
-    encode::integer(&mut out.buffer, len.unwrap_or(0) as i64);
-    env.counters.lookup(len.is_some());
-}
-
-fn reply_type(exists: bool, env: &Env<'_>, out: &mut Rope) {
-    encode::simple(&mut out.buffer, if exists { "string" } else { "none" });
-    env.counters.lookup(exists);
-}
-
-fn reply_ping(message: Option<&[u8]>, out: &mut Rope) {
-    match message {
-        Some(message) => encode::bulk(&mut out.buffer, message),
-        None => out.buffer.extend_from_slice(b"+PONG\r\n"),
-    }
 }
 
 #[cfg(test)]

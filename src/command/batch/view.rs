@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{Env, reply_count, reply_len, reply_missing, reply_ping, reply_type, reply_value};
+use super::Env;
+use super::read::{reply_count, reply_len, reply_missing, reply_ping, reply_type, reply_value};
 use crate::command::errors::CommandError;
 use crate::command::parse::{DataCommand, When, parse};
 use crate::command::spec::{CommandSpec, Flag};
