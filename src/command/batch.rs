@@ -384,7 +384,8 @@ fn count_rejected(env: &Env<'_>, error: &CommandError, args: Args<'_>) {
     }
 }
 
-fn count_error(counters: &dyn Count, id: Option<CommandId>, text: &[u8]) {
+/// Counts an error that is replied; its code is the first word of the text.
+pub fn count_error(counters: &dyn Count, id: Option<CommandId>, text: &[u8]) {
     let code = text.split(|&c| c == b' ' || c == b'\r').next().unwrap_or_default();
     counters.error(id, std::str::from_utf8(code).unwrap_or("ERR"));
 }

@@ -10,8 +10,6 @@ use std::fmt;
 pub enum Family {
     /// Keys with a time to live.
     Expiry,
-    /// Removing keys when memory is short.
-    Eviction,
     /// `MULTI`, `EXEC`, `WATCH`.
     Transactions,
     /// Replicas and primaries.
@@ -32,7 +30,6 @@ impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Expiry => "keys of kvred do not expire",
-            Self::Eviction => "kvred never evicts keys",
             Self::Transactions => "kvred has no transactions",
             Self::Replication => "kvred has no replication",
             Self::PubSub => "kvred has no pub/sub",

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 pub use self::usual::{OPENING_BYTES, Opening};
 use self::usual::{usual_arguments, usual_command};
-use super::limits::{MAX_LINE_BYTES, RequestLimits};
+use super::limits::{MAX_ARRAY_LEN, MAX_LINE_BYTES, RequestLimits};
 use super::number::parse_i64;
 use super::words::split_words;
 
@@ -283,11 +283,8 @@ impl RequestDecoder {
                 return Ok(None);
             };
             if len > self.limits.array_len {
-                return Err(if self.limits.unauthenticated {
-                    ProtocolError::UnauthenticatedArrayLen
-                } else {
-                    ProtocolError::ArrayLen
-                });
+                let too_early = self.limits.bulk_bytes_later.is_some() && len <= MAX_ARRAY_LEN;
+                return Err(if too_early { ProtocolError::UnauthenticatedArrayLen } else { ProtocolError::ArrayLen });
             }
             if len <= 0 {
                 return Ok(Some(at));
@@ -393,11 +390,8 @@ impl RequestDecoder {
         }
         let len = usize::try_from(len).map_err(|_| ProtocolError::BulkLen)?;
         if len > self.limits.bulk_bytes {
-            return Err(if self.limits.unauthenticated {
-                ProtocolError::UnauthenticatedBulkLen
-            } else {
-                ProtocolError::BulkLen
-            });
+            let too_early = self.limits.bulk_bytes_later.is_some_and(|most| len <= most);
+            return Err(if too_early { ProtocolError::UnauthenticatedBulkLen } else { ProtocolError::BulkLen });
         }
         Ok(Some((len, behind)))
     }

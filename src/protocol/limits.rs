@@ -31,8 +31,9 @@ pub struct RequestLimits {
     pub array_len: i64,
     /// Longest argument, in bytes.
     pub bulk_bytes: usize,
-    /// Whether the connection has yet to authenticate; only the error's text depends on it.
-    pub unauthenticated: bool,
+    /// The longest argument once the connection has authenticated, if it has yet to: what is too long even then is told as
+    /// it would be then.
+    pub bulk_bytes_later: Option<usize>,
 }
 
 impl RequestLimits {
@@ -41,15 +42,15 @@ impl RequestLimits {
 
     /// The limits of a connection that may run commands.
     pub const fn new(max_bulk_bytes: usize) -> Self {
-        Self { array_len: MAX_ARRAY_LEN, bulk_bytes: max_bulk_bytes, unauthenticated: false }
+        Self { array_len: MAX_ARRAY_LEN, bulk_bytes: max_bulk_bytes, bulk_bytes_later: None }
     }
 
     /// The limits of a connection that has not given the password yet.
-    pub const fn before_authentication() -> Self {
+    pub const fn before_authentication(max_bulk_bytes: usize) -> Self {
         Self {
             array_len: MAX_ARRAY_LEN_UNAUTHENTICATED,
             bulk_bytes: MAX_BULK_BYTES_UNAUTHENTICATED,
-            unauthenticated: true,
+            bulk_bytes_later: Some(max_bulk_bytes),
         }
     }
 }

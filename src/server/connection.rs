@@ -24,7 +24,8 @@ use super::clients::Client;
 use super::control;
 use super::socket::Socket;
 use super::worker::Worker;
-use crate::command::batch::{Env, Held, TURN_COMMANDS};
+use crate::command::batch::{Env, Held, TURN_COMMANDS, count_error};
+use crate::command::table::CommandId;
 use crate::db::writer::WriteFailure;
 use crate::protocol::decode::RequestDecoder;
 use crate::protocol::encode::{self, Resp};
@@ -262,7 +263,11 @@ impl Connection {
         match synced {
             _ if std::mem::take(&mut state.muted) => {}
             Ok(synced) => control::reply_wait_aof(*synced, &mut state.out.buffer),
-            Err(failure) => encode::error(&mut state.out.buffer, failure.to_string()),
+            Err(failure) => {
+                let text = failure.to_string();
+                count_error(&*worker.stats, Some(CommandId::WaitAof), text.as_bytes());
+                encode::error(&mut state.out.buffer, text);
+            }
         }
         self.flush(&mut state, worker);
         state.wake();
@@ -494,9 +499,10 @@ fn env(session: Session, worker: &Worker) -> Env<'_> {
 }
 
 fn limits(authenticated: bool, worker: &Worker) -> RequestLimits {
+    let max_bulk_bytes = worker.server.live.max_bulk_bytes.load(Ordering::Relaxed) as usize;
     if authenticated {
-        RequestLimits::new(worker.server.live.max_bulk_bytes.load(Ordering::Relaxed) as usize)
+        RequestLimits::new(max_bulk_bytes)
     } else {
-        RequestLimits::before_authentication()
+        RequestLimits::before_authentication(max_bulk_bytes)
     }
 }

@@ -11,7 +11,7 @@ use super::clients::Client;
 use super::connection::{Answers, Session};
 use super::info;
 use super::worker::Worker;
-use crate::command::batch::Count;
+use crate::command::batch::{Count, count_error};
 use crate::command::errors::CommandError;
 use crate::command::introspect;
 use crate::command::spec::CommandSpec;
@@ -58,8 +58,7 @@ pub fn run(spec: &'static CommandSpec, args: Args<'_>, context: &mut Context<'_>
         Err(e) => {
             out.truncate(start);
             e.encode(out);
-            let code = out[start + 1..].split(|&c| c == b' ').next().unwrap_or_default();
-            context.worker.stats.error(Some(spec.id), std::str::from_utf8(code).unwrap_or("ERR"));
+            count_error(&*context.worker.stats, Some(spec.id), &out[start + 1..]);
             After::GoOn
         }
     }

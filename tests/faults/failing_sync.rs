@@ -143,6 +143,9 @@ fn healing_is_tried_again_with_growing_pauses_and_loses_nothing_acknowledged() {
             // Nothing syncs by itself.
             let refused = error(watch.ask_words("WAITAOF 1 0 0"));
             assert!(refused.contains("fsync failed"), "{refused}");
+            let code = refused.split(' ').next().unwrap();
+            assert_eq!(info(&mut watch, &format!("errorstat_{code}")), "count=1");
+            assert!(info(&mut watch, "cmdstat_waitaof").ends_with("failed_calls=1"));
         }
         ledger.write(&mut client, "w", &mut Random::new(seed), |ledger| {
             std::thread::sleep(std::time::Duration::from_millis(2));

@@ -35,6 +35,12 @@ fn a_protocol_error_closes_that_connection_only() {
         server.connect().send(sent).expect(format!("-ERR Protocol error: {text}\r\n")).expect_closed();
         bystander.send("PING\r\n").expect("+PONG\r\n");
     }
+    let info = String::from_utf8(bystander.ask_words("INFO everything").into_bytes()).unwrap();
+    for counted in
+        [format!("total_error_replies:{}", MALFORMED.len()), format!("errorstat_ERR:count={}", MALFORMED.len())]
+    {
+        assert!(info.lines().any(|line| line == counted), "{counted}: {info}");
+    }
 }
 
 #[test]
@@ -200,9 +206,13 @@ fn noise_harms_nobody() {
 #[test]
 fn strangers_are_held_to_small_requests() {
     let server = Launch::new().env("KVRED_REQUIREPASS", "secret").start();
-    for (sent, text) in
-        [("*11\r\n", "unauthenticated multibulk length"), ("*2\r\n$16385\r\n", "unauthenticated bulk length")]
-    {
+    for (sent, text) in [
+        ("*11\r\n", "unauthenticated multibulk length"),
+        ("*2147483648\r\n", "invalid multibulk length"),
+        ("*2\r\n$16385\r\n", "unauthenticated bulk length"),
+        ("*2\r\n$536870912\r\n", "unauthenticated bulk length"),
+        ("*2\r\n$536870913\r\n", "invalid bulk length"),
+    ] {
         server.connect().send(sent).expect(format!("-ERR Protocol error: {text}\r\n")).expect_closed();
     }
     let mut client = server.connect();

@@ -134,6 +134,12 @@ impl Queue {
                 decoder.restore(buffer, at);
                 break Stop::Http;
             }
+            // It runs alone, so that nothing else of its batch makes a copy of it, or lets it wait for another turn.
+            if taken > 0 && end - at > TURN_BYTES {
+                self.spans.truncate(first_span);
+                decoder.restore(buffer, at);
+                break Stop::Full;
+            }
             let meaning = Meaning::of(spec);
             self.known.learn(buffer, at, self.spans[first_span], meaning);
             self.push(first_span, end, meaning, buffer, env);

@@ -103,6 +103,28 @@ fn a_large_key_counts_as_its_large_value_does() {
     });
 }
 
+/// In a batch with others it would be kept a second time, to answer them anew.
+#[test]
+fn a_command_longer_than_a_turn_runs_alone() {
+    with_env(0, &Told::default(), |env| {
+        let large = set("k", &vec![0; TURN_BYTES]);
+        for first in ["DEL x\n", "SET k\n", "*2\r\n$4\r\nECHO\r\n$1\r\nv\r\n"] {
+            let mut input = [first.as_bytes(), &large[..]].concat();
+            let mut decoder = RequestDecoder::new(RequestLimits::HIGHEST);
+            let mut queue = Queue::default();
+            let taken = queue.fill(&mut input, 0, &mut decoder, env);
+            assert!(taken.end == first.len() && matches!(taken.stop, Stop::Full), "{first}: {taken:?}");
+            queue.clear();
+            let taken = queue.fill(&mut input, taken.end, &mut decoder, env);
+            assert!(taken.end == input.len() && queue.len() == 1, "{first}: {taken:?}");
+            let ran =
+                queue.batch(&taken).run(&input, &decoder, &mut queue.ahead(env.keyspace), env, &mut Rope::default());
+            let Replies::Held(held) = ran.replies else { panic!("it waits for its commit: {ran:?}") };
+            assert!(matches!(held.retained, Retained::Writes(CommandId::Set, 1)), "{first}");
+        }
+    });
+}
+
 #[test]
 fn what_fits_no_group_is_refused_whatever_is_in_it() {
     for others in [false, true] {

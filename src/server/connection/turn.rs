@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{Answers, Connection, Session, State, TRUSTED_BYTES, env};
-use crate::command::batch::{Queue, Ran, Replies, Stop, TURN_BYTES, TURN_COMMANDS, Taken};
+use crate::command::batch::{Queue, Ran, Replies, Stop, TURN_BYTES, TURN_COMMANDS, Taken, count_error};
 use crate::command::spec::CommandSpec;
 use crate::db::ahead::Ahead;
 use crate::protocol::decode::Args;
@@ -181,8 +181,10 @@ impl Connection {
                 return self.run_control(state, worker, command.spec, args);
             }
             Stop::NotResp(error) => {
+                let text = error.text();
+                count_error(&*worker.stats, None, &text);
                 if state.session.answers == Answers::All {
-                    encode::error(&mut state.out.buffer, error.text());
+                    encode::error(&mut state.out.buffer, text);
                 }
                 state.closing = true;
                 state.more = false;
