@@ -1,11 +1,11 @@
 //! `INFO`: the sections and fields that people and dashboards read, with true numbers.
 
 use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::Server;
 use super::control::REDIS_VERSION;
-use super::stats::Calls;
+use super::stats::{Calls, Rate};
 use crate::command::table::COMMANDS;
 
 /// Writes one section's lines.
@@ -164,15 +164,15 @@ fn persistence(server: &Server, out: &mut String) {
 
 fn stats(server: &Server, out: &mut String) {
     let totals = server.stats.totals();
-    let kib = |bytes: &AtomicU64| bytes.load(Ordering::Relaxed) as f64 / 1024.0;
+    let kib = |bytes: &Rate| bytes.per_second() as f64 / 1024.0;
     lines!(out,
         "total_connections_received:{}", server.stats.connections.load(Ordering::Relaxed);
         "total_commands_processed:{}", totals.commands;
-        "instantaneous_ops_per_sec:{}", server.ops_per_sec.load(Ordering::Relaxed);
+        "instantaneous_ops_per_sec:{}", server.commands.per_second();
         "total_net_input_bytes:{}", totals.input_bytes;
         "total_net_output_bytes:{}", totals.output_bytes;
-        "instantaneous_input_kbps:{:.2}", kib(&server.input_per_sec);
-        "instantaneous_output_kbps:{:.2}", kib(&server.output_per_sec);
+        "instantaneous_input_kbps:{:.2}", kib(&server.input);
+        "instantaneous_output_kbps:{:.2}", kib(&server.output);
         "rejected_connections:{}", server.stats.rejected.load(Ordering::Relaxed);
         "expired_keys:0";
         "evicted_keys:0";

@@ -5,6 +5,7 @@
 //! | [`config`] | the settings |
 //! | [`load`] | the log of the last run -> keyspace and log |
 //! | [`addresses`], [`listen`], [`tls`] | what is listened on, and when; listening sockets; certificates |
+//! | [`accept`] | who is served, and by which worker |
 //! | [`worker`] | a thread that serves its share of the connections |
 //! | [`busy_poll`] | how it waits for more to do |
 //! | [`balance`] | which connections a worker had better hand to another |
@@ -13,10 +14,11 @@
 //! | [`control`] | commands about connection and server |
 //! | [`clients`], [`stats`], [`info`] | who is connected, what was counted, what `INFO` says |
 //! | [`file_limit`] | how many files may be open, so how many clients connected |
-//! | [`signals`] | `SIGTERM`, `SIGINT`, `SIGHUP` |
+//! | [`signals`], [`stop`] | `SIGTERM`, `SIGINT`, `SIGHUP`; what is finished before the end |
 //! | [`systemd`] | what systemd is told, and the sockets that it hands over |
 //! | [`timing`], [`slowlog`] | how long commands take, and those that took long |
 
+pub mod accept;
 pub mod addresses;
 pub mod balance;
 pub mod busy_poll;
@@ -35,6 +37,7 @@ pub mod signals;
 pub mod slowlog;
 pub mod socket;
 pub mod stats;
+pub mod stop;
 pub mod systemd;
 pub mod timing;
 pub mod tls;
@@ -46,17 +49,15 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 
 use self::addresses::Addresses;
 use self::clients::Clients;
 use self::config::{Config, Live};
-use self::listen::{Accepted, Listener};
 use self::signals::StopSignals;
 use self::slowlog::SlowLog;
-use self::stats::Stats;
+use self::stats::{Rate, Stats};
 use self::worker::{Message, Worker, WorkerHandle};
 use crate::args::{LogFormat, ServeArgs};
 use crate::db::log_thread::LogThreads;
@@ -65,14 +66,8 @@ use crate::db::writer::{LogPlace, SystemClock, Wake, Writer};
 use crate::exit::{Failure, OrExit, Status};
 use crate::persistence::aof::Aof;
 
-/// A pause after `accept` failed, so that a lack of descriptors does not become a busy loop.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
 /// How often what is counted by the second is looked at.
 const TICK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How often systemd is told that stopping goes on.
-const STOPPING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What all workers share.
 #[derive(Debug)]
@@ -97,17 +92,14 @@ pub struct Server {
     pub run_id: String,
     /// Whole seconds since `started`; a clock that costs nothing to read.
     pub now_seconds: AtomicU64,
-    /// Commands in the last full second.
-    pub ops_per_sec: AtomicU64,
-    /// Bytes read from clients in the last full second, and written to them.
-    pub input_per_sec: AtomicU64,
-    /// See `input_per_sec`.
-    pub output_per_sec: AtomicU64,
+    /// Commands.
+    pub commands: Rate,
+    /// Bytes read from clients.
+    pub input: Rate,
+    /// Bytes written to them.
+    pub output: Rate,
     /// The most memory that the data has taken, as far as it was looked at: once a second, and by `INFO`.
     pub peak_memory_bytes: AtomicUsize,
-    commands_at_tick: AtomicU64,
-    input_at_tick: AtomicU64,
-    output_at_tick: AtomicU64,
     /// Unexecuted input of all clients.
     pub query_bytes: AtomicUsize,
     /// Notified to stop the server.
@@ -129,14 +121,9 @@ impl Server {
     fn tick(&self) {
         self.now_seconds.store(self.started.elapsed().as_secs(), Ordering::Relaxed);
         let totals = self.stats.totals();
-        for (now, at_tick, per_sec) in [
-            (totals.commands, &self.commands_at_tick, &self.ops_per_sec),
-            (totals.input_bytes, &self.input_at_tick, &self.input_per_sec),
-            (totals.output_bytes, &self.output_at_tick, &self.output_per_sec),
-        ] {
-            let before = at_tick.swap(now, Ordering::Relaxed);
-            per_sec.store(now.saturating_sub(before), Ordering::Relaxed);
-        }
+        self.commands.tick(totals.commands);
+        self.input.tick(totals.input_bytes);
+        self.output.tick(totals.output_bytes);
         self.note_peak_memory();
         self.rewrite_if_grown();
     }
@@ -171,8 +158,8 @@ impl Server {
     /// Sets what is counted back to zero.
     pub fn reset_stats(&self) {
         self.stats.reset();
-        for at_tick in [&self.commands_at_tick, &self.input_at_tick, &self.output_at_tick] {
-            at_tick.store(0, Ordering::Relaxed);
+        for rate in [&self.commands, &self.input, &self.output] {
+            rate.begin_anew();
         }
         self.peak_memory_bytes.store(0, Ordering::Relaxed);
     }
@@ -295,13 +282,10 @@ async fn run(
         started_unix_seconds: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
         run_id: format!("{:016x}{:016x}{:08x}", random_u64(), random_u64(), random_u64() as u32),
         now_seconds: AtomicU64::new(0),
-        ops_per_sec: AtomicU64::new(0),
-        input_per_sec: AtomicU64::new(0),
-        output_per_sec: AtomicU64::new(0),
+        commands: Rate::default(),
+        input: Rate::default(),
+        output: Rate::default(),
         peak_memory_bytes: AtomicUsize::new(0),
-        commands_at_tick: AtomicU64::new(0),
-        input_at_tick: AtomicU64::new(0),
-        output_at_tick: AtomicU64::new(0),
         query_bytes: AtomicUsize::new(0),
         stop: Notify::new(),
         workers: handles,
@@ -317,13 +301,13 @@ async fn run(
 
     announce(&server);
     tokio::select! {
-        () = accept_from_all(&listeners, &server) => unreachable!("accepting never ends by itself"),
+        () = accept::from_all(&listeners, &server) => unreachable!("accepting never ends by itself"),
         () = server.tick_regularly() => unreachable!("it goes on for ever"),
         () = stop.next(certificates.as_deref()) => {}
         () = server.stop.notified() => {}
     }
     drop(listeners);
-    shut_down(&server, log_threads, threads, stop).await
+    stop::shut_down(&server, log_threads, threads, stop).await
 }
 
 fn start_worker(
@@ -359,103 +343,6 @@ fn announce(server: &Server) {
         addresses.join(", "),
     );
     systemd::ready(server.writer.keyspace().len());
-}
-
-/// Accepts from all listeners at once, for ever.
-async fn accept_from_all(listeners: &[Listener], server: &Arc<Server>) {
-    let mut loops: Vec<_> = listeners.iter().map(|listener| Box::pin(accept_from(listener, server))).collect();
-    std::future::poll_fn::<(), _>(|cx| {
-        for accepting in &mut loops {
-            assert!(accepting.as_mut().poll(cx).is_pending(), "accepting never ends by itself");
-        }
-        std::task::Poll::Pending
-    })
-    .await;
-}
-
-async fn accept_from(listener: &Listener, server: &Arc<Server>) {
-    let mut failing = false;
-    loop {
-        match listener.accept().await {
-            Ok(accepted) => {
-                failing = false;
-                hand_over(accepted, server);
-            }
-            Err(e) => {
-                if !failing {
-                    failing = true;
-                    tracing::warn!("a connection cannot be accepted: {e}");
-                }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// Gives a connection to the worker with the fewest, or refuses it.
-fn hand_over(accepted: Accepted, server: &Server) {
-    let connected: usize = server.workers.iter().map(|w| w.places.taken()).sum();
-    if connected as u64 >= server.live.max_clients.load(Ordering::Relaxed) {
-        server.stats.rejected.fetch_add(1, Ordering::Relaxed);
-        return accepted.refuse(b"-ERR max number of clients reached\r\n");
-    }
-    if server.config.protected_mode && server.config.password.is_none() && !accepted.is_local() {
-        server.stats.rejected.fetch_add(1, Ordering::Relaxed);
-        let mut reply = Vec::new();
-        control::refuse_unprotected(&mut reply);
-        return accepted.refuse(&reply);
-    }
-    // As in Redis: one that was refused is not among those received.
-    server.stats.connections.fetch_add(1, Ordering::Relaxed);
-    let worker = server.take_place();
-    if worker.messages.send(Message::Serve(accepted)).is_err() {
-        worker.places.give_back();
-    }
-}
-
-/// Finishes what is under way: commands, replies, the log.
-async fn shut_down(
-    server: &Arc<Server>,
-    log_threads: LogThreads,
-    threads: Vec<JoinHandle<()>>,
-    mut stop: StopSignals,
-) -> Result<Status, Failure> {
-    tracing::info!("stopping: no more connections; commands under way are finished");
-    systemd::stopping();
-    for worker in &server.workers {
-        // One that has ended has nothing to finish.
-        drop(worker.messages.send(Message::Stop));
-    }
-    let server = Arc::clone(server);
-    let finished = tokio::task::spawn_blocking(move || {
-        for thread in threads {
-            thread.join().expect("a panic ends the process");
-        }
-        log_threads.stop();
-        server.writer.close()
-    });
-    tokio::select! {
-        () = keep_alive() => unreachable!("it goes on for ever"),
-        result = finished => {
-            let result = result.context("the shutdown did not finish").map_err(|e| Failure::new(Status::Unavailable, e))?;
-            result.or_exit(Status::Unavailable, || "the log could not be closed".to_owned())?;
-            tracing::info!("stopped");
-            Ok(Status::Fine)
-        }
-        () = stop.second() => {
-            tracing::warn!("stopped at once, by a second signal");
-            std::process::exit(130);
-        }
-    }
-}
-
-/// Tells systemd again and again that stopping goes on: a last sync may take its time.
-async fn keep_alive() {
-    let mut interval = tokio::time::interval(STOPPING_INTERVAL);
-    loop {
-        interval.tick().await;
-        systemd::still_alive("stopping: commands under way are finished, the log is synced");
-    }
 }
 
 /// A thread that panics would leave a server that looks alive and is not: end it, recovery handles the rest.

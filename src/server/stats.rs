@@ -35,6 +35,33 @@ impl Counter {
     }
 }
 
+/// What a count comes to in a second.
+#[derive(Debug, Default)]
+pub struct Rate {
+    /// The count when the last full second ended.
+    at_tick: AtomicU64,
+    /// What came in that second.
+    per_second: AtomicU64,
+}
+
+impl Rate {
+    /// Ends a second, with the count as it is now.
+    pub fn tick(&self, now: u64) {
+        let before = self.at_tick.swap(now, Ordering::Relaxed);
+        self.per_second.store(now.saturating_sub(before), Ordering::Relaxed);
+    }
+
+    /// For a count that begins at zero again.
+    pub fn begin_anew(&self) {
+        self.at_tick.store(0, Ordering::Relaxed);
+    }
+
+    /// What came in the last full second.
+    pub fn per_second(&self) -> u64 {
+        self.per_second.load(Ordering::Relaxed)
+    }
+}
+
 /// The counters of one worker, on cache lines of their own.
 #[derive(Debug)]
 #[repr(align(128))]

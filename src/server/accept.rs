@@ -1,0 +1,64 @@
+//! New connections: each to a worker, or refused.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::listen::{Accepted, Listener};
+use super::worker::Message;
+use super::{Server, control};
+
+/// A pause after `accept` failed, so that a lack of descriptors does not become a busy loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts from all listeners at once, for ever.
+pub(super) async fn from_all(listeners: &[Listener], server: &Arc<Server>) {
+    let mut loops: Vec<_> = listeners.iter().map(|listener| Box::pin(from_one(listener, server))).collect();
+    std::future::poll_fn::<(), _>(|cx| {
+        for accepting in &mut loops {
+            assert!(accepting.as_mut().poll(cx).is_pending(), "accepting never ends by itself");
+        }
+        std::task::Poll::Pending
+    })
+    .await;
+}
+
+async fn from_one(listener: &Listener, server: &Arc<Server>) {
+    let mut failing = false;
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => {
+                failing = false;
+                hand_over(accepted, server);
+            }
+            Err(e) => {
+                if !failing {
+                    failing = true;
+                    tracing::warn!("a connection cannot be accepted: {e}");
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Gives a connection to the worker with the fewest, or refuses it.
+fn hand_over(accepted: Accepted, server: &Server) {
+    let connected: usize = server.workers.iter().map(|w| w.places.taken()).sum();
+    if connected as u64 >= server.live.max_clients.load(Ordering::Relaxed) {
+        server.stats.rejected.fetch_add(1, Ordering::Relaxed);
+        return accepted.refuse(b"-ERR max number of clients reached\r\n");
+    }
+    if server.config.protected_mode && server.config.password.is_none() && !accepted.is_local() {
+        server.stats.rejected.fetch_add(1, Ordering::Relaxed);
+        let mut reply = Vec::new();
+        control::refuse_unprotected(&mut reply);
+        return accepted.refuse(&reply);
+    }
+    // As in Redis: one that was refused is not among those received.
+    server.stats.connections.fetch_add(1, Ordering::Relaxed);
+    let worker = server.take_place();
+    if worker.messages.send(Message::Serve(accepted)).is_err() {
+        worker.places.give_back();
+    }
+}
