@@ -83,7 +83,8 @@ pub enum Command {
     /// Run the server
     ///
     /// Loads the log, then listens, and logs "ready to accept connections" with its addresses. SIGTERM and SIGINT stop
-    /// it: commands in flight finish, the log is written, synced and closed. A second one ends it at once.
+    /// it: commands in flight finish, the log is written, synced and closed. A SIGINT half a second or more after the first
+    /// of them ends it at once.
     Serve(Box<ServeArgs>),
     /// Check, dump or rewrite a log
     ///

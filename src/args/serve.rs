@@ -42,7 +42,7 @@ Exit status:
   3    an address, a file or the log's lock cannot be had, or the last write or
        sync failed
   4    the log is damaged in its middle: see kvred aof check
-  130  ended at once by a second SIGTERM or SIGINT";
+  130  ended at once by a SIGINT half a second or more after the first signal";
 
 /// `kvred serve`
 #[derive(Debug, Clone, Args)]

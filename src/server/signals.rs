@@ -1,17 +1,24 @@
 //! What the process is told by signals: to stop, and to read its certificates anew.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, timeout_at};
 
 use super::systemd;
 use super::tls::Certificates;
+
+/// What comes within so long of the first signal is one with it: no hand is that fast, but `timeout` signals the server
+/// and then its process group.
+const TOGETHER: Duration = Duration::from_millis(500);
 
 /// `SIGTERM` and `SIGINT`; and `SIGHUP`, which stops nothing.
 pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
-    /// How many have come that stop.
-    came: u32,
+    /// Whether one has come that stops.
+    came: bool,
 }
 
 impl StopSignals {
@@ -24,11 +31,11 @@ impl StopSignals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
-            came: 0,
+            came: false,
         })
     }
 
-    /// Waits for the next; certificates are read anew with each `SIGHUP` that comes before it.
+    /// Waits for one that stops; certificates are read anew with each `SIGHUP` that comes before it.
     pub async fn next(&mut self, certificates: Option<&Certificates>) {
         loop {
             tokio::select! {
@@ -37,14 +44,21 @@ impl StopSignals {
                 _ = self.hang_up.recv() => reload(certificates),
             }
         }
-        self.came += 1;
+        self.came = true;
     }
 
-    /// Waits for the second; none has come yet where a command has stopped the server.
-    pub async fn second(&mut self) {
-        while self.came < 2 {
-            self.next(None).await;
+    /// Waits, while the server stops, for somebody who cannot: a `SIGINT` half a second or more after the first signal.
+    /// None has come yet where a command has stopped the server.
+    pub async fn insisting(&mut self) {
+        if !self.came {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
         }
+        let deadline = Instant::now() + TOGETHER;
+        while timeout_at(deadline, self.interrupt.recv()).await.is_ok() {}
+        self.interrupt.recv().await;
     }
 }
 

@@ -44,8 +44,8 @@ pub(super) async fn shut_down(
             tracing::info!("stopped");
             Ok(Status::Fine)
         }
-        () = signals.second() => {
-            tracing::warn!("stopped at once, by a second signal");
+        () = signals.insisting() => {
+            tracing::warn!("stopped at once, by a second SIGINT");
             std::process::exit(130);
         }
     }
