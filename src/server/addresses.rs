@@ -89,7 +89,7 @@ fn take_addresses(config: &mut Config, certificates: Option<&Arc<Certificates>>)
         }
     }
     if let Some(path) = &config.unix_socket {
-        listen::has_leftover(path).or_exit(Status::Unavailable, || cannot_listen(on_unix(path)))?;
+        listen::can_make(path, &config.dir).or_exit(Status::Unavailable, || cannot_listen(on_unix(path)))?;
     }
     Ok(taken)
 }

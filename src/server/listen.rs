@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
@@ -147,11 +149,26 @@ fn listen(socket: Socket) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// Makes sure that a unix socket can be made. `dir`, absolute, is made before it is, with the folders on the way.
+///
+/// # Errors
+/// The path cannot be had: it is too long or taken, or its folder cannot be written.
+pub fn can_make(path: &Path, dir: &Path) -> io::Result<()> {
+    has_leftover(path)?;
+    std::os::unix::net::SocketAddr::from_pathname(path)?;
+    let path = std::path::absolute(path)?;
+    let folder = path.parent().ok_or(io::ErrorKind::NotFound)?;
+    match access(folder, Access::WRITE_OK | Access::EXEC_OK) {
+        Err(Errno::NOENT) if dir.starts_with(folder) => Ok(()),
+        result => Ok(result?),
+    }
+}
+
 /// Whether there is a socket file that nobody listens on.
 ///
 /// # Errors
 /// The path cannot be had: it is another kind of file, or another server's.
-pub fn has_leftover(path: &Path) -> io::Result<bool> {
+fn has_leftover(path: &Path) -> io::Result<bool> {
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             Err(io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is not a socket"))

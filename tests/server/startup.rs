@@ -207,6 +207,27 @@ fn a_place_that_cannot_be_had_is_told_before_the_log_is_loaded() {
 }
 
 #[test]
+fn a_unix_socket_that_cannot_be_made_is_told_before_a_log_is_begun() {
+    let launch = Launch::new().args(&["--dir", "data/deeper"]);
+    let long = launch.dir().join("x".repeat(108));
+    for path in ["/no/such/s", long.to_str().unwrap()] {
+        let exit = launch.clone().args(&["--unixsocket", path]).refused();
+        exit.expect(3, &["cannot listen on the unix socket", path]);
+        assert_eq!(std::fs::read_dir(launch.dir()).unwrap().count(), 0, "{path:?}: {}", exit.stderr);
+    }
+    // Folders that are made for the log may hold it.
+    for path in ["data/s", "data/deeper/s"] {
+        let absolute = launch.dir().join(path);
+        for path in [path, absolute.to_str().unwrap()] {
+            let launch = launch.clone().args(&["--unixsocket", path]);
+            let _server = launch.start();
+            Client::connect_unix(&absolute).set("k", "v");
+            std::fs::remove_dir_all(launch.dir().join("data")).unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_relative_socket_lies_where_the_server_is_started() {
     let server = Server::start_with(&["--dir", "data", "--unixsocket", "s"]);
     let dir = server.launch().dir();
