@@ -225,15 +225,10 @@ impl Replay {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn finish(mut self) -> io::Result<Recovery> {
-        self.judge()?;
-        Ok(self.found)
-    }
-
-    fn judge(&mut self) -> io::Result<()> {
-        let found = &mut self.found;
+    pub fn finish(self) -> io::Result<Recovery> {
+        let mut found = self.found;
         found.chain = self.reader.chain();
-        if let Some((flaw, seen_at)) = self.flaw.take() {
+        if let Some((flaw, seen_at)) = self.flaw {
             found.verdict = found.judge(&self.file, flaw, seen_at)?;
         } else {
             // Behind the last batch there may be a header without a batch.
@@ -242,7 +237,7 @@ impl Replay {
                 found.verdict = Verdict::New;
             }
         }
-        Ok(())
+        Ok(found)
     }
 }
 
