@@ -162,19 +162,20 @@ impl Image {
         Ok(())
     }
 
-    /// Syncs all of it and closes it with a batch that says so; `rewrites` is the number to give a compacted image.
+    /// Syncs all of it and closes it with a batch that says so; `rewrite` is the number of a compacted image, and
+    /// its time in Unix seconds.
     ///
     /// # Errors
     /// It may not be durable, and must not take its name.
-    pub(super) fn finish(&mut self, rewrites: Option<u64>, unix_time: i64) -> io::Result<()> {
+    pub(super) fn finish(&mut self, rewrite: Option<(u64, i64)>) -> io::Result<()> {
         if !self.batch.is_empty() {
             self.commit()?;
         }
         self.flush()?;
         self.file.sync_data()?;
-        if let Some(n) = rewrites {
-            Annotation::Rewritten(n).write(&mut self.batch);
-            Annotation::Timestamp(unix_time).write(&mut self.batch);
+        if let Some((number, time)) = rewrite {
+            Annotation::Rewritten(number).write(&mut self.batch);
+            Annotation::Timestamp(time).write(&mut self.batch);
         }
         Annotation::Synced(LogOffset(self.written)).write(&mut self.batch);
         self.commit()?;

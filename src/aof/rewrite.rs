@@ -107,7 +107,6 @@ struct Before {
     torn: bool,
     /// Whether the moment in the past was reached.
     stopped: bool,
-    time: Option<i64>,
 }
 
 /// Before its last rewrite a log has no history, so it cannot tell what was then.
@@ -156,13 +155,17 @@ fn load(
 ) -> Result<(), Failure> {
     let shown = part.path.display();
     let mut refused: Option<RefusedRecord> = None;
-    let Before { size, time, .. } = before;
+    let Before { size, rewrites, .. } = before;
     let outcome = pass(part, "reading", |batch| {
         let (batch, too_late) = match args.until {
             Some(until) => written_until(batch, until),
             None => (*batch, false),
         };
-        *time = batch.times().last().map_or(*time, |(_, t)| Some(t));
+        for annotation in batch.annotations {
+            if let Annotation::Rewritten(n) = annotation {
+                *rewrites = *n;
+            }
+        }
         size.records += batch.len() as u64;
         size.batches += u64::from(batch.checksummed && !too_late);
         size.bytes += if too_late { 0 } else { batch.end - batch.start };
@@ -177,7 +180,6 @@ fn load(
         before.stopped = true;
         return Ok(());
     };
-    before.rewrites = recovery.rewrites;
     judge(part, &recovery, is_last, args, before)
 }
 
@@ -258,7 +260,9 @@ fn fill(image: &mut Image, keyspace: &Keyspace, before: &Before) -> std::io::Res
         result?;
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    image.finish(Some(before.rewrites + 1), i64::try_from(now).unwrap_or(i64::MAX))
+    // A log as it was before does not go on from the one that a follower knows: with a number left out, that one starts over.
+    let number = before.rewrites + 1 + u64::from(before.stopped);
+    image.finish(Some((number, i64::try_from(now).unwrap_or(i64::MAX))))
 }
 
 fn table(before: &Before, after: &Size, keys: u64) -> Table {

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::kit::{Client, Reply, Server, aof, arg, code, data, stderr, stdout};
+use super::kit::{Client, Reply, Server, aof, arg, code, data, resp, stderr, stdout};
 use crate::helpers::peer::{Peer, SERVERS};
 use crate::helpers::{DEADLINE, wait_until};
 
@@ -52,6 +52,15 @@ impl Follower {
         for line in expected {
             assert_eq!(self.lines.recv_timeout(DEADLINE).as_deref(), Ok(*line));
         }
+    }
+
+    /// Expects all to begin again with this image, in any order.
+    #[track_caller]
+    fn expect_start_over(&self, image: [&str; 2]) {
+        self.expect(&["FLUSHALL"]);
+        let mut shown = image.map(|_| self.lines.recv_timeout(DEADLINE).unwrap());
+        shown.sort();
+        assert_eq!(shown, image);
     }
 
     #[track_caller]
@@ -147,10 +156,7 @@ fn a_missed_rewrite_or_another_log_makes_it_start_over_and_say_so() {
     rewrite(&other);
     fs::rename(&other, &log).unwrap();
     follower.expect_complaint("it was replaced by rewrite 2, after 0 the next would have been 1; starting over");
-    follower.expect(&["FLUSHALL"]);
-    let mut image = [follower.lines.recv().unwrap(), follower.lines.recv().unwrap()];
-    image.sort();
-    assert_eq!(image, ["SET a 1", "SET b 1"]);
+    follower.expect_start_over(["SET a 1", "SET b 1"]);
     // Another log, without a history in common.
     fs::write(&other, "*2\r\n$3\r\nDEL\r\n$1\r\nz\r\n").unwrap();
     fs::rename(&other, &log).unwrap();
@@ -160,6 +166,36 @@ fn a_missed_rewrite_or_another_log_makes_it_start_over_and_say_so() {
     fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(0).unwrap();
     follower.expect_complaint("cut back from byte 20 to 0");
     follower.expect(&["FLUSHALL"]);
+}
+
+#[test]
+fn a_log_as_it_was_before_makes_it_start_over_and_say_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, then) = (dir.path().join("kvred.aof"), dir.path().join("then.aof"));
+    let go_back_to = |time: u64| {
+        let output = aof(&["rewrite", "-o", arg(&then), "--until", &time.to_string(), arg(&log)]);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        fs::rename(&then, &log).unwrap();
+    };
+    let (a, b, c) = (resp(&[b"SET", b"a", b"1"]), resp(&[b"SET", b"b", b"1"]), resp(&[b"DEL", b"a"]));
+    fs::write(&log, [&b"#TS:1000\r\n"[..], &a, &b, b"#TS:2000\r\n", &c].concat()).unwrap();
+    let follower = Follower::start(&log, &[]);
+    follower.expect(&["SET a 1", "SET b 1", "DEL a"]);
+    go_back_to(1500);
+    follower.expect_complaint("it was replaced by rewrite 2, after 0 the next would have been 1; starting over");
+    follower.expect_start_over(["SET a 1", "SET b 1"]);
+    // The same where the log has been rewritten before.
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let rewritten = now();
+    wait_until("what is written now is later", || now() > rewritten);
+    let server = Server::start(dir.path());
+    server.client().ask(&["DEL", "a", "b"]);
+    server.client().ask(&["SET", "c", "1"]);
+    server.stop();
+    follower.expect(&["DEL a b", "SET c 1"]);
+    go_back_to(rewritten);
+    follower.expect_complaint("it was replaced by rewrite 4, after 2 the next would have been 3; starting over");
+    follower.expect_start_over(["SET a 1", "SET b 1"]);
 }
 
 #[test]

@@ -106,14 +106,11 @@ pub(super) fn run(args: &CheckArgs, source: &Source, out: &Path) -> Result<Statu
 }
 
 fn salvage(file: &Arc<dyn DiskFile>, image: &mut Image) -> io::Result<Lost> {
-    let (mut lost, mut time, mut failed, mut plain) = (Lost::default(), 0, None, Plain::default());
+    let (mut lost, mut failed, mut plain) = (Lost::default(), None, Plain::default());
     let progress = Progress::new("salvaging", file.len()?);
     let pass =
         reading::read(file, &progress, Settle::Wait, |batch| match copy_sound(batch, &mut plain, image, &mut lost) {
-            Ok(()) => {
-                time = batch.times().last().map_or(time, |(_, t)| t);
-                ControlFlow::Continue(())
-            }
+            Ok(()) => ControlFlow::Continue(()),
             Err(e) => {
                 failed = Some(e);
                 ControlFlow::Break(())
@@ -127,7 +124,7 @@ fn salvage(file: &Arc<dyn DiskFile>, image: &mut Image) -> io::Result<Lost> {
     if matches!(recovery.verdict, Verdict::Torn(_) | Verdict::Damaged { .. }) {
         copy_survivors(file, &recovery, image, &mut lost)?;
     }
-    image.finish(None, time)?;
+    image.finish(None)?;
     Ok(lost)
 }
 

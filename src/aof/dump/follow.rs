@@ -7,7 +7,8 @@
 //! - **It rewrites it**: another file takes its name. The server makes sure that all that the old file has committed
 //!   stands in the new one up to and including the batch with `#REWRITTEN:<n>`, and nothing else does. So the
 //!   follower, once it has seen the new file under the name, reads the old one to its end, which is final then, and
-//!   goes on in the new one directly behind that batch. If `n` is not the next number, a whole file was missed.
+//!   goes on in the new one directly behind that batch. If `n` is not the next number, a whole file was missed, or the
+//!   new one holds what the log was at a moment before (`aof rewrite --until` leaves a number out).
 //! - **It cuts it back** behind what was shown: only when a sync had failed, and the outcome of the last batches was
 //!   unknown to their writers too. (A batch is shown when its commit line is there, under `always` a sync earlier than
 //!   it is acknowledged. If the sync fails, and the disk then refuses to cut the file back as well, the batch stays
