@@ -11,6 +11,7 @@ mod helpers;
 
 mod completions;
 mod deb;
+mod dockerfile;
 mod generated;
 mod help;
 mod man;
