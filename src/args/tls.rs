@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::client::TlsOptions;
-
 /// They stand together in the help.
 const HEADING: &str = "TLS";
 
@@ -41,16 +39,5 @@ impl TlsArgs {
     /// Whether there is a flag that means nothing without TLS.
     pub fn any(&self) -> bool {
         self.insecure || [&self.cacert, &self.cert, &self.key].iter().any(|f| f.is_some()) || self.sni.is_some()
-    }
-
-    /// What is wanted of TLS, where it is wanted.
-    pub fn options(&self) -> TlsOptions {
-        TlsOptions {
-            ca_cert: self.cacert.clone(),
-            cert: self.cert.clone(),
-            key: self.key.clone(),
-            insecure: self.insecure,
-            sni: self.sni.clone(),
-        }
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 
 use super::address::{Address, Login, Target, uri_wants_tls};
-use super::tls::Tls;
+use super::tls::{Tls, TlsOptions};
 use crate::args::{ConnectArgs, TlsArgs};
 use crate::exit::{Failure, OrExit, Status};
 use crate::terminal::password;
@@ -57,7 +57,14 @@ pub(crate) fn tls(args: &TlsArgs, socket: Option<&Path>, uri: Option<&str>) -> R
     if socket.is_some() {
         return Err(Failure::new(Status::Usage, anyhow!("there is no TLS on a unix socket")));
     }
-    Tls::new(args.options()).map(Some).or_exit(Status::Unavailable, || "TLS cannot be used".to_owned())
+    let options = TlsOptions {
+        ca_cert: args.cacert.clone(),
+        cert: args.cert.clone(),
+        key: args.key.clone(),
+        insecure: args.insecure,
+        sni: args.sni.clone(),
+    };
+    Tls::new(options).map(Some).or_exit(Status::Unavailable, || "TLS cannot be used".to_owned())
 }
 
 /// The password that a flag gives: asked for, from the first line of a file, or in plain sight.
