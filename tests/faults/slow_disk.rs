@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::process::Signal;
 
-use crate::helpers::{Launch, Reply, command, wait_until};
+use crate::helpers::{Launch, Reply, command, skip, wait_until};
 use crate::rig::{Tracer, Whom, info, info_number, rewrite, synced_server, wait_until_held, waited};
 
 #[test]
@@ -13,7 +13,7 @@ fn under_always_a_get_answers_with_the_old_value_while_the_sync_is_under_way() {
     let mut reader = server.connect();
     let mut writer = server.connect();
     writer.set("k", "old");
-    let inject = ["inject=fdatasync:delay_enter=1000000"];
+    let inject = ["inject=fdatasync:delay_enter=3000000"];
     let Some(_tracer) = Tracer::attach(&server, Whom::Thread("kvred-log"), &inject) else { return };
     let answered = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -47,7 +47,7 @@ fn who_comes_while_a_worker_itself_syncs_is_served_at_once() {
     let (chosen, two): (&[&str], &[&str]) = (&[], &["--threads", "2"]);
     for threads in [chosen, two] {
         if threads.is_empty() && std::thread::available_parallelism().unwrap().get() == 1 {
-            println!("skipped: on one core there is one worker, and none that syncs itself");
+            skip("on one core there is one worker, and none that syncs itself");
             continue;
         }
         let server = Launch::new().args(&["--fsync", "always"]).args(threads).start();
@@ -135,7 +135,7 @@ fn what_an_everysec_sync_has_covered_leaves_the_page_cache() {
 #[test]
 fn under_everysec_sets_answer_while_a_sync_is_under_way() {
     let (server, mut client) = synced_server();
-    let inject = ["inject=fdatasync:delay_enter=1500000"];
+    let inject = ["inject=fdatasync:delay_enter=3000000"];
     let Some(tracer) = Tracer::attach(&server, Whom::Thread("kvred-sync"), &inject) else { return };
     client.set("k", "1");
     wait_until_held(&server, "kvred-sync");
@@ -247,7 +247,7 @@ fn a_rewrite_during_a_slow_sync_forgets_no_write() {
     assert_eq!(info(&mut client, "aof_last_bgrewrite_status"), "ok");
     client.set("k", "2");
     if info_number(&mut client, "aof_fsyncs") != syncs {
-        return crate::helpers::skip("the rewrite took longer than the delayed sync");
+        return skip("the rewrite took longer than the delayed sync");
     }
     // With no other write after it.
     assert_eq!(client.ask_words("WAITAOF 1 0 0"), waited(1));

@@ -251,6 +251,19 @@ impl Server {
         wait_until(words, || self.stderr().contains(words));
     }
 
+    /// Waits until it has looked, from now on, whether the log's size makes a rewrite due.
+    pub fn wait_for_looks_at_the_log(&self) {
+        // The seconds of a client that asks nothing are counted where it looks.
+        let _idle = self.connect();
+        let mut client = self.connect();
+        wait_until("it has looked at the log", || {
+            let list = client.ask_words("CLIENT LIST").into_bytes();
+            let list = String::from_utf8(list).expect("a list of clients is text");
+            let mut seconds = list.split(" idle=").skip(1).map(|rest| rest.split(' ').next()?.parse::<u64>().ok());
+            seconds.any(|seconds| seconds.is_some_and(|seconds| seconds >= 2))
+        });
+    }
+
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().cast_signed()).expect("a child has a pid");
         kill_process(pid, signal).expect("a child can be signalled");

@@ -315,13 +315,7 @@ fn a_log_that_has_grown_enough_is_rewritten_unasked_and_no_other() {
     wait_until("it is short", || server.log().len() < 1 << 10);
     assert_eq!(client.get("k"), Some(vec![b'v'; 100]));
     for (server, mut client) in [off, grown_too_little, too_small] {
-        // The seconds of a client that asks nothing are counted where the log's size is looked at.
-        let _idle = server.connect();
-        wait_until("the log was looked at", || {
-            let list = String::from_utf8(client.ask_words("CLIENT LIST").into_bytes()).unwrap();
-            let seconds = list.split(" idle=").skip(1).map(|rest| rest.split(' ').next().unwrap().parse::<u64>());
-            seconds.flatten().any(|seconds| seconds >= 2)
-        });
+        server.wait_for_looks_at_the_log();
         assert!(!is_rewritten(&mut client), "{}", server.stderr());
         assert!(!server.stderr().contains("rewriting it"), "{}", server.stderr());
         client
