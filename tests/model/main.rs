@@ -5,8 +5,8 @@
 //! happens between two calls, or in the middle of a disk operation that stalls. What each policy promises is checked
 //! exactly (see `world.rs`).
 //!
-//! `KVRED_SEEDS=n` runs n seeds, `KVRED_FIRST=n` begins with another one than 0, `KVRED_SEED=n` runs only that one and
-//! tells every disk operation.
+//! `KVRED_TEST_ROUNDS=n` runs n seeds, `KVRED_TEST_FIRST=n` begins with another one than 0, `KVRED_TEST_SEED=n` runs only
+//! that one and tells every disk operation.
 
 #![allow(unreachable_pub, reason = "a test has no outside")]
 
@@ -33,13 +33,13 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn every_policy_keeps_its_promise_on_a_disk_that_fails() {
-    if let Some(seed) = number("KVRED_SEED") {
+    if let Some(seed) = number("KVRED_TEST_SEED") {
         let tally = World::run(seed, true);
         println!("seed {seed}: {tally:?}");
         return;
     }
-    let first = number("KVRED_FIRST").unwrap_or(0);
-    let end = first + number("KVRED_SEEDS").unwrap_or(SEEDS);
+    let first = number("KVRED_TEST_FIRST").unwrap_or(0);
+    let end = first + number("KVRED_TEST_ROUNDS").unwrap_or(SEEDS);
     let next = AtomicU64::new(first);
     let failed = AtomicBool::new(false);
     let total = Mutex::new(Tally::default());
@@ -53,7 +53,7 @@ fn every_policy_keeps_its_promise_on_a_disk_that_fails() {
                 Ok(tally) => total.lock().add(&tally),
                 Err(panic) => {
                     failed.store(true, Ordering::Relaxed);
-                    eprintln!("seed {seed} fails; KVRED_SEED={seed} cargo test --test model runs it again");
+                    eprintln!("seed {seed} fails; KVRED_TEST_SEED={seed} cargo test --test model runs it again");
                     resume_unwind(panic);
                 }
             }
