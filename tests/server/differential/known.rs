@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::requests::Request;
+use super::requests::{Request, offers};
 use crate::helpers::Reply;
 
 /// A reply and its bytes.
@@ -76,7 +76,7 @@ pub const KNOWN: &[Known] = &[
             let all = request.len() == 1 || request.len() == 2 && is(request, &["COMMAND", "INFO"]);
             is(request, &["COMMAND"]) && all || is(request, &["COMMAND", "LIST"])
         },
-        same: |ours, theirs| names(ours).is_subset(&names(theirs)),
+        same: same_commands,
     },
     Known {
         what: "`COMMAND`",
@@ -87,7 +87,7 @@ pub const KNOWN: &[Known] = &[
         what: "`COMMAND`",
         applies: |request| is(request, &["COMMAND", "DOCS"]),
         // The names and their documentation in turn; the texts are kvred's own.
-        same: |ours, theirs| names(ours).is_subset(&names(theirs)),
+        same: same_commands,
     },
     Known {
         what: "`HELP`",
@@ -98,7 +98,7 @@ pub const KNOWN: &[Known] = &[
     Known {
         what: "`CONFIG`",
         applies: |request| is(request, &["CONFIG", "GET"]),
-        same: |ours, theirs| pairs(ours) == pairs(theirs),
+        same: |ours, theirs| matches!((pairs(ours), pairs(theirs)), (Some(a), Some(b)) if a == b),
     },
     Known {
         what: "`CONFIG`",
@@ -219,9 +219,15 @@ fn same_hello(ours: &Reply, theirs: &Reply) -> bool {
     ours.len() == theirs.len() && told.iter().all(|&i| ours.get(i) == theirs.get(i))
 }
 
-/// The names in a reply of `COMMAND` and its subcommands.
-fn names(reply: &Reply) -> BTreeSet<Vec<u8>> {
-    let Reply::Array(elements) = reply else { return BTreeSet::new() };
+/// Of all that Redis names, what kvred offers.
+fn same_commands(ours: &Reply, theirs: &Reply) -> bool {
+    let (Some(ours), Some(theirs)) = (names(ours), names(theirs)) else { return false };
+    ours.is_subset(&theirs) && theirs.iter().all(|name| ours.contains(name) || !offers(name))
+}
+
+/// The names in a reply of `COMMAND` and its subcommands; an error has none.
+fn names(reply: &Reply) -> Option<BTreeSet<Vec<u8>>> {
+    let Reply::Array(elements) = reply else { return None };
     let name = |element: &Reply| match element {
         Reply::Bulk(name) => Some(name.clone()),
         Reply::Array(fields) => match fields.first() {
@@ -231,14 +237,14 @@ fn names(reply: &Reply) -> BTreeSet<Vec<u8>> {
         },
         _ => None,
     };
-    elements.iter().filter_map(name).collect()
+    Some(elements.iter().filter_map(name).collect())
 }
 
-fn pairs(reply: &Reply) -> BTreeSet<(Vec<u8>, Vec<u8>)> {
-    let Reply::Array(elements) = reply else { return BTreeSet::new() };
+fn pairs(reply: &Reply) -> Option<BTreeSet<(Vec<u8>, Vec<u8>)>> {
+    let Reply::Array(elements) = reply else { return None };
     let pair = |pair: &[Reply]| match pair {
         [Reply::Bulk(name), Reply::Bulk(value)] => (name.clone(), value.clone()),
         other => panic!("not a setting: {other:?}"),
     };
-    elements.chunks(2).map(pair).collect()
+    Some(elements.chunks(2).map(pair).collect())
 }

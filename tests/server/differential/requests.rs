@@ -269,6 +269,13 @@ const MAIN_CALLS: &[&str] = &[
     "ECHO V",
 ];
 
+/// Whether calls of a command are made, as of all that kvred offers.
+pub fn offers(name: &[u8]) -> bool {
+    let is_of =
+        |call: &&str| call.trim_start_matches('!').split(' ').next().unwrap().as_bytes().eq_ignore_ascii_case(name);
+    MAIN_CALLS.iter().chain(CALLS).any(is_of)
+}
+
 /// Settings whose values can be compared.
 const SETTINGS: &[&str] = &[
     "appendonly",
