@@ -146,6 +146,9 @@ pub enum CommandError {
         /// What kvred goes without.
         family: Family,
     },
+    /// A command that Redis, too, offers only as part of a cluster.
+    #[error("ERR This instance has cluster support disabled")]
+    NoCluster,
     /// An option of an offered command that belongs to what kvred does not offer (`SET key value EX 1`).
     #[error("ERR option '{option}' of '{command}' is not supported: {family}")]
     OptionNotSupported {
@@ -164,6 +167,10 @@ impl CommandError {
     /// `args` are the arguments after the name; Redis repeats the beginning of them.
     pub fn not_in_table<'a>(name: &[u8], args: impl IntoIterator<Item = &'a [u8]>) -> Self {
         if let Some((command, family)) = refused::find(name) {
+            // Clients know these words: redis-cli asks READONLY before it walks the keys, and ends at any other error.
+            if matches!(command, "asking" | "cluster" | "readonly" | "readwrite") {
+                return Self::NoCluster;
+            }
             return Self::NotSupported { command, family };
         }
         let mut shown = Vec::new();
@@ -388,6 +395,7 @@ mod tests {
                 E::NotSupported { command: "lpush", family: strings },
                 "ERR 'lpush' is not supported: kvred stores strings only",
             ),
+            (E::NoCluster, "ERR This instance has cluster support disabled"),
             (
                 E::OptionNotSupported { command: "set", option: "EX", family: expiry },
                 "ERR option 'EX' of 'set' is not supported: keys of kvred do not expire",
