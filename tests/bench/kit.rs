@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use serde_json::Value;
 
@@ -11,10 +11,7 @@ use crate::helpers::{Launch, Server};
 /// `kvred bench` with a clean environment.
 pub fn bench(args: &[&str]) -> Command {
     let mut command = Launch::binary();
-    command.arg("bench").args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for name in ["KVRED_HOST", "KVRED_PORT", "KVRED_URI", "KVRED_USER", "KVRED_PASSWORD", "REDISCLI_AUTH"] {
-        command.env_remove(name);
-    }
+    command.arg("bench").args(args).env_remove("REDISCLI_AUTH");
     command
 }
 

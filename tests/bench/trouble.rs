@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::helpers::terminal::{Terminal, without_escapes};
-use crate::helpers::{Launch, wait_until};
+use crate::helpers::{Launch, free_port, wait_until};
 use crate::kit::{bench, fake, finish, memory_server, run_at};
 use crate::results::interrupt;
 
 #[test]
 fn a_server_that_is_down_is_told_at_once() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let ran = run_at(port, "");
     assert_eq!((ran.code, &ran.out[..]), (Some(3), ""));
     assert!(ran.err.contains(&format!("cannot connect to 127.0.0.1:{port}: connection refused")), "{ran:?}");
@@ -128,7 +128,7 @@ fn ctrl_c_at_a_terminal_goes_with_the_bar() {
 fn a_frozen_server_shows_in_an_open_loop() {
     let server = memory_server();
     let port = server.port().to_string();
-    let flags = ["-p", &port, "-t", "set", "--rate", "1000", "-n", "4000", "-c", "2", "--format", "json"];
+    let flags = ["-p", &port, "-t", "set", "--rate", "1000", "-n", "10000", "-c", "2", "--format", "json"];
     let child = bench(&flags).spawn().unwrap();
     let mut client = server.connect();
     wait_until("it has begun", || {
@@ -142,9 +142,9 @@ fn a_frozen_server_shows_in_an_open_loop() {
     let ran = finish(child);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let latency = ran.json()["results"][0]["latency_us"].clone();
-    // A thousand of four thousand requests should have left meanwhile: the last quarter of latencies is of them.
+    // A thousand of ten thousand requests should have left meanwhile, or fewer where it was frozen near the end.
     let at = |name: &str| latency[name].as_f64().unwrap();
-    assert!(at("max") > 900_000.0 && at("p99") > 800_000.0, "{latency}, frozen for {most} us");
+    assert!(at("max") > 900_000.0 && at("p99_9") > 800_000.0, "{latency}, frozen for {most} us");
 }
 
 #[test]

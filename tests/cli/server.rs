@@ -9,8 +9,6 @@ use tempfile::TempDir;
 use crate::helpers::peer::Peer;
 use crate::helpers::{self, Launch};
 
-pub(crate) const KVRED: &str = env!("CARGO_BIN_EXE_kvred");
-
 /// A server on a port and in a directory of its own; it ends with the test.
 pub(crate) struct Server {
     running: Option<Running>,
@@ -78,20 +76,9 @@ impl Server {
 
 /// `kvred cli` with a clean environment.
 pub(crate) fn cli(args: &[&str]) -> Command {
-    let mut command = Command::new(KVRED);
+    let mut command = Launch::binary();
     command.arg("cli").args(args);
-    for name in [
-        "KVRED_HOST",
-        "KVRED_PORT",
-        "KVRED_URI",
-        "KVRED_USER",
-        "KVRED_PASSWORD",
-        "REDISCLI_AUTH",
-        "KVRED_OUTPUT",
-        "NO_COLOR",
-        "PAGER",
-        "LESS",
-    ] {
+    for name in ["REDISCLI_AUTH", "NO_COLOR", "PAGER", "LESS"] {
         command.env_remove(name);
     }
     command
@@ -117,11 +104,6 @@ pub(crate) fn run(mut command: Command, input: impl AsRef<[u8]>) -> Ran {
     writer.join().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ran { code: status.code(), out: text(&stdout), err: text(&stderr), bytes: stdout }
-}
-
-/// A port where nobody listens.
-pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Writes a file.

@@ -5,7 +5,8 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::Duration;
 
-use crate::server::{Server, cli, free_port, run};
+use crate::helpers::free_port;
+use crate::server::{Server, cli, run};
 
 #[test]
 fn a_server_that_is_down_gives_one_helpful_line_and_3() {

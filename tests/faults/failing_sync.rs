@@ -1,9 +1,9 @@
 //! A failed sync is never forgotten: no write is acknowledged before all data is in a new file.
 
 use crate::helpers::log::batches;
-use crate::helpers::{Client, Launch, Random, Reply, Server, wait_until};
+use crate::helpers::{Client, Launch, Random, Reply, Server, info, info_number, wait_until};
 use crate::ledger::{Go, Ledger};
-use crate::rig::{TracedStart, Tracer, Whom, assert_no_orphan, error, info, info_number, waited};
+use crate::rig::{TracedStart, Tracer, Whom, assert_no_orphan, error, waited};
 
 /// Starts a server whose syncs all fail from now on, in all threads.
 fn failing(policy: &str) -> Option<(Server, Tracer)> {

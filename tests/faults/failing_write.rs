@@ -1,7 +1,7 @@
 //! A write that the kernel refuses changes nothing; when even its undoing fails, the log is given up and healed.
 
-use crate::helpers::{Launch, Reply, wait_until};
-use crate::rig::{Tracer, Whom, error, info, info_number};
+use crate::helpers::{Launch, Reply, info, info_number, wait_until};
+use crate::rig::{Tracer, Whom, error};
 
 #[test]
 fn a_refused_write_changes_nothing_under_every_policy() {

@@ -1,7 +1,7 @@
 //! A full disk refuses writes and nothing else, and they work again by themselves.
 
-use crate::helpers::{Client, Launch, Reply, command, wait_until};
-use crate::rig::{Tracer, Volume, Whom, assert_no_orphan, error, info, rewrite};
+use crate::helpers::{Client, Launch, Reply, command, info, wait_until};
+use crate::rig::{Tracer, Volume, Whom, assert_no_orphan, error, rewrite};
 
 const POLICIES: [&str; 3] = ["always", "everysec", "none"];
 

@@ -4,9 +4,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::helpers::{DEADLINE, Launch, Random, Reply, rounds, wait_until};
+use crate::helpers::{DEADLINE, Launch, Random, Reply, info, rounds, wait_until};
 use crate::ledger::{Go, Ledger, write_until_gone};
-use crate::rig::{TracedStart, Tracer, Whom, assert_no_orphan, info};
+use crate::rig::{TracedStart, Tracer, Whom, assert_no_orphan};
 
 /// Several writers, and one rewrite after the other, until the server is killed, again and again over the same files.
 #[test]

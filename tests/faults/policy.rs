@@ -1,7 +1,7 @@
 //! `WAITAOF`, `CONFIG SET appendfsync`, `LASTSAVE` and `SHUTDOWN`; and what of the log a policy leaves unsynced, or in memory.
 
-use crate::helpers::{Launch, Reply, skip, wait_until};
-use crate::rig::{Tracer, Whom, error, info, info_number, rewrite, synced_server, tool, waited};
+use crate::helpers::{Launch, Reply, info, info_number, skip, wait_until};
+use crate::rig::{Tracer, Whom, error, rewrite, synced_server, tool, waited};
 
 #[test]
 fn waitaof_waits_for_the_sync_that_covers_what_the_connection_wrote() {

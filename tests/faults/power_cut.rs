@@ -3,9 +3,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::helpers::{Launch, Random, Reply, Server, rounds, wait_until};
+use crate::helpers::{Launch, Random, Reply, Server, info_number, rounds, wait_until};
 use crate::ledger::{Ledger, write_until_gone};
-use crate::rig::{Volume, assert_no_orphan, info_number, waited};
+use crate::rig::{Volume, assert_no_orphan, waited};
 
 const SIZE_KIB: u32 = 48 << 10;
 

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::helpers::{Launch, Reply, skip};
-use crate::rig::{Tracer, Whom, info, rewrite, synced_server};
+use crate::helpers::{Launch, Reply, info, skip};
+use crate::rig::{Tracer, Whom, rewrite, synced_server};
 
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o777

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::helpers::server::Exit;
-use crate::helpers::{Client, Launch, QUIET_STRACE, Reply, Server, skip, wait_until};
+use crate::helpers::{Client, Launch, QUIET_STRACE, Reply, Server, info, info_number, skip, wait_until};
 
 /// A file system mounted where a [`Launch`] has its directory; unmounted when this is dropped.
 pub struct Volume {
@@ -273,17 +273,6 @@ pub fn synced_server() -> (Server, Client) {
     client.set("k", "0");
     wait_until("a first sync", || info_number(&mut client, "aof_fsyncs") > 0);
     (server, client)
-}
-
-/// One field of `INFO`.
-pub fn info(client: &mut Client, field: &str) -> String {
-    let text = String::from_utf8(client.ask_words("INFO everything").into_bytes()).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    line.unwrap_or_else(|| panic!("INFO has no {field}")).to_owned()
-}
-
-pub fn info_number(client: &mut Client, field: &str) -> u64 {
-    info(client, field).parse().unwrap()
 }
 
 /// The text of an error reply.

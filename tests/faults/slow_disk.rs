@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::process::Signal;
 
-use crate::helpers::{Launch, Reply, command, skip, wait_until};
-use crate::rig::{Tracer, Whom, info, info_number, rewrite, synced_server, wait_until_held, waited};
+use crate::helpers::{Launch, Reply, command, info, info_number, skip, wait_until};
+use crate::rig::{Tracer, Whom, rewrite, synced_server, wait_until_held, waited};
 
 #[test]
 fn under_always_a_get_answers_with_the_old_value_while_the_sync_is_under_way() {

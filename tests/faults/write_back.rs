@@ -1,7 +1,7 @@
 //! What a log grows by is handed to the disk early, and a failure of that may be told to nobody else.
 
-use crate::helpers::{Client, Launch, Reply, Server, wait_until};
-use crate::rig::{Tracer, Volume, Whom, assert_no_orphan, error, info, rewrite, wait_until_held, waited};
+use crate::helpers::{Client, Launch, Reply, Server, info, wait_until};
+use crate::rig::{Tracer, Volume, Whom, assert_no_orphan, error, rewrite, wait_until_held, waited};
 
 /// Enough for a log to be handed to the disk.
 const MUCH: usize = 3 << 20;

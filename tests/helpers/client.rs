@@ -239,6 +239,19 @@ fn read_reply(input: &mut impl BufRead, mut raw: Option<&mut Vec<u8>>) -> Result
     })
 }
 
+/// One field of `INFO`.
+pub fn info(client: &mut Client, field: &str) -> String {
+    let text = String::from_utf8(client.ask_words("INFO everything").into_bytes()).expect("INFO is text");
+    let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    value.unwrap_or_else(|| panic!("INFO has no {field}")).to_owned()
+}
+
+/// The same of a field that is a number.
+pub fn info_number(client: &mut Client, field: &str) -> u64 {
+    let value = info(client, field);
+    value.parse().unwrap_or_else(|_| panic!("{field} is no number: {value}"))
+}
+
 /// Bytes for a person, cut where they are long.
 pub fn shown(bytes: &[u8]) -> String {
     const MOST: usize = 300;

@@ -5,13 +5,15 @@
 pub mod client;
 pub mod log;
 pub mod peer;
+pub mod programs;
 pub mod random;
 pub mod server;
 pub mod terminal;
 
 use std::time::{Duration, Instant};
 
-pub use client::{Client, Reply, command, commands};
+pub use client::{Client, Reply, command, commands, info, info_number};
+pub use programs::{Killed, free_port, program};
 pub use random::Random;
 pub use server::{Launch, Server};
 

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::{Client, skip, wait_until};
+use super::programs::peers;
+use super::{Client, free_port, skip, wait_until};
 
 /// A running `redis-server` or `valkey-server`. It is killed when this is dropped.
 #[derive(Debug)]
@@ -12,13 +13,9 @@ pub struct Peer {
     port: u16,
 }
 
-/// The binary of that name, or `None` after having said that it is missing.
+/// The newest of that name, not the system's, or `None` after having said that it is missing.
 pub fn binary(name: &str) -> Option<PathBuf> {
-    let dir = std::env::var_os("KVRED_PEERS").map(PathBuf::from).or_else(|| {
-        let home = std::env::var_os("HOME")?;
-        Some(PathBuf::from(home).join(".cache/kvred-peers"))
-    });
-    let found = dir.map(|d| d.join("bin").join(name)).filter(|path| path.is_file());
+    let found = peers().map(|dir| dir.join(name)).filter(|path| path.is_file());
     if found.is_none() {
         skip(&format!("{name} is not installed; run .ci/install-test-tools"));
     }
@@ -51,7 +48,7 @@ impl Peer {
         let binary = binary(name)?;
         // Peers cannot say which free port they took, so one is looked for here; it may be gone a moment later.
         for _ in 0..10 {
-            let port = std::net::TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
+            let port = free_port();
             let output = std::fs::File::create(dir.join("peer.out")).expect("a file can be made");
             let child = Command::new(&binary)
                 .args(["--appendonly", "yes", "--save", "", "--bind", "127.0.0.1", "--port", &port.to_string()])

@@ -1,15 +1,14 @@
 //! A program at a pseudo-terminal: what it shows is waited for, what a person would type is sent.
 
 use std::io::Write;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rexpect::process::WaitStatus;
 use rexpect::reader::Options;
 use rexpect::session::{PtySession, spawn_with_options};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// How long anything may take.
-const LIMIT_MS: u64 = 30_000;
+use super::DEADLINE;
 
 /// A running program. It is ended when this is dropped.
 pub struct Terminal {
@@ -18,8 +17,10 @@ pub struct Terminal {
 
 impl Terminal {
     /// Starts a program at a terminal that does not tell its size, which then counts as 80 by 24.
-    pub fn start(command: Command) -> Self {
-        Self { pty: spawn_with_options(command, Options::new().timeout_ms(Some(LIMIT_MS))).unwrap() }
+    pub fn start(mut command: Command) -> Self {
+        // In the child these are the terminal already.
+        command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
+        Self { pty: spawn_with_options(command, Options::new().timeout_ms(Some(DEADLINE.as_millis() as u64))).unwrap() }
     }
 
     /// Starts a program at a terminal of this size, in columns and rows.

@@ -48,12 +48,7 @@ fn commands() -> Vec<Vec<String>> {
 
 /// Whether a program is there; says so if it is not.
 fn has(program: &str) -> bool {
-    let found = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()));
-    if !found {
-        helpers::skip(&format!("{program} is not installed; .ci/install-test-tools installs it if it is to be had"));
-    }
-    found
+    helpers::program(program).is_some()
 }
 
 /// Runs a program that must succeed.

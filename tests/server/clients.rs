@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::helpers::{Launch, Reply, Server, command, skip};
+use crate::helpers::{Launch, Reply, Server, command, program, skip};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -19,15 +19,6 @@ fn tool(path: &str) -> Option<PathBuf> {
         return None;
     }
     Some(path)
-}
-
-/// A program of the system's, or `None` after having said that it is missing.
-fn program(name: &str) -> Option<Command> {
-    let found = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    if !found {
-        skip(&format!("{name} is missing; run .ci/install-test-tools"));
-    }
-    found.then(|| Command::new(name))
 }
 
 /// Runs a script against a server. When it prints `restart`, the server is killed and started again on the same port;
@@ -62,9 +53,9 @@ fn redis_py_works_with_its_defaults() {
 
 #[test]
 fn node_clients_work_with_their_defaults() {
-    let (Some(modules), Some(_)) = (tool("node/node_modules"), program("node")) else { return };
+    let (Some(modules), Some(node)) = (tool("node/node_modules"), program("node")) else { return };
     for script in ["node_redis.js", "ioredis.js"] {
-        drive(Command::new("node").env("NODE_PATH", &modules).arg(root().join("tests/clients").join(script)));
+        drive(Command::new(&node).env("NODE_PATH", &modules).arg(root().join("tests/clients").join(script)));
     }
 }
 
@@ -100,10 +91,10 @@ fn the_redis_crate_works_with_its_defaults() {
 
 #[test]
 fn redis_cli_inserts_a_million_keys_by_pipe() {
-    let Some(mut cli) = program("redis-cli") else { return };
+    let Some(cli) = program("redis-cli") else { return };
     let count: i64 = if cfg!(debug_assertions) { 200_000 } else { 1_000_000 };
     let server = Server::start();
-    let mut cli = cli
+    let mut cli = Command::new(cli)
         .args(["-p", &server.port().to_string(), "--pipe"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -127,10 +118,10 @@ fn redis_cli_inserts_a_million_keys_by_pipe() {
 
 #[test]
 fn redis_benchmark_runs() {
-    let Some(mut benchmark) = program("redis-benchmark") else { return };
+    let Some(benchmark) = program("redis-benchmark") else { return };
     let server = Server::start();
     let count = if cfg!(debug_assertions) { "20000" } else { "200000" };
-    let output = benchmark
+    let output = Command::new(benchmark)
         .args(["-p", &server.port().to_string(), "-t", "ping,set,get", "-P", "16", "-q", "-n", count])
         .output()
         .unwrap();

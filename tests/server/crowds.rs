@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
-use crate::helpers::{Client, Launch, Reply, Server, command, skip, wait_until};
+use crate::helpers::{Client, Launch, Reply, Server, command, info_number, skip, wait_until};
 
 const MIB: u64 = 1 << 20;
 
@@ -23,12 +23,6 @@ fn allow_files(wanted: u64) -> bool {
         skip(&format!("the system does not allow {wanted} open files"));
     }
     raised.is_ok()
-}
-
-fn info(client: &mut Client, section: &str, field: &str) -> u64 {
-    let info = String::from_utf8(client.ask(&["INFO", section]).into_bytes()).unwrap();
-    let value = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    value.and_then(|v| v.parse().ok()).unwrap_or_else(|| panic!("no {field} in {info}"))
 }
 
 /// Round trips of a GET and a SET in turn: the median and the 99th percentile.
@@ -77,10 +71,10 @@ fn idle_clients_and_readers_that_never_read_cost_bounded_memory() {
         .collect();
     let during = probe(&mut client);
     let with_lazy = server.resident_bytes();
-    assert_eq!(info(&mut client, "clients", "connected_clients"), 2021);
+    assert_eq!(info_number(&mut client, "connected_clients"), 2021);
     drop((idle, lazy));
-    wait_until("all are gone", || info(&mut client, "clients", "connected_clients") == 1);
-    assert_eq!(info(&mut client, "clients", "query_buffer_bytes"), 0);
+    wait_until("all are gone", || info_number(&mut client, "connected_clients") == 1);
+    assert_eq!(info_number(&mut client, "query_buffer_bytes"), 0);
     let after = server.resident_bytes();
     println!(
         "resident KiB: before {}, 2,000 idle {}, 20 that do not read {}, after {}; probe's p50 and p99: before {usual:?}, \
@@ -113,7 +107,7 @@ fn half_a_command_takes_no_reply_buffer() {
             client.send(&requests).expect(&replies);
             let mut half = server.connect();
             half.send("*");
-            wait_until("it has come", || info(&mut client, "clients", "query_buffer_bytes") == there);
+            wait_until("it has come", || info_number(&mut client, "query_buffer_bytes") == there);
             half
         })
         .collect();
@@ -152,9 +146,9 @@ fn a_storm_of_connections_passes() {
     for thread in storm {
         thread.join().unwrap();
     }
-    wait_until("all have come", || info(&mut client, "stats", "total_connections_received") == THREADS * EACH + 1);
-    wait_until("all are gone", || info(&mut client, "clients", "connected_clients") == 1);
-    assert_eq!(info(&mut client, "stats", "rejected_connections"), 0);
+    wait_until("all have come", || info_number(&mut client, "total_connections_received") == THREADS * EACH + 1);
+    wait_until("all are gone", || info_number(&mut client, "connected_clients") == 1);
+    assert_eq!(info_number(&mut client, "rejected_connections"), 0);
 }
 
 /// A peer that is gone without a word is found out by the kernel: its timer runs on every connection.
@@ -293,7 +287,7 @@ fn strangers_cannot_pile_up_input() {
     server.wait_for_stderr("before authentication, 1048576 is the limit");
     let mut client = server.connect();
     client.send("AUTH secret\r\nPING\r\n").expect("+OK\r\n+PONG\r\n");
-    assert_eq!(info(&mut client, "stats", "client_query_buffer_limit_disconnections"), 1);
+    assert_eq!(info_number(&mut client, "client_query_buffer_limit_disconnections"), 1);
 }
 
 #[test]

@@ -6,16 +6,17 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::helpers::random::Random;
-use crate::helpers::{Client, Launch, Reply, command, rounds, wait_until};
+use crate::helpers::{Client, Launch, Reply, command, info, rounds, wait_until};
 
 /// A server whose connections change workers after each turn.
 fn restless(args: &[&str]) -> Launch {
     Launch::new().env("KVRED_TEST_MOVES", "always").args(&["--threads", "3"]).args(args)
 }
 
-fn field(client: &mut Client, words: &str, field: &str) -> String {
-    let text = String::from_utf8(client.ask_words(words).into_bytes()).unwrap();
-    let value = text.split([' ', '\n', '\r']).find_map(|word| word.strip_prefix(field)?.strip_prefix([':', '=']));
+/// One field of `CLIENT INFO`.
+fn field(client: &mut Client, field: &str) -> String {
+    let text = String::from_utf8(client.ask_words("CLIENT INFO").into_bytes()).unwrap();
+    let value = text.split([' ', '\n']).find_map(|word| word.strip_prefix(field)?.strip_prefix('='));
     value.unwrap_or_else(|| panic!("no {field} in {text}")).to_owned()
 }
 
@@ -89,17 +90,17 @@ fn a_connection_that_moves_keeps_what_it_has_set() {
     let server = restless(&["--fsync", "everysec"]).start();
     let mut client = server.connect();
     assert_eq!(client.ask_words("CLIENT SETNAME traveller"), Reply::ok());
-    let id = field(&mut client, "CLIENT INFO", "id");
-    let workers: BTreeSet<String> = (0..6).map(|_| field(&mut client, "CLIENT INFO", "io-thread")).collect();
+    let id = field(&mut client, "id");
+    let workers: BTreeSet<String> = (0..6).map(|_| field(&mut client, "io-thread")).collect();
     assert_eq!(workers.len(), 3, "each worker has had it: {workers:?}");
-    assert_eq!(field(&mut client, "CLIENT INFO", "name"), "traveller");
-    assert_eq!(field(&mut client, "CLIENT INFO", "id"), id);
+    assert_eq!(field(&mut client, "name"), "traveller");
+    assert_eq!(field(&mut client, "id"), id);
     client.set("k", "v");
     assert_eq!(client.ask_words("WAITAOF 1 0 0"), Reply::Array(vec![Reply::Integer(1), Reply::Integer(0)]));
     client.send(command(&["CLIENT", "REPLY", "OFF"])).send(command(&["SET", "k", "unanswered"]));
     client.send(command(&["CLIENT", "REPLY", "ON"])).expect("+OK\r\n");
     assert_eq!(client.get("k"), Some(b"unanswered".to_vec()));
-    assert_eq!(field(&mut client, "INFO clients", "connected_clients"), "1");
+    assert_eq!(info(&mut client, "connected_clients"), "1");
 }
 
 #[test]
@@ -108,7 +109,7 @@ fn a_connection_is_killed_wherever_it_is() {
     let mut killer = server.connect();
     for _ in 0..rounds(50) {
         let mut moving = server.connect();
-        let id = field(&mut moving, "CLIENT INFO", "id");
+        let id = field(&mut moving, "id");
         let asks = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -119,7 +120,7 @@ fn a_connection_is_killed_wherever_it_is() {
             wait_until("it is on its ways", || asks.load(Ordering::Relaxed));
             assert_eq!(killer.ask(&["CLIENT", "KILL", "ID", &id]), Reply::Integer(1));
         });
-        wait_until("it is struck off", || field(&mut killer, "INFO clients", "connected_clients") == "1");
+        wait_until("it is struck off", || info(&mut killer, "connected_clients") == "1");
     }
 }
 
@@ -146,17 +147,17 @@ fn deep_pipelines_go_to_the_spare_worker_and_come_back() {
     wait_until("the spare worker has some", || {
         pipelines(&mut deep, 100);
         pipelines(&mut shallow, 2);
-        field(&mut client, "INFO server", "spare_worker_connections") != "0"
+        info(&mut client, "spare_worker_connections") != "0"
     });
-    let on_spare = |client: &mut Client| field(client, "CLIENT INFO", "io-thread") == spare.to_string();
+    let on_spare = |client: &mut Client| field(client, "io-thread") == spare.to_string();
     assert!(deep.iter_mut().any(&on_spare));
     assert!(!shallow.iter_mut().any(&on_spare), "shallow pipelines stay where they are");
     wait_until("it has none any more", || {
         pipelines(&mut deep, 2);
-        field(&mut client, "INFO server", "spare_worker_connections") == "0"
+        info(&mut client, "spare_worker_connections") == "0"
     });
     assert!(!deep.iter_mut().any(&on_spare));
-    assert_eq!(field(&mut client, "INFO clients", "connected_clients"), (1 + deep.len() + shallow.len()).to_string());
+    assert_eq!(info(&mut client, "connected_clients"), (1 + deep.len() + shallow.len()).to_string());
 }
 
 #[test]
@@ -168,7 +169,7 @@ fn workers_that_are_given_have_no_spare_one() {
         pipelines(&mut clients, 100);
     }
     for client in &mut clients {
-        assert_eq!(field(client, "CLIENT INFO", "io-thread"), "0");
+        assert_eq!(field(client, "io-thread"), "0");
     }
 }
 
@@ -181,6 +182,6 @@ fn counters_are_reset_before_that_is_answered() {
             client.get("k");
         }
         assert_eq!(client.ask_words("CONFIG RESETSTAT"), Reply::ok());
-        assert_eq!(field(&mut client, "INFO stats", "keyspace_misses"), "0");
+        assert_eq!(info(&mut client, "keyspace_misses"), "0");
     }
 }

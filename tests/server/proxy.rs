@@ -1,16 +1,15 @@
 //! twemproxy (Debian's nutcracker) before several servers: keys are spread by consistent hashing.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-use super::tools::{Killed, free_port, program};
-use crate::helpers::{Client, Reply, Server, command, commands, wait_until};
+use crate::helpers::{Client, Killed, Reply, Server, command, commands, free_port, program, wait_until};
 
 const KEYS: usize = 600;
 
 /// Starts nutcracker before servers on these ports: the port that clients use, and what keeps it running.
 fn start(ports: &[u16]) -> Option<(u16, Killed)> {
-    let mut nutcracker = program("nutcracker")?;
+    let mut nutcracker = Command::new(program("nutcracker")?);
     let dir = tempfile::tempdir().unwrap();
     let (listen, stats) = (free_port(), free_port());
     let servers: Vec<String> = ports.iter().enumerate().map(|(i, p)| format!("   - 127.0.0.1:{p}:1 kv{i}\n")).collect();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::helpers::{Client, Launch, Reply, Server, command, commands, wait_until};
+use crate::helpers::{Client, Killed, Launch, Reply, Server, command, commands, wait_until};
 
 fn run(args: &[&str]) -> (Option<i32>, String, String) {
     let output = Launch::binary().args(args).output().unwrap();
@@ -291,12 +291,13 @@ fn where_nothing_can_be_logged_it_serves_and_stops_all_the_same() {
     for format in ["text", "json"] {
         let launch = Launch::new();
         let socket = launch.dir().join("s");
-        let mut server = Launch::binary()
+        let server = Launch::binary()
             .args(["serve", "--port", "0", "--log-level", "debug", "--log-format", format, "--unixsocket", "s"])
             .current_dir(launch.dir())
             .stderr(std::fs::File::options().write(true).open("/dev/full").unwrap())
             .spawn()
             .unwrap();
+        let mut server = Killed(server);
         wait_until("it listens", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
         let mut client = Client::connect_unix(&socket);
         client.set("k", "v");
@@ -305,8 +306,8 @@ fn where_nothing_can_be_logged_it_serves_and_stops_all_the_same() {
             let info = client.ask_words("INFO persistence").into_bytes();
             String::from_utf8(info).unwrap().contains("aof_rewrites:1\r\n")
         });
-        kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
-        assert_eq!(server.wait().unwrap().code(), Some(0), "{format}");
+        kill_process(Pid::from_child(&server.0), Signal::TERM).unwrap();
+        assert_eq!(server.0.wait().unwrap().code(), Some(0), "{format}");
         assert_eq!(launch.start().connect().get("k"), Some(b"v".to_vec()));
     }
 }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::Signal;
 
-use crate::helpers::{Client, DEADLINE, Launch, Reply, command, skip, wait_until};
+use crate::helpers::{Client, DEADLINE, Killed, Launch, Reply, command, skip, wait_until};
 
 /// The socket that a service is told to report to.
 struct Manager(UnixDatagram);
@@ -93,14 +93,14 @@ fn sockets_that_systemd_listens_on_are_served() {
     // Whoever connects before the server is there waits.
     let mut early = Client::connect(port);
     early.send(command(&["SET", "early", "bird"]));
-    let mut child = activated(launch.dir(), vec![tcp.into(), unix.into()], "a:b", &["--port", "1"]);
+    let mut child = Killed(activated(launch.dir(), vec![tcp.into(), unix.into()], "a:b", &["--port", "1"]));
     early.expect("+OK\r\n");
     assert_eq!(Client::connect_unix(&path).get("early"), Some(b"bird".to_vec()));
     let mut client = Client::connect(port);
     let shown = client.ask_words("CONFIG GET port").into_array().pop().unwrap();
     assert_eq!(shown, Reply::bulk(&port.to_string()));
     client.send("SHUTDOWN\r\n").expect_closed();
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(child.0.wait().unwrap().code(), Some(0));
     assert!(path.exists(), "the socket's file is systemd's");
 }
 

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use self::certs::{Authority, Kind};
 use crate::helpers::client::shown;
-use crate::helpers::{Client, Launch, Server, skip, wait_until};
+use crate::helpers::{Client, Launch, Server, program, skip, wait_until};
 
 /// A server with TLS, and what belongs to it.
 struct Rig {
@@ -339,7 +339,8 @@ fn a_script_over_tls_survives_no_restart_and_says_so() {
 /// Debian's redis-cli speaks TLS.
 #[test]
 fn redis_cli_speaks_tls_with_it() {
-    let help = std::process::Command::new("redis-cli").arg("--help").output();
+    let Some(cli) = program("redis-cli") else { return };
+    let help = std::process::Command::new(&cli).arg("--help").output();
     if !help.is_ok_and(|h| String::from_utf8_lossy(&[h.stdout, h.stderr].concat()).contains("--cacert")) {
         return skip("there is no redis-cli that speaks TLS; run .ci/install-test-tools");
     }
@@ -349,7 +350,7 @@ fn redis_cli_speaks_tls_with_it() {
     let port = tls_port(&server);
     let redis_cli = |args: &[&str]| {
         let tls = ["-p", &port, "--tls", "--cacert", &rig.ca.cert()];
-        let output = std::process::Command::new("redis-cli").args(tls).args(args).output().unwrap();
+        let output = std::process::Command::new(&cli).args(tls).args(args).output().unwrap();
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim_end().to_owned()
     };
     let with_cert = |args: &[&str]| redis_cli(&[&["--cert", &cert, "--key", &key], args].concat());

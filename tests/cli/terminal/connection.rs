@@ -4,11 +4,11 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use super::Session;
 use crate::helpers::peer::SERVERS;
-use crate::server::{Server, free_port};
+use crate::helpers::{free_port, wait_until};
+use crate::server::Server;
 
 #[test]
 fn the_prompt_tells_the_state() {
@@ -30,7 +30,7 @@ fn ctrl_c_stops_waiting_and_slow_replies_are_timed() {
     s.sees("s)");
     s.prompt();
     s.types("blpop nothing 0\r");
-    std::thread::sleep(Duration::from_millis(500));
+    wait_until("it blocks", || server.ok(&["client", "list"]).contains(" flags=b "));
     s.presses('c');
     s.sees("unknown, and it is not sent again");
     s.enters("ping", "PONG");

@@ -45,7 +45,6 @@ impl Session {
         let mut command = cli(&["-p", &port.to_string()]);
         command.args(args);
         command.env("XDG_STATE_HOME", state.path()).env("TERM", "xterm").env("NO_COLOR", "1");
-        command.env_remove("KVRED_HISTFILE");
         change(&mut command);
         let mut session = Self { terminal: Terminal::start(command), port, state };
         session.sees("connected to");

@@ -1,0 +1,49 @@
+//! Other programs: where they are, and that none outlives its test.
+
+use std::path::PathBuf;
+use std::process::Child;
+
+use super::skip;
+
+/// A program, or `None` after having said that it is missing.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let found = find(name);
+    if found.is_none() {
+        skip(&format!("{name} is missing; run .ci/install-test-tools"));
+    }
+    found
+}
+
+fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Daemons lie where only root's shell looks; Redis and Valkey bring tools of their own.
+    let more = ["/usr/sbin".into(), "/sbin".into()].into_iter().chain(peers());
+    std::env::split_paths(&path).chain(more).map(|dir| dir.join(name)).find(|path| path.is_file())
+}
+
+/// Where `.ci/install-test-tools` puts the newest Redis and Valkey.
+pub fn peers() -> Option<PathBuf> {
+    let dir = std::env::var_os("KVRED_PEERS").map(PathBuf::from).or_else(|| {
+        let home = std::env::var_os("HOME")?;
+        Some(PathBuf::from(home).join(".cache/kvred-peers"))
+    });
+    dir.map(|dir| dir.join("bin"))
+}
+
+/// A port that was free a moment ago, for a program that cannot be told to take any, or where nobody is to listen.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    listener.local_addr().expect("it has an address").port()
+}
+
+/// Ended when the test is, or fails.
+#[derive(Debug)]
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
