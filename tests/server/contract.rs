@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 
-use crate::helpers::{Client, Launch, Reply, Server, command, commands, wait_until};
+use crate::helpers::{Client, Launch, Reply, Server, command, commands, info_number, wait_until};
 
 /// Requests that are sent in order over one connection, each with its exact reply.
 const CONVERSATION: &[(&str, &str)] = &[
@@ -682,6 +682,28 @@ fn a_client_with_too_much_unexecuted_input_is_closed() {
     let closed = (0..2000).any(|_| lazy.try_send(&gets).is_err());
     assert!(closed, "the server took 50 MB of input that it could not execute");
     server.wait_for_stderr("closing a client with");
+    client.send("PING\r\n").expect("+PONG\r\n");
+}
+
+/// Each of them keeps to its own limit.
+#[test]
+fn clients_that_together_have_too_much_unexecuted_input_are_closed() {
+    let server = Server::start_with(&["--client-query-buffer-limit", "1mb"]);
+    let mut client = server.connect();
+    client.set("large", vec![b'x'; 512 << 10]);
+    let gets = command(&["GET", "large"]).repeat(36_000);
+    let lazy = |_| {
+        let mut lazy = server.connect();
+        // It may be closed meanwhile.
+        drop(lazy.try_send(&gets));
+        lazy
+    };
+    let _four: Vec<Client> = (0..4).map(lazy).collect();
+    wait_until("all of it has come", || info_number(&mut client, "query_buffer_bytes") > 3_000_000);
+    assert!(!server.stderr().contains("closing a client"), "{}", server.stderr());
+    let _two_more: Vec<Client> = (0..2).map(lazy).collect();
+    server.wait_for_stderr("all clients together have");
+    assert!(!server.stderr().contains("--client-query-buffer-limit is"), "{}", server.stderr());
     client.send("PING\r\n").expect("+PONG\r\n");
 }
 

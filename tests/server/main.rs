@@ -16,6 +16,7 @@ mod crowds;
 mod differential;
 mod durability;
 mod links;
+mod live;
 mod malformed;
 mod moves;
 mod pace;

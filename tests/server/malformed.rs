@@ -310,15 +310,20 @@ fn a_client_that_takes_its_reply_is_not_idle() {
 
 /// The machine's own address is no loopback address, so a connection to it is one from "another machine".
 #[test]
-fn protected_mode_refuses_strangers() {
+fn protected_mode_refuses_strangers_and_only_it_does() {
     let probe =
         std::net::UdpSocket::bind("0.0.0.0:0").and_then(|s| s.connect("192.0.2.1:9").and_then(|()| s.local_addr()));
     let Some(address) = probe.ok().map(|a| a.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified()) else {
         return crate::helpers::skip("this machine has no address but the loopback's");
     };
-    let server = Server::start_with(&["--bind", &address.to_string()]);
-    let mut stranger = std::net::TcpStream::connect((address, server.port())).unwrap();
-    let mut said = String::new();
-    std::io::Read::read_to_string(&mut stranger, &mut said).unwrap();
-    assert!(said.starts_with("-DENIED "), "{said}");
+    let launch = || Launch::new().args(&["--bind", &address.to_string()]);
+    let stranger = |server: &Server| Client::try_connect_to(address, server.port()).unwrap();
+    let said = stranger(&launch().start()).rest();
+    assert!(said.starts_with(b"-DENIED "), "{}", said.escape_ascii());
+    let unprotected = launch().args(&["--protected-mode", "no"]).start();
+    stranger(&unprotected).send("PING\r\n").expect("+PONG\r\n");
+    let with_password = launch().env("KVRED_REQUIREPASS", "secret").start();
+    stranger(&with_password)
+        .send("GET k\r\nAUTH secret\r\nGET k\r\n")
+        .expect("-NOAUTH Authentication required.\r\n+OK\r\n$-1\r\n");
 }

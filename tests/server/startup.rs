@@ -35,6 +35,21 @@ fn wrong_usage_exits_2() {
     }
 }
 
+/// What `CONFIG SET` would not take is no flag either, nor a variable.
+#[test]
+fn a_setting_out_of_its_range_exits_2() {
+    for (name, value, range) in [
+        ("timeout", "99999999999", "between 0 and 2147483647"),
+        ("proto-max-bulk-len", "1", "between 1mb and 1gb"),
+        ("client-query-buffer-limit", "3gb", "between 1mb and 2gb"),
+    ] {
+        let (flag, variable) = (format!("--{name}"), format!("KVRED_{}", name.to_uppercase().replace('-', "_")));
+        let told = format!("{flag} (or {variable}) must lie {range}");
+        Launch::new().args(&[&flag, value]).refused().expect(2, &[&told]);
+        Launch::new().env(&variable, value).refused().expect(2, &[&told]);
+    }
+}
+
 #[test]
 fn help_and_version_are_output() {
     for args in [&["--help"][..], &["--version"], &["serve", "--help"]] {
@@ -235,6 +250,14 @@ fn a_relative_socket_lies_where_the_server_is_started() {
     assert!(!dir.join("data/s").exists() && !dir.join("kvred.aof").exists());
     let help = Launch::binary().args(["serve", "--help"]).output().unwrap().stdout;
     assert!(!String::from_utf8(help).unwrap().contains("working directory"));
+}
+
+#[test]
+fn every_address_that_is_named_is_served() {
+    let server = Server::start_with(&["--bind", "127.0.0.1", "--bind", "127.0.0.2"]);
+    server.connect().set("k", "v");
+    let mut client = Client::try_connect_to([127, 0, 0, 2].into(), server.port()).unwrap();
+    assert_eq!(client.get("k"), Some(b"v".to_vec()));
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::Signal;
 
+use super::tls::certs::{Authority, Kind};
+
 use crate::helpers::{Client, DEADLINE, Killed, Launch, Reply, command, skip, wait_until};
 
 /// The socket that a service is told to report to.
@@ -102,6 +104,20 @@ fn sockets_that_systemd_listens_on_are_served() {
     client.send("SHUTDOWN\r\n").expect_closed();
     assert_eq!(child.0.wait().unwrap().code(), Some(0));
     assert!(path.exists(), "the socket's file is systemd's");
+}
+
+#[test]
+fn a_socket_that_is_named_tls_speaks_it() {
+    let launch = Launch::new();
+    let ca = Authority::new(launch.dir(), "ca");
+    let (cert, key) = ca.sign("server", Kind::Server);
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = tcp.local_addr().unwrap().port().to_string();
+    let flags = ["--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-auth-clients", "no"];
+    let _server = Killed(activated(launch.dir(), vec![tcp.into()], "tls", &flags));
+    let cli = ["cli", "-p", &port, "--tls", "--cacert", &ca.cert(), "PING"];
+    let output = Launch::binary().args(cli).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "PONG\n", "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

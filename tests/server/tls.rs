@@ -2,7 +2,7 @@
 //! by redis-cli.
 
 #[path = "../helpers/certs.rs"]
-mod certs;
+pub mod certs;
 
 use std::io::{Read, Write};
 use std::process::Output;
