@@ -38,7 +38,7 @@ const REQUEST_POLL: Duration = Duration::from_micros(50);
 const COMMIT_POLL: Duration = Duration::from_micros(150);
 const MANY_HELD: usize = 8;
 
-/// How often idle and killed connections are looked for.
+/// How often idle connections are looked for; killed ones are at once, see [`Message::Sweep`].
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long replies may take to be read at shutdown.

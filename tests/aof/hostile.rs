@@ -79,7 +79,7 @@ fn hostile_bytes_are_damage_and_cost_little_memory() {
         let ran = all_tools(&path);
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned();
         assert_eq!([ran[0].0, ran[2].0], codes, "{shown:?}: {ran:?}");
-        // In an address space of 200 MB: an allocation of what the file claims would fail.
+        // In an address space of 400 MB: an allocation of what the file claims would fail.
         let limited = Command::new("sh")
             .args(["-c", "ulimit -v 400000; exec \"$0\" aof check \"$1\"", env!("CARGO_BIN_EXE_kvred"), arg(&path)])
             .output()
@@ -103,7 +103,7 @@ fn a_batch_of_nothing_but_annotations_costs_little_memory() {
     assert!(stdout(&limited).contains("its tail is torn"), "{}", stdout(&limited));
 }
 
-/// What must not change: content, modification time, owner and permissions.
+/// What must not change: content, modification time, inode and permissions.
 fn state(path: &Path) -> (Vec<u8>, i64, i64, u64, u32) {
     let metadata = path.metadata().unwrap();
     (fs::read(path).unwrap(), metadata.mtime(), metadata.mtime_nsec(), metadata.ino(), metadata.mode())
