@@ -1,9 +1,6 @@
 //! The commands: replies byte for byte, whatever the keys and values, and however the requests arrive.
 
-use std::collections::BTreeSet;
-use std::io::{Read, Write};
-
-use crate::helpers::{Client, Launch, Reply, Server, command, commands, info_number, wait_until};
+use crate::helpers::{Client, Launch, Reply, Server, command, commands};
 
 /// Requests that are sent in order over one connection, each with its exact reply.
 const CONVERSATION: &[(&str, &str)] = &[
@@ -352,19 +349,6 @@ fn hello_3_gives_a_map_and_its_null() {
 }
 
 #[test]
-fn reset_forgets_a_clients_name_and_not_its_library() {
-    let server = Server::start();
-    let mut client = server.connect();
-    client
-        .send(commands("CLIENT SETINFO lib-name lib, CLIENT SETINFO lib-ver 1.2, CLIENT SETNAME me, RESET"))
-        .expect("+OK\r\n+OK\r\n+OK\r\n+RESET\r\n");
-    let list = String::from_utf8(server.connect().ask_words("CLIENT LIST").into_bytes()).unwrap();
-    let line = list.lines().next().unwrap();
-    assert!(line.contains(" name= ") && line.contains(" cmd=reset "), "{line}");
-    assert!(line.contains(" resp=2 lib-name=lib lib-ver=1.2 "), "{line}");
-}
-
-#[test]
 fn info_and_command_tell_about_the_server() {
     let server = Server::start();
     let mut client = server.connect();
@@ -386,64 +370,6 @@ fn info_and_command_tell_about_the_server() {
     assert_eq!(client.ask_words("CLIENT ID"), Reply::Integer(1));
 }
 
-/// A number in the first line of `CLIENT LIST`.
-fn of_first_client(observer: &mut Client, name: &str) -> usize {
-    let list = String::from_utf8(observer.ask_words("CLIENT LIST").into_bytes()).unwrap();
-    let value = list.lines().next().and_then(|line| line.split(' ').find_map(|word| word.strip_prefix(name)));
-    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {list}"))
-}
-
-#[test]
-fn client_list_tells_what_is_allocated_for_a_command_under_way() {
-    let server = Server::start();
-    let (mut client, mut observer) = (server.connect(), server.connect());
-    let mut field = |name: &str| of_first_client(&mut observer, name);
-    let at_rest = field("tot-mem=");
-    let header = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\n";
-    client.send(header);
-    wait_until("all that was sent has come", || field("qbuf=") == header.len());
-    assert!(field("qbuf-free=") >= 100_000);
-    assert!(field("tot-mem=") >= at_rest + 100_000);
-    client.send(format!("{}\r\n", "x".repeat(100_000))).expect("+OK\r\n");
-    assert_eq!((field("qbuf="), field("qbuf-free="), field("tot-mem=")), (0, 0, at_rest));
-}
-
-/// How long it will be is not known, and all of it is copied whenever its buffer grows.
-#[test]
-fn the_buffer_of_a_command_of_many_arguments_grows_by_more_and_more() {
-    const STEPS: usize = 64;
-    let server = Server::start();
-    let (mut client, mut observer) = (server.connect(), server.connect());
-    let (mut field, mut sizes) = (|name: &str| of_first_client(&mut observer, name), BTreeSet::new());
-    let (header, arguments) = ("*9999999\r\n$6\r\nEXISTS\r\n", "$1\r\nk\r\n".repeat(20_000));
-    client.send(header);
-    for step in 1..=STEPS {
-        client.send(&arguments);
-        let sent = header.len() + step * arguments.len();
-        wait_until("all that was sent has come", || field("qbuf=") == sent);
-        sizes.insert(sent + field("qbuf-free="));
-    }
-    assert!(sizes.len() < STEPS / 2, "it had {} sizes: {sizes:?}", sizes.len());
-}
-
-/// To read its last bytes, it is not copied once more into a larger one.
-#[test]
-fn the_buffer_of_a_large_value_is_as_large_as_that() {
-    let server = Server::start();
-    let (mut client, mut observer) = (server.connect(), server.connect());
-    let mut field = |name: &str| of_first_client(&mut observer, name);
-    for value_len in [256 << 10, 1 << 20, 6 << 20] {
-        let set = command(&[&b"SET"[..], b"k", &vec![b'x'; value_len]]);
-        let (most, last) = set.split_at(set.len() - 1000);
-        client.send(most);
-        wait_until("most has come", || field("qbuf=") == most.len());
-        client.send(&last[..500]);
-        wait_until("some more has come", || field("qbuf=") == set.len() - 500);
-        assert_eq!(field("qbuf-free="), 500);
-        client.send(&last[500..]).expect("+OK\r\n");
-    }
-}
-
 #[test]
 fn lookups_are_counted_where_redis_counts_them() {
     let server = Server::start();
@@ -462,96 +388,6 @@ fn lookups_are_counted_where_redis_counts_them() {
         let stats = String::from_utf8((0..replies).map(|_| client.reply()).last().unwrap().into_bytes()).unwrap();
         let counted = format!("keyspace_hits:{hits}\r\nkeyspace_misses:{misses}\r\n");
         assert!(stats.contains(&counted), "{requests}: {stats}");
-    }
-}
-
-#[test]
-fn what_is_special_about_a_client_shows_in_its_flags() {
-    let launch = Launch::new();
-    let path = launch.dir().join("kvred.sock");
-    let server = launch.args(&["--unixsocket", path.to_str().unwrap()]).start();
-    for (mut client, with) in [(server.connect(), ""), (Client::connect_unix(&path), "U")] {
-        for (request, flags) in [
-            ("PING", ""),
-            ("CLIENT NO-EVICT on", "e"),
-            ("CLIENT NO-TOUCH on", "eT"),
-            ("CLIENT NO-EVICT off", "T"),
-            ("CLIENT NO-TOUCH nonsense", "T"),
-            ("RESET", ""),
-        ] {
-            client.ask_words(request);
-            let info = String::from_utf8(client.ask_words("CLIENT INFO").into_bytes()).unwrap();
-            let flags = if with.is_empty() && flags.is_empty() { "N".to_owned() } else { format!("{with}{flags}") };
-            assert!(info.contains(&format!(" flags={flags} ")), "{request}: {info}");
-        }
-    }
-}
-
-#[test]
-fn a_killed_client_is_closed_and_others_are_not() {
-    let server = Server::start();
-    let (mut one, mut other) = (server.connect(), server.connect());
-    let Reply::Integer(id) = one.ask_words("CLIENT ID") else { panic!("no id") };
-    assert_eq!(other.ask_words(&format!("CLIENT KILL ID {id}")), Reply::Integer(1));
-    one.expect_closed();
-    other.send("PING\r\n").expect("+PONG\r\n");
-}
-
-#[test]
-fn a_killed_client_is_gone_when_that_is_answered() {
-    let server = Server::start();
-    let (mut killer, mut killed) = (server.connect(), server.connect());
-    for _ in 0..20 {
-        let Reply::Integer(id) = killed.ask_words("CLIENT ID") else { panic!("no id") };
-        killer
-            .send(commands(&format!("CLIENT KILL ID {id}, CLIENT KILL ID {id}, CLIENT LIST ID {id}, INFO clients")))
-            .expect(":1\r\n:0\r\n$0\r\n\r\n");
-        let info = String::from_utf8(killer.reply().into_bytes()).unwrap();
-        assert!(info.contains("connected_clients:1\r\n"), "{info}");
-        killed.expect_closed();
-        killed = server.connect();
-    }
-}
-
-#[test]
-fn of_filters_of_client_kill_the_last_counts_and_of_mistakes_the_first() {
-    let server = Server::start();
-    let mut killer = server.connect();
-    for (filters, reply) in [
-        ("ID x ADDR", "-ERR client-id should be greater than 0\r\n"),
-        ("ID 1 ADDR", "-ERR syntax error\r\n"),
-        ("TYPE nope ID", "-ERR Unknown client type 'nope'\r\n"),
-        ("MAXAGE x ID", "-ERR maxage is not an integer or out of range\r\n"),
-        ("SKIPME x USER nobody", "-ERR syntax error\r\n"),
-        ("USER nobody SKIPME x", "-ERR No such user 'nobody'\r\n"),
-        ("SKIPME no SKIPME yes ID 1", ":0\r\n"),
-    ] {
-        killer.send(commands(&format!("CLIENT KILL {filters}"))).expect(reply);
-    }
-    for (filters, killed) in [
-        ("ID <id> ID 999", 0),
-        ("ID 999 ID <id>", 1),
-        ("TYPE normal TYPE pubsub", 0),
-        ("TYPE pubsub TYPE normal", 1),
-        ("ADDR <addr> ADDR 1.2.3.4:5", 0),
-        ("ADDR 1.2.3.4:5 ADDR <addr>", 1),
-        ("LADDR 1.2.3.4:5 LADDR <laddr>", 1),
-        ("ID <id> ADDR 1.2.3.4:5", 0),
-        ("MAXAGE 1 MAXAGE 100000", 0),
-    ] {
-        let mut other = server.connect();
-        let info = String::from_utf8(other.ask_words("CLIENT INFO").into_bytes()).unwrap();
-        let mut filters = filters.to_owned();
-        for (name, value) in info.split(' ').filter_map(|field| field.split_once('=')) {
-            filters = filters.replace(&format!("<{name}>"), value);
-        }
-        killer.send(commands(&format!("CLIENT KILL {filters}"))).expect(format!(":{killed}\r\n"));
-        if killed == 1 {
-            other.expect_closed();
-        } else {
-            // Gone for good when the next is chosen.
-            killer.send(commands("CLIENT KILL TYPE normal")).expect(":1\r\n");
-        }
     }
 }
 
@@ -583,128 +419,6 @@ fn scan_meets_every_key_while_others_come_and_go() {
         (0..200).for_each(|_| drop(client.reply()));
     }
     assert_eq!(seen.len(), 5000);
-}
-
-/// Clients that send everything before they read anything, several at once, and one that is served meanwhile.
-#[test]
-fn a_million_gets_sent_before_the_first_reply_is_read_are_answered() {
-    const CLIENTS: usize = 3;
-    let per_client = if cfg!(debug_assertions) { 400_000 } else { 1_000_000 };
-    let server = Server::start_with(&["--fsync", "none"]);
-    server.connect().set("key", "0123456789");
-    let mut senders = Vec::new();
-    for i in 0..CLIENTS {
-        // The first one sends the full million.
-        let count = if i == 0 { 1_000_000 } else { per_client };
-        let (mut output, input) = server.connect().split();
-        senders.push(std::thread::spawn(move || {
-            let block = command(&["GET", "key"]).repeat(1000);
-            for _ in 0..count / 1000 {
-                output.write_all(&block).unwrap();
-            }
-            (count, input, output)
-        }));
-    }
-    let mut neighbour = server.connect();
-    for _ in 0..100 {
-        neighbour.send("PING\r\n").expect("+PONG\r\n");
-    }
-    // No reply is read until all have sent all.
-    let sent: Vec<_> = senders.into_iter().map(|sender| sender.join().unwrap()).collect();
-    for (count, mut input, mut output) in sent {
-        let mut block = vec![0; b"$10\r\n0123456789\r\n".len() * 1000];
-        let expected = b"$10\r\n0123456789\r\n".repeat(1000);
-        for _ in 0..count / 1000 {
-            input.read_exact(&mut block).unwrap();
-            assert!(block == expected);
-        }
-        output.write_all(b"PING\r\n").unwrap();
-        let mut pong = [0; 7];
-        input.read_exact(&mut pong).unwrap();
-        assert_eq!(&pong, b"+PONG\r\n", "more replies than requests");
-    }
-}
-
-/// What is sent behind a large reply, before that is read, is answered once it is: also if nothing more is sent then.
-#[test]
-fn commands_sent_before_a_large_reply_is_read_are_answered() {
-    let server = Server::start_with(&["--fsync", "none"]);
-    let value = vec![b'x'; 16 << 20];
-    let (mut client, mut observer) = (server.connect(), server.connect());
-    client.set("large", &value);
-    let mut wait_for = |field: &str, there: bool| {
-        wait_until(field, || {
-            let list = String::from_utf8(observer.ask(&["CLIENT", "LIST"]).into_bytes()).unwrap();
-            list.lines().all(|line| line.contains("cmd=client") || line.contains(field) == there)
-        });
-    };
-    for (sent, answer) in [("PING\r\n", "+PONG\r\n"), ("SET k v\r\nGET k\r\n", "+OK\r\n$1\r\nv\r\n")] {
-        client.send(command(&["GET", "large"]));
-        wait_for(" omem=0 ", false);
-        client.send(sent);
-        wait_for(&format!(" qbuf={} ", sent.len()), true);
-        assert_eq!(client.reply(), Reply::Bulk(value.clone()));
-        client.expect(answer);
-    }
-}
-
-/// A reader that does not read large values holds up nobody, and costs the server a bounded amount.
-#[test]
-fn replies_that_are_not_read_do_not_pile_up() {
-    let server = Server::start_with(&["--fsync", "none"]);
-    let mut writer = server.connect();
-    writer.set("large", vec![b'x'; 1 << 20]);
-    let before = server.resident_bytes();
-    let mut lazy: Vec<Client> = (0..4).map(|_| server.connect()).collect();
-    for client in &mut lazy {
-        client.send(command(&["GET", "large"]).repeat(500));
-    }
-    for i in 0..200 {
-        writer.set("other", i.to_string());
-    }
-    let grown = server.resident_bytes().saturating_sub(before);
-    assert!(grown < 100 << 20, "2 GB of replies that nobody reads took {grown} bytes");
-    for client in &mut lazy {
-        for _ in 0..500 {
-            assert_eq!(client.reply().into_bytes().len(), 1 << 20);
-        }
-    }
-}
-
-#[test]
-fn a_client_with_too_much_unexecuted_input_is_closed() {
-    let server = Server::start_with(&["--client-query-buffer-limit", "1mb"]);
-    let mut client = server.connect();
-    client.set("large", vec![b'x'; 512 << 10]);
-    let mut lazy = server.connect();
-    // Its replies are not read, so its input is not executed.
-    let gets = command(&["GET", "large"]).repeat(1000);
-    let closed = (0..2000).any(|_| lazy.try_send(&gets).is_err());
-    assert!(closed, "the server took 50 MB of input that it could not execute");
-    server.wait_for_stderr("closing a client with");
-    client.send("PING\r\n").expect("+PONG\r\n");
-}
-
-/// Each of them keeps to its own limit.
-#[test]
-fn clients_that_together_have_too_much_unexecuted_input_are_closed() {
-    let server = Server::start_with(&["--client-query-buffer-limit", "1mb"]);
-    let mut client = server.connect();
-    client.set("large", vec![b'x'; 512 << 10]);
-    let gets = command(&["GET", "large"]).repeat(36_000);
-    let lazy = |_| {
-        let mut lazy = server.connect();
-        // It may be closed meanwhile.
-        drop(lazy.try_send(&gets));
-        lazy
-    };
-    let _four: Vec<Client> = (0..4).map(lazy).collect();
-    wait_until("all of it has come", || info_number(&mut client, "query_buffer_bytes") > 3_000_000);
-    assert!(!server.stderr().contains("closing a client"), "{}", server.stderr());
-    let _two_more: Vec<Client> = (0..2).map(lazy).collect();
-    server.wait_for_stderr("all clients together have");
-    assert!(!server.stderr().contains("--client-query-buffer-limit is"), "{}", server.stderr());
-    client.send("PING\r\n").expect("+PONG\r\n");
 }
 
 #[test]

@@ -10,7 +10,9 @@
 #[path = "../helpers/mod.rs"]
 mod helpers;
 
+mod backlog;
 mod clients;
+mod connections;
 mod contract;
 mod crowds;
 mod differential;
