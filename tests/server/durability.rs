@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::helpers::{Client, Launch, Random, Reply, Server, command, commands, log, rounds, wait_until};
+use crate::helpers::{
+    Client, Launch, Random, Reply, Server, command, commands, info, info_number, log, rounds, wait_until,
+};
 
 const WRITERS: usize = 6;
 const KEYS_PER_WRITER: usize = 40;
@@ -302,10 +304,7 @@ fn a_log_that_has_grown_enough_is_rewritten_unasked_and_no_other() {
         }
         (server, client)
     };
-    let is_rewritten = |client: &mut Client| {
-        let told = String::from_utf8(client.ask_words("INFO persistence").into_bytes()).unwrap();
-        !told.contains("aof_rewrites:0\r\n")
-    };
+    let is_rewritten = |client: &mut Client| info_number(client, "aof_rewrites") > 0;
     let off = start("0", "1kb");
     let grown_too_little = start("1000000", "1kb");
     let too_small = start("100", "1gb");
@@ -334,12 +333,9 @@ fn a_rewrite_is_in_progress_or_over_once_it_is_answered() {
         client.send(commands("BGREWRITEAOF, INFO persistence"));
         assert_eq!(client.reply(), Reply::Simple("Background append only file rewriting started".to_owned()));
         let over = format!("aof_rewrites:{n}\r\n");
-        let info = |reply: Reply| String::from_utf8(reply.into_bytes()).expect("INFO is text");
-        let told = info(client.reply());
+        let told = String::from_utf8(client.reply().into_bytes()).expect("INFO is text");
         assert!(told.contains("aof_rewrite_in_progress:1\r\n") || told.contains(&over), "rewrite {n}: {told}");
-        wait_until("no rewrite is in progress", || {
-            info(client.ask_words("INFO persistence")).contains("aof_rewrite_in_progress:0\r\n")
-        });
-        assert!(info(client.ask_words("INFO persistence")).contains(&over), "rewrite {n} is not over");
+        wait_until("no rewrite is in progress", || info(&mut client, "aof_rewrite_in_progress") == "0");
+        assert_eq!(info_number(&mut client, "aof_rewrites"), n, "rewrite {n} is not over");
     }
 }

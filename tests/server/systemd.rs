@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use super::tls::certs::{Authority, Kind};
 
-use crate::helpers::{Client, DEADLINE, Killed, Launch, Reply, command, skip, wait_until};
+use crate::helpers::{Client, DEADLINE, Killed, Launch, Reply, command, info_number, skip, wait_until};
 
 /// The socket that a service is told to report to.
 struct Manager(UnixDatagram);
@@ -184,9 +184,7 @@ fn the_log_and_its_directory_are_the_owners_alone() {
     let mut client = server.connect();
     client.set("k", "v");
     client.ask_words("BGREWRITEAOF");
-    wait_until("it is rewritten", || {
-        String::from_utf8(client.ask_words("INFO persistence").into_bytes()).unwrap().contains("aof_rewrites:1\r\n")
-    });
+    wait_until("it is rewritten", || info_number(&mut client, "aof_rewrites") == 1);
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&dir), 0o700);
     for entry in std::fs::read_dir(&dir).unwrap() {

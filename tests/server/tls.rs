@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use self::certs::{Authority, Kind};
 use crate::helpers::client::shown;
-use crate::helpers::{Client, Launch, Server, program, skip, wait_until};
+use crate::helpers::{Client, Launch, Server, info, program, skip, wait_until};
 
 /// A server with TLS, and what belongs to it.
 struct Rig {
@@ -70,8 +70,7 @@ fn a_client_that_trusts_the_ca_is_served() {
     assert_eq!(answer(&by_uri), "v");
     // The plain port is as it was.
     assert_eq!(server.connect().get("k"), Some(b"v".to_vec()));
-    let info = String::from_utf8(server.connect().ask_words("INFO server").into_bytes()).unwrap();
-    assert!(info.contains(&format!("tcp_port:{}\r\n", server.port())), "{info}");
+    assert_eq!(info(&mut server.connect(), "tcp_port"), server.port().to_string());
 }
 
 #[test]
