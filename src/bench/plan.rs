@@ -8,10 +8,10 @@ use super::environment::cores;
 use super::load::{Mix, Op};
 use super::results::Settings;
 use super::threshold::Threshold;
-use crate::args::{BenchArgs, ConnectArgs, DataSize, Distribution, Ratio, Test, TlsArgs};
+use crate::args::{BenchArgs, DataSize, Distribution, Ratio, Test, TlsArgs};
 use crate::client::address::uri_wants_tls;
 use crate::client::flags;
-use crate::client::{Address, Target};
+use crate::client::{Address, SetupError, Target};
 use crate::exit::{Failure, OrExit, Status};
 
 /// Requests of a test unless told otherwise.
@@ -165,12 +165,23 @@ pub(super) fn thresholds(args: &BenchArgs, plan: &Plan) -> Result<Vec<Threshold>
     Ok(thresholds)
 }
 
-/// The server of `--compare`: a URI, or a host and a port with the first server's login and TLS.
-pub(super) fn second_server(text: &str, first: &Target, args: &ConnectArgs) -> Result<Target, Failure> {
+/// The server that is measured first, or alone.
+pub(super) fn first_server(args: &BenchArgs) -> Result<Target, Failure> {
+    let mut connect = args.connect.clone();
+    let (socket, uri) = (connect.socket.as_deref(), connect.uri.as_deref());
+    if args.compare.as_deref().is_some_and(uri_wants_tls) && !flags::wants_tls(&connect.tls, socket, uri) {
+        // What is said of TLS is meant for the second alone.
+        connect.tls = TlsArgs::default();
+    }
+    flags::target(&connect, args.db, true)
+}
+
+/// The server of `--compare`: a URI, or a host and a port with the first server's login, database and TLS.
+pub(super) fn second_server(text: &str, first: &Target, args: &BenchArgs) -> Result<Target, Failure> {
     if text.contains("://") {
         let target = Target::from_uri(text).or_exit(Status::Usage, || "--compare".to_owned())?;
-        let args = if uri_wants_tls(text) { &args.tls } else { &TlsArgs::default() };
-        return Ok(Target { tls: flags::tls(args, None, Some(text))?, ..target });
+        let tls = if uri_wants_tls(text) { &args.connect.tls } else { &TlsArgs::default() };
+        return Ok(Target { tls: flags::tls(tls, None, Some(text))?, db: args.db.unwrap_or(target.db), ..target });
     }
     let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
     let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
@@ -184,4 +195,16 @@ pub(super) fn second_server(text: &str, first: &Target, args: &ConnectArgs) -> R
             Err(Failure::new(Status::Usage, error))
         }
     }
+}
+
+/// Why the server of `--compare` cannot be measured, and what to do about a login that was not meant for it.
+pub(super) fn second_refused(error: SetupError, text: &str, second: &Target) -> Failure {
+    let is_login = matches!(error, SetupError::Refused { step: "AUTH", .. });
+    let failure = Failure::from(error);
+    if !is_login || text.contains("://") {
+        return failure;
+    }
+    let scheme = if second.tls.is_some() { "rediss" } else { "redis" };
+    let hint = format!("the login was the first server's; a URI has its own: --compare {scheme}://{}", second.address);
+    Failure::new(failure.status(), anyhow!("{failure}; {hint}"))
 }

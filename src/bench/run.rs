@@ -16,7 +16,6 @@ use super::tally::Tally;
 use super::threshold::Threshold;
 use crate::args::{BenchArgs, BenchFormat};
 use crate::client::explain::password_hint;
-use crate::client::flags;
 use crate::exit::{Failure, Status};
 
 /// A worker that computes for more than this share of its time may be what limits.
@@ -40,8 +39,8 @@ pub(super) fn run(args: &BenchArgs) -> Result<Status, Failure> {
     let plan = Plan::new(args);
     let thresholds = plan::thresholds(args, &plan)?;
     let destination = args.output.as_deref().map(Destination::find).transpose()?;
-    let first = flags::target(&args.connect, args.db, true)?;
-    let second = args.compare.as_ref().map(|text| plan::second_server(text, &first, &args.connect)).transpose()?;
+    let first = plan::first_server(args)?;
+    let second = args.compare.as_ref().map(|text| plan::second_server(text, &first, args)).transpose()?;
     let limit = Duration::from_secs_f64(args.connect_timeout);
     let mut session = Session::new(limit)?;
     let mut contenders = Vec::new();
@@ -49,7 +48,10 @@ pub(super) fn run(args: &BenchArgs) -> Result<Status, Failure> {
         let Some(info) = session.until_interrupted(environment::server(&target, limit)) else {
             return Ok(Status::Interrupted);
         };
-        let info = info?;
+        let info = info.map_err(|error| match &args.compare {
+            Some(text) if !contenders.is_empty() => plan::second_refused(error, text, &target),
+            _ => error.into(),
+        })?;
         let series = plan.tests.iter().map(|kind| Series::new(kind.name())).collect();
         contenders.push(Contender { side: Side::new(target), info, series });
     }

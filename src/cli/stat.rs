@@ -72,7 +72,8 @@ async fn sample(
         Frame::Bulk(text) | Frame::Verbatim(_, text) => String::from_utf8_lossy(&text).into_owned(),
         Frame::Error(text) => {
             let reply = String::from_utf8_lossy(&text).into_owned();
-            return Err(CallError::NotSent(SetupError::Refused { step: "INFO", reply }));
+            let address = session.target.address.clone();
+            return Err(CallError::NotSent(SetupError::Refused { address, step: "INFO", reply }));
         }
         _ => String::new(),
     };

@@ -26,9 +26,9 @@ pub(crate) fn password_hint(error: &[u8]) -> Option<&'static str> {
 /// Why there is no connection, and what to do about it, in one line.
 pub(crate) fn explain(error: &SetupError) -> String {
     match error {
-        SetupError::Refused { step, reply } => {
+        SetupError::Refused { address, step, reply } => {
             let hint = password_hint(reply.as_bytes()).unwrap_or("no command was sent");
-            format!("{step} failed: {}; {hint}", shown(reply.as_bytes()))
+            format!("{address}: {step} failed: {}; {hint}", shown(reply.as_bytes()))
         }
         SetupError::Client(ClientError::Unreachable { address, source }) => {
             let reason = source.to_string();

@@ -44,10 +44,14 @@ pub(crate) fn target(args: &ConnectArgs, db: Option<u32>, warn_of_visible_passwo
     Ok(target)
 }
 
+/// Whether the flags or the URI ask for TLS.
+pub(crate) fn wants_tls(args: &TlsArgs, socket: Option<&Path>, uri: Option<&str>) -> bool {
+    args.tls || socket.is_none() && uri.is_some_and(uri_wants_tls)
+}
+
 /// TLS, if the flags or the URI ask for it.
 pub(crate) fn tls(args: &TlsArgs, socket: Option<&Path>, uri: Option<&str>) -> Result<Option<Tls>, Failure> {
-    let by_uri = socket.is_none() && uri.is_some_and(uri_wants_tls);
-    if !args.tls && !by_uri {
+    if !wants_tls(args, socket, uri) {
         if args.any() {
             let error = anyhow!("--cacert, --cert, --key, --insecure and --sni need --tls or a URI of rediss://");
             return Err(Failure::new(Status::Usage, error));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::timeout;
 
-use super::address::Target;
+use super::address::{Address, Target};
 use super::connection::{ClientError, Connection};
 use crate::protocol::frame::Frame;
 
@@ -19,8 +19,10 @@ pub enum SetupError {
     #[error(transparent)]
     Client(#[from] ClientError),
     /// The server refused a step.
-    #[error("{step} failed: {reply}")]
+    #[error("{address}: {step} failed: {reply}")]
     Refused {
+        /// The server.
+        address: Address,
         /// The command, without its arguments, which may be secret.
         step: &'static str,
         /// The server's error.
@@ -46,21 +48,29 @@ impl Target {
             let mut auth: Vec<&[u8]> = vec![b"AUTH"];
             auth.extend(login.user.as_deref().map(str::as_bytes));
             auth.push(&login.password);
-            step(connection, "AUTH", &auth).await?;
+            self.step(connection, "AUTH", &auth).await?;
         }
         if let Some(version) = self.hello {
-            step(connection, "HELLO", &["HELLO", &version.to_string()]).await?;
+            self.step(connection, "HELLO", &["HELLO", &version.to_string()]).await?;
         }
         if self.db != 0 {
-            step(connection, "SELECT", &["SELECT", &self.db.to_string()]).await?;
+            self.step(connection, "SELECT", &["SELECT", &self.db.to_string()]).await?;
         }
         Ok(())
     }
-}
 
-async fn step<A: AsRef<[u8]>>(connection: &mut Connection, step: &'static str, args: &[A]) -> Result<(), SetupError> {
-    match connection.request(args).await? {
-        Frame::Error(reply) => Err(SetupError::Refused { step, reply: String::from_utf8_lossy(&reply).into_owned() }),
-        _ => Ok(()),
+    async fn step<A: AsRef<[u8]>>(
+        &self,
+        connection: &mut Connection,
+        step: &'static str,
+        args: &[A],
+    ) -> Result<(), SetupError> {
+        match connection.request(args).await? {
+            Frame::Error(reply) => {
+                let reply = String::from_utf8_lossy(&reply).into_owned();
+                Err(SetupError::Refused { address: self.address.clone(), step, reply })
+            }
+            _ => Ok(()),
+        }
     }
 }

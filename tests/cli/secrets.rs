@@ -53,7 +53,8 @@ fn a_wrong_password_stops_before_any_command() {
         command.env("KVRED_PASSWORD", "wrong");
         let ran = crate::server::run(command, "set k v\n");
         assert_eq!((ran.code, &ran.out[..]), (Some(1), ""), "{args:?}");
-        assert!(ran.err.starts_with("kvred: AUTH failed: WRONGPASS"), "{}", ran.err);
+        let refused = format!("kvred: 127.0.0.1:{}: AUTH failed: WRONGPASS", server.port);
+        assert!(ran.err.starts_with(&refused), "{}", ran.err);
         assert!(!ran.err.contains("wrong"), "{}", ran.err);
     }
     let file = write(&server.file("client-pw"), "s3cret");

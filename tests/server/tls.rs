@@ -89,6 +89,12 @@ fn the_load_generator_speaks_it_too() {
     }
     let both = bench(&["-u", &uri, "--cacert", &ca, "--compare", &uri]);
     assert!(both.status.success(), "{}", String::from_utf8_lossy(&both.stderr));
+    // What is said of TLS is meant for whichever of the two speaks it.
+    let plain = server.port().to_string();
+    for args in [["-p", &plain, "--compare", &uri], ["-u", &uri, "--compare", &format!("redis://127.0.0.1:{plain}")]] {
+        let mixed = bench(&[&args[..], &["--cacert", &ca]].concat());
+        assert!(mixed.status.success(), "{args:?}: {}", String::from_utf8_lossy(&mixed.stderr));
+    }
     complaint(&bench(&["-p", &port, "--tls"]), 3);
     complaint(&bench(&["-p", &port, "--cacert", &ca]), 2);
 }
