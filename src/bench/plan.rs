@@ -156,9 +156,15 @@ pub(super) fn thresholds(args: &BenchArgs, plan: &Plan) -> Result<Vec<Threshold>
     for text in &args.fail_if {
         let threshold: Threshold =
             text.parse().map_err(|e| anyhow!("{e}")).or_exit(Status::Usage, || "--fail-if".to_owned())?;
-        if let Some(test) = threshold.test().filter(|test| plan.tests.iter().all(|kind| kind.name() != *test)) {
-            let error = anyhow!("--fail-if '{threshold}': the test {test} is not among those that run");
-            return Err(Failure::new(Status::Usage, error));
+        let refuse = |why: String| Err(Failure::new(Status::Usage, anyhow!("--fail-if '{threshold}': {why}")));
+        let mut about = plan.tests.iter().filter(|kind| threshold.test().is_none_or(|test| test == kind.name()));
+        if let (Some(test), None) = (threshold.test(), about.clone().next()) {
+            return refuse(format!("the test {test} is not among those that run"));
+        }
+        if threshold.needs_lookups() && !about.any(|kind| kind.needs_keys()) {
+            return refuse(
+                "there is no hit_rate where no key is looked up; it is one of get, exists and del".to_owned(),
+            );
         }
         thresholds.push(threshold);
     }

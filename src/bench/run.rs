@@ -26,9 +26,19 @@ struct Contender {
     side: Side,
     info: BTreeMap<String, String>,
     series: Vec<Series>,
+    /// Of each test.
+    warnings: Vec<Warnings>,
 }
 
+/// What makes figures doubtful, once of each kind: the same for each repetition would say nothing more.
+type Warnings = [Option<String>; 3];
+
 impl Contender {
+    /// What a line about a test begins with: its name, and where it ran if that can be two places.
+    fn names(&self, test: &str, compared: bool) -> String {
+        if compared { format!("{test} at {}", self.side.target.address) } else { test.to_owned() }
+    }
+
     fn results(&self, repeated: bool) -> Vec<TestResult> {
         self.series.iter().filter_map(|series| series.result(repeated)).collect()
     }
@@ -53,17 +63,24 @@ pub(super) fn run(args: &BenchArgs) -> Result<Status, Failure> {
             _ => error.into(),
         })?;
         let series = plan.tests.iter().map(|kind| Series::new(kind.name())).collect();
-        contenders.push(Contender { side: Side::new(target), info, series });
+        let warnings = vec![Warnings::default(); plan.tests.len()];
+        contenders.push(Contender { side: Side::new(target), info, series, warnings });
     }
     let watch = Watch::start();
     let mut warnings: Vec<String> = environment::clock_warning().into_iter().collect();
-    let measured = measure(&mut session, &plan, &mut contenders, &mut warnings);
+    let measured = measure(&mut session, &plan, &mut contenders);
     let end = match &measured {
         Ok(end) => end.clone(),
         // What was measured before is worth printing.
         Err(failure) if contenders.iter().any(|c| !c.results(false).is_empty()) => End::Lost(format!("{failure:#}")),
         Err(_) => return measured.map(|_| Status::Fine),
     };
+    for (test, kind) in plan.tests.iter().enumerate() {
+        for contender in &contenders {
+            let what = contender.names(kind.name(), contenders.len() > 1);
+            warnings.extend(contender.warnings[test].iter().flatten().map(|warning| format!("{what}: {warning}")));
+        }
+    }
     warnings.extend(watch.warnings());
     let document = document(&plan, &contenders, &end, warnings);
     let published = publish(args, destination.as_ref(), &document);
@@ -75,12 +92,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<Status, Failure> {
 }
 
 /// All tests and repetitions, the servers in turn. Each second time the order is the other way round.
-fn measure(
-    session: &mut Session,
-    plan: &Plan,
-    contenders: &mut [Contender],
-    warnings: &mut Vec<String>,
-) -> Result<End, Failure> {
+fn measure(session: &mut Session, plan: &Plan, contenders: &mut [Contender]) -> Result<End, Failure> {
     let runs = plan.tests.len() * plan.repeats as usize * contenders.len();
     let mut done = 0;
     for (test, &kind) in plan.tests.iter().enumerate() {
@@ -98,11 +110,12 @@ fn measure(
                     reason.insert_str(0, &format!("{}: ", contender.side.target.address));
                 }
                 contender.series[test].push(&outcome);
-                for warning in warnings_of(kind, plan, &outcome) {
-                    // The same for each repetition would say nothing more.
-                    if repeat == 0 {
-                        warnings.push(warning);
-                    }
+                for (told, warning) in contender.warnings[test].iter_mut().zip(warnings_of(kind, plan, &outcome)) {
+                    *told = told.take().or(warning);
+                }
+                if kind.deletes() {
+                    // The other one may be the same server.
+                    contenders.iter_mut().for_each(|contender| contender.side.filled = 0);
                 }
                 if outcome.end != End::Finished {
                     return Ok(outcome.end);
@@ -113,37 +126,35 @@ fn measure(
     Ok(End::Finished)
 }
 
-fn warnings_of(kind: Kind, plan: &Plan, outcome: &Outcome) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let name = kind.name();
+fn warnings_of(kind: Kind, plan: &Plan, outcome: &Outcome) -> Warnings {
     if outcome.tally.operations == 0 {
-        return warnings;
+        return Warnings::default();
     }
+    let finished = outcome.end == End::Finished;
     // In a run of a moment, starting is most of what is done.
-    if outcome.busy > BUSY && outcome.seconds > 0.05 {
-        warnings.push(format!(
-            "{name}: the generator was computing {:.0} % of the time, so the server may be faster than this; \
-             more --threads may help, on a machine with more cores",
+    let busy = (outcome.busy > BUSY && outcome.seconds > 0.05).then(|| {
+        format!(
+            "the generator was computing {:.0} % of the time, so the server may be faster than this; more --threads \
+             may help, on a machine with more cores",
             outcome.busy.min(1.0) * 100.0
-        ));
-    }
-    if outcome.unsent > 0 && outcome.end == End::Finished {
-        warnings.push(format!(
-            "{name}: {} requests were due and not sent in time: the rate is more than {} connections and the server \
-             can keep, and the true latencies are longer than those shown",
+        )
+    });
+    let late = (outcome.unsent > 0 && finished).then(|| {
+        format!(
+            "{} requests were due and not sent in time: the rate is more than {} connections and the server can keep, \
+             and the true latencies are longer than those shown",
             outcome.unsent, plan.clients
-        ));
-    }
-    if let Some(duration) = plan.duration.filter(|_| kind.deletes() && outcome.end == End::Finished)
-        && outcome.seconds < duration.as_secs_f64() * 0.9
-    {
-        warnings.push(format!(
-            "del: all {} keys were deleted after {:.2} s; use a larger -r to measure for longer",
+        )
+    });
+    let meant = plan.duration.filter(|_| kind.deletes() && finished).map_or(0.0, |duration| duration.as_secs_f64());
+    let short = (outcome.seconds < meant * 0.9).then(|| {
+        format!(
+            "all {} keys were deleted after {:.2} s; use a larger -r to measure for longer",
             plan.keys(kind),
             outcome.seconds
-        ));
-    }
-    warnings
+        )
+    });
+    [busy, late, short]
 }
 
 fn document(plan: &Plan, contenders: &[Contender], end: &End, warnings: Vec<String>) -> Document {
@@ -208,7 +219,7 @@ fn conclude(
     for threshold in thresholds {
         for result in &document.results {
             if let Some(broken) = threshold.broken_by(&result.figures) {
-                say!("failed: {broken}");
+                say!("failed: {}: {broken}", contenders[0].names(&result.figures.test, document.compare.is_some()));
                 status = Status::Negative;
             }
         }

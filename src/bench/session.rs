@@ -29,7 +29,7 @@ const FILL_PIPELINE_BYTES: u32 = 1 << 20;
 pub(super) struct Side {
     pub(super) target: Target,
     /// So many keys, from the first on, are there.
-    filled: u64,
+    pub(super) filled: u64,
 }
 
 impl Side {

@@ -111,6 +111,11 @@ impl Threshold {
         self.test.as_deref()
     }
 
+    /// Whether it is about keys that are looked up.
+    pub(super) fn needs_lookups(&self) -> bool {
+        self.metric == Metric::HitRate
+    }
+
     /// What to say when it holds, so when the run failed.
     pub(super) fn broken_by(&self, figures: &Figures) -> Option<String> {
         if self.test.as_ref().is_some_and(|test| *test != figures.test) {
@@ -125,7 +130,7 @@ impl Threshold {
             Comparison::Equal => (value - self.value).abs() < f64::EPSILON,
         };
         let unit = if matches!(self.metric, Metric::Latency(_)) { " us" } else { "" };
-        holds.then(|| format!("{}: {} (it is {value}{unit})", figures.test, self.text))
+        holds.then(|| format!("{} (it is {value}{unit})", self.text))
     }
 }
 

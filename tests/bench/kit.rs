@@ -65,6 +65,28 @@ pub fn fake(reply: &'static [u8], answers: usize) -> u16 {
     port
 }
 
+/// A server that answers at once on its first `quick` connections, and takes its time on those that come later.
+pub fn stalling(quick: usize) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for (nth, mut stream) in listener.incoming().flatten().enumerate() {
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(1..) = stream.read(&mut buffer) {
+                    if nth >= quick {
+                        std::thread::sleep(std::time::Duration::from_millis(50));
+                    }
+                    if stream.write_all(b"+PONG\r\n").is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
 fn answer(mut stream: std::net::TcpStream, reply: &[u8], answers: usize) {
     let mut buffer = [0; 4096];
     let mut left = answers;

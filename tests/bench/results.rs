@@ -197,8 +197,13 @@ fn thresholds_decide_the_exit_code() {
     let ran = run_at(port, "-n 100 -t ping,set --fail-if set.ops_per_sec<1000M");
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains("failed: set: set.ops_per_sec<1000M") && !ran.err.contains("failed: ping"), "{ran:?}");
-    for (flags, word) in [("--fail-if p98>1", "no metric"), ("-t get --fail-if set.p99>1", "not among those that run")]
-    {
+    assert_eq!(run_at(port, "-n 100 -r 10 -t ping,get --fail-if hit_rate<1").code, Some(0));
+    for (flags, word) in [
+        ("--fail-if p98>1", "no metric"),
+        ("-t get --fail-if set.p99>1", "not among those that run"),
+        ("-t ping,set --fail-if hit_rate<2", "there is no hit_rate"),
+        ("-t ping,get --fail-if ping.hit_rate<2", "there is no hit_rate"),
+    ] {
         let ran = run_at(port, flags);
         assert_eq!(ran.code, Some(2));
         assert!(ran.err.contains(word), "{ran:?}");

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::helpers::terminal::{Terminal, without_escapes};
 use crate::helpers::{Launch, free_port, wait_until};
-use crate::kit::{bench, fake, finish, memory_server, run_at};
+use crate::kit::{bench, fake, finish, memory_server, run_at, stalling};
 use crate::results::interrupt;
 
 #[test]
@@ -153,6 +153,21 @@ fn a_rate_that_cannot_be_kept_is_told() {
     let ran = run_at(server.port(), "-t ping --rate 100M --duration 0.2 -c 1");
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.err.contains("were due and not sent in time"), "{ran:?}");
+}
+
+#[test]
+fn a_server_that_stalls_from_the_second_run_on_is_told_once() {
+    // The first connection is asked what the server is, the second is the first run's.
+    let slow = stalling(2);
+    let ran = run_at(slow, "-t ping --rate 1000 --duration 0.3 -c 1 --repeats 3");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(ran.err.matches("were due and not sent in time").count(), 1, "{ran:?}");
+
+    let (quick, slow) = (memory_server(), stalling(1));
+    let flags = format!("-t ping --rate 1000 --duration 0.3 -c 1 --repeats 2 --compare 127.0.0.1:{slow}");
+    let ran = run_at(quick.port(), &flags);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.err.contains(&format!("warning: ping at 127.0.0.1:{slow}: ")), "{ran:?}");
 }
 
 #[test]
