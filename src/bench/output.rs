@@ -1,7 +1,7 @@
 //! Results as a table of at most 80 columns, as JSON, as CSV.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write as _};
 use std::path::Path;
 
@@ -14,10 +14,13 @@ use crate::args::BenchFormat;
 use crate::exit::{Failure, OrExit, Status, unless_closed};
 use crate::terminal::size;
 
-/// The document in a format, with the newline at its end.
-pub(super) fn render(document: &Document, format: BenchFormat) -> String {
+/// How wide a table in a file may be.
+pub(super) const COLUMNS: usize = 80;
+
+/// The document in a format, with the newline at its end; a table of so many columns.
+pub(super) fn render(document: &Document, format: BenchFormat, columns: usize) -> String {
     match format {
-        BenchFormat::Table => tables(document),
+        BenchFormat::Table => tables(document, columns),
         BenchFormat::Json => {
             let text = serde_json::to_string_pretty(document).expect("the document has no odd keys");
             text + "\n"
@@ -42,20 +45,25 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     unless_closed(written).or_exit(Status::Unavailable, || "cannot write the output".to_owned())
 }
 
-/// Writes a file in one step, so that whoever reads it meanwhile sees the old or the new one, whole.
+/// Writes a file in one step, so that whoever reads it meanwhile sees the old or the new one, whole; with the mode of the
+/// old one.
 pub(super) fn save(path: &Path, text: &str) -> Result<(), Failure> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    let saved = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
-    if saved.is_err() {
-        // Half a file is of no use to anybody.
-        drop(fs::remove_file(&new));
-    }
+    // Whatever has a name already is somebody's, and stays.
+    let new = path.with_file_name(format!(".kvred-bench-{:016x}.new", fastrand::u64(..)));
+    let saved = File::create_new(&new).and_then(|mut file| {
+        let mode = fs::metadata(path).map(|old| old.permissions());
+        let written = mode.map_or(Ok(()), |mode| file.set_permissions(mode));
+        let written = written.and_then(|()| file.write_all(text.as_bytes())).and_then(|()| fs::rename(&new, path));
+        if written.is_err() {
+            // Half a file is of no use to anybody.
+            drop(fs::remove_file(&new));
+        }
+        written
+    });
     saved.or_exit(Status::Unavailable, || format!("cannot write {}", path.display()))
 }
 
-fn tables(document: &Document) -> String {
+fn tables(document: &Document, columns: usize) -> String {
     let s = &document.settings;
     let sizes = if s.value_bytes_min == s.value_bytes_max {
         format!("{}", s.value_bytes_min)
@@ -75,10 +83,10 @@ fn tables(document: &Document) -> String {
     if document.partial {
         out.push_str("PARTIAL: it ended early\n");
     }
-    table(&mut out, &document.results);
+    table(&mut out, &document.results, columns);
     if let Some(compared) = &document.compare {
         write!(out, "\n{}\n", described(&compared.server)).expect("a string takes any text");
-        table(&mut out, &compared.results);
+        table(&mut out, &compared.results, columns);
         ratios(&mut out, compared);
     }
     out
@@ -113,12 +121,11 @@ const HEADER: [&str; 11] = ["test", "ops", "ops/s", "mean us", "p50", "p95", "p9
 /// Those that a narrow terminal does without, the first to go first.
 const SPARE: [&str; 4] = ["p95", "mean us", "p99.9", "ops"];
 
-fn table(out: &mut String, results: &[TestResult]) {
+fn table(out: &mut String, results: &[TestResult], columns: usize) {
     if results.is_empty() {
         out.push_str("nothing was measured\n");
         return;
     }
-    let width = columns();
     let rows: Vec<[String; HEADER.len()]> = results.iter().map(row).collect();
     let with = |spared: &[&str]| {
         let kept: Vec<usize> = (0..HEADER.len()).filter(|&at| !spared.contains(&HEADER[at])).collect();
@@ -126,7 +133,7 @@ fn table(out: &mut String, results: &[TestResult]) {
         table.add_rows(rows.iter().map(|row| kept.iter().map(|&at| row[at].clone()).collect::<Vec<_>>()));
         table
     };
-    let fits = |table: &Table| table.lines().all(|line| line.trim_end().chars().count() <= width);
+    let fits = |table: &Table| table.lines().all(|line| line.trim_end().chars().count() <= columns);
     let mut shown = with(&[]);
     for spared in 1..=SPARE.len() {
         if !fits(&shown) {
@@ -139,9 +146,9 @@ fn table(out: &mut String, results: &[TestResult]) {
     }
 }
 
-/// How wide a table may be: 80 columns, unless a terminal has more or fewer.
-fn columns() -> usize {
-    if io::stdout().is_terminal() { size().0 } else { 80 }
+/// How wide a printed table may be: as in a file, unless a terminal has more or fewer columns.
+pub(super) fn columns() -> usize {
+    if io::stdout().is_terminal() { size().0 } else { COLUMNS }
 }
 
 fn row(result: &TestResult) -> [String; HEADER.len()] {

@@ -186,17 +186,18 @@ fn publish(args: &BenchArgs, destination: Option<&Destination>, document: &Docum
         say!("warning: {warning}");
     }
     let (Some(path), Some(destination)) = (&args.output, destination) else {
-        return output::print(&output::render(document, args.format.unwrap_or(BenchFormat::Table)));
+        return output::print(&output::render(document, args.format.unwrap_or(BenchFormat::Table), output::columns()));
     };
     let is_stdout = matches!(destination, Destination::Stdout);
-    let format = if is_stdout { BenchFormat::Json } else { output::format_of(path) };
+    let (format, columns) =
+        if is_stdout { (BenchFormat::Json, output::columns()) } else { (output::format_of(path), output::COLUMNS) };
     // The file first: it is what a script waits for.
-    let written = destination.write(&output::render(document, args.format.unwrap_or(format)));
+    let written = destination.write(&output::render(document, args.format.unwrap_or(format), columns));
     if is_stdout {
         return written;
     }
     // What cannot be written there is to be seen at least.
-    let printed = output::print(&output::render(document, BenchFormat::Table));
+    let printed = output::print(&output::render(document, BenchFormat::Table, output::columns()));
     written.and(printed)
 }
 

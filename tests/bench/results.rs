@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::helpers::{Reply, Server};
+use crate::helpers::terminal::Terminal;
+use crate::helpers::{Launch, Reply, Server};
 use crate::kit::{memory_server, run, run_at};
 
 #[test]
@@ -177,6 +178,43 @@ fn what_is_no_regular_file_stays_what_it_is() {
     assert!(std::fs::symlink_metadata(at("fifo")).unwrap().file_type().is_fifo());
     let read: Value = serde_json::from_slice(&reader.join().unwrap()).unwrap();
     assert_eq!(read["results"][0]["operations"], 100);
+}
+
+#[test]
+fn nothing_but_the_named_file_is_written_and_its_mode_stays() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let server = memory_server();
+    let dir = tempfile::TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for name in ["run.json", "run.json.new", "victim"] {
+        std::fs::write(at(name), "mine").unwrap();
+    }
+    symlink("victim", at("other.json.new")).unwrap();
+    std::fs::set_permissions(at("run.json"), PermissionsExt::from_mode(0o600)).unwrap();
+    for name in ["run.json", "other.json"] {
+        let ran = run_at(server.port(), &format!("-n 100 -t ping -o {}", at(name).display()));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let saved: Value = serde_json::from_slice(&std::fs::read(at(name)).unwrap()).unwrap();
+        assert_eq!(saved["results"][0]["operations"], 100);
+    }
+    for name in ["run.json.new", "victim"] {
+        assert_eq!(std::fs::read_to_string(at(name)).unwrap(), "mine", "{name}");
+    }
+    assert_eq!(std::fs::metadata(at("run.json")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 5, "nothing else is left");
+}
+
+#[test]
+fn a_table_in_a_file_is_as_wide_whatever_the_terminal() {
+    let server = memory_server();
+    let dir = tempfile::TempDir::new().unwrap();
+    let path = dir.path().join("run.txt");
+    let mut command = Launch::binary();
+    command.args(["bench", "-p", &server.port().to_string(), "-t", "ping", "-n", "100", "-o"]).arg(&path);
+    let (screen, code) = Terminal::sized(&command, 44, 24).ends();
+    assert!(code == 0 && !screen.contains("p95"), "{code}: {screen:?}");
+    let saved = std::fs::read_to_string(path).unwrap();
+    assert!(saved.contains("mean us") && saved.contains("p95"), "{saved}");
 }
 
 #[test]
