@@ -105,7 +105,9 @@ fn an_interrupted_report_keeps_what_was_finished() {
     assert!(exists["latency_us"]["p50"].as_f64() > Some(0.0));
     assert!(!fs::read_to_string(dir.path().join("summary.md")).unwrap().contains("Partial"));
     let ran = run(&["report", "--resume", out]);
-    assert!(ran.code == Some(3) && ran.err.contains("is no report to go on with"), "it is finished: {ran:?}");
+    assert!(ran.code == Some(3) && ran.err.contains("is no report to go on with: it is finished"), "{ran:?}");
+    let ran = run(&["report", "--resume", &dir.path().join("nothing").display().to_string()]);
+    assert!(ran.code == Some(3) && ran.err.contains("unfinished.json: No such file"), "{ran:?}");
 }
 
 /// A report that is interrupted once enough of it is there.

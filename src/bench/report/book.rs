@@ -104,6 +104,9 @@ struct Document<'a, T> {
 /// While a report is not finished: everything that is needed to go on with it.
 const UNFINISHED: &str = "raw/unfinished.json";
 
+/// Each run.
+const RESULTS: &str = "raw/results.json";
+
 impl Book {
     /// A report that begins.
     pub(super) fn new(root: PathBuf, policies: Vec<String>, programs: Vec<Peer>, settings: ReportSettings) -> Self {
@@ -128,6 +131,9 @@ impl Book {
     pub(super) fn open(root: &Path) -> Result<Self, Failure> {
         let path = root.join(UNFINISHED);
         let doing = || format!("{} is no report to go on with", root.display());
+        if !path.exists() && root.join(RESULTS).exists() {
+            return Err(Failure::new(Status::Unavailable, anyhow!("it is finished").context(doing())));
+        }
         let text = fs::read(&path).with_context(|| path.display().to_string()).or_exit(Status::Unavailable, doing)?;
         let book: Self = serde_json::from_slice(&text)
             .with_context(|| path.display().to_string())
@@ -203,7 +209,7 @@ impl Book {
     /// Writes all files anew.
     pub(super) fn save(&self) -> Result<(), Failure> {
         let raw = self.root.join("raw");
-        save(&raw.join("results.json"), &self.json(&self.runs))?;
+        save(&self.root.join(RESULTS), &self.json(&self.runs))?;
         let mut csv = format!("fsync,server,run,{CSV_FIGURES}\n");
         for Saved { fsync, server, run, figures } in &self.runs {
             let run = run.map_or_else(|| "warmup".to_owned(), |run| run.to_string());
