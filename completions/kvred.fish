@@ -173,8 +173,8 @@ complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_s
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l warmup -d 'Requests before each test that do not count' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l repeats -d 'Run each test so many times; the median counts [default: 1, with --compare 5]' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l seed -d 'What keys and values are chosen by: the same seed, the same requests' -r -f
-complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l compare -d 'Measure this server too, in turn with the first: HOST:PORT, or a URI' -r -f
-complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l fail-if -d 'Exit with 1 when this is true, for instance \'p99>2ms\'; may be given several times' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l compare -d 'Measure this server too, in turn with the first: HOST:PORT, with the first one\'s login, database and TLS; or a URI, with its own' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l fail-if -d 'Exit with 1 when this is true, for instance \'p99>2ms\'; may be given several times; with --compare, of the first server' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l format -d 'How the results are printed [default: table, or what the name of -o ends in]' -r -f -a "table\t'For people, at most 80 columns'
 json\t'One object'
 csv\t'A line for each test'"

@@ -23,7 +23,8 @@ Files:
 const AOF_STATUS: &str = "\
 Exit status:
   0    fine
-  1    the log's tail is torn, or what was asked for is not in it
+  1    the log's tail is torn, what was asked for is not in it, or --salvage
+       lost something
   2    wrong usage
   3    a file cannot be read or written, or a server holds the log
   4    the log is damaged, or has a command that kvred does not offer

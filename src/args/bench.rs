@@ -43,8 +43,8 @@ Results:
   compare               with --compare: server, results, and ratios, a list:
                         test, ratio (min, median, max), verdict
 
-These are the names in JSON, and they stay. CSV has a line for each test, with the same names as columns; those of
-latencies are latency_us_mean and so on.
+These are the names in JSON, and they stay. CSV has a line for each test, with
+the same names as columns; those of latencies are latency_us_mean and so on.
 
 Environment:
   KVRED_PASSWORD        the password, unless a flag gives one
@@ -100,7 +100,14 @@ pub struct BenchArgs {
     pub connect_timeout: f64,
 
     /// The tests, with commas between them; ping, set, get, exists and del unless given
-    #[arg(short, long = "tests", value_name = "TESTS", value_delimiter = ',', conflicts_with = "ratio")]
+    #[arg(
+        short,
+        long = "tests",
+        value_name = "TESTS",
+        value_delimiter = ',',
+        ignore_case = true,
+        conflicts_with = "ratio"
+    )]
     pub tests: Vec<Test>,
 
     /// One test of SETs and GETs in this ratio, for instance 1:10
@@ -159,11 +166,12 @@ pub struct BenchArgs {
     #[arg(long)]
     pub verify: bool,
 
-    /// Measure this server too, in turn with the first: HOST:PORT, or a URI
+    /// Measure this server too, in turn with the first: HOST:PORT, with the first one's login, database and TLS; or a URI,
+    /// with its own
     #[arg(long, value_name = "HOST:PORT")]
     pub compare: Option<String>,
 
-    /// Exit with 1 when this is true, for instance 'p99>2ms'; may be given several times
+    /// Exit with 1 when this is true, for instance 'p99>2ms'; may be given several times; with --compare, of the first server
     #[arg(long, value_name = "EXPR")]
     pub fail_if: Vec<String>,
 
@@ -219,6 +227,8 @@ Files:
   summary.md            tables for people
   charts/fsync-POLICY.svg
                         medians, with whiskers from minimum to maximum
+  charts/latency-POLICY.svg
+                        percentiles of all runs together
   raw/results.json, raw/results.csv
                         each run
   raw/summary.json, raw/summary.csv

@@ -37,8 +37,8 @@ Exit status:
   1    the server answered an error
   2    wrong usage
   3    the server cannot be reached, the connection was lost (then the outcome
-       of the command is unknown, and it is not sent again), or a file cannot be
-       read
+       of the command is unknown, and it is not sent again), a file cannot be
+       read, or the output cannot be written
   130  interrupted";
 
 /// `kvred cli`

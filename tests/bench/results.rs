@@ -249,6 +249,15 @@ fn thresholds_decide_the_exit_code() {
 }
 
 #[test]
+fn tests_are_named_in_any_case() {
+    let server = memory_server();
+    let ran = run_at(server.port(), "-n 100 -r 10 -t PING,Get --format json");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let document = ran.json();
+    assert_eq!((&document["results"][0]["test"], &document["results"][1]["test"]), (&"ping".into(), &"get".into()));
+}
+
+#[test]
 fn wrong_usage_exits_2() {
     for flags in [
         "-n 5 --duration 1",

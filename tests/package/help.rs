@@ -62,6 +62,20 @@ fn long_help_ends_with_examples_files_and_exit_status() {
 }
 
 #[test]
+fn long_help_names_all_that_is_written_and_all_that_an_exit_code_means() {
+    for (command, part) in [
+        ("bench", "CSV has a line for each test, with\nthe same names as columns; those of latencies"),
+        ("bench report", "\n  charts/latency-POLICY.svg\n"),
+        ("cli", "or the output cannot be written"),
+        ("aof check", "or --salvage\n       lost something\n"),
+    ] {
+        let words: Vec<String> = command.split(' ').map(str::to_owned).collect();
+        let text = help(&words, "--help");
+        assert!(text.contains(part), "{part:?} is not in: {text}");
+    }
+}
+
+#[test]
 fn long_help_tells_defaults_variables_and_values() {
     let text = help(&["serve".to_owned()], "--help");
     for part in ["[env: KVRED_FSYNC=]", "[default: everysec]", "- always:", "[default: 512mb]", "From 1mb to 1gb"] {
