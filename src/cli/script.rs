@@ -58,7 +58,7 @@ async fn run_line(
         Ok(answer) => answer,
         Err(CallError::ShutDown) => return Ok(None),
         Err(CallError::Refused(why)) => return Ok(Some(why.to_owned())),
-        Err(error @ CallError::Unknown(_)) => {
+        Err(error @ (CallError::Unknown(_) | CallError::TransactionGone)) => {
             return Err(Failure::new(Status::Unavailable, anyhow!("line {number}: {error}")).into());
         }
         Err(error) => return Err(error.into()),

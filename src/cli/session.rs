@@ -17,6 +17,8 @@ pub(crate) struct Session {
     pub(crate) target: Target,
     limit: Duration,
     connection: Option<Connection>,
+    /// Whether anything was answered over this connection.
+    answered: bool,
     /// Whether a `MULTI` is open.
     pub(crate) in_transaction: bool,
 }
@@ -33,6 +35,9 @@ pub(crate) enum CallError {
     /// The server went away, as it was told to.
     #[error("the server has shut down")]
     ShutDown,
+    /// There was an open transaction, of which the server knows nothing any more.
+    #[error("the open transaction is gone with its connection; not sent")]
+    TransactionGone,
     /// A command that this client cannot wait for.
     #[error("{0}")]
     Refused(&'static str),
@@ -50,21 +55,37 @@ pub(crate) struct Answer {
 impl Session {
     /// A session that is yet to connect.
     pub(crate) fn new(target: Target, limit: Duration) -> Self {
-        Self { target, limit, connection: None, in_transaction: false }
+        Self { target, limit, connection: None, answered: false, in_transaction: false }
     }
 
-    /// Connects, unless there is a connection that works as far as is known.
+    /// Connects, unless there is a connection that works as far as is known. Says so where that takes the place of one that
+    /// was lost: what a command did to the old one, such as `WATCH`, is not in the new one.
     ///
     /// # Errors
     /// There is none now.
     pub(crate) async fn connect(&mut self) -> Result<(), SetupError> {
-        if self.is_lost() {
+        let lost = self.is_lost();
+        let missed = lost && self.answered;
+        if lost {
             self.drop_connection();
         }
         if self.connection.is_none() {
             self.connection = Some(self.target.connect(self.limit).await?);
         }
+        if missed {
+            say!("kvred: the connection to {} was lost; connected again", self.target.address);
+        }
         Ok(())
+    }
+
+    /// The connection that the next command goes to.
+    async fn ready(&mut self) -> Result<&mut Connection, CallError> {
+        if self.in_transaction && self.is_lost() {
+            self.drop_connection();
+            return Err(CallError::TransactionGone);
+        }
+        self.connect().await?;
+        self.connection.as_mut().ok_or(CallError::NotSent(ClientError::Closed.into()))
     }
 
     /// Whether there is a connection.
@@ -80,6 +101,7 @@ impl Session {
     /// Gives the connection up; the next command opens another.
     pub(crate) fn drop_connection(&mut self) {
         self.connection = None;
+        self.answered = false;
         self.in_transaction = false;
     }
 
@@ -116,12 +138,8 @@ impl Session {
     /// # Errors
     /// [`CallError`]
     pub(crate) async fn send<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Result<(), CallError> {
-        self.connect().await?;
-        let Some(connection) = &mut self.connection else {
-            return Err(CallError::NotSent(ClientError::Closed.into()));
-        };
         // From here on the server may have the command. The connection is whole again only once the reply is there.
-        let result = connection.sender.request(args).await;
+        let result = self.ready().await?.sender.request(args).await;
         result.map_err(|error| self.lose(error))
     }
 
@@ -130,11 +148,7 @@ impl Session {
     /// # Errors
     /// [`CallError`]
     pub(crate) async fn send_encoded(&mut self, bytes: &[u8]) -> Result<(), CallError> {
-        self.connect().await?;
-        let Some(connection) = &mut self.connection else {
-            return Err(CallError::NotSent(ClientError::Closed.into()));
-        };
-        let result = connection.sender.send(bytes).await;
+        let result = self.ready().await?.sender.send(bytes).await;
         result.map_err(|error| self.lose(error))
     }
 
@@ -147,6 +161,7 @@ impl Session {
             return Err(CallError::Unknown(ClientError::Closed));
         };
         let result = connection.receiver.next().await;
+        self.answered |= result.is_ok();
         result.map_err(|error| self.lose(error))
     }
 

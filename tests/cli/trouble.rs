@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::process::{Output, Stdio};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use crate::helpers::free_port;
@@ -98,6 +100,54 @@ fn a_script_names_the_line_where_the_server_went_away() {
     let server = Server::start(&[]);
     let ran = server.run(&[], "ping\nshutdown\nping\n");
     assert_eq!((ran.code, &ran.out[..]), (Some(3), "PONG\n"));
+}
+
+/// A script whose server closes the connection behind its first reply, and only then gets the rest: how the run ended, and
+/// all that came on later connections.
+fn script_cut_off(first: &str, rest: &str) -> (Output, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let mut command = cli(&["-p", &port]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(first.as_bytes()).unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    assert!(stream.read(&mut [0; 1000]).unwrap() > 0);
+    stream.write_all(b"+OK\r\n").unwrap();
+    let mut told = [0; 3];
+    child.stdout.as_mut().unwrap().read_exact(&mut told).unwrap();
+    drop(stream);
+    let (came, all) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut request) = (stream.unwrap(), [0; 1000]);
+            while let Ok(len @ 1..) = stream.read(&mut request) {
+                came.send(String::from_utf8_lossy(&request[..len]).into_owned()).unwrap();
+                stream.write_all(b"+OK\r\n").unwrap();
+            }
+        }
+    });
+    input.write_all(rest.as_bytes()).unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    (output, all.try_iter().collect())
+}
+
+#[test]
+fn nothing_of_a_transaction_is_sent_behind_a_lost_connection() {
+    let (output, came) = script_cut_off("\nMULTI\n", "SET b 2\nEXEC\n");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &came[..]), (Some(3), ""), "{said}");
+    assert!(said.starts_with("kvred: line 3: the open transaction is gone with its connection; not sent"), "{said}");
+}
+
+#[test]
+fn a_script_that_goes_on_over_another_connection_says_so() {
+    let (output, came) = script_cut_off("SET a 1\n", "SET b 2\n");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(0) && came.contains("SET"), "{said} {came}");
+    assert!(said.contains("was lost; connected again") && said.lines().count() == 1, "{said}");
 }
 
 #[test]

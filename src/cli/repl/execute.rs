@@ -155,7 +155,7 @@ impl Repl<'_> {
                 self.session.drop_connection();
                 say!("({error})");
             }
-            CallError::Refused(_) => say!("({error})"),
+            CallError::Refused(_) | CallError::TransactionGone => say!("({error})"),
         }
     }
 
