@@ -84,6 +84,8 @@ impl FrameDecoder {
             };
             let mut frame = match item {
                 Item::Frame(frame) => frame,
+                // Nothing annotates what follows it.
+                Item::Open(open) if open.missing == 0 && open.kind == b'|' => continue,
                 Item::Open(open) if open.missing == 0 => open.close(),
                 Item::Open(open) => {
                     if self.open.len() == MAX_REPLY_DEPTH {
@@ -332,6 +334,17 @@ mod tests {
         assert_eq!(next(), Some(Frame::Null));
         assert_eq!(next(), Some(Frame::Null));
         assert_eq!(next(), Some(Frame::Array(vec![Frame::Integer(1), Frame::Null])));
+        assert_eq!(next(), None);
+    }
+
+    #[test]
+    fn an_attribute_of_nothing_is_no_reply() {
+        let mut buffer = BytesMut::from(&b"|0\r\n$2\r\nhi\r\n*2\r\n|0\r\n:1\r\n:2\r\n*0\r\n"[..]);
+        let mut decoder = FrameDecoder::default();
+        let mut next = || decoder.decode(&mut buffer).unwrap();
+        assert_eq!(next(), Some(Frame::Bulk(Bytes::from_static(b"hi"))));
+        assert_eq!(next(), Some(Frame::Array(vec![Frame::Integer(1), Frame::Integer(2)])));
+        assert_eq!(next(), Some(Frame::Array(Vec::new())));
         assert_eq!(next(), None);
     }
 
