@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::catalog::Catalog;
 use super::local::Timing;
-use super::{Repl, pager};
+use super::{Repl, dumb, pager};
 use crate::cli::output::printer;
 use crate::cli::session::{Answer, CallError, Session, is_plain_text, is_stream};
 use crate::cli::stop::Stop;
@@ -79,7 +79,6 @@ impl Repl<'_> {
             times = n;
         }
         if !self.agreed(&command) {
-            say!("(nothing was sent)");
             return Ok(false);
         }
         for _ in 0..times {
@@ -90,8 +89,8 @@ impl Repl<'_> {
         Ok(true)
     }
 
-    /// Asks before everything is deleted.
-    fn agreed(&self, command: &[Vec<u8>]) -> bool {
+    /// Asks before everything is deleted; says so where that is not wanted.
+    fn agreed(&mut self, command: &[Vec<u8>]) -> bool {
         let name = command[0].to_ascii_uppercase();
         if !self.settings.confirm || !matches!(&name[..], b"FLUSHALL" | b"FLUSHDB") {
             return true;
@@ -101,9 +100,22 @@ impl Repl<'_> {
         let name = String::from_utf8_lossy(&name);
         let question = format!("{name} deletes every key in {of} of {}. Go on? [y/N] ", target.address);
         // An editor of its own: no history, no completion, and Ctrl-C means no.
-        let answer = Editor::<(), MemHistory>::with_history(Config::default(), MemHistory::new())
-            .and_then(|mut editor| editor.readline(&question));
-        answer.is_ok_and(|answer| matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+        let answer = match self.idle {
+            Some(_) => Editor::<(), MemHistory>::with_history(Config::default(), MemHistory::new())
+                .and_then(|mut editor| editor.readline(&question)),
+            None => match dumb::ask(self.runtime, &question, &self.prompt().0) {
+                Ok(answer) => answer,
+                Err(line) => {
+                    self.typed = Some(line);
+                    return false;
+                }
+            },
+        };
+        let agreed = answer.is_ok_and(|answer| matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"));
+        if !agreed {
+            say!("(nothing was sent)");
+        }
+        agreed
     }
 
     /// Runs one command. Returns whether it came to a reply, and nobody stopped that being shown.

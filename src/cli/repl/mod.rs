@@ -65,6 +65,10 @@ struct Repl<'a> {
     settings: Settings,
     editor: Editor<ReplHelper, FileHistory>,
     history: History,
+    /// `None`: the terminal cannot be steered.
+    idle: Option<Idle>,
+    /// What was typed at a prompt that is shown already.
+    typed: Option<rustyline::Result<String>>,
 }
 
 /// Whether the session goes on.
@@ -85,7 +89,7 @@ pub(crate) fn run(runtime: &Runtime, mut session: Session, printer: Printer, col
     let history = History::load(&mut editor);
     let settings = Settings::new(Printer { paint, ..printer });
     let idle = Idle::new(&mut editor);
-    let mut repl = Repl { runtime, session, settings, editor, history };
+    let mut repl = Repl { runtime, session, settings, editor, history, idle, typed: None };
     repl.welcome()?;
     loop {
         repl.reopen_if_lost();
@@ -94,10 +98,11 @@ pub(crate) fn run(runtime: &Runtime, mut session: Session, printer: Printer, col
             helper.prompt_columns = prompt.0.width();
             helper.hint_at.set(None);
         }
-        let Repl { session, settings, editor, .. } = &mut repl;
-        let line = match &idle {
-            Some(idle) => idle.meanwhile(runtime, session, settings.printer, || editor.readline(&prompt)),
-            None => dumb::read_line(runtime, &prompt.0),
+        let Repl { session, settings, editor, idle, typed, .. } = &mut repl;
+        let line = match (typed.take(), idle) {
+            (Some(line), _) => line,
+            (None, Some(idle)) => idle.meanwhile(runtime, session, settings.printer, || editor.readline(&prompt)),
+            (None, None) => dumb::read_line(runtime, &prompt.0),
         };
         match line {
             Ok(input) => {

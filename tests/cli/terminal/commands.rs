@@ -85,20 +85,25 @@ fn settings_change_the_session() {
 #[test]
 fn flushall_asks_first() {
     let server = Server::start(&[]);
-    let mut s = Session::start(&server);
-    s.enters("set k v", "OK");
-    s.enters("flushall", "every key in every database of 127.0.0.1");
-    s.sees("Go on? [y/N]");
-    s.enters("n", "nothing was sent");
-    s.enters("2 FLUSHDB", "every key in database 0 of 127.0.0.1");
-    s.sees("Go on? [y/N]");
-    s.presses('c');
-    s.sees("nothing was sent");
-    s.enters("exists k", "(integer) 1");
-    s.enters("flushall", "Go on? [y/N]");
-    s.enters("yes", "OK");
-    s.enters("exists k", "(integer) 0");
-    s.leaves();
+    for term in ["xterm", "dumb"] {
+        let mut s = Session::with(server.port, &[], |command| {
+            command.env("TERM", term);
+        });
+        s.enters("set k v", "OK");
+        s.enters("flushall", "every key in every database of 127.0.0.1");
+        s.sees("Go on? [y/N]");
+        s.enters("n", "nothing was sent");
+        s.enters("2 FLUSHDB", "every key in database 0 of 127.0.0.1");
+        s.sees("Go on? [y/N]");
+        s.presses('c');
+        s.sees("nothing was sent");
+        s.prompt();
+        s.enters("exists k", "(integer) 1");
+        s.enters("flushall", "Go on? [y/N]");
+        s.enters("yes", "OK");
+        s.enters("exists k", "(integer) 0");
+        s.leaves();
+    }
 }
 
 #[test]
