@@ -66,13 +66,11 @@ pub struct Cli {
 impl Cli {
     /// See [`ConnectArgs::prefer_flags`].
     fn prefer_flags(&mut self, matches: &ArgMatches) {
-        let connect = match &mut self.command {
-            Command::Cli(args) => &mut args.connect,
-            Command::Bench(args) => &mut args.connect,
-            Command::Serve(_) | Command::Aof(_) | Command::Completions(_) | Command::Man(_) => return,
-        };
-        if let Some((_, matches)) = matches.subcommand() {
-            connect.prefer_flags(matches);
+        let Some((_, matches)) = matches.subcommand() else { return };
+        match &mut self.command {
+            Command::Cli(args) => args.prefer_flags(matches),
+            Command::Bench(args) => args.connect.prefer_flags(matches),
+            Command::Serve(_) | Command::Aof(_) | Command::Completions(_) | Command::Man(_) => {}
         }
     }
 }

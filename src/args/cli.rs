@@ -2,7 +2,8 @@
 
 use std::ffi::OsString;
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, Args, ValueEnum};
 
 use super::ConnectArgs;
 
@@ -168,6 +169,16 @@ pub struct CliArgs {
     /// The command and its arguments
     #[arg(value_name = "COMMAND", trailing_var_arg = true)]
     pub command: Vec<OsString>,
+}
+
+impl CliArgs {
+    /// See [`ConnectArgs::prefer_flags`]. A value as it was stored is also in no other format that a variable asks for.
+    pub(super) fn prefer_flags(&mut self, matches: &ArgMatches) {
+        self.connect.prefer_flags(matches);
+        if self.no_newline && matches.value_source("output") == Some(ValueSource::EnvVariable) {
+            self.output = OutputFormat::Auto;
+        }
+    }
 }
 
 /// `--output`

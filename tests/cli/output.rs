@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::server::Server;
+use crate::server::{Server, run};
 
 #[test]
 fn null_and_empty_differ_where_the_format_can_tell() {
@@ -36,6 +36,22 @@ fn bytes_that_are_no_text_are_base64_in_json() {
     server.run(&["-x", "set", "k"], b"\xff\x00");
     assert_eq!(server.ok(&["--json", "get", "k"]), "{\"base64\":\"/wA=\"}\n");
     assert_eq!(server.ok(&["--output", "pretty", "get", "k"]), "\"\\xff\\x00\"\n");
+}
+
+#[test]
+fn without_a_newline_a_value_is_its_bytes_whatever_the_variable_says() {
+    let server = Server::start(&[]);
+    server.run(&["-x", "set", "k"], "a \"b\"\n");
+    for format in ["pretty", "csv", "json"] {
+        let get = |flags: &[&str]| {
+            let mut command = server.cli(flags);
+            command.args(["get", "k"]).env("KVRED_OUTPUT", format);
+            run(command, "").out
+        };
+        assert_eq!(get(&["--no-newline"]), "a \"b\"\n", "{format}");
+        assert_ne!(get(&[]), "a \"b\"\n", "{format}");
+        assert_eq!(get(&["--no-newline", "--output", "json"]), r#""a \"b\"\n""#, "a flag is meant");
+    }
 }
 
 #[test]
