@@ -64,10 +64,10 @@ impl ReplHelper {
     }
 }
 
-/// The words of the command itself, behind a repeat count.
+/// The words of the command itself, behind a repeat count; a number alone is one that is being typed.
 pub(super) fn command_words(words: &[Word]) -> &[Word] {
     match words {
-        [count, rest @ ..] if !rest.is_empty() && count.value.iter().all(u8::is_ascii_digit) => rest,
+        [count, rest @ ..] if count.value.iter().all(u8::is_ascii_digit) => rest,
         _ => words,
     }
 }

@@ -36,6 +36,12 @@ fn hints_show_the_arguments_and_unknown_commands() {
     s.types("set ");
     s.sees("key value");
     s.presses('u');
+    // A number alone is a count that is being typed.
+    s.types("33");
+    s.sees("33");
+    s.types(" set k ");
+    assert!(!s.sees("value [NX").contains("(unknown command)"));
+    s.presses('u');
     s.types("nonsense ");
     s.sees("(unknown command)");
     s.presses('u');
