@@ -108,7 +108,7 @@ pub enum Flaw {
     #[error("its commit line states another length")]
     Length,
     /// Not RESP.
-    #[error("it is not RESP: {0}")]
+    #[error("it is not RESP: {}", .0.reason())]
     NotResp(ProtocolError),
     /// An annotation line that does not end.
     #[error("an annotation line in it does not end")]

@@ -140,6 +140,11 @@ impl ProtocolError {
         // Displayed is the character of the byte's number.
         self.to_string().chars().map(|c| c as u8).collect()
     }
+
+    /// What is wrong, for who is no client and wants no reply.
+    pub fn reason(self) -> String {
+        self.to_string().trim_start_matches("ERR Protocol error: ").to_owned()
+    }
 }
 
 /// The state of decoding one connection's requests, or one log's records.

@@ -58,6 +58,52 @@ fn a_dash_is_no_file_and_said_to_be_none() {
 }
 
 #[test]
+fn a_command_that_is_proposed_can_be_pasted_wherever_the_log_lies() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = small_log(dir.path());
+    let odd = dir.path().join("it's a $(folder)");
+    fs::create_dir(&odd).unwrap();
+    let path = odd.join("kvred.aof");
+    let paste = |command: &str| {
+        let bin = Path::new(env!("CARGO_BIN_EXE_kvred")).parent().unwrap();
+        let script = format!("PATH=\"$0:$PATH\"; {command}");
+        code(&Command::new("sh").args(["-c", &script, arg(bin)]).stdin(Stdio::null()).output().unwrap())
+    };
+    let in_backquotes = |said: &str| said.split('`').nth(1).unwrap_or_else(|| panic!("no command: {said}")).to_owned();
+
+    let middle = log.len() / 2;
+    log[middle] ^= 1;
+    fs::write(&path, &log).unwrap();
+    for tool in ["rewrite", "dump"] {
+        let command = in_backquotes(&stderr(&aof(&[tool, arg(&path)])));
+        assert_eq!(paste(&command), 4, "{command}");
+    }
+    let refused = Server::try_start(&odd, &[]).err().expect("a damaged log is refused").stderr;
+    let command = refused.split("run \"").nth(1).and_then(|rest| rest.split("\" to see").next()).expect(&refused);
+    assert_eq!(paste(command), 4, "{command}");
+    let said = stdout(&aof(&["check", arg(&path)]));
+    let command = said.lines().find_map(|line| line.trim().strip_prefix("to save it")).expect(&said);
+    assert_eq!(paste(&command.replace("OUT", &format!("{}/saved", arg(dir.path())))), 1, "{command}");
+
+    log[middle] ^= 1;
+    fs::write(&path, &log[..log.len() - 5]).unwrap();
+    let command = in_backquotes(&stderr(&aof(&["rewrite", arg(&path)])));
+    let said = stdout(&aof(&["check", arg(&path)]));
+    assert!(said.contains(&format!("to repair it  {command}\n")), "{command}: {said}");
+    paste(&format!("{command} --yes"));
+    assert_eq!(code(&aof(&["check", arg(&path)])), 0, "{command}");
+}
+
+#[test]
+fn what_is_not_resp_is_said_without_the_words_for_clients() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    fs::write(&path, "*1\r\n$x\r\n").unwrap();
+    let said = stdout(&aof(&["check", arg(&path)]));
+    assert!(said.contains("it is not RESP: invalid bulk length"), "{said}");
+}
+
+#[test]
 fn hostile_bytes_are_damage_and_cost_little_memory() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("hostile.aof");
