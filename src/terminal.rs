@@ -3,8 +3,10 @@
 pub(crate) mod password;
 pub(crate) mod progress;
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use console::Term;
 use indicatif::{ProgressDrawTarget, TermLike};
@@ -175,4 +177,11 @@ pub(crate) fn shown(text: &[u8]) -> String {
 /// Text in which every control character is a `?`, but for those that are wanted.
 pub(crate) fn without_controls(text: &[u8], but: impl Fn(char) -> bool) -> String {
     String::from_utf8_lossy(text).chars().map(|c| if c.is_control() && !but(c) { '?' } else { c }).collect()
+}
+
+/// A path as a word of a command that is pasted into a shell.
+pub(crate) fn for_shell(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    // No path has a NUL byte, which is all that cannot be quoted.
+    shlex::try_quote(&path).map_or_else(|_| path.to_string(), Cow::into_owned)
 }

@@ -19,6 +19,7 @@ use crate::command::replay::check;
 use crate::exit::{Failure, OrExit, Status, unless_closed};
 use crate::persistence::reader::Batch;
 use crate::persistence::replay::Verdict;
+use crate::terminal::for_shell;
 use crate::terminal::progress::Progress;
 
 /// Dumps a log.
@@ -179,7 +180,8 @@ fn dump_parts(dump: &mut Dump, parts: &[Part]) -> Result<Status, Stop> {
             Verdict::Torn(flaw) | Verdict::Damaged { flaw, .. } => {
                 say!(
                     "kvred: {shown} is damaged at byte {end} ({flaw}); only what is before that was dumped; see \
-                     `kvred aof check {shown}`"
+                     `kvred aof check {}`",
+                    for_shell(&part.path)
                 );
                 return Ok(Status::Damaged);
             }

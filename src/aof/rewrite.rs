@@ -25,6 +25,7 @@ use crate::persistence::format::Annotation;
 use crate::persistence::lock::lock_is_held;
 use crate::persistence::reader::Batch;
 use crate::persistence::replay::{Recovery, RefusedRecord, Verdict};
+use crate::terminal::for_shell;
 use crate::terminal::progress::Progress;
 
 /// Rewrites a log.
@@ -173,7 +174,11 @@ fn load(
         if refused.is_some() || too_late { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     if let Some(RefusedRecord { index, reason }) = refused {
-        let error = anyhow!("{shown}: {reason} (command {} of a batch); see `kvred aof check {shown}`", index + 1);
+        let error = anyhow!(
+            "{shown}: {reason} (command {} of a batch); see `kvred aof check {}`",
+            index + 1,
+            for_shell(&part.path)
+        );
         return Err(Failure::new(Status::Damaged, error));
     }
     let Pass::Read(recovery) = outcome else {
@@ -208,15 +213,17 @@ fn judge(
         }
         Verdict::Torn(_) if is_last => {
             let error = anyhow!(
-                "{shown}: its tail is torn at byte {}; `kvred aof check --fix {shown}` cuts it off",
-                recovery.end
+                "{shown}: its tail is torn at byte {}; `kvred aof check --fix {}` cuts it off",
+                recovery.end,
+                for_shell(&part.path)
             );
             Err(Failure::new(Status::Negative, error))
         }
         _ => {
             let error = anyhow!(
-                "{shown} is damaged at byte {}; nothing was changed; see `kvred aof check {shown}`",
-                recovery.end
+                "{shown} is damaged at byte {}; nothing was changed; see `kvred aof check {}`",
+                recovery.end,
+                for_shell(&part.path)
             );
             Err(Failure::new(Status::Damaged, error))
         }

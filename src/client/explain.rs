@@ -6,7 +6,7 @@ use super::address::Address;
 use super::connection::ClientError;
 use super::setup::SetupError;
 use crate::exit::{Failure, Status};
-use crate::terminal::shown;
+use crate::terminal::{for_shell, shown};
 
 impl From<SetupError> for Failure {
     fn from(error: SetupError) -> Self {
@@ -44,7 +44,7 @@ pub(crate) fn explain(error: &SetupError) -> String {
 
 fn how_to_start(address: &Address) -> String {
     match address {
-        Address::Unix(path) => format!("start a server with \"kvred serve --unixsocket {}\"", path.display()),
+        Address::Unix(path) => format!("start a server with \"kvred serve --unixsocket {}\"", for_shell(path)),
         Address::Tcp { host, port } if matches!(host.as_str(), "127.0.0.1" | "localhost" | "::1") => {
             format!("start a server with \"kvred serve --port {port}\"")
         }

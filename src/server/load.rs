@@ -20,6 +20,7 @@ use crate::persistence::format::Salt;
 use crate::persistence::lock::{LogLock, follow_links, lock_path};
 use crate::persistence::recover::{RecoverError, Recovered, recover};
 use crate::persistence::replay::{Recovery, ReplayError, Verdict, replay};
+use crate::terminal::for_shell;
 use crate::terminal::progress::Progress;
 
 /// A log that is ours, and what was in it.
@@ -80,7 +81,7 @@ fn open(disk: &dyn Disk, name: &Path, path: &Path, keyspace: &Keyspace) -> Resul
             let error = anyhow::Error::from(refused).context(format!(
                 "{} cannot be loaded; see `kvred aof check {}`",
                 path.display(),
-                path.display()
+                for_shell(path)
             ));
             Failure::new(Status::Damaged, error)
         }
@@ -163,15 +164,16 @@ fn damaged(path: &Path, found: &Recovery) -> Failure {
     let Verdict::Damaged { flaw, seen_at, because } = &found.verdict else {
         unreachable!("only a damaged log is refused")
     };
-    let path = path.display();
     Failure::new(
         Status::Damaged,
         anyhow!(
-            "{path} is damaged: the batch at byte {} (record {}) does not verify: {flaw}, seen at byte {seen_at}. This \
-             is not the trace of a crash: {because}. Nothing was changed; run \"kvred aof check {path}\" to see what \
+            "{} is damaged: the batch at byte {} (record {}) does not verify: {flaw}, seen at byte {seen_at}. This \
+             is not the trace of a crash: {because}. Nothing was changed; run \"kvred aof check {}\" to see what \
              can be saved",
+            path.display(),
             found.end,
             found.records + 1,
+            for_shell(path),
         ),
     )
 }

@@ -74,26 +74,27 @@ fn a_report_has_its_files() {
 #[test]
 fn an_interrupted_report_keeps_what_was_finished() {
     let dir = tempfile::TempDir::new().unwrap();
-    let out = dir.path().to_str().unwrap();
-    let saved = dir.path().join("raw/summary.json");
+    let root = dir.path().join("a report");
+    let out = root.to_str().unwrap();
+    let saved = root.join("raw/summary.json");
     let has_exists = || fs::read_to_string(&saved).is_ok_and(|text| text.contains("\"exists\""));
     let ran = interrupted(out, has_exists);
     assert_eq!(json(&saved)["partial"], true);
-    assert!(fs::read_to_string(dir.path().join("summary.md")).unwrap().contains("**Partial**"));
-    assert!(dir.path().join("charts/fsync-always.svg").exists());
-    assert_eq!(names_in(dir.path()), ["charts", "raw", "summary.md"]);
-    assert!(ran.err.contains(&format!("kvred bench report --resume {out}")), "{ran:?}");
+    assert!(fs::read_to_string(root.join("summary.md")).unwrap().contains("**Partial**"));
+    assert!(root.join("charts/fsync-always.svg").exists());
+    assert_eq!(names_in(&root), ["charts", "raw", "summary.md"]);
+    assert!(ran.err.contains(&format!("kvred bench report --resume '{out}'")), "{ran:?}");
 
     // Gone on with, as if it had been asked for one round more than is there, and for one policy.
-    let before = runs(dir.path());
+    let before = runs(&root);
     let rounds = before.iter().map(|run| run["run"].as_u64().unwrap()).max().unwrap() + 1;
-    rewrite(dir.path(), |book| {
+    rewrite(&root, |book| {
         book["settings"]["repeats"] = rounds.into();
         book["policies"] = vec!["always"].into();
     });
     let ran = run(&["report", "--resume", out]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let after = runs(dir.path());
+    let after = runs(&root);
     assert_eq!(after[..before.len()], before[..], "what was finished stays");
     let mut finished: Vec<_> = after.iter().map(|r| (r["test"].to_string(), r["run"].as_u64())).collect();
     finished.sort();
@@ -103,7 +104,7 @@ fn an_interrupted_report_keeps_what_was_finished() {
     let exists = summary["results"].as_array().unwrap().iter().find(|line| line["test"] == "exists").unwrap();
     assert_eq!((&summary["partial"], &exists["operations"]), (&false.into(), &(50 * rounds).into()));
     assert!(exists["latency_us"]["p50"].as_f64() > Some(0.0));
-    assert!(!fs::read_to_string(dir.path().join("summary.md")).unwrap().contains("Partial"));
+    assert!(!fs::read_to_string(root.join("summary.md")).unwrap().contains("Partial"));
     let ran = run(&["report", "--resume", out]);
     assert!(ran.code == Some(3) && ran.err.contains("is no report to go on with: it is finished"), "{ran:?}");
     let ran = run(&["report", "--resume", &dir.path().join("nothing").display().to_string()]);

@@ -25,9 +25,11 @@ fn a_server_that_is_down_gives_one_helpful_line_and_3() {
             )
         );
     }
-    let ran = run(cli(&["-s", "/nonexistent/s", "ping"]), "");
-    assert_eq!(ran.code, Some(3));
-    assert!(ran.err.contains("kvred serve --unixsocket /nonexistent/s"), "{}", ran.err);
+    for (socket, shown) in [("/nonexistent/s", "/nonexistent/s"), ("/nonexistent/a b", "'/nonexistent/a b'")] {
+        let ran = run(cli(&["-s", socket, "ping"]), "");
+        assert_eq!(ran.code, Some(3));
+        assert!(ran.err.contains(&format!("kvred serve --unixsocket {shown}\"")), "{}", ran.err);
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::super::text::{counted, grouped, time};
 use super::examine::Findings;
 use crate::exit::Status;
 use crate::persistence::replay::Verdict;
+use crate::terminal::for_shell;
 
 /// What was found in all parts.
 pub(super) struct Report {
@@ -97,7 +98,7 @@ impl Report {
             line(&mut out, &format!("{}: {}", part.path.display(), in_words(part)));
             if let Ok(found) = &part.found {
                 facts(&mut out, found);
-                trouble(&mut out, found, &part.path.display().to_string());
+                trouble(&mut out, found, &for_shell(&part.path));
             }
         }
         out

@@ -34,6 +34,7 @@ use crate::persistence::LogOffset;
 use crate::persistence::disk::DiskFile;
 use crate::persistence::format::Annotation;
 use crate::persistence::replay::{Replay, Verdict};
+use crate::terminal::for_shell;
 use crate::terminal::progress::Progress;
 
 /// How often the log is looked at.
@@ -192,9 +193,10 @@ fn continues_elsewhere(log: &Log, path: &Path) -> Result<bool, Failure> {
         Verdict::Damaged { flaw, .. } => Err(Failure::new(
             Status::Damaged,
             anyhow!(
-                "{shown} is damaged at byte {} ({flaw}); only what is before that was dumped; see `kvred aof check {shown}`",
+                "{} is damaged at byte {} ({flaw}); only what is before that was dumped; see `kvred aof check {}`",
+                path.display(),
                 recovery.end,
-                shown = path.display()
+                for_shell(path)
             ),
         )),
         _ => Ok(false),

@@ -31,6 +31,7 @@ use super::run::problems;
 use super::session::{Session, Side};
 use crate::args::{DataSize, Distribution, Fsync, Peer, ReportArgs, Test};
 use crate::exit::{Failure, OrExit, Status};
+use crate::terminal::for_shell;
 
 /// The tests in the order of the charts: reads, then writes.
 const READS: [Test; 3] = [Test::Ping, Test::Get, Test::Exists];
@@ -72,7 +73,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<Status, Failure> {
         session.progress.say(problem);
     }
     if book.partial {
-        session.progress.say(&format!("to go on with it: kvred bench report --resume {}", root.display()));
+        session.progress.say(&format!("to go on with it: kvred bench report --resume {}", for_shell(&root)));
     }
     super::output::print(&format!("{}\n", root.join("summary.md").display()))?;
     match end? {
