@@ -18,7 +18,6 @@ mod image;
 mod json;
 mod keys;
 mod manifest;
-mod quote;
 mod reading;
 mod rewrite;
 mod source;

@@ -5,6 +5,7 @@
 //! | [`limits`] | every limit that input is held to, with its reason |
 //! | [`decode`] | requests: bytes -> the arguments of commands, in place |
 //! | [`words`] | inline commands: a line -> its words, unquoted in place |
+//! | [`quote`] | words -> a line |
 //! | [`frame`] | replies: bytes -> [`Frame`](frame::Frame), and back |
 //! | [`encode`] | replies and requests -> bytes |
 //! | [`rope`] | bytes to be written, where large values are shared and not copied |
@@ -14,5 +15,6 @@ pub mod encode;
 pub mod frame;
 pub mod limits;
 pub mod number;
+pub mod quote;
 pub mod rope;
 pub mod words;

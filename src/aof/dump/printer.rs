@@ -4,11 +4,11 @@ use std::io::{self, IsTerminal, Write};
 
 use unicode_width::UnicodeWidthChar;
 
-use super::super::quote::{escaped, quoted};
 use super::super::{json, text};
 use super::sendable;
 use crate::args::DumpFormat;
 use crate::protocol::encode;
+use crate::protocol::quote::{escaped, quoted};
 
 /// How much is gathered before it is written.
 const BUFFER_BYTES: usize = 64 << 10;

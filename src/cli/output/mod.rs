@@ -12,13 +12,12 @@ pub(crate) mod csv;
 pub(crate) mod json;
 pub(crate) mod pretty;
 pub(crate) mod printer;
-pub(crate) mod quote;
 pub(crate) mod raw;
 
 pub(crate) use self::printer::Printer;
-pub(crate) use self::quote::quote_if_needed;
 
 use crate::protocol::frame::Frame;
+use crate::protocol::quote::quoted;
 
 /// How replies are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +41,13 @@ impl Format {
 
     /// All of them.
     pub(crate) const ALL: [Self; 4] = [Self::Pretty, Self::Raw, Self::Csv, Self::Json];
+}
+
+/// One word for a command line: as it is where that is read back as the same, else in quotes.
+pub(crate) fn quote_if_needed(bytes: &[u8]) -> String {
+    let mut out = Vec::new();
+    quoted(&mut out, bytes);
+    String::from_utf8(out).expect("quoting leaves printable ASCII")
 }
 
 /// The first error in a reply: the reply itself, or an element of it, as `EXEC` has them.

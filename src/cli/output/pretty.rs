@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use super::quote::quote;
 use crate::protocol::frame::Frame;
+use crate::protocol::quote::quote;
 use crate::terminal::{Paint, Style, shown, without_controls};
 
 /// Appends a reply, without a newline at its end.

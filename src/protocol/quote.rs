@@ -1,12 +1,17 @@
-//! Arguments as text that `kvred cli` and redis-cli read back to the same bytes.
+//! Bytes as words of a line, which [`words`](super::words) reads back to the same bytes: quoted as Redis's `sdscatrepr` does.
 
-/// Appends an argument: bare if nothing in it needs quotes, else as redis-cli shows strings.
-pub(super) fn quoted(out: &mut Vec<u8>, bytes: &[u8]) {
+/// Appends a word: bare if nothing in it needs quotes, else in double quotes.
+pub fn quoted(out: &mut Vec<u8>, bytes: &[u8]) {
     let bare = |b: &u8| b.is_ascii_alphanumeric() || b"_-.:/@+,=%~^{}[]()<>!?*$&|;".contains(b);
     if !bytes.is_empty() && bytes.iter().all(bare) {
         out.extend_from_slice(bytes);
-        return;
+    } else {
+        quote(out, bytes);
     }
+}
+
+/// Appends a word in double quotes.
+pub fn quote(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     for &byte in bytes {
         escaped(out, byte);
@@ -14,8 +19,8 @@ pub(super) fn quoted(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
-/// Appends one byte of a quoted argument.
-pub(super) fn escaped(out: &mut Vec<u8>, byte: u8) {
+/// Appends one byte of a word in double quotes.
+pub fn escaped(out: &mut Vec<u8>, byte: u8) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     match byte {
         b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
@@ -42,12 +47,18 @@ mod tests {
             (&b"user:1"[..], "user:1"),
             (b"", r#""""#),
             (b"a b", r#""a b""#),
-            (b"\x00\xff\"\\\n'", r#""\x00\xff\"\\\n'""#),
+            (b"#a", r##""#a""##),
+            (b"\n\r\t\x07\x08", r#""\n\r\t\a\b""#),
+            (b"\x00\xff\x1b\x7f\"\\'", r#""\x00\xff\x1b\x7f\"\\'""#),
+            ("é".as_bytes(), r#""\xc3\xa9""#),
         ] {
             let mut out = Vec::new();
             quoted(&mut out, bytes);
             assert_eq!(String::from_utf8(out).unwrap(), text);
         }
+        let mut out = Vec::new();
+        quote(&mut out, b"user:1");
+        assert_eq!(out, b"\"user:1\"");
     }
 
     proptest! {
