@@ -13,6 +13,7 @@ use crate::client::SetupError;
 use crate::client::explain::explain;
 use crate::exit::Status;
 use crate::protocol::frame::Frame;
+use crate::protocol::number::human;
 
 /// The header comes again after so many lines, as in `redis-cli`.
 const LINES_UNDER_A_HEADER: u64 = 20;
@@ -138,21 +139,6 @@ fn line(f: &Figures, since: u64, header: bool, format: Format) -> String {
     }
 }
 
-/// Bytes in the largest unit that leaves at least one, as `redis-cli` prints them.
-pub(crate) fn human(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    let mut units = ["B", "K", "M", "G", "T"].into_iter();
-    let mut unit = units.next().unwrap_or_default();
-    for larger in units {
-        if value < 1024.0 {
-            break;
-        }
-        value /= 1024.0;
-        unit = larger;
-    }
-    if unit == "B" { format!("{bytes}B") } else { format!("{value:.2}{unit}") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,12 +155,5 @@ mod tests {
         );
         assert_eq!(line(&figures, 3, false, Format::Csv), "7,1572864,2,0,30,3,4\n");
         assert!(line(&figures, 3, true, Format::Raw).contains("clients blocked requests"));
-    }
-
-    #[test]
-    fn memory_is_given_in_the_unit_that_fits() {
-        for (bytes, want) in [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (1 << 30, "1.00G")] {
-            assert_eq!(human(bytes), want);
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Decimal integers in exactly one spelling, as Redis's `string2ll` reads them.
+//! Numbers as text: decimal integers in exactly one spelling, as Redis's `string2ll` reads them; bytes for people.
 
 /// Reads a whole string as a decimal integer: no sign but `-`, no leading zeros, no spaces, nothing behind it.
 ///
@@ -31,9 +31,31 @@ fn parse_digits(digits: &[u8]) -> Option<u64> {
     })
 }
 
+/// Bytes for people, as Redis's `bytesToHuman` and `redis-cli` have them: `1023B`, `1.50M`.
+pub fn human(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["K", "M", "G", "T", "P"];
+    if bytes < 1024 {
+        return format!("{bytes}B");
+    }
+    let (mut value, mut unit) = (bytes as f64 / 1024.0, 0);
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.2}{}", UNITS[unit])
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse_i64;
+    use super::{human, parse_i64};
+
+    #[test]
+    fn bytes_are_given_in_the_unit_that_fits() {
+        for (bytes, want) in [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (1 << 30, "1.00G"), (u64::MAX, "16384.00P")]
+        {
+            assert_eq!(human(bytes), want);
+        }
+    }
 
     #[test]
     fn one_spelling_for_each_number() {

@@ -7,6 +7,7 @@ use super::Server;
 use super::control::REDIS_VERSION;
 use super::stats::{Calls, Rate};
 use crate::command::table::COMMANDS;
+use crate::protocol::number::human;
 
 /// Writes one section's lines.
 type Section = fn(&Server, &mut String);
@@ -105,11 +106,11 @@ fn memory(server: &Server, out: &mut String) {
     let total = used.total_bytes();
     lines!(out,
         "used_memory:{}", total;
-        "used_memory_human:{}", human(total);
+        "used_memory_human:{}", human(total as u64);
         "used_memory_rss:{}", rss;
-        "used_memory_rss_human:{}", human(rss);
+        "used_memory_rss_human:{}", human(rss as u64);
         "used_memory_peak:{}", peak;
-        "used_memory_peak_human:{}", human(peak);
+        "used_memory_peak_human:{}", human(peak as u64);
         "used_memory_peak_perc:{:.2}%", total as f64 * 100.0 / peak.max(1) as f64;
         "used_memory_dataset:{}", used.data_bytes;
         "used_memory_overhead:{}", total - used.data_bytes;
@@ -117,7 +118,7 @@ fn memory(server: &Server, out: &mut String) {
         "mem_fragmentation_bytes:{}", rss.saturating_sub(total);
         "total_system_memory:{}", total_memory_bytes();
         "maxmemory:{}", limit;
-        "maxmemory_human:{}", human(limit);
+        "maxmemory_human:{}", human(limit as u64);
         "maxmemory_policy:noeviction";
         "mem_clients_normal:{}", clients;
         "mem_allocator:mimalloc";
@@ -228,20 +229,6 @@ fn keyspace(server: &Server, out: &mut String) {
     if keys > 0 {
         lines!(out, "db0:keys={},expires=0,avg_ttl=0,subexpiry=0", keys;);
     }
-}
-
-/// As Redis's `bytesToHuman`.
-fn human(bytes: usize) -> String {
-    const UNITS: [&str; 5] = ["K", "M", "G", "T", "P"];
-    if bytes < 1024 {
-        return format!("{bytes}B");
-    }
-    let (mut value, mut unit) = (bytes as f64 / 1024.0, 0);
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.2}{}", UNITS[unit])
 }
 
 fn resident_bytes() -> usize {
