@@ -1,4 +1,4 @@
-//! What is going on, on stderr: a bar where that is a terminal, and lines that stay everywhere.
+//! What is going on: a bar on stderr, where that is a terminal.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -19,12 +19,6 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Prints a line that stays.
-    #[expect(clippy::unused_self, reason = "lines and bars share the terminal: one place decides")]
-    pub(super) fn say(&self, line: &str) {
-        say!("{line}");
-    }
-
     /// A bar for a phase; invisible where stderr is no terminal.
     pub(super) fn start(&self, what: &str, phase: &Phase<'_>) -> Bar {
         let length = phase.duration.map_or(phase.total, |d| d.as_millis() as u64);

@@ -115,7 +115,9 @@ fn measure(session: &mut Session, plan: &Plan, contenders: &mut [Contender]) -> 
                 }
                 if kind.deletes() {
                     // The other one may be the same server.
-                    contenders.iter_mut().for_each(|contender| contender.side.filled = 0);
+                    for contender in contenders.iter_mut() {
+                        contender.side.filled = 0;
+                    }
                 }
                 if outcome.end != End::Finished {
                     return Ok(outcome.end);

@@ -140,10 +140,10 @@ impl Session {
         let failed = outcome.tally.errors + outcome.tally.wrong;
         if failed > 0 {
             let said = outcome.tally.first_error.or(outcome.tally.first_wrong).unwrap_or_default();
-            self.progress.say(&format!("warning: {failed} of {keys} SETs that fill {address} failed: {said}"));
+            say!("warning: {failed} of {keys} SETs that fill {address} failed: {said}");
         } else if !self.progress.fills_silently {
             let seconds = began.elapsed().as_secs_f64();
-            self.progress.say(&format!("filled {address} with {keys} keys in {seconds:.1} s, so that lookups hit"));
+            say!("filled {address} with {keys} keys in {seconds:.1} s, so that lookups hit");
         }
         // Filled or not, it was tried; the tests will show it.
         side.filled = keys;

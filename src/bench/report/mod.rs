@@ -54,7 +54,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<Status, Failure> {
     }
     let mut session = Session::new(Duration::from_secs(5))?;
     session.progress.fills_silently = true;
-    session.progress.say(&format!("writing to {}", root.display()));
+    say!("writing to {}", root.display());
     let watch = Watch::start();
     book.warnings.extend(environment::clock_warning());
     book.warnings.extend(disk_warning(&root));
@@ -67,13 +67,13 @@ pub(super) fn run(args: &ReportArgs) -> Result<Status, Failure> {
     book.partial = !matches!(end, Ok(End::Finished));
     book.save()?;
     for warning in &book.warnings {
-        session.progress.say(&format!("warning: {warning}"));
+        say!("warning: {warning}");
     }
     for problem in &book.problems {
-        session.progress.say(problem);
+        say!("{problem}");
     }
     if book.partial {
-        session.progress.say(&format!("to go on with it: kvred bench report --resume {}", for_shell(&root)));
+        say!("to go on with it: kvred bench report --resume {}", for_shell(&root));
     }
     super::output::print(&format!("{}\n", root.join("summary.md").display()))?;
     match end? {
