@@ -1,7 +1,8 @@
 //! The exit codes, and the error that carries one to `main`.
 
+use std::fmt;
+use std::io::{self, Write};
 use std::process::ExitCode;
-use std::{fmt, io};
 
 /// How a run ended; the numbers are part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +91,16 @@ impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
 /// Any other.
 pub fn unless_closed(written: io::Result<()>) -> io::Result<()> {
     written.or_else(|e| if e.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(e) })
+}
+
+/// Prints to stdout; that nobody reads it any more is no error.
+///
+/// # Errors
+/// Any other: exit code 3.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    unless_closed(written).or_exit(Status::Unavailable, || "cannot write the output".to_owned())
 }
 
 /// Says of something that is in a directory's place what is wrong with it; that a file exists is no help there.

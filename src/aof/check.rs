@@ -9,7 +9,7 @@ mod report;
 mod resync;
 mod salvage;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use self::report::{PartReport, Report};
 use super::reading::Settle;
 use super::source::{self, Source};
 use crate::args::CheckArgs;
-use crate::exit::{Failure, OrExit, Status, unless_closed};
+use crate::exit::{Failure, OrExit, Status, print};
 use crate::terminal::progress::Progress;
 
 /// Checks a log, and repairs or salvages it if that is wanted.
@@ -81,11 +81,4 @@ fn examine_file(file: &examine::File, path: &Path) -> Result<Findings, Failure> 
     let cannot_read = || format!("cannot read {}", path.display());
     let len = file.len().or_exit(Status::Unavailable, cannot_read)?;
     examine_with(file, &Progress::new("checking", len), Settle::Wait).or_exit(Status::Unavailable, cannot_read)
-}
-
-/// Prints to stdout; a closed pipe is not an error.
-pub(super) fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout().lock();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    unless_closed(written).or_exit(Status::Unavailable, || "cannot write the report".to_owned())
 }

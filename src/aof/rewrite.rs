@@ -11,7 +11,6 @@ use anyhow::anyhow;
 use comfy_table::presets;
 use comfy_table::{CellAlignment, Table};
 
-use super::check::print;
 use super::image::{Image, Size};
 use super::reading::{self, Pass, Settle};
 use super::source::{self, Part, Source};
@@ -19,7 +18,7 @@ use super::text::grouped;
 use crate::args::{Moment, RewriteArgs};
 use crate::command::loader::Loader;
 use crate::db::state::{Keyspace, SHARDS, WalkPosition};
-use crate::exit::{Failure, OrExit, Status};
+use crate::exit::{Failure, OrExit, Status, print};
 use crate::persistence::disk::DiskFile;
 use crate::persistence::format::Annotation;
 use crate::persistence::lock::lock_is_held;

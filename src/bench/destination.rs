@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf, absolute};
 use anyhow::anyhow;
 use rustix::fs::{Access, access, fstat};
 
-use super::output::{print, save};
-use crate::exit::{Failure, OrExit, Status, unless_closed};
+use super::output::save;
+use crate::exit::{Failure, OrExit, Status, print, unless_closed};
 
 /// What takes the results.
 #[derive(Debug)]

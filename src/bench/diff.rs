@@ -7,11 +7,10 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::Value;
 
 use super::environment;
-use super::output;
 use super::results::{Document, verdict};
 use super::text::{compact, micros};
 use crate::args::DiffArgs;
-use crate::exit::{Failure, OrExit, Status};
+use crate::exit::{Failure, OrExit, Status, print};
 
 /// Prints the two beside each other.
 pub(super) fn run(args: &DiffArgs) -> Result<Status, Failure> {
@@ -58,7 +57,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<Status, Failure> {
         return Ok(Status::Negative);
     }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
-    output::print(&lines.concat())?;
+    print(&lines.concat())?;
     Ok(Status::Fine)
 }
 

@@ -11,7 +11,7 @@ use super::environment;
 use super::results::{Compared, Document, Figures, Ratio, TestResult};
 use super::text::{compact, micros, percent, plural, short};
 use crate::args::BenchFormat;
-use crate::exit::{Failure, OrExit, Status, unless_closed};
+use crate::exit::{Failure, OrExit, Status};
 use crate::terminal::size;
 
 /// How wide a table in a file may be.
@@ -36,13 +36,6 @@ pub(super) fn format_of(path: &Path) -> BenchFormat {
         Some("csv") => BenchFormat::Csv,
         _ => BenchFormat::Table,
     }
-}
-
-/// Prints to stdout; that nobody reads it any more is no error.
-pub(super) fn print(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    unless_closed(written).or_exit(Status::Unavailable, || "cannot write the output".to_owned())
 }
 
 /// Writes a file in one step, so that whoever reads it meanwhile sees the old or the new one, whole; with the mode of the

@@ -16,7 +16,7 @@ use super::tally::Tally;
 use super::threshold::Threshold;
 use crate::args::{BenchArgs, BenchFormat};
 use crate::client::explain::password_hint;
-use crate::exit::{Failure, Status};
+use crate::exit::{Failure, Status, print};
 
 /// A worker that computes for more than this share of its time may be what limits.
 const BUSY: f64 = 0.9;
@@ -188,7 +188,7 @@ fn publish(args: &BenchArgs, destination: Option<&Destination>, document: &Docum
         say!("warning: {warning}");
     }
     let (Some(path), Some(destination)) = (&args.output, destination) else {
-        return output::print(&output::render(document, args.format.unwrap_or(BenchFormat::Table), output::columns()));
+        return print(&output::render(document, args.format.unwrap_or(BenchFormat::Table), output::columns()));
     };
     let is_stdout = matches!(destination, Destination::Stdout);
     let (format, columns) =
@@ -199,7 +199,7 @@ fn publish(args: &BenchArgs, destination: Option<&Destination>, document: &Docum
         return written;
     }
     // What cannot be written there is to be seen at least.
-    let printed = output::print(&output::render(document, BenchFormat::Table, output::columns()));
+    let printed = print(&output::render(document, BenchFormat::Table, output::columns()));
     written.and(printed)
 }
 

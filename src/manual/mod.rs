@@ -6,21 +6,17 @@ mod completions;
 mod page;
 mod text;
 
-use std::io::Write;
-
 pub use self::completions::script;
 pub use self::page::{Page, pages};
 use crate::args::{CompletionsArgs, ManArgs};
-use crate::exit::{Failure, OrExit, Status, no_directory, unless_closed};
+use crate::exit::{Failure, OrExit, Status, no_directory, print};
 
 /// Prints the completion script for a shell.
 ///
 /// # Errors
 /// It cannot be written to the standard output.
 pub fn print_completions(args: &CompletionsArgs) -> Result<Status, Failure> {
-    unless_closed(std::io::stdout().lock().write_all(script(args.shell).as_bytes()))
-        .or_exit(Status::Unavailable, || "the completions cannot be written".to_owned())?;
-    Ok(Status::Fine)
+    print(&script(args.shell)).map(|()| Status::Fine)
 }
 
 /// Writes the man pages into a directory.

@@ -10,11 +10,11 @@ use anyhow::anyhow;
 
 use super::super::source;
 use super::super::text::{counted, grouped};
+use super::examine_file;
 use super::header;
 use super::report::{Fixed, Report};
-use super::{examine_file, print};
 use crate::args::CheckArgs;
-use crate::exit::{Failure, OrExit, Status};
+use crate::exit::{Failure, OrExit, Status, print};
 use crate::persistence::LogOffset;
 use crate::persistence::disk::{Disk, DiskFile, RealDisk, write_all_at};
 use crate::persistence::lock::LogLock;

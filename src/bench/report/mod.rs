@@ -30,7 +30,7 @@ use super::results::Settings;
 use super::run::problems;
 use super::session::{Session, Side};
 use crate::args::{DataSize, Distribution, Fsync, Peer, ReportArgs, Test};
-use crate::exit::{Failure, OrExit, Status};
+use crate::exit::{Failure, OrExit, Status, print};
 use crate::terminal::for_shell;
 
 /// The tests in the order of the charts: reads, then writes.
@@ -75,7 +75,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<Status, Failure> {
     if book.partial {
         say!("to go on with it: kvred bench report --resume {}", for_shell(&root));
     }
-    super::output::print(&format!("{}\n", root.join("summary.md").display()))?;
+    print(&format!("{}\n", root.join("summary.md").display()))?;
     match end? {
         End::Finished if book.problems.is_empty() => Ok(Status::Fine),
         End::Finished => Ok(Status::Negative),
