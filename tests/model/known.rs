@@ -2,6 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use kvred::command::loader::Loader;
 use kvred::db::rewrite::{Pieces, Step};
@@ -173,6 +176,29 @@ fn a_sync_is_stated_under_none_where_all_that_was_written_is_durable() {
         let server = start(&server.disk.reboot(Crash::PowerCut), FsyncPolicy::Everysec);
         assert_eq!(server.get("k").as_deref(), Some(&b"v"[..]), "disk {seed}");
     }
+}
+
+#[test]
+fn behind_a_rewrite_under_none_no_write_waits_for_a_sync_of_the_old_file() {
+    let server = Arc::new(start(&new_disk(1), FsyncPolicy::None));
+    server.set_and_commit("k", b"v").expect("a sound disk");
+    let (beside, is_first) = (Arc::clone(&server), AtomicBool::new(true));
+    let (answered, answer) = channel();
+    server.disk.set_hook(Some(Arc::new(move |op| {
+        if op == Op::Sync && is_first.swap(false, Ordering::SeqCst) {
+            beside.rewrite();
+            let (beside, answered) = (Arc::clone(&beside), answered.clone());
+            let writes = std::thread::spawn(move || answered.send(beside.set_and_commit("k", b"w")));
+            let until = Instant::now() + Duration::from_mins(1);
+            while !writes.is_finished() && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert!(writes.is_finished(), "it waits for the sync");
+        }
+    })));
+    server.disk.set_faults(Faults { stall: 1000, ..Faults::default() });
+    server.writer.sync_now().expect("a sound disk");
+    assert_eq!(answer.recv(), Ok(Ok(())));
 }
 
 #[test]

@@ -144,14 +144,15 @@ impl Writer {
         let Some(aof) = &mut log.aof else { return Ok(()) };
         let policy = self.policy();
         let ends_stretch = policy == FsyncPolicy::Everysec && aof.in_no_sync_stretch();
-        let begins_stretch = policy == FsyncPolicy::None && !aof.in_no_sync_stretch();
-        if policy == FsyncPolicy::Always || ends_stretch || begins_stretch {
+        // Where a sound batch of the stretch follows it, a hole counts as damage.
+        let syncs_before_stretch =
+            policy == FsyncPolicy::None && !aof.in_no_sync_stretch() && aof.durable().get() < aof.end();
+        if policy == FsyncPolicy::Always || ends_stretch || syncs_before_stretch {
             self.wait_for_running_sync()?;
         }
         if ends_stretch {
             self.end_no_sync_stretch(aof)?;
-        } else if begins_stretch && aof.durable().get() < aof.end() {
-            // Where a sound batch of the stretch follows it, a hole counts as damage.
+        } else if syncs_before_stretch {
             self.sync_all(aof)?;
         }
         let published_end = aof.end();
