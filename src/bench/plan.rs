@@ -163,7 +163,7 @@ pub(super) fn thresholds(args: &BenchArgs, plan: &Plan) -> Result<Vec<Threshold>
         }
         if threshold.needs_lookups() && !about.any(|kind| kind.needs_keys()) {
             return refuse(
-                "there is no hit_rate where no key is looked up; it is one of get, exists and del".to_owned(),
+                "there is no hit_rate where no key is looked up; get, exists, del and mixtures have one".to_owned(),
             );
         }
         thresholds.push(threshold);

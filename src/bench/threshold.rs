@@ -77,7 +77,7 @@ impl FromStr for Threshold {
             .find_map(|&(sign, comparison)| Some((rest.strip_prefix(sign)?, comparison)))
             .ok_or_else(|| format!("'{text}': compare with >, >=, <, <= or =="))?;
         let (test, name) = match name.split_once('.') {
-            Some((test, name)) if TESTS.contains(&test) => (Some(test.to_owned()), name),
+            Some((test, name)) if TESTS.contains(&&test.to_lowercase()[..]) => (Some(test.to_lowercase()), name),
             _ => (None, name),
         };
         // People write it as they say it.

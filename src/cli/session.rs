@@ -21,6 +21,8 @@ pub(crate) struct Session {
     answered: bool,
     /// Whether a `MULTI` is open.
     pub(crate) in_transaction: bool,
+    /// Whether keys are watched for the next `MULTI`.
+    watching: bool,
 }
 
 /// Why a command has no reply.
@@ -35,7 +37,7 @@ pub(crate) enum CallError {
     /// The server went away, as it was told to.
     #[error("the server has shut down")]
     ShutDown,
-    /// There was an open transaction, of which the server knows nothing any more.
+    /// There was a `MULTI` or a `WATCH`, of which the server knows nothing any more.
     #[error("the open transaction is gone with its connection; not sent")]
     TransactionGone,
     /// A command that this client cannot wait for.
@@ -55,7 +57,7 @@ pub(crate) struct Answer {
 impl Session {
     /// A session that is yet to connect.
     pub(crate) fn new(target: Target, limit: Duration) -> Self {
-        Self { target, limit, connection: None, answered: false, in_transaction: false }
+        Self { target, limit, connection: None, answered: false, in_transaction: false, watching: false }
     }
 
     /// Connects, unless there is a connection that works as far as is known. Says so where that takes the place of one that
@@ -80,12 +82,17 @@ impl Session {
 
     /// The connection that the next command goes to.
     async fn ready(&mut self) -> Result<&mut Connection, CallError> {
-        if self.in_transaction && self.is_lost() {
+        if self.binds() && self.is_lost() {
             self.drop_connection();
             return Err(CallError::TransactionGone);
         }
         self.connect().await?;
         self.connection.as_mut().ok_or(CallError::NotSent(ClientError::Closed.into()))
+    }
+
+    /// Whether what comes next means something else on another connection: behind `MULTI` or `WATCH`.
+    pub(crate) fn binds(&self) -> bool {
+        self.in_transaction || self.watching
     }
 
     /// Whether there is a connection.
@@ -102,7 +109,12 @@ impl Session {
     pub(crate) fn drop_connection(&mut self) {
         self.connection = None;
         self.answered = false;
+        self.leave_transaction();
+    }
+
+    fn leave_transaction(&mut self) {
         self.in_transaction = false;
+        self.watching = false;
     }
 
     /// Hands the connection out, for what sends on its own.
@@ -188,7 +200,9 @@ impl Session {
         match name {
             b"MULTI" if ok => self.in_transaction = true,
             // Whatever the answer is, but for a malformed call, no transaction is open behind it.
-            b"EXEC" | b"DISCARD" if args.len() == 1 => self.in_transaction = false,
+            b"EXEC" | b"DISCARD" if args.len() == 1 => self.leave_transaction(),
+            b"WATCH" if ok => self.watching = true,
+            b"UNWATCH" if ok => self.watching = false,
             b"SELECT" if ok => {
                 let db = args.get(1).and_then(|db| std::str::from_utf8(db.as_ref()).ok()?.parse().ok());
                 self.target.db = db.unwrap_or(self.target.db);
@@ -199,7 +213,7 @@ impl Session {
                 self.target.db = 0;
                 self.target.hello = None;
                 self.target.login = None;
-                self.in_transaction = false;
+                self.leave_transaction();
             }
             _ => {}
         }

@@ -20,7 +20,9 @@ impl From<SetupError> for Failure {
 
 /// What to do about an error that asks for a password.
 pub(crate) fn password_hint(error: &[u8]) -> Option<&'static str> {
-    error.starts_with(b"NOAUTH").then_some("give a password with --askpass, --password-file or KVRED_PASSWORD")
+    error
+        .starts_with(b"NOAUTH")
+        .then_some("give a password with --askpass, --password-file or KVRED_PASSWORD, or in its URI")
 }
 
 /// Why there is no connection, and what to do about it, in one line.

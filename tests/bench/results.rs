@@ -236,6 +236,7 @@ fn thresholds_decide_the_exit_code() {
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains("failed: set: set.ops_per_sec<1000M") && !ran.err.contains("failed: ping"), "{ran:?}");
     assert_eq!(run_at(port, "-n 100 -r 10 -t ping,get --fail-if hit_rate<1").code, Some(0));
+    assert_eq!(run_at(port, "-n 100 -r 10 -t GET --fail-if GET.hit_rate<1").code, Some(0));
     for (flags, word) in [
         ("--fail-if p98>1", "no metric"),
         ("-t get --fail-if set.p99>1", "not among those that run"),

@@ -7,6 +7,8 @@ use std::process::{Output, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::helpers::free_port;
 use crate::server::{Server, cli, run};
 
@@ -138,10 +140,30 @@ fn script_cut_off(first: &str, rest: &str) -> (Output, String) {
 
 #[test]
 fn nothing_of_a_transaction_is_sent_behind_a_lost_connection() {
-    let (output, came) = script_cut_off("\nMULTI\n", "SET b 2\nEXEC\n");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!((output.status.code(), &came[..]), (Some(3), ""), "{said}");
-    assert!(said.starts_with("kvred: line 3: the open transaction is gone with its connection; not sent"), "{said}");
+    for (first, rest) in [("\nMULTI\n", "SET b 2\nEXEC\n"), ("\nWATCH b\n", "MULTI\nSET b 2\nEXEC\n")] {
+        let (output, came) = script_cut_off(first, rest);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &came[..]), (Some(3), ""), "{said}");
+        assert!(
+            said.starts_with("kvred: line 3: the open transaction is gone with its connection; not sent"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn an_interrupt_ends_what_waits_with_130() {
+    let server = Server::start(&[]);
+    for args in [&["-r", "-1", "-i", "0.01", "ECHO", "began"][..], &[]] {
+        let mut child = server.cli(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // A script that has no end yet.
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(b"ECHO began\n").unwrap();
+        let mut began = [0; 5];
+        child.stdout.as_mut().unwrap().read_exact(&mut began).unwrap();
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{args:?}");
+    }
 }
 
 #[test]

@@ -121,13 +121,13 @@ impl Repl<'_> {
     /// Runs one command. Returns whether it came to a reply, and nobody stopped that being shown.
     fn run_command(&mut self, command: &[Vec<u8>]) -> Result<bool, Stop> {
         // Between the prompt and Enter the server may have gone.
-        let in_transaction = self.session.in_transaction;
+        let bound = self.session.binds();
         if !self.reopen_if_lost() {
             say!("(the command was not sent)");
             return Ok(false);
         }
-        if in_transaction && !self.session.in_transaction {
-            say!("(the open transaction is gone with its connection; this command was not sent)");
+        if bound && !self.session.binds() {
+            say!("({})", CallError::TransactionGone);
             return Ok(false);
         }
         if is_stream(command) {
