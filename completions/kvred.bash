@@ -59,12 +59,16 @@ _kvred() {
 
     case "${cmd}" in
         kvred)
-            opts="-h -V --help --version serve aof cli bench completions man"
+            opts="-h -V --color --help --version serve aof cli bench completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -73,12 +77,16 @@ _kvred() {
             return 0
             ;;
         kvred__subcmd__aof)
-            opts="-h --help check dump rewrite"
+            opts="-h --color --help check dump rewrite"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -87,7 +95,7 @@ _kvred() {
             return 0
             ;;
         kvred__subcmd__aof__subcmd__check)
-            opts="-y -h --json --fix --yes --salvage --help"
+            opts="-y -h --json --fix --yes --salvage --color --help"
             if [[ ${cur} == -* ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -108,6 +116,10 @@ _kvred() {
                     fi
                     return 0
                     ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -116,7 +128,7 @@ _kvred() {
             return 0
             ;;
         kvred__subcmd__aof__subcmd__dump)
-            opts="-f -h --format --key --from --since --until --limit --follow --help"
+            opts="-f -h --format --key --from --since --until --limit --follow --color --help"
             if [[ ${cur} == -* ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -161,6 +173,10 @@ _kvred() {
                     fi
                     return 0
                     ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -169,7 +185,7 @@ _kvred() {
             return 0
             ;;
         kvred__subcmd__aof__subcmd__rewrite)
-            opts="-o -h --output --until --help"
+            opts="-o -h --output --until --color --help"
             if [[ ${cur} == -* ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -212,6 +228,10 @@ _kvred() {
                     fi
                     return 0
                     ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -220,7 +240,7 @@ _kvred() {
             return 0
             ;;
         kvred__subcmd__bench)
-            opts="-h -p -s -u -a -t -n -c -P -d -r -o --host --port --socket --uri --user --pass --askpass --password-file --tls --cacert --cert --key --insecure --sni --db --connect-timeout --tests --ratio --requests --duration --clients --pipeline --data --keyspace --distribution --threads --rate --warmup --repeats --seed --verify --compare --fail-if --format --output --help diff report"
+            opts="-h -p -s -u -a -t -n -c -P -d -r -o --host --port --socket --uri --user --pass --askpass --password-file --tls --cacert --cert --key --insecure --sni --db --connect-timeout --tests --ratio --requests --duration --clients --pipeline --data --keyspace --distribution --threads --rate --warmup --repeats --seed --verify --compare --fail-if --format --output --help --color diff report"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -573,6 +593,10 @@ _kvred() {
                     fi
                     return 0
                     ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -581,12 +605,16 @@ _kvred() {
             return 0
             ;;
         kvred__subcmd__bench__subcmd__diff)
-            opts="-h --help"
+            opts="-h --help --color"
             if [[ ${cur} == -* ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -595,7 +623,7 @@ _kvred() {
             return 0
             ;;
         kvred__subcmd__bench__subcmd__report)
-            opts="-d -o -h --server-bin --fsync --repeats --warmup --ops-read --ops-write --data --peer --output --resume --help"
+            opts="-d -o -h --server-bin --fsync --repeats --warmup --ops-read --ops-write --data --peer --output --resume --help --color"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -714,6 +742,10 @@ _kvred() {
                     fi
                     return 0
                     ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -722,7 +754,7 @@ _kvred() {
             return 0
             ;;
         kvred__subcmd__cli)
-            opts="-h -p -s -u -a -n -2 -3 -t -r -i -x -e --host --port --socket --uri --user --pass --askpass --password-file --tls --cacert --cert --key --insecure --sni --db --connect-timeout --repeat --interval --quoted-input --output --raw --no-raw --csv --json --no-newline --color --keep-going --pipe --pipe-timeout --stat --latency --scan --bigkeys --pattern --count --no-auth-warning --help"
+            opts="-h -p -s -u -a -n -2 -3 -t -r -i -x -e --host --port --socket --uri --user --pass --askpass --password-file --tls --cacert --cert --key --insecure --sni --db --connect-timeout --repeat --interval --quoted-input --output --raw --no-raw --csv --json --no-newline --keep-going --pipe --pipe-timeout --stat --latency --scan --bigkeys --pattern --count --no-auth-warning --help --color"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -942,10 +974,6 @@ _kvred() {
                     COMPREPLY=($(compgen -W "auto pretty raw csv json" -- "${cur}"))
                     return 0
                     ;;
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
                 --pipe-timeout)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -967,6 +995,10 @@ _kvred() {
                     fi
                     return 0
                     ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -975,12 +1007,16 @@ _kvred() {
             return 0
             ;;
         kvred__subcmd__completions)
-            opts="-h --help bash elvish fish powershell zsh"
+            opts="-h --color --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -989,12 +1025,16 @@ _kvred() {
             return 0
             ;;
         kvred__subcmd__man)
-            opts="-h --help"
+            opts="-h --color --help"
             if [[ ${cur} == -* ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1003,7 +1043,7 @@ _kvred() {
             return 0
             ;;
         kvred__subcmd__serve)
-            opts="-h --bind --port --tls-port --tls-cert-file --tls-key-file --tls-ca-cert-file --tls-auth-clients --unixsocket --dir --appendonly --appendfilename --fsync --auto-aof-rewrite-percentage --auto-aof-rewrite-min-size --threads --maxclients --maxmemory --proto-max-bulk-len --client-query-buffer-limit --timeout --slowlog-log-slower-than --slowlog-max-len --requirepass-file --protected-mode --log-level --log-format --help"
+            opts="-h --bind --port --tls-port --tls-cert-file --tls-key-file --tls-ca-cert-file --tls-auth-clients --unixsocket --dir --appendonly --appendfilename --fsync --auto-aof-rewrite-percentage --auto-aof-rewrite-min-size --threads --maxclients --maxmemory --proto-max-bulk-len --client-query-buffer-limit --timeout --slowlog-log-slower-than --slowlog-max-len --requirepass-file --protected-mode --log-level --log-format --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1219,6 +1259,10 @@ _kvred() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
                 *)

@@ -18,6 +18,7 @@ set edit:completion:arg-completer[kvred] = {|@words|
     }
     var completions = [
         &'kvred'= {
+            cand --color 'When to use colour'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
             cand -V 'Print version'
@@ -56,10 +57,12 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand --protected-mode 'Refuse other machines: yes or no'
             cand --log-level 'Least severe messages to log'
             cand --log-format 'Form of the messages on stderr'
+            cand --color 'When to use colour'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
         &'kvred;aof'= {
+            cand --color 'When to use colour'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
             cand check 'Say whether a log is sound, and repair it'
@@ -68,6 +71,7 @@ set edit:completion:arg-completer[kvred] = {|@words|
         }
         &'kvred;aof;check'= {
             cand --salvage 'Save what verifies to a new log'
+            cand --color 'When to use colour'
             cand --json 'Print one JSON document'
             cand --fix 'Cut a torn log off where it is sound'
             cand -y 'Do not ask before --fix'
@@ -82,6 +86,7 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand --since 'Only what was written at T or later'
             cand --until 'Only what was written until T'
             cand --limit 'Stop after so many commands'
+            cand --color 'When to use colour'
             cand -f 'Go on as a server writes'
             cand --follow 'Go on as a server writes'
             cand -h 'Print help (see more with ''--help'')'
@@ -91,6 +96,7 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand -o 'Write to this new file instead'
             cand --output 'Write to this new file instead'
             cand --until 'The data as it was at T (needs -o)'
+            cand --color 'When to use colour'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -120,10 +126,10 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand -i 'Wait so many seconds between repetitions, lines of --stat, cycles of --scan; --latency measures for so long'
             cand --interval 'Wait so many seconds between repetitions, lines of --stat, cycles of --scan; --latency measures for so long'
             cand --output 'How replies are printed'
-            cand --color 'When to use colour'
             cand --pipe-timeout 'With --pipe: give up when no reply comes for so many seconds after all was sent; 0: never'
             cand --pattern 'With --scan and --bigkeys: only keys that match, for instance ''user:*'''
             cand --count 'With --scan and --bigkeys: how many keys to ask for at a time'
+            cand --color 'When to use colour'
             cand --askpass 'Ask for the password at the terminal'
             cand --tls 'Speak TLS; so does a URI of rediss://'
             cand --insecure 'Trust any server: whoever is on the way can read and change everything'
@@ -185,11 +191,12 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand --warmup 'Requests before each test that do not count'
             cand --repeats 'Run each test so many times; the median counts [default: 1, with --compare 5]'
             cand --seed 'What keys and values are chosen by: the same seed, the same requests'
-            cand --compare 'Measure this server too, in turn with the first: HOST:PORT, with the first one''s login, database and TLS; or a URI, with its own'
+            cand --compare 'Measure this server too, in turn with the first: HOST:PORT, with the first one''s login, database and TLS; or a URI, with its own; --db is for both'
             cand --fail-if 'Exit with 1 when this is true, for instance ''p99>2ms''; may be given several times; with --compare, of the first server'
             cand --format 'How the results are printed [default: table, or what the name of -o ends in]'
             cand -o 'Write the results to this file; the table then still goes to stdout. -: no table, but the results, as JSON'
             cand --output 'Write the results to this file; the table then still goes to stdout. -: no table, but the results, as JSON'
+            cand --color 'When to use colour'
             cand --askpass 'Ask for the password at the terminal'
             cand --tls 'Speak TLS; so does a URI of rediss://'
             cand --insecure 'Trust any server: whoever is on the way can read and change everything'
@@ -199,6 +206,7 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand report 'Measure servers of its own, with charts'
         }
         &'kvred;bench;diff'= {
+            cand --color 'When to use colour'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -215,19 +223,27 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand -o 'The folder to write to'
             cand --output 'The folder to write to'
             cand --resume 'Go on with the interrupted report in this folder'
+            cand --color 'When to use colour'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
         &'kvred;completions'= {
+            cand --color 'When to use colour'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
         &'kvred;man'= {
+            cand --color 'When to use colour'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
     ]
     var values = [
+        &'kvred;--color'= {
+            cand auto 'On a terminal, unless NO_COLOR is set or TERM is dumb'
+            cand always 'Always'
+            cand never 'Never'
+        }
         &'kvred;serve;--bind'= {
         }
         &'kvred;serve;--port'= {
@@ -290,7 +306,22 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand text 'Lines for people'
             cand json 'A JSON object a line'
         }
+        &'kvred;serve;--color'= {
+            cand auto 'On a terminal, unless NO_COLOR is set or TERM is dumb'
+            cand always 'Always'
+            cand never 'Never'
+        }
+        &'kvred;aof;--color'= {
+            cand auto 'On a terminal, unless NO_COLOR is set or TERM is dumb'
+            cand always 'Always'
+            cand never 'Never'
+        }
         &'kvred;aof;check;--salvage'= { edit:complete-filename $@words }
+        &'kvred;aof;check;--color'= {
+            cand auto 'On a terminal, unless NO_COLOR is set or TERM is dumb'
+            cand always 'Always'
+            cand never 'Never'
+        }
         &'kvred;aof;dump;--format'= {
             cand commands 'One command a line, quoted for `kvred cli` and redis-cli'
             cand json 'JSON Lines: offset, batch, time, command, args'
@@ -307,9 +338,19 @@ set edit:completion:arg-completer[kvred] = {|@words|
         }
         &'kvred;aof;dump;--limit'= {
         }
+        &'kvred;aof;dump;--color'= {
+            cand auto 'On a terminal, unless NO_COLOR is set or TERM is dumb'
+            cand always 'Always'
+            cand never 'Never'
+        }
         &'kvred;aof;rewrite;--output'= { edit:complete-filename $@words }
         &'kvred;aof;rewrite;-o'= { edit:complete-filename $@words }
         &'kvred;aof;rewrite;--until'= {
+        }
+        &'kvred;aof;rewrite;--color'= {
+            cand auto 'On a terminal, unless NO_COLOR is set or TERM is dumb'
+            cand always 'Always'
+            cand never 'Never'
         }
         &'kvred;cli;--host'= {
         }
@@ -360,16 +401,16 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand csv 'A line for each reply: strings in quotes (RFC 4180), a null is NULL'
             cand json 'A line of JSON for each reply; strings that are not UTF-8 as {"base64": "..."}'
         }
-        &'kvred;cli;--color'= {
-            cand auto 'On a terminal, unless NO_COLOR is set or TERM is dumb'
-            cand always 'Always'
-            cand never 'Never'
-        }
         &'kvred;cli;--pipe-timeout'= {
         }
         &'kvred;cli;--pattern'= {
         }
         &'kvred;cli;--count'= {
+        }
+        &'kvred;cli;--color'= {
+            cand auto 'On a terminal, unless NO_COLOR is set or TERM is dumb'
+            cand always 'Always'
+            cand never 'Never'
         }
         &'kvred;bench;--host'= {
         }
@@ -465,6 +506,16 @@ set edit:completion:arg-completer[kvred] = {|@words|
         }
         &'kvred;bench;--output'= { edit:complete-filename $@words }
         &'kvred;bench;-o'= { edit:complete-filename $@words }
+        &'kvred;bench;--color'= {
+            cand auto 'On a terminal, unless NO_COLOR is set or TERM is dumb'
+            cand always 'Always'
+            cand never 'Never'
+        }
+        &'kvred;bench;diff;--color'= {
+            cand auto 'On a terminal, unless NO_COLOR is set or TERM is dumb'
+            cand always 'Always'
+            cand never 'Never'
+        }
         &'kvred;bench;report;--server-bin'= { edit:complete-filename $@words }
         &'kvred;bench;report;--fsync'= {
             cand always 'Answered once the disk has it: nothing acknowledged is ever lost'
@@ -488,6 +539,21 @@ set edit:completion:arg-completer[kvred] = {|@words|
         &'kvred;bench;report;--output'= { edit:complete-filename $@words }
         &'kvred;bench;report;-o'= { edit:complete-filename $@words }
         &'kvred;bench;report;--resume'= { edit:complete-filename $@words }
+        &'kvred;bench;report;--color'= {
+            cand auto 'On a terminal, unless NO_COLOR is set or TERM is dumb'
+            cand always 'Always'
+            cand never 'Never'
+        }
+        &'kvred;completions;--color'= {
+            cand auto 'On a terminal, unless NO_COLOR is set or TERM is dumb'
+            cand always 'Always'
+            cand never 'Never'
+        }
+        &'kvred;man;--color'= {
+            cand auto 'On a terminal, unless NO_COLOR is set or TERM is dumb'
+            cand always 'Always'
+            cand never 'Never'
+        }
     ]
     var files = [
         &'kvred;aof;check'= $true

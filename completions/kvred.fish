@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_kvred_global_optspecs
-    string join \n h/help V/version
+    string join \n color= h/help V/version
 end
 
 function __fish_kvred_needs_command
@@ -24,6 +24,9 @@ function __fish_kvred_using_subcommand
     contains -- $cmd[1] $argv
 end
 
+complete -c kvred -n "__fish_kvred_needs_command" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
 complete -c kvred -n "__fish_kvred_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kvred -n "__fish_kvred_needs_command" -s V -l version -d 'Print version'
 complete -c kvred -n "__fish_kvred_needs_command" -f -a "serve" -d 'Run the server'
@@ -69,12 +72,21 @@ debug\t''
 trace\t''"
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l log-format -d 'Form of the messages on stderr' -r -f -a "text\t'Lines for people'
 json\t'A JSON object a line'"
+complete -c kvred -n "__fish_kvred_using_subcommand serve" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kvred -n "__fish_kvred_using_subcommand aof; and not __fish_seen_subcommand_from check dump rewrite" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
 complete -c kvred -n "__fish_kvred_using_subcommand aof; and not __fish_seen_subcommand_from check dump rewrite" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kvred -n "__fish_kvred_using_subcommand aof; and not __fish_seen_subcommand_from check dump rewrite" -f -a "check" -d 'Say whether a log is sound, and repair it'
 complete -c kvred -n "__fish_kvred_using_subcommand aof; and not __fish_seen_subcommand_from check dump rewrite" -f -a "dump" -d 'Print what a log holds, as commands, JSON, RESP or a table'
 complete -c kvred -n "__fish_kvred_using_subcommand aof; and not __fish_seen_subcommand_from check dump rewrite" -f -a "rewrite" -d 'Write a log anew with nothing but its data'
 complete -c kvred -n "__fish_kvred_using_subcommand aof; and __fish_seen_subcommand_from check" -l salvage -d 'Save what verifies to a new log' -r -F
+complete -c kvred -n "__fish_kvred_using_subcommand aof; and __fish_seen_subcommand_from check" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
 complete -c kvred -n "__fish_kvred_using_subcommand aof; and __fish_seen_subcommand_from check" -l json -d 'Print one JSON document'
 complete -c kvred -n "__fish_kvred_using_subcommand aof; and __fish_seen_subcommand_from check" -l fix -d 'Cut a torn log off where it is sound'
 complete -c kvred -n "__fish_kvred_using_subcommand aof; and __fish_seen_subcommand_from check" -s y -l yes -d 'Do not ask before --fix'
@@ -88,10 +100,16 @@ complete -c kvred -n "__fish_kvred_using_subcommand aof; and __fish_seen_subcomm
 complete -c kvred -n "__fish_kvred_using_subcommand aof; and __fish_seen_subcommand_from dump" -l since -d 'Only what was written at T or later' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand aof; and __fish_seen_subcommand_from dump" -l until -d 'Only what was written until T' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand aof; and __fish_seen_subcommand_from dump" -l limit -d 'Stop after so many commands' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand aof; and __fish_seen_subcommand_from dump" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
 complete -c kvred -n "__fish_kvred_using_subcommand aof; and __fish_seen_subcommand_from dump" -s f -l follow -d 'Go on as a server writes'
 complete -c kvred -n "__fish_kvred_using_subcommand aof; and __fish_seen_subcommand_from dump" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kvred -n "__fish_kvred_using_subcommand aof; and __fish_seen_subcommand_from rewrite" -s o -l output -d 'Write to this new file instead' -r -F
 complete -c kvred -n "__fish_kvred_using_subcommand aof; and __fish_seen_subcommand_from rewrite" -l until -d 'The data as it was at T (needs -o)' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand aof; and __fish_seen_subcommand_from rewrite" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
 complete -c kvred -n "__fish_kvred_using_subcommand aof; and __fish_seen_subcommand_from rewrite" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s h -l host -d 'The server\'s host' -r -f -a "(__fish_print_hostnames)"
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s p -l port -d 'The server\'s port' -r -f
@@ -113,12 +131,12 @@ pretty\t'Typed and quoted, as redis-cli prints at a terminal'
 raw\t'The bytes of the value and a newline; errors go to stderr'
 csv\t'A line for each reply: strings in quotes (RFC 4180), a null is NULL'
 json\t'A line of JSON for each reply; strings that are not UTF-8 as {"base64": "..."}'"
-complete -c kvred -n "__fish_kvred_using_subcommand cli" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
-always\t'Always'
-never\t'Never'"
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l pipe-timeout -d 'With --pipe: give up when no reply comes for so many seconds after all was sent; 0: never' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l pattern -d 'With --scan and --bigkeys: only keys that match, for instance \'user:*\'' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l count -d 'With --scan and --bigkeys: how many keys to ask for at a time' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand cli" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l askpass -d 'Ask for the password at the terminal'
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l tls -d 'Speak TLS; so does a URI of rediss://'
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l insecure -d 'Trust any server: whoever is on the way can read and change everything'
@@ -173,12 +191,15 @@ complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_s
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l warmup -d 'Requests before each test that do not count' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l repeats -d 'Run each test so many times; the median counts [default: 1, with --compare 5]' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l seed -d 'What keys and values are chosen by: the same seed, the same requests' -r -f
-complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l compare -d 'Measure this server too, in turn with the first: HOST:PORT, with the first one\'s login, database and TLS; or a URI, with its own' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l compare -d 'Measure this server too, in turn with the first: HOST:PORT, with the first one\'s login, database and TLS; or a URI, with its own; --db is for both' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l fail-if -d 'Exit with 1 when this is true, for instance \'p99>2ms\'; may be given several times; with --compare, of the first server' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l format -d 'How the results are printed [default: table, or what the name of -o ends in]' -r -f -a "table\t'For people, at most 80 columns'
 json\t'One object'
 csv\t'A line for each test'"
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s o -l output -d 'Write the results to this file; the table then still goes to stdout. -: no table, but the results, as JSON' -r -F
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l askpass -d 'Ask for the password at the terminal'
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l tls -d 'Speak TLS; so does a URI of rediss://'
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l insecure -d 'Trust any server: whoever is on the way can read and change everything'
@@ -186,6 +207,9 @@ complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_s
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -l help -d 'Print help'
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -f -a "diff" -d 'Compare two results that were saved as JSON'
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -f -a "report" -d 'Measure servers of its own, with charts'
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from diff" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l server-bin -d 'The kvred to measure [default: this one]' -r -F
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l fsync -d 'The policies, with commas between them' -r -f -a "always\t'Answered once the disk has it: nothing acknowledged is ever lost'
@@ -199,6 +223,15 @@ complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subco
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l peer -d 'Another server to measure beside it' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -s o -l output -d 'The folder to write to' -r -F
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l resume -d 'Go on with the interrupted report in this folder' -r -F
+complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kvred -n "__fish_kvred_using_subcommand completions" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
 complete -c kvred -n "__fish_kvred_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kvred -n "__fish_kvred_using_subcommand man" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
 complete -c kvred -n "__fish_kvred_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'

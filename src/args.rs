@@ -58,6 +58,10 @@ Exit status:
 #[command(name = "kvred", version, max_term_width = 80, arg_required_else_help = true, disable_help_subcommand = true)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Cli {
+    /// When to use colour
+    #[arg(long, global = true, env = "KVRED_COLOR", value_name = "WHEN", default_value = "auto")]
+    pub color: ColorWhen,
+
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -81,8 +85,8 @@ pub enum Command {
     /// Run the server
     ///
     /// Loads the log, then listens, and logs "ready to accept connections" with its addresses. SIGTERM and SIGINT stop
-    /// it: commands in flight finish, the log is written, synced and closed. A SIGINT half a second or more after the first
-    /// of them ends it at once.
+    /// it: commands in flight finish, the log is written, synced and closed. A second one ends it at once,
+    /// unless it comes within a tenth of a second, as `timeout` sends them.
     Serve(Box<ServeArgs>),
     /// Check, dump or rewrite a log
     ///

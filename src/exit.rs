@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 /// How a run ended; the numbers are part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -32,6 +34,20 @@ impl From<Status> for ExitCode {
             Status::Interrupted => 130,
         })
     }
+}
+
+/// From now on Ctrl-C ends the process with the exit code for it, whatever it waits for.
+///
+/// # Errors
+/// The system gives no thread, or nothing to wait for signals with.
+pub fn exit_when_interrupted() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let mut interrupt = runtime.block_on(async { signal(SignalKind::interrupt()) })?;
+    std::thread::Builder::new().name("kvred-interrupt".to_owned()).spawn(move || {
+        runtime.block_on(interrupt.recv());
+        std::process::exit(130);
+    })?;
+    Ok(())
 }
 
 /// Why a run could not do its work, for a person, and the exit code that says so to a script.

@@ -20,9 +20,9 @@ fn main() -> ExitCode {
         Err(e) => return usage(&e),
     };
     let result = match cli.command {
-        Command::Serve(args) => kvred::server::serve(&args),
+        Command::Serve(args) => kvred::server::serve(&args, cli.color),
         Command::Aof(args) => kvred::aof::run(&args.command),
-        Command::Cli(args) => kvred::cli::run(&args),
+        Command::Cli(args) => kvred::cli::run(&args, cli.color),
         Command::Bench(args) => kvred::bench::run(&args),
         Command::Completions(args) => kvred::manual::print_completions(&args),
         Command::Man(args) => kvred::manual::write_pages(&args),

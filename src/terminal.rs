@@ -67,6 +67,11 @@ impl Paint {
         Self::decide(when, std::io::stdout().is_terminal())
     }
 
+    /// Decides for what goes to stderr.
+    pub(crate) fn for_stderr(when: ColorWhen) -> Self {
+        Self::decide(when, std::io::stderr().is_terminal())
+    }
+
     fn decide(when: ColorWhen, is_terminal: bool) -> Self {
         Self(match when {
             ColorWhen::Always => true,

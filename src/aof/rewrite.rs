@@ -19,6 +19,7 @@ use crate::args::{Moment, RewriteArgs};
 use crate::command::loader::Loader;
 use crate::db::state::{Keyspace, SHARDS, WalkPosition};
 use crate::exit::{Failure, OrExit, Status, print};
+use crate::persistence::LogOffset;
 use crate::persistence::disk::DiskFile;
 use crate::persistence::format::Annotation;
 use crate::persistence::lock::lock_is_held;
@@ -156,11 +157,17 @@ fn load(
     let shown = part.path.display();
     let mut refused: Option<RefusedRecord> = None;
     let Before { size, rewrites, .. } = before;
+    let mut kept_to = None;
     let outcome = pass(part, "reading", |batch| {
-        let (batch, too_late) = match args.until {
-            Some(until) => written_until(batch, until),
-            None => (*batch, false),
+        let batch = match args.until {
+            Some(until) => {
+                let (batch, late) = written_until(batch, until);
+                kept_to = late;
+                batch
+            }
+            None => *batch,
         };
+        let too_late = kept_to.is_some();
         for annotation in batch.annotations {
             if let Annotation::Rewritten(n) = annotation {
                 *rewrites = *n;
@@ -168,7 +175,6 @@ fn load(
         }
         size.records += batch.len() as u64;
         size.batches += u64::from(batch.checksummed && !too_late);
-        size.bytes += if too_late { 0 } else { batch.end - batch.start };
         refused = loader.take(&batch).err();
         if refused.is_some() || too_late { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
@@ -181,18 +187,20 @@ fn load(
         return Err(Failure::new(Status::Damaged, error));
     }
     let Pass::Read(recovery) = outcome else {
+        before.size.bytes += kept_to.unwrap_or_default().0;
         before.stopped = true;
         return Ok(());
     };
+    before.size.bytes += recovery.end.0;
     judge(part, &recovery, is_last, args, before)
 }
 
-/// What of a batch was written by then, and whether that is not all of it. A `#TS` in a batch with a checksum tells of
+/// What of a batch was written by then, and where it ends if that is not all. A `#TS` in a batch with a checksum tells of
 /// the whole batch, in a plain log of what follows it.
-fn written_until<'a>(batch: &Batch<'a>, until: Moment) -> (Batch<'a>, bool) {
-    let Some((late, _)) = batch.times().find(|(_, time)| *time > until.0) else { return (*batch, false) };
+fn written_until<'a>(batch: &Batch<'a>, until: Moment) -> (Batch<'a>, Option<LogOffset>) {
+    let Some((late, _)) = batch.times().find(|(_, time)| *time > until.0) else { return (*batch, None) };
     let before = batch.records().take_while(|(at, _)| !batch.checksummed && *at < late).count();
-    (batch.first(before), true)
+    (batch.first(before), Some(if batch.checksummed { batch.start } else { late }))
 }
 
 fn judge(

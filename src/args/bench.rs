@@ -167,7 +167,7 @@ pub struct BenchArgs {
     pub verify: bool,
 
     /// Measure this server too, in turn with the first: HOST:PORT, with the first one's login, database and TLS; or a URI,
-    /// with its own
+    /// with its own; --db is for both
     #[arg(long, value_name = "HOST:PORT")]
     pub compare: Option<String>,
 

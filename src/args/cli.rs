@@ -114,10 +114,6 @@ pub struct CliArgs {
     #[arg(long)]
     pub no_newline: bool,
 
-    /// When to use colour
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub color: ColorWhen,
-
     /// In a script: go on after an error, and exit 1 at the end
     #[arg(long)]
     pub keep_going: bool,

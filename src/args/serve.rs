@@ -42,7 +42,7 @@ Exit status:
   3    an address, a file or the log's lock cannot be had, or the last write or
        sync failed
   4    the log is damaged in its middle: see kvred aof check
-  130  ended at once by a SIGINT half a second or more after the first signal";
+  130  ended at once by a second signal";
 
 /// `kvred serve`
 #[derive(Debug, Clone, Args)]
@@ -194,7 +194,7 @@ pub struct ServeArgs {
 
     /// Refuse other machines: yes or no
     ///
-    /// Only while no password is set. Those of this machine are never refused.
+    /// Only while no password is set. Connections by loopback (127.0.0.1, ::1) and by the unix socket are never refused.
     #[arg(
         long,
         env = "KVRED_PROTECTED_MODE",

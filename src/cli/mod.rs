@@ -32,27 +32,27 @@ use anyhow::anyhow;
 use self::output::Printer;
 use self::session::Session;
 use self::stop::Stop;
-use crate::args::CliArgs;
+use crate::args::{CliArgs, ColorWhen};
 use crate::client::flags;
-use crate::exit::{Failure, OrExit, Status};
+use crate::exit::{Failure, OrExit, Status, exit_when_interrupted};
 
 /// Runs `kvred cli`.
 ///
 /// # Errors
 /// Wrong usage, a server that cannot be reached, a connection that was lost.
-pub fn run(args: &CliArgs) -> Result<Status, Failure> {
+pub fn run(args: &CliArgs, color: ColorWhen) -> Result<Status, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .or_exit(Status::Unavailable, || "cannot start the event loop".to_owned())?;
-    match dispatch(args, &runtime) {
+    match dispatch(args, color, &runtime) {
         Ok(status) => Ok(status),
         Err(Stop::ClosedPipe) => Ok(Status::Fine),
         Err(Stop::Failure(failure)) => Err(failure),
     }
 }
 
-fn dispatch(args: &CliArgs, runtime: &tokio::runtime::Runtime) -> Result<Status, Stop> {
+fn dispatch(args: &CliArgs, color: ColorWhen, runtime: &tokio::runtime::Runtime) -> Result<Status, Stop> {
     let has_mode = args.pipe || args.stat || args.latency || args.scan || args.bigkeys;
     if has_mode && !args.command.is_empty() {
         return Err(usage("--pipe, --stat, --latency, --scan and --bigkeys take no command"));
@@ -74,10 +74,14 @@ fn dispatch(args: &CliArgs, runtime: &tokio::runtime::Runtime) -> Result<Status,
         _ => None,
     };
     let mut session = Session::new(target, limit);
-    let printer = Printer::new(args);
+    let printer = Printer::new(args, color);
     let script = args.command.is_empty() && !has_mode;
     if script && io::stdin().is_terminal() {
-        return repl::run(runtime, session, printer, args.color);
+        return repl::run(runtime, session, printer, color);
+    }
+    if !(args.stat || args.pipe || args.latency || args.bigkeys) {
+        // The others tell what they have done.
+        exit_when_interrupted()?;
     }
     runtime.block_on(async {
         if args.stat {

@@ -168,7 +168,7 @@ impl CommandError {
     pub fn not_in_table<'a>(name: &[u8], args: impl IntoIterator<Item = &'a [u8]>) -> Self {
         if let Some((command, family)) = refused::find(name) {
             // Clients know these words: redis-cli asks READONLY before it walks the keys, and ends at any other error.
-            if matches!(command, "asking" | "cluster" | "readonly" | "readwrite") {
+            if family == Family::ClusterNode {
                 return Self::NoCluster;
             }
             return Self::NotSupported { command, family };

@@ -20,6 +20,8 @@ pub enum Family {
     Scripting,
     /// Slots and several nodes.
     Cluster,
+    /// What Redis, too, refuses where it is no node of a cluster.
+    ClusterNode,
     /// Databases other than 0.
     SingleDatabase,
     /// Lists, hashes, sets, streams and the like.
@@ -34,7 +36,7 @@ impl fmt::Display for Family {
             Self::Replication => "kvred has no replication",
             Self::PubSub => "kvred has no pub/sub",
             Self::Scripting => "kvred runs no scripts",
-            Self::Cluster => "kvred has no cluster mode",
+            Self::Cluster | Self::ClusterNode => "kvred has no cluster mode",
             Self::SingleDatabase => "kvred has one database, number 0",
             Self::OtherTypes => "kvred stores strings only",
         })
@@ -261,7 +263,8 @@ const REFUSED: &[(Family, &[&str])] = &[
     ),
     (Family::Scripting, &["eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro", "function", "script"]),
     (Family::Replication, &["failover", "psync", "replconf", "replicaof", "role", "slaveof", "sync", "wait"]),
-    (Family::Cluster, &["asking", "cluster", "clusterscan", "migrate", "readonly", "readwrite", "restore-asking"]),
+    (Family::Cluster, &["clusterscan", "migrate", "restore-asking"]),
+    (Family::ClusterNode, &["asking", "cluster", "readonly", "readwrite"]),
     (Family::SingleDatabase, &["move", "swapdb"]),
 ];
 
@@ -282,7 +285,7 @@ mod tests {
             ("replicaof", "kvred has no replication"),
             ("subscribe", "kvred has no pub/sub"),
             ("eval", "kvred runs no scripts"),
-            ("cluster", "kvred has no cluster mode"),
+            ("migrate", "kvred has no cluster mode"),
             ("swapdb", "kvred has one database, number 0"),
             ("lpush", "kvred stores strings only"),
             ("hset", "kvred stores strings only"),

@@ -103,7 +103,8 @@ fn memory(server: &Server, out: &mut String) {
     let clients: usize = server.clients.all().iter().map(|c| c.memory_bytes()).sum();
     let rss = resident_bytes();
     let limit = server.live.max_memory_bytes.load(Ordering::Relaxed) as usize;
-    let total = used.total_bytes();
+    // An empty server takes memory too, which is neither data nor fragmentation.
+    let (total, peak) = (server.startup_bytes + used.total_bytes(), server.startup_bytes + peak);
     lines!(out,
         "used_memory:{}", total;
         "used_memory_human:{}", human(total as u64);
@@ -114,7 +115,8 @@ fn memory(server: &Server, out: &mut String) {
         "used_memory_peak_perc:{:.2}%", total as f64 * 100.0 / peak.max(1) as f64;
         "used_memory_dataset:{}", used.data_bytes;
         "used_memory_overhead:{}", total - used.data_bytes;
-        "mem_fragmentation_ratio:{:.2}", rss as f64 / total.max(1) as f64;
+        "used_memory_startup:{}", server.startup_bytes;
+        "mem_fragmentation_ratio:{:.2}", rss as f64 / total as f64;
         "mem_fragmentation_bytes:{}", rss.saturating_sub(total);
         "total_system_memory:{}", total_memory_bytes();
         "maxmemory:{}", limit;
@@ -231,7 +233,8 @@ fn keyspace(server: &Server, out: &mut String) {
     }
 }
 
-fn resident_bytes() -> usize {
+/// How much memory the process has, all included.
+pub fn resident_bytes() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm")
         .ok()
         .and_then(|s| s.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok()));

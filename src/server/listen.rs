@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -159,9 +159,24 @@ pub fn can_make(path: &Path, dir: &Path) -> io::Result<()> {
     let path = std::path::absolute(path)?;
     let folder = path.parent().ok_or(io::ErrorKind::NotFound)?;
     match access(folder, Access::WRITE_OK | Access::EXEC_OK) {
-        Err(Errno::NOENT) if dir.starts_with(folder) => Ok(()),
+        Err(Errno::NOENT) if resolved(dir).starts_with(resolved(folder)) => Ok(()),
         result => Ok(result?),
     }
+}
+
+/// The same path without links, `.` and `..`, as it is once those of its folders are made that are missing.
+fn resolved(path: &Path) -> PathBuf {
+    let parts: Vec<Component<'_>> = path.components().collect();
+    let there =
+        (0..=parts.len()).rev().find_map(|n| Some((n, parts[..n].iter().collect::<PathBuf>().canonicalize().ok()?)));
+    let (known, mut resolved) = there.unwrap_or_default();
+    for part in &parts[known..] {
+        match part {
+            Component::ParentDir => drop(resolved.pop()),
+            other => resolved.push(other),
+        }
+    }
+    resolved
 }
 
 /// Whether there is a socket file that nobody listens on.

@@ -1,13 +1,12 @@
 //! Log messages on stderr, as text or as JSON Lines.
 
-use std::io::IsTerminal;
-
 use tracing::level_filters::LevelFilter;
 
-use crate::args::{LogFormat, LogLevel};
+use crate::args::{ColorWhen, LogFormat, LogLevel};
+use crate::terminal::Paint;
 
 /// Begins to log. A second call changes nothing.
-pub(super) fn init(level: LogLevel, format: LogFormat) {
+pub(super) fn init(level: LogLevel, format: LogFormat, color: ColorWhen) {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -15,12 +14,10 @@ pub(super) fn init(level: LogLevel, format: LogFormat) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
-        || std::env::var_os("TERM").is_some_and(|t| t == "dumb");
     let builder = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_target(false)
-        .with_ansi(!plain && std::io::stderr().is_terminal())
+        .with_ansi(Paint::for_stderr(color).0)
         .with_writer(std::io::stderr)
         // Those are about lines that cannot be written to stderr, and go there, in a way that then ends the process.
         .log_internal_errors(false);

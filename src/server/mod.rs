@@ -59,7 +59,7 @@ use self::signals::StopSignals;
 use self::slowlog::SlowLog;
 use self::stats::{Rate, Stats};
 use self::worker::{Message, Worker, WorkerHandle};
-use crate::args::{LogFormat, ServeArgs};
+use crate::args::{ColorWhen, LogFormat, ServeArgs};
 use crate::db::log_thread::LogThreads;
 use crate::db::state::Keyspace;
 use crate::db::writer::{LogPlace, SystemClock, Wake, Writer};
@@ -92,14 +92,16 @@ pub struct Server {
     pub run_id: String,
     /// Whole seconds since `started`; a clock that costs nothing to read.
     pub now_seconds: AtomicU64,
-    /// Commands.
+    /// How many commands a second.
     pub commands: Rate,
-    /// Bytes read from clients.
+    /// Bytes a second that are read from clients.
     pub input: Rate,
-    /// Bytes written to them.
+    /// Bytes a second that are written to them.
     pub output: Rate,
     /// The most memory that the data has taken, as far as it was looked at: once a second, and by `INFO`.
     pub peak_memory_bytes: AtomicUsize,
+    /// What the process took before it had any data: as `INFO` has it, a part of the memory in use.
+    pub startup_bytes: usize,
     /// Unexecuted input of all clients.
     pub query_bytes: AtomicUsize,
     /// Notified to stop the server.
@@ -212,8 +214,8 @@ impl Server {
 ///
 /// # Errors
 /// It could not start, or its last write or sync failed.
-pub fn serve(args: &ServeArgs) -> Result<Status, Failure> {
-    logging::init(args.log_level, args.log_format);
+pub fn serve(args: &ServeArgs, color: ColorWhen) -> Result<Status, Failure> {
+    logging::init(args.log_level, args.log_format, color);
     abort_on_panic();
     match (start(args), args.log_format) {
         // Whoever reads JSON reads the last line too.
@@ -238,6 +240,7 @@ fn start(args: &ServeArgs) -> Result<Status, Failure> {
     }
     // What would be in the way of serving is found before the log is loaded, which may take long, or made.
     let addresses = Addresses::take(&mut config, args)?;
+    let startup_bytes = info::resident_bytes();
     let keyspace = Arc::new(Keyspace::new(std::array::from_fn(|_| random_u64())));
     let loaded = if config.append_only { Some(load::load(&config, &keyspace)?) } else { None };
     let (log, lock) = loaded.map(|l| ((l.aof, l.place), l.lock)).unzip();
@@ -245,7 +248,7 @@ fn start(args: &ServeArgs) -> Result<Status, Failure> {
         .enable_all()
         .build()
         .or_exit(Status::Unavailable, || "cannot start the event loop".to_owned())?;
-    let result = runtime.block_on(run(config, live, addresses, keyspace, log));
+    let result = runtime.block_on(run(config, live, addresses, startup_bytes, keyspace, log));
     drop(lock);
     result
 }
@@ -254,6 +257,7 @@ async fn run(
     mut config: Config,
     live: Live,
     addresses: Addresses,
+    startup_bytes: usize,
     keyspace: Arc<Keyspace>,
     log: Option<(Aof, LogPlace)>,
 ) -> Result<Status, Failure> {
@@ -286,6 +290,7 @@ async fn run(
         input: Rate::default(),
         output: Rate::default(),
         peak_memory_bytes: AtomicUsize::new(0),
+        startup_bytes,
         query_bytes: AtomicUsize::new(0),
         stop: Notify::new(),
         workers: handles,

@@ -10,7 +10,7 @@ use super::tls::Certificates;
 
 /// What comes within so long of the first signal is one with it: no hand is that fast, but `timeout` signals the server
 /// and then its process group.
-const TOGETHER: Duration = Duration::from_millis(500);
+const TOGETHER: Duration = Duration::from_millis(100);
 
 /// `SIGTERM` and `SIGINT`; and `SIGHUP`, which stops nothing.
 pub struct StopSignals {
@@ -47,18 +47,22 @@ impl StopSignals {
         self.came = true;
     }
 
-    /// Waits, while the server stops, for somebody who cannot: a `SIGINT` half a second or more after the first signal.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Waits, while the server stops, for somebody who cannot: for one more that stops, and not together with the first.
     /// None has come yet where a command has stopped the server.
     pub async fn insisting(&mut self) {
         if !self.came {
-            tokio::select! {
-                _ = self.terminate.recv() => {}
-                _ = self.interrupt.recv() => {}
-            }
+            self.stop().await;
         }
         let deadline = Instant::now() + TOGETHER;
-        while timeout_at(deadline, self.interrupt.recv()).await.is_ok() {}
-        self.interrupt.recv().await;
+        while timeout_at(deadline, self.stop()).await.is_ok() {}
+        self.stop().await;
     }
 }
 

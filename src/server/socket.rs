@@ -1,9 +1,9 @@
 //! A client's socket: readiness from tokio, reading and writing by plain calls.
 //!
 //! A request costs one `recv` and one `send`: a `recv` that brings less than there was room for has drained the
-//! socket, so the next one waits for the next event instead of asking once more. (It may also have stopped at TCP's urgent
-//! data, which Redis's protocol has no use for: what follows is then read with what is sent next.) (`read` and `write` do the same, after
-//! what Linux does for files of all kinds: some 3 % of a request.)
+//! socket, so the next one waits for the next event instead of asking once more. (`read` and `write` do the same, after
+//! what Linux does for files of all kinds: some 3 % of a request.) It may also have stopped at TCP's urgent data, which
+//! Redis's protocol has no use for: what follows is then read with what is sent next.
 
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};

@@ -45,7 +45,7 @@ pub(super) async fn shut_down(
             Ok(Status::Fine)
         }
         () = signals.insisting() => {
-            tracing::warn!("stopped at once, by a second SIGINT");
+            tracing::warn!("stopped at once, by a second signal");
             std::process::exit(130);
         }
     }

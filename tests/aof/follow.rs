@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::kit::{Client, Reply, Server, aof, arg, code, data, resp, stderr, stdout};
 use crate::helpers::peer::{Peer, SERVERS};
 use crate::helpers::{DEADLINE, wait_until};
@@ -223,7 +225,7 @@ fn a_log_that_was_cut_back_and_replaced_between_two_looks_makes_it_start_over() 
 }
 
 #[test]
-fn a_limit_and_a_closed_pipe_end_it() {
+fn a_limit_a_closed_pipe_and_an_interrupt_end_it() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
     let log = server.log.clone();
@@ -240,6 +242,10 @@ fn a_limit_and_a_closed_pipe_end_it() {
         server.client().ask(&["SET", "a", "3"]);
         assert!(follower.child.wait().unwrap().success());
     }
+    let mut interrupted = Follower::start(&log, &[]);
+    interrupted.expect(&["SET a 1"]);
+    kill_process(Pid::from_child(&interrupted.child), Signal::INT).unwrap();
+    assert_eq!(interrupted.child.wait().unwrap().code(), Some(130));
     server.stop();
 }
 
@@ -272,8 +278,7 @@ impl WarmCopy {
 
     /// Ends the follower; that must have had nothing to complain about, and every command a good reply.
     fn ends(self) {
-        let pid = rustix::process::Pid::from_child(&self.follower);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        kill_process(Pid::from_child(&self.follower), Signal::TERM).unwrap();
         let follower = self.follower.wait_with_output().unwrap();
         assert_eq!(stderr(&follower), "", "{}: it never had to start over", self.name);
         let cli = self.cli.wait_with_output().unwrap();

@@ -36,6 +36,28 @@ fn commands() -> impl Strategy<Value = Vec<Vec<Vec<u8>>>> {
 }
 
 #[test]
+fn a_rewrite_tells_how_long_the_log_was_and_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let [plain, own, out] = ["plain.aof", "own.aof", "out.aof"].map(|name| dir.path().join(name));
+    let set = resp(&[b"SET", b"a", b"1"]);
+    let kept = [b"#TS:1000\r\n", &set[..], &set, &set].concat();
+    fs::write(&plain, [&kept[..], b"#TS:2000\r\n", &set].concat()).unwrap();
+    let len = |path: &Path| fs::metadata(path).unwrap().len();
+    assert_eq!(code(&aof(&["rewrite", "-o", arg(&own), arg(&plain)])), 0);
+    for (log, until, was) in
+        [(&plain, None, len(&plain)), (&plain, Some("1500"), kept.len() as u64), (&own, None, len(&own))]
+    {
+        let until = until.map_or(vec![], |time| vec!["--until", time]);
+        let output = aof(&[&["rewrite", "-o", arg(&out)], &until[..], &[arg(log)]].concat());
+        let text = stdout(&output);
+        let row = text.lines().find(|line| line.trim_start().starts_with("bytes")).unwrap_or_else(|| panic!("{text}"));
+        let told: Vec<u64> = row.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        assert_eq!(told, [was, len(&out)], "{text}");
+        fs::remove_file(&out).unwrap();
+    }
+}
+
+#[test]
 fn a_dump_fed_to_an_empty_server_gives_the_same_data_and_so_does_a_rewrite() {
     let server_dir = tempfile::tempdir().unwrap();
     let server = Server::start(server_dir.path());

@@ -240,6 +240,14 @@ fn a_unix_socket_that_cannot_be_made_is_told_before_a_log_is_begun() {
             std::fs::remove_dir_all(launch.dir().join("data")).unwrap();
         }
     }
+    // However they are written.
+    std::os::unix::fs::symlink(".", launch.dir().join("link")).unwrap();
+    for path in ["link/data/s", "data/deeper/../s", "./data/./s"] {
+        let launch = launch.clone().args(&["--unixsocket", path]);
+        let _server = launch.start();
+        Client::connect_unix(&launch.dir().join("data/s")).set("k", "v");
+        std::fs::remove_dir_all(launch.dir().join("data")).unwrap();
+    }
 }
 
 #[test]
@@ -332,6 +340,19 @@ fn where_nothing_can_be_logged_it_serves_and_stops_all_the_same() {
     }
 }
 
+#[test]
+fn log_lines_are_in_colour_where_that_is_asked_for() {
+    for (args, variable, coloured) in [
+        (&[][..], "auto", false),
+        (&["--color", "always"], "never", true),
+        (&[], "always", true),
+        (&["--color=never"], "always", false),
+    ] {
+        let server = Launch::new().args(args).env("KVRED_COLOR", variable).start();
+        assert_eq!(server.stderr().contains("\x1b["), coloured, "{args:?} {variable}: {}", server.stderr());
+    }
+}
+
 /// A server whose replies to this client, of so many bytes each, keep a shutdown waiting until they are read.
 fn server_with_unread_replies() -> (Server, Client, usize) {
     let value = vec![b'x'; 4 << 20];
@@ -346,11 +367,11 @@ fn server_with_unread_replies() -> (Server, Client, usize) {
     (server, client, format!("${}\r\n\r\n", value.len()).len() + value.len())
 }
 
-/// Interrupts it until it gives way: those that come with the first signal do nothing.
-fn insist(server: &Server) {
+/// Sends it signals until it gives way: those that come with the first one do nothing.
+fn insist(server: &Server, signal: Signal) {
     wait_until("it ends at once", || {
-        server.signal(Signal::INT);
-        server.stderr().contains("stopped at once, by a second SIGINT")
+        server.signal(signal);
+        server.stderr().contains("stopped at once, by a second signal")
     });
 }
 
@@ -362,12 +383,14 @@ fn expect_it_finishes(server: Server, client: &mut Client, reply_bytes: usize) {
 }
 
 #[test]
-fn a_second_interrupt_ends_it_at_once() {
-    let (server, _client, _) = server_with_unread_replies();
-    server.signal(Signal::TERM);
-    server.wait_for_stderr("stopping");
-    insist(&server);
-    server.exit().expect(130, &[]);
+fn a_second_signal_ends_it_at_once() {
+    for second in [Signal::TERM, Signal::INT] {
+        let (server, _client, _) = server_with_unread_replies();
+        server.signal(Signal::TERM);
+        server.wait_for_stderr("stopping");
+        insist(&server, second);
+        server.exit().expect(130, &[]);
+    }
 }
 
 /// `timeout` signals the server, and its process group directly behind.
@@ -380,7 +403,7 @@ fn signals_that_come_together_stop_it_as_one_does() {
             server.signal(signal);
             server.wait_for_stderr("stopping");
             server.signal(signal);
-            if began.elapsed() < Duration::from_millis(400) {
+            if began.elapsed() < Duration::from_millis(80) {
                 break expect_it_finishes(server, &mut client, reply_bytes);
             }
             // This machine was busy with something else between the two.
@@ -398,7 +421,7 @@ fn the_first_signal_after_a_shutdown_by_command_is_no_second_one() {
             server.wait_for_stderr("stopping");
             server.signal(signal);
             if insists {
-                insist(&server);
+                insist(&server, signal);
                 server.exit().expect(130, &[]);
             } else {
                 expect_it_finishes(server, &mut client, reply_bytes);

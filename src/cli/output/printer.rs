@@ -5,7 +5,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use super::{Format, csv, json, pretty, raw};
-use crate::args::{CliArgs, OutputFormat};
+use crate::args::{CliArgs, ColorWhen, OutputFormat};
 use crate::protocol::frame::Frame;
 use crate::terminal::{Paint, shown};
 
@@ -22,7 +22,7 @@ pub(crate) struct Printer {
 
 impl Printer {
     /// The printer that the flags ask for.
-    pub(crate) fn new(args: &CliArgs) -> Self {
+    pub(crate) fn new(args: &CliArgs, color: ColorWhen) -> Self {
         let format = match args.output {
             _ if args.json => Format::Json,
             _ if args.csv => Format::Csv,
@@ -35,7 +35,7 @@ impl Printer {
             OutputFormat::Csv => Format::Csv,
             OutputFormat::Json => Format::Json,
         };
-        Self { format, paint: Paint::for_stdout(args.color), newline: !args.no_newline }
+        Self { format, paint: Paint::for_stdout(color), newline: !args.no_newline }
     }
 
     /// Appends a reply as it is printed, newline included. `plain`: a text for people, such as INFO's, is not quoted.
