@@ -246,8 +246,8 @@ fn help(args: Args<'_>, out: &mut Vec<u8>) {
 pub fn refuse_unprotected(out: &mut Vec<u8>) {
     error(
         out,
-        "DENIED kvred is running in protected mode because it has no password and this connection does not come from \
-         the same machine. To be reached from elsewhere, start it with --requirepass-file FILE (or KVRED_REQUIREPASS), \
+        "DENIED kvred is running in protected mode because it has no password, and this connection is not from \
+         the loopback interface. To be reached from elsewhere, start it with --requirepass-file FILE (or KVRED_REQUIREPASS), \
          or, if the network is trusted, with --protected-mode no.",
     );
 }
