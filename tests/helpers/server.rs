@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use super::terminal::without_escapes;
 use super::{Client, DEADLINE, wait_until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_kvred");
@@ -177,7 +178,8 @@ impl Launch {
                     let text = String::from_utf8_lossy(&line);
                     said.lock().expect("nothing panics under it").push_str(&text);
                     if text.contains("ready to accept connections") {
-                        // `port=6380`, or in JSON `"port":6380`.
+                        // `port=6380`, perhaps in colour, or in JSON `"port":6380`.
+                        let text = without_escapes(&text);
                         let port = text.split_once("port=").or_else(|| text.split_once("\"port\":"));
                         let port = port.and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
                         let port = port.and_then(|p| p.parse::<u16>().ok()).expect("the ready line names the port");
