@@ -23,16 +23,23 @@ pub enum Status {
     Interrupted,
 }
 
+impl Status {
+    /// Its number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Fine => 0,
+            Self::Negative => 1,
+            Self::Usage => 2,
+            Self::Unavailable => 3,
+            Self::Damaged => 4,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
 impl From<Status> for ExitCode {
     fn from(status: Status) -> Self {
-        Self::from(match status {
-            Status::Fine => 0,
-            Status::Negative => 1,
-            Status::Usage => 2,
-            Status::Unavailable => 3,
-            Status::Damaged => 4,
-            Status::Interrupted => 130,
-        })
+        Self::from(status.code())
     }
 }
 
@@ -45,7 +52,7 @@ pub fn exit_when_interrupted() -> io::Result<()> {
     let mut interrupt = runtime.block_on(async { signal(SignalKind::interrupt()) })?;
     std::thread::Builder::new().name("kvred-interrupt".to_owned()).spawn(move || {
         runtime.block_on(interrupt.recv());
-        std::process::exit(130);
+        std::process::exit(Status::Interrupted.code().into());
     })?;
     Ok(())
 }

@@ -159,24 +159,17 @@ fn load(
     let Before { size, rewrites, .. } = before;
     let mut kept_to = None;
     let outcome = pass(part, "reading", |batch| {
-        let batch = match args.until {
-            Some(until) => {
-                let (batch, late) = written_until(batch, until);
-                kept_to = late;
-                batch
-            }
-            None => *batch,
-        };
-        let too_late = kept_to.is_some();
+        let (batch, late) = args.until.map_or((*batch, None), |until| written_until(batch, until));
+        kept_to = late;
         for annotation in batch.annotations {
             if let Annotation::Rewritten(n) = annotation {
                 *rewrites = *n;
             }
         }
         size.records += batch.len() as u64;
-        size.batches += u64::from(batch.checksummed && !too_late);
+        size.batches += u64::from(batch.checksummed && late.is_none());
         refused = loader.take(&batch).err();
-        if refused.is_some() || too_late { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if refused.is_some() || late.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     if let Some(RefusedRecord { index, reason }) = refused {
         let error = anyhow!(

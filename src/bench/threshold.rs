@@ -76,8 +76,8 @@ impl FromStr for Threshold {
             .iter()
             .find_map(|&(sign, comparison)| Some((rest.strip_prefix(sign)?, comparison)))
             .ok_or_else(|| format!("'{text}': compare with >, >=, <, <= or =="))?;
-        let (test, name) = match name.split_once('.') {
-            Some((test, name)) if TESTS.contains(&&test.to_lowercase()[..]) => (Some(test.to_lowercase()), name),
+        let (test, name) = match name.split_once('.').map(|(test, name)| (test.to_lowercase(), name)) {
+            Some((test, name)) if TESTS.contains(&&test[..]) => (Some(test), name),
             _ => (None, name),
         };
         // People write it as they say it.

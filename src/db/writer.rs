@@ -176,6 +176,13 @@ impl SyncState {
         self.written.0.saturating_sub(self.durable.get().0)
     }
 
+    /// Notes that everything written is durable.
+    fn all_is_durable(&mut self) {
+        self.synced_group = self.written_group;
+        self.oldest_unsynced = None;
+        self.oldest_uncovered = None;
+    }
+
     /// Whether a sync proves anything.
     fn check(&self) -> Result<(), Arc<str>> {
         self.failed.clone().map_or(Ok(()), Err)

@@ -173,7 +173,7 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
         Id::Scan => keys::scan(args, context, out)?,
         Id::RandomKey => {
             let mut key = Vec::new();
-            if keyspace.random_key(super::random_u64(), &mut key) {
+            if keyspace.random_key(fastrand::u64(..), &mut key) {
                 bulk(out, &key);
             } else {
                 null(out, resp);

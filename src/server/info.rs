@@ -116,7 +116,7 @@ fn memory(server: &Server, out: &mut String) {
         "used_memory_dataset:{}", used.data_bytes;
         "used_memory_overhead:{}", total - used.data_bytes;
         "used_memory_startup:{}", server.startup_bytes;
-        "mem_fragmentation_ratio:{:.2}", rss as f64 / total as f64;
+        "mem_fragmentation_ratio:{:.2}", rss as f64 / total.max(1) as f64;
         "mem_fragmentation_bytes:{}", rss.saturating_sub(total);
         "total_system_memory:{}", total_memory_bytes();
         "maxmemory:{}", limit;

@@ -46,7 +46,7 @@ pub(super) async fn shut_down(
         }
         () = signals.insisting() => {
             tracing::warn!("stopped at once, by a second signal");
-            std::process::exit(130);
+            std::process::exit(Status::Interrupted.code().into());
         }
     }
 }

@@ -227,6 +227,16 @@ impl Server {
         Client::connect(self.port)
     }
 
+    /// So many clients, each of which was answered already.
+    pub fn connect_served(&self, clients: usize) -> Vec<Client> {
+        let served = || {
+            let mut client = self.connect();
+            client.send("PING\r\n").expect("+PONG\r\n");
+            client
+        };
+        std::iter::repeat_with(served).take(clients).collect()
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }

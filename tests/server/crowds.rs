@@ -54,13 +54,7 @@ fn idle_clients_and_readers_that_never_read_cost_bounded_memory() {
     client.set("large", vec![b'x'; 64 << 10]);
     let usual = probe(&mut client);
     let before = server.resident_bytes();
-    let idle: Vec<Client> = (0..2000)
-        .map(|_| {
-            let mut idle = server.connect();
-            idle.send("PING\r\n").expect("+PONG\r\n");
-            idle
-        })
-        .collect();
+    let idle = server.connect_served(2000);
     let with_idle = server.resident_bytes();
     let lazy: Vec<Client> = (0..20)
         .map(|_| {

@@ -1,6 +1,6 @@
 //! What `CONFIG SET` changes holds from then on, for connections that are there already too.
 
-use crate::helpers::{Client, Reply, Server, command, wait_until};
+use crate::helpers::{Reply, Server, command, wait_until};
 
 #[test]
 fn a_client_is_idle_for_too_long_by_the_timeout_that_was_set_last() {
@@ -45,13 +45,7 @@ fn the_slow_log_is_as_long_as_was_said_last() {
 fn as_many_clients_are_let_in_as_was_said_last() {
     let server = Server::start();
     let mut client = server.connect();
-    let _others: Vec<Client> = (0..2)
-        .map(|_| {
-            let mut other = server.connect();
-            other.send("PING\r\n").expect("+PONG\r\n");
-            other
-        })
-        .collect();
+    let _others = server.connect_served(2);
     client.send("CONFIG SET maxclients 3\r\n").expect("+OK\r\n");
     server.connect().expect("-ERR max number of clients reached\r\n").expect_closed();
     client.send("CONFIG SET maxclients 4\r\n").expect("+OK\r\n");

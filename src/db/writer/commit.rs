@@ -170,9 +170,7 @@ impl Writer {
         sync.written = aof.end();
         sync.written_group += 1;
         if policy == FsyncPolicy::Always {
-            sync.synced_group = sync.written_group;
-            sync.oldest_unsynced = None;
-            sync.oldest_uncovered = None;
+            sync.all_is_durable();
         } else if sync.running {
             sync.oldest_uncovered.get_or_insert_with(|| self.clock.monotonic());
         } else if sync.oldest_unsynced.is_none() {
@@ -207,9 +205,7 @@ impl Writer {
         self.sync_here(aof).map_err(Failure::before_the_write)?;
         let mut sync = self.sync.lock();
         sync.written = aof.end();
-        sync.synced_group = sync.written_group;
-        sync.oldest_unsynced = None;
-        sync.oldest_uncovered = None;
+        sync.all_is_durable();
         drop(sync);
         self.wake_sync_waiters();
         Ok(())
