@@ -97,10 +97,7 @@ fn take_addresses(config: &mut Config, certificates: Option<&Arc<Certificates>>)
 fn open_listeners(config: &Config, taken: Vec<Taken>) -> Result<Vec<Listener>, Failure> {
     let mut listeners = Vec::new();
     for Taken { address, socket, certificates } in taken {
-        let listener = match certificates {
-            Some(certificates) => Listener::tls(socket, certificates),
-            None => Listener::tcp(socket),
-        };
+        let listener = listen::listen(socket).and_then(|listener| Listener::tcp(listener, certificates));
         listeners.push(listener.or_exit(Status::Unavailable, || cannot_listen(address))?);
     }
     if let Some(path) = &config.unix_socket {
@@ -123,27 +120,24 @@ fn adopt_listeners(
     certificates: Option<&Arc<Certificates>>,
     handed: Handed,
 ) -> Result<Vec<Listener>, Failure> {
+    if !handed.tls.is_empty() && certificates.is_none() {
+        let error = anyhow::anyhow!("a socket for TLS was handed over, but there is no --tls-cert-file");
+        return Err(Failure::new(Status::Usage, error));
+    }
     let mut listeners = Vec::new();
     let failed = || "a socket that was handed over cannot be used".to_owned();
     (config.bind, config.port, config.tls_port, config.unix_socket) = (Vec::new(), None, None, None);
-    for listener in handed.tcp {
-        let address = listener.local_addr().or_exit(Status::Unavailable, failed)?;
-        config.bind.push(address.ip());
-        config.port = Some(address.port());
-        listeners.push(Listener::adopt_tcp(listener).or_exit(Status::Unavailable, failed)?);
-    }
-    for listener in handed.tls {
-        let Some(certificates) = certificates else {
-            let error = anyhow::anyhow!("a socket for TLS was handed over, but there is no --tls-cert-file");
-            return Err(Failure::new(Status::Usage, error));
-        };
-        let address = listener.local_addr().or_exit(Status::Unavailable, failed)?;
-        if !config.bind.contains(&address.ip()) {
-            config.bind.push(address.ip());
+    let plain_and_tls = [(handed.tcp, None, &mut config.port), (handed.tls, certificates, &mut config.tls_port)];
+    for (sockets, certificates, port) in plain_and_tls {
+        for listener in sockets {
+            let address = listener.local_addr().or_exit(Status::Unavailable, failed)?;
+            if !config.bind.contains(&address.ip()) {
+                config.bind.push(address.ip());
+            }
+            *port = Some(address.port());
+            let listener = Listener::tcp(listener, certificates.cloned());
+            listeners.push(listener.or_exit(Status::Unavailable, failed)?);
         }
-        config.tls_port = Some(address.port());
-        let listener = Listener::adopt_tls(listener, Arc::clone(certificates));
-        listeners.push(listener.or_exit(Status::Unavailable, failed)?);
     }
     for listener in handed.unix {
         let address = listener.local_addr().or_exit(Status::Unavailable, failed)?;

@@ -24,40 +24,29 @@ const BACKLOG: i32 = 1024;
 /// Something that connections come from.
 #[derive(Debug)]
 pub enum Listener {
-    /// TCP.
-    Tcp(TcpListener),
+    /// TCP, and what is shown where TLS is spoken.
+    Tcp(TcpListener, Option<Arc<Certificates>>),
     /// A unix socket, and its file, where that is the server's to remove.
     Unix(UnixListener, Option<PathBuf>),
-    /// TLS over TCP.
-    Tls(TcpListener, Arc<Certificates>),
 }
 
 /// A connection that was accepted and not yet given to a worker; it belongs to no runtime.
 #[derive(Debug)]
 pub enum Accepted {
-    /// TCP, and the peer.
-    Tcp(std::net::TcpStream, SocketAddr),
+    /// TCP, the peer, and what that will be shown if it is to speak TLS, which is yet to begin.
+    Tcp(std::net::TcpStream, SocketAddr, Option<Arc<rustls::ServerConfig>>),
     /// A unix socket.
     Unix(std::os::unix::net::UnixStream),
-    /// TLS, yet to begin; the peer, and what it will be shown.
-    Tls(std::net::TcpStream, SocketAddr, Arc<rustls::ServerConfig>),
 }
 
 impl Listener {
-    /// Listens on an address that was taken.
+    /// Takes a socket that listens already; TLS is spoken there if there are certificates.
     ///
     /// # Errors
-    /// Somebody else listens there after all.
-    pub fn tcp(socket: Socket) -> io::Result<Self> {
-        Ok(Self::Tcp(listen(socket)?))
-    }
-
-    /// The same, for TLS.
-    ///
-    /// # Errors
-    /// Somebody else listens there after all.
-    pub fn tls(socket: Socket, certificates: Arc<Certificates>) -> io::Result<Self> {
-        Ok(Self::Tls(listen(socket)?, certificates))
+    /// The event loop cannot have it.
+    pub fn tcp(listener: std::net::TcpListener, certificates: Option<Arc<Certificates>>) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self::Tcp(TcpListener::from_std(listener)?, certificates))
     }
 
     /// Listens on a unix socket. A socket file that nobody listens on is left from a crash and replaced.
@@ -71,25 +60,7 @@ impl Listener {
         Ok(Self::Unix(UnixListener::bind(path)?, Some(path.to_owned())))
     }
 
-    /// Takes a socket that listens already.
-    ///
-    /// # Errors
-    /// The event loop cannot have it.
-    pub fn adopt_tcp(listener: std::net::TcpListener) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        Ok(Self::Tcp(TcpListener::from_std(listener)?))
-    }
-
-    /// The same, for TLS.
-    ///
-    /// # Errors
-    /// The event loop cannot have it.
-    pub fn adopt_tls(listener: std::net::TcpListener, certificates: Arc<Certificates>) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        Ok(Self::Tls(TcpListener::from_std(listener)?, certificates))
-    }
-
-    /// The same, for a unix socket; its file stays when the server goes.
+    /// Takes a unix socket that listens already; its file stays when the server goes.
     ///
     /// # Errors
     /// The event loop cannot have it.
@@ -104,17 +75,12 @@ impl Listener {
     /// As `accept(2)`; most pass by themselves.
     pub async fn accept(&self) -> io::Result<Accepted> {
         match self {
-            Self::Tcp(listener) => {
+            Self::Tcp(listener, certificates) => {
                 let (stream, peer) = listener.accept().await?;
                 set_up_tcp(&stream)?;
-                Ok(Accepted::Tcp(stream.into_std()?, peer))
+                Ok(Accepted::Tcp(stream.into_std()?, peer, certificates.as_deref().map(Certificates::current)))
             }
             Self::Unix(listener, _) => Ok(Accepted::Unix(listener.accept().await?.0.into_std()?)),
-            Self::Tls(listener, certificates) => {
-                let (stream, peer) = listener.accept().await?;
-                set_up_tcp(&stream)?;
-                Ok(Accepted::Tls(stream.into_std()?, peer, certificates.current()))
-            }
         }
     }
 }
@@ -143,10 +109,13 @@ pub fn bind(addr: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
     Ok((socket, taken))
 }
 
-fn listen(socket: Socket) -> io::Result<TcpListener> {
+/// Listens on an address that was taken.
+///
+/// # Errors
+/// Somebody else listens there after all.
+pub fn listen(socket: Socket) -> io::Result<std::net::TcpListener> {
     socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 /// Makes sure that a unix socket can be made. `dir`, absolute, is made before it is, with the folders on the way.
@@ -208,18 +177,18 @@ impl Accepted {
     /// The runtime cannot take it.
     pub fn into_socket(self) -> io::Result<ClientSocket> {
         Ok(match self {
-            Self::Tcp(stream, _) => Detached::Tcp(stream).attach()?,
-            Self::Unix(stream) => Detached::Unix(stream).attach()?,
-            Self::Tls(stream, peer, config) => {
+            Self::Tcp(stream, _, None) => Detached::Tcp(stream).attach()?,
+            Self::Tcp(stream, peer, Some(config)) => {
                 ClientSocket::Tls(Box::new(TlsSocket::new(TcpStream::from_std(stream)?, peer, config)?))
             }
+            Self::Unix(stream) => Detached::Unix(stream).attach()?,
         })
     }
 
     /// The peer's address and the local one, as `CLIENT LIST` shows them.
     pub fn addresses(&self, unix_path: &Path) -> (String, String) {
         match self {
-            Self::Tcp(stream, peer) | Self::Tls(stream, peer, _) => {
+            Self::Tcp(stream, peer, _) => {
                 let local = stream.local_addr().map_or_else(|_| "?:0".to_owned(), |a| a.to_string());
                 (peer.to_string(), local)
             }
@@ -233,7 +202,7 @@ impl Accepted {
     /// Whether the peer is on this machine.
     pub fn is_local(&self) -> bool {
         match self {
-            Self::Tcp(_, peer) | Self::Tls(_, peer, _) => peer.ip().to_canonical().is_loopback(),
+            Self::Tcp(_, peer, _) => peer.ip().to_canonical().is_loopback(),
             Self::Unix(_) => true,
         }
     }
@@ -243,10 +212,10 @@ impl Accepted {
         use std::io::Write;
         // A peer that cannot take a line gets none.
         drop(match self {
-            Self::Tcp(mut stream, _) => stream.write(reply),
-            Self::Unix(mut stream) => stream.write(reply),
+            Self::Tcp(mut stream, _, None) => stream.write(reply),
             // It would have to shake hands first.
-            Self::Tls(..) => Ok(0),
+            Self::Tcp(..) => Ok(0),
+            Self::Unix(mut stream) => stream.write(reply),
         });
     }
 }

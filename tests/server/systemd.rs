@@ -1,5 +1,6 @@
 //! What systemd sees of the server: notifications, sockets handed over, the unit file, logs for the journal.
 
+use std::io::Read;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -118,6 +119,23 @@ fn a_socket_that_is_named_tls_speaks_it() {
     let cli = ["cli", "-p", &port, "--tls", "--cacert", &ca.cert(), "PING"];
     let output = Launch::binary().args(cli).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "PONG\n", "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn an_address_that_two_sockets_have_is_told_once() {
+    let launch = Launch::new();
+    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let ports = [0, 1].map(|i: usize| sockets[i].local_addr().unwrap().port());
+    let mut child = Killed(activated(launch.dir(), sockets.map(OwnedFd::from).into(), "a:b", &[]));
+    for port in ports {
+        let shown = Client::connect(port).ask_words("CONFIG GET bind").into_array().pop().unwrap();
+        assert_eq!(shown, Reply::bulk("127.0.0.1"));
+    }
+    Client::connect(ports[0]).send("SHUTDOWN\r\n").expect_closed();
+    let mut said = String::new();
+    child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    let ready = said.lines().find(|line| line.contains("ready to accept connections")).unwrap();
+    assert_eq!(ready.matches("127.0.0.1:").count(), 1, "{ready}");
 }
 
 #[test]
