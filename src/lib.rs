@@ -14,6 +14,7 @@ mod terminal;
 
 pub mod args;
 pub mod exit;
+mod pem;
 
 pub mod protocol;
 

@@ -2,18 +2,19 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use crate::pem;
 
 /// What a client wants of TLS.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,16 +66,15 @@ impl Tls {
         let builder = if options.insecure {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustAnyone(provider)))
         } else {
-            builder.with_root_certificates(roots(options.ca_cert.as_deref())?)
+            builder.with_root_certificates(options.ca_cert.as_deref().map_or_else(system_roots, pem::roots)?)
         };
         let config = match (&options.cert, &options.key) {
             (None, None) => builder.with_no_client_auth(),
             (Some(cert), Some(key_file)) => {
-                let key = PrivateKeyDer::from_pem_file(key_file)
-                    .with_context(|| format!("cannot read a private key from {}", key_file.display()))?;
-                builder.with_client_auth_cert(certificates(cert)?, key).with_context(|| {
-                    format!("the certificate in {} and the key in {} do not fit", cert.display(), key_file.display())
-                })?
+                let key = pem::private_key(key_file)?;
+                builder
+                    .with_client_auth_cert(pem::certificates(cert)?, key)
+                    .with_context(|| pem::do_not_fit(cert, key_file))?
             }
             _ => bail!("--cert and --key belong together"),
         };
@@ -93,35 +93,17 @@ impl Tls {
     }
 }
 
-fn roots(file: Option<&Path>) -> Result<RootCertStore> {
+/// The CAs that the system trusts.
+fn system_roots() -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    match file {
-        Some(file) => {
-            for certificate in certificates(file)? {
-                roots.add(certificate).with_context(|| format!("{} is no CA's certificate", file.display()))?;
-            }
-        }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            let why = found.errors.into_iter().next().map(anyhow::Error::from);
-            let (added, _) = roots.add_parsable_certificates(found.certs);
-            if added == 0 {
-                let why = why.unwrap_or_else(|| anyhow!("the system has none"));
-                return Err(why.context("there are no CA certificates to trust; give one with --cacert"));
-            }
-        }
+    let found = rustls_native_certs::load_native_certs();
+    let why = found.errors.into_iter().next().map(anyhow::Error::from);
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        let why = why.unwrap_or_else(|| anyhow!("the system has none"));
+        return Err(why.context("there are no CA certificates to trust; give one with --cacert"));
     }
     Ok(roots)
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let found: Vec<_> = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect::<Result<_, _>>)
-        .with_context(|| format!("cannot read certificates from {}", file.display()))?;
-    if found.is_empty() {
-        bail!("there is no certificate in {}", file.display());
-    }
-    Ok(found)
 }
 
 /// Says in words what a failed handshake means, and what to do about it.

@@ -8,20 +8,19 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use parking_lot::Mutex;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, ServerConnection};
+use rustls::{ServerConfig, ServerConnection};
 use tokio::net::TcpStream;
 
 use crate::args::TlsAuthClients;
+use crate::pem;
 use crate::protocol::rope::Rope;
 
 /// How long a client may take to shake hands.
@@ -80,9 +79,8 @@ impl Certificates {
 }
 
 fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>> {
-    let chain = certificates(&files.cert)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key)
-        .with_context(|| format!("cannot read a private key from {}", files.key.display()))?;
+    let chain = pem::certificates(&files.cert)?;
+    let key = pem::private_key(&files.key)?;
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .context("the TLS library has no protocol version")?;
@@ -92,29 +90,14 @@ fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>> {
             bail!("--tls-auth-clients needs --tls-ca-cert-file; `--tls-auth-clients no` asks for no certificates")
         }
         (wanted, Some(file)) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates(file)? {
-                roots.add(certificate).with_context(|| format!("{} is no CA's certificate", file.display()))?;
-            }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+            let roots = Arc::new(pem::roots(file)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
             let verifier = if wanted == TlsAuthClients::Optional { verifier.allow_unauthenticated() } else { verifier };
             builder.with_client_cert_verifier(verifier.build().context("clients' certificates cannot be verified")?)
         }
     };
-    let config = builder.with_single_cert(chain, key).with_context(|| {
-        format!("the certificate in {} and the key in {} do not fit", files.cert.display(), files.key.display())
-    })?;
+    let config = builder.with_single_cert(chain, key).with_context(|| pem::do_not_fit(&files.cert, &files.key))?;
     Ok(Arc::new(config))
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let reading = || format!("cannot read certificates from {}", file.display());
-    let found: Vec<_> =
-        CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<_, _>>).with_context(reading)?;
-    if found.is_empty() {
-        bail!("there is no certificate in {}", file.display());
-    }
-    Ok(found)
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
