@@ -20,7 +20,7 @@ use super::LogOffset;
 use super::disk::{DiskFile, read_full_at, write_all_at};
 use super::format::COMMIT_NAME;
 use super::reader::Batch;
-use super::replay::{BLOCK_BYTES, blocks, len_without_trailing_zeros};
+use super::repair::{BLOCK_BYTES, blocks, len_without_trailing_zeros};
 use super::write_back::WriteBack;
 
 /// Makes a log durable that is being loaded. See the file's header.

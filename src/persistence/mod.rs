@@ -7,8 +7,10 @@
 //! | [`lock`] | who may write a log |
 //! | [`aof`] | the log that a server appends to: batches, syncs, the undo of a failed write |
 //! | [`reader`] | a log's batches, verified, in constant memory |
-//! | [`replay`] | recovery: what is sound, torn or damaged, and the repair of a torn tail |
+//! | [`replay`] | recovery: what is sound, torn or damaged |
 //! | [`survey`] | the search for batches that verify behind a flaw |
+//! | `plain` | what the end of a plain Redis log means |
+//! | [`repair`] | a torn tail is cut off and kept |
 //! | [`recover`] | the start of a run: replay, repair, and a log to append to |
 //! | [`again`] | what was loaded is made durable |
 //! | [`write_back`] | what a log grows by goes to the disk early, and out of the page cache |
@@ -20,8 +22,10 @@ pub mod aof;
 pub mod disk;
 pub mod format;
 pub mod lock;
+mod plain;
 pub mod reader;
 pub mod recover;
+pub mod repair;
 pub mod replay;
 pub mod survey;
 pub mod write_back;

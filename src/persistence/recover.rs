@@ -13,7 +13,8 @@ use super::again::WriteAgain;
 use super::aof::{Aof, remove_leftover, temporary_name};
 use super::disk::{Disk, DiskFile};
 use super::format::Salt;
-use super::replay::{Cut, Recovery, ReplayError, Verdict, cut_tail};
+use super::repair::{Cut, cut_tail};
+use super::replay::{Recovery, ReplayError, Verdict};
 
 /// A log to append to, and what was done to get there.
 #[derive(Debug)]

@@ -9,8 +9,10 @@ use proptest::prelude::*;
 use super::LogOffset;
 use super::disk::DiskFile;
 use super::format::{Annotation, COMMIT_LINE_BYTES, Chain, HEADER_LINE_BYTES, MAX_ANNOTATIONS, Salt};
+use super::plain::{ends_with_command, is_command};
 use super::reader::{Event, Flaw, LogReader, RDB_MAGIC};
-use super::replay::{Because, Recovery, Replay, Survey, Verdict, ends_with_command, is_command, replay};
+use super::replay::{Because, Recovery, Replay, Verdict, replay};
+use super::survey::Survey;
 use crate::protocol::decode::{Args, RequestDecoder};
 use crate::protocol::encode;
 

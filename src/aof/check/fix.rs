@@ -18,7 +18,8 @@ use crate::exit::{Failure, OrExit, Status, print};
 use crate::persistence::LogOffset;
 use crate::persistence::disk::{Disk, DiskFile, RealDisk, write_all_at};
 use crate::persistence::lock::LogLock;
-use crate::persistence::replay::{Verdict, cut_tail, keep_copy};
+use crate::persistence::repair::{cut_tail, keep_copy};
+use crate::persistence::replay::Verdict;
 
 /// A log that nobody else writes to until this is dropped: not by this name, and by no other one that it has.
 pub(super) struct Held {

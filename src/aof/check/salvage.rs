@@ -26,7 +26,8 @@ use crate::persistence::LogOffset;
 use crate::persistence::disk::{DiskFile, read_full_at};
 use crate::persistence::format::COMMIT_LINE_BYTES;
 use crate::persistence::reader::Batch;
-use crate::persistence::replay::{Recovery, Verdict, len_without_trailing_zeros};
+use crate::persistence::repair::len_without_trailing_zeros;
+use crate::persistence::replay::{Recovery, Verdict};
 use crate::protocol::decode::Args;
 use crate::terminal::progress::Progress;
 
