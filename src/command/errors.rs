@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::refused::{self, Family};
-use super::table::CommandSpec;
+use super::spec::CommandSpec;
 use crate::protocol::decode::Args;
 use crate::protocol::encode;
 

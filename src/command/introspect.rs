@@ -8,7 +8,7 @@ use super::errors::CommandError;
 use super::glob;
 use super::spec::{Arg, ArgKind, CommandSpec, KeySpec};
 use super::synopsis::sub_synopsis;
-use super::table::{COMMANDS, lookup, lookup_full};
+use super::table::{COMMANDS, every_row, lookup, lookup_full};
 use crate::protocol::encode::{Resp, array, bulk, integer, map, null, simple};
 
 /// Renders `COMMAND`: every command as [`info`] describes it.
@@ -130,11 +130,6 @@ impl<'a> Filter<'a> {
             Self::Pattern(pattern) => glob::matches_ignoring_case(pattern, row.name.as_bytes()),
         }
     }
-}
-
-/// Iterates over all rows, each container followed by its subcommands.
-fn every_row() -> impl Iterator<Item = &'static CommandSpec> {
-    COMMANDS.iter().flat_map(|row| std::iter::once(*row).chain(row.subcommands.iter().copied()))
 }
 
 /// Appends the ten fields of one command in `COMMAND INFO`.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::Server;
 use super::control::REDIS_VERSION;
 use super::stats::{Calls, Rate};
-use crate::command::table::COMMANDS;
+use crate::command::table::every_row;
 use crate::protocol::number::human;
 
 /// Writes one section's lines.
@@ -204,7 +204,7 @@ fn cpu(_: &Server, out: &mut String) {
 }
 
 fn command_stats(server: &Server, out: &mut String) {
-    for row in COMMANDS.iter().flat_map(|row| std::iter::once(row).chain(row.subcommands)) {
+    for row in every_row() {
         let Calls { calls, failed, rejected, micros } = server.stats.calls(row.id);
         if calls + rejected > 0 {
             let mean = if calls > 0 { micros as f64 / calls as f64 } else { 0.0 };

@@ -1,6 +1,6 @@
 //! The rows of `CLIENT` and its subcommands.
 
-use super::CommandId as Id;
+use super::{CommandId as Id, HELP_SUMMARY};
 use crate::command::spec::{Arg, Category, CommandSpec, Flag, Group};
 
 pub(super) static CLIENT: CommandSpec = CommandSpec::new(Id::Client, "client", -2, Group::Connection)
@@ -125,6 +125,6 @@ static CLIENT_REPLY: CommandSpec = open(Id::ClientReply, "client|reply", 3).docs
 static CLIENT_HELP: CommandSpec = open(Id::ClientHelp, "client|help", 2).flags(&[Flag::Loading, Flag::Stale]).docs(
     "5.0.0",
     "O(1)",
-    "Prints the subcommands and what they do.",
+    HELP_SUMMARY,
     &[],
 );

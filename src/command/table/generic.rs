@@ -1,6 +1,6 @@
 //! The rows of the commands on keys of any type.
 
-use super::CommandId as Id;
+use super::{CommandId as Id, HELP_SUMMARY};
 use crate::command::spec::{Arg, Category, CommandSpec, Flag, Group, KeySpec};
 
 pub(super) static DEL: CommandSpec = CommandSpec::new(Id::Del, "del", -2, Group::Generic)
@@ -80,7 +80,7 @@ static OBJECT_ENCODING: CommandSpec = CommandSpec::new(Id::ObjectEncoding, "obje
 static OBJECT_HELP: CommandSpec = CommandSpec::new(Id::ObjectHelp, "object|help", 2, Group::Generic)
     .flags(&[Flag::Loading, Flag::Stale])
     .also_in(&[Category::Keyspace])
-    .docs("6.2.0", "O(1)", "Prints the subcommands and what they do.", &[]);
+    .docs("6.2.0", "O(1)", HELP_SUMMARY, &[]);
 
 pub(super) static WAITAOF: CommandSpec = CommandSpec::new(Id::WaitAof, "waitaof", 4, Group::Generic)
     .flags(&[Flag::Blocking])

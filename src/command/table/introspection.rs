@@ -1,11 +1,9 @@
 //! The rows of the containers that look into the server: `COMMAND`, `MEMORY`, `SLOWLOG` and `LATENCY`.
 
-use super::CommandId as Id;
+use super::{CommandId as Id, HELP_SUMMARY};
 use crate::command::spec::{Arg, Category, CommandSpec, Flag, Group, KeySpec};
 
 const ALWAYS: &[Flag] = &[Flag::Loading, Flag::Stale];
-
-const HELP_SUMMARY: &str = "Prints the subcommands and what they do.";
 
 /// A row of the `COMMAND` family.
 const fn command(id: Id, name: &'static str, arity: i8) -> CommandSpec {

@@ -1,6 +1,6 @@
 //! The rows of the commands about the server and its configuration.
 
-use super::CommandId as Id;
+use super::{CommandId as Id, HELP_SUMMARY};
 use crate::command::spec::{Arg, Category, CommandSpec, Flag, Group};
 
 const ADMIN: &[Flag] = &[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale];
@@ -21,7 +21,7 @@ static CONFIG_GET: CommandSpec = CommandSpec::new(Id::ConfigGet, "config|get", -
 
 static CONFIG_HELP: CommandSpec = CommandSpec::new(Id::ConfigHelp, "config|help", 2, Group::Server)
     .flags(&[Flag::Loading, Flag::Stale])
-    .docs("5.0.0", "O(1)", "Prints the subcommands and what they do.", &[]);
+    .docs("5.0.0", "O(1)", HELP_SUMMARY, &[]);
 
 pub(super) static INFO: CommandSpec = CommandSpec::new(Id::Info, "info", -1, Group::Server)
     .flags(&[Flag::Loading, Flag::Stale])
