@@ -17,7 +17,7 @@ const ECHO_LEN_MAX: usize = 128;
 /// A command that is not carried out, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
-    /// The name, or the subcommand, is unknown.
+    /// A name, a subcommand, an option, a setting, a type of client or a user that is not known.
     #[error("{0}")]
     Unknown(Echo),
     /// A command takes another number of arguments; a subcommand's name is `client|id`.
@@ -72,9 +72,6 @@ pub enum CommandError {
     /// `HELLO` with a version that is no number.
     #[error("ERR Protocol version is not an integer or out of range")]
     ProtocolVersion,
-    /// An option, a setting, a type of client or a user that is not known.
-    #[error("{0}")]
-    UnknownOption(Echo),
     /// A connection's name with a space or a control character.
     #[error("ERR Client names cannot contain spaces, newlines or special characters.")]
     ClientName,
@@ -216,40 +213,40 @@ impl CommandError {
 
     /// The error for an option of `HELLO` that is unknown or incomplete.
     pub fn hello_option(option: &[u8]) -> Self {
-        Self::UnknownOption(Echo::new(&[b"ERR Syntax error in HELLO option '", c_string(option, usize::MAX), b"'"]))
+        Self::Unknown(Echo::new(&[b"ERR Syntax error in HELLO option '", c_string(option, usize::MAX), b"'"]))
     }
 
     /// The error for an attribute that `CLIENT SETINFO` does not know.
     pub fn client_info_option(option: &[u8]) -> Self {
-        Self::UnknownOption(Echo::new(&[b"ERR Unrecognized option '", c_string(option, usize::MAX), b"'"]))
+        Self::Unknown(Echo::new(&[b"ERR Unrecognized option '", c_string(option, usize::MAX), b"'"]))
     }
 
     /// The error for a library's name or version with a space or a control character, by the attribute as it was written.
     pub fn client_info_value(attribute: &[u8]) -> Self {
         let end = b" cannot contain spaces, newlines or special characters.";
-        Self::UnknownOption(Echo::new(&[b"ERR ", c_string(attribute, usize::MAX), end]))
+        Self::Unknown(Echo::new(&[b"ERR ", c_string(attribute, usize::MAX), end]))
     }
 
     /// The error for a type of clients that `CLIENT KILL` and `CLIENT LIST` do not know.
     pub fn client_type(kind: &[u8]) -> Self {
-        Self::UnknownOption(Echo::new(&[b"ERR Unknown client type '", c_string(kind, usize::MAX), b"'"]))
+        Self::Unknown(Echo::new(&[b"ERR Unknown client type '", c_string(kind, usize::MAX), b"'"]))
     }
 
     /// The error for a user that `CLIENT KILL` does not know.
     pub fn no_such_user(user: &[u8]) -> Self {
-        Self::UnknownOption(Echo::new(&[b"ERR No such user '", c_string(user, usize::MAX), b"'"]))
+        Self::Unknown(Echo::new(&[b"ERR No such user '", c_string(user, usize::MAX), b"'"]))
     }
 
     /// The error for a setting that `CONFIG SET` does not know.
     pub fn unknown_setting(name: &[u8]) -> Self {
         let start = b"ERR Unknown option or number of arguments for CONFIG SET - '";
-        Self::UnknownOption(Echo::new(&[start, c_string(name, usize::MAX), b"'"]))
+        Self::Unknown(Echo::new(&[start, c_string(name, usize::MAX), b"'"]))
     }
 
     /// Appends the whole reply: `-`, the text, CRLF.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Unknown(echo) | Self::UnknownOption(echo) => encode::error(out, &echo.0),
+            Self::Unknown(echo) => encode::error(out, &echo.0),
             other => encode::error(out, other.to_string()),
         }
     }
@@ -269,11 +266,6 @@ impl Echo {
             }
         }
         Self(text.into())
-    }
-
-    /// Returns the text as it is sent.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
     }
 }
 
