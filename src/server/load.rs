@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 
 use super::config::Config;
 use super::systemd::Loading;
@@ -72,10 +72,12 @@ fn open(disk: &dyn Disk, name: &Path, path: &Path, keyspace: &Keyspace) -> Resul
     });
     let recovered = recovered.map_err(|e| match e {
         RecoverError::Io { doing, error } => {
-            Status::Unavailable.context_of(format!("{}: {doing}", path.display()))(error)
+            let error = anyhow::Error::new(error).context(format!("{}: {doing}", path.display()));
+            Failure::new(Status::Unavailable, error)
         }
-        RecoverError::Replay(ReplayError::Io(e)) => {
-            Status::Unavailable.context_of(format!("cannot read {}", path.display()))(e)
+        RecoverError::Replay(ReplayError::Io(error)) => {
+            let error = anyhow::Error::new(error).context(format!("cannot read {}", path.display()));
+            Failure::new(Status::Unavailable, error)
         }
         RecoverError::Replay(refused @ ReplayError::Refused { .. }) => {
             let error = anyhow::Error::from(refused).context(format!(
@@ -181,11 +183,4 @@ fn damaged(path: &Path, found: &Recovery) -> Failure {
 /// A random salt for a new chain, from the system's source of randomness.
 fn new_salt() -> Salt {
     Salt(super::random_u64())
-}
-
-impl Status {
-    /// Turns an I/O error into a failure with this status, said with what was being done.
-    fn context_of(self, doing: String) -> impl FnOnce(std::io::Error) -> Failure {
-        move |e| Failure::new(self, Err::<(), _>(e).context(doing).expect_err("it is an error"))
-    }
 }
