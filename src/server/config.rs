@@ -69,8 +69,8 @@ impl Password {
 }
 
 /// Cores that the process may use. Where the workers are not given, there is one for each but one: with two cores, a
-/// second worker takes from the clients and from the log thread what it gives, but for deep pipelines (measured with
-/// `perf.py`); for these there is a spare one, see [`balance`](super::balance).
+/// second worker takes from the clients and from the log thread what it gives, but for deep pipelines (measured there);
+/// for these there is a spare one, see [`balance`](super::balance).
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
