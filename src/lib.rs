@@ -14,6 +14,7 @@ mod terminal;
 
 pub mod args;
 pub mod exit;
+mod machine;
 mod pem;
 
 pub mod protocol;

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::results::Host;
 use crate::client::{ClientError, SetupError, Target};
+use crate::machine;
 use crate::protocol::frame::Frame;
 
 /// How long the machine is watched before a run, to see whether others use it.
@@ -24,16 +25,11 @@ pub(super) fn host() -> Host {
     let memory_kb = word("/proc/meminfo", "MemTotal").and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
     Host {
         cpu: word("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned()),
-        cores: cores(),
+        cores: machine::cores(),
         memory_bytes: memory_kb.unwrap_or(0) * 1024,
         kernel: format!("{} {}", system.sysname().to_string_lossy(), system.release().to_string_lossy()),
         arch: system.machine().to_string_lossy().into_owned(),
     }
-}
-
-/// How many cores this process may use.
-pub(super) fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// The server's address and what its `INFO server` says; only the address where it refuses that.
@@ -114,7 +110,7 @@ impl Watch {
         let before = Ticks::now();
         let busy = first.zip(before).and_then(|(first, now)| {
             let share = (now.busy - first.busy) as f64 / (now.all - first.all).max(1) as f64;
-            let cores = share * cores() as f64;
+            let cores = share * machine::cores() as f64;
             (cores > 0.3)
                 .then(|| format!("the machine was busy before the run ({cores:.1} cores in use): expect noise"))
         });

@@ -39,24 +39,18 @@ mod worker;
 
 use crate::args::{BenchArgs, BenchCommand};
 use crate::exit::{Failure, Status};
+use crate::machine;
 
 /// Runs `kvred bench`.
 ///
 /// # Errors
 /// Wrong usage, a server that cannot be reached or went away, files that cannot be read or written.
 pub fn run(args: &BenchArgs) -> Result<Status, Failure> {
-    raise_descriptor_limit();
+    // Many connections are many descriptors. Where more of them are refused, connecting will say what is missing.
+    machine::allow_open_files(u64::MAX);
     match &args.command {
         None => run::run(args),
         Some(BenchCommand::Diff(args)) => diff::run(args),
         Some(BenchCommand::Report(args)) => report::run(args),
     }
-}
-
-/// Many connections are many descriptors; what is allowed is allowed without asking.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    // Where that is refused, connecting will say what is missing.
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).ok();
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use super::environment::cores;
 use super::load::{Mix, Op};
 use super::results::Settings;
 use super::threshold::Threshold;
@@ -13,6 +12,7 @@ use crate::client::address::uri_wants_tls;
 use crate::client::flags;
 use crate::client::{Address, SetupError, Target};
 use crate::exit::{Failure, OrExit, Status};
+use crate::machine;
 
 /// Requests of a test unless told otherwise.
 const REQUESTS: u64 = 100_000;
@@ -94,7 +94,7 @@ impl Plan {
             (None, []) => TESTS.map(Kind::Single).to_vec(),
             (None, tests) => tests.iter().copied().map(Kind::Single).collect(),
         };
-        let usual_threads = (cores() / 2).max(1) as u32;
+        let usual_threads = (machine::cores() / 2).max(1) as u32;
         Self {
             tests,
             requests: if args.duration.is_some() { None } else { Some(args.requests.unwrap_or(REQUESTS)) },

@@ -4,10 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fastrand::Rng;
-use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 
@@ -17,6 +16,7 @@ use super::schedule::Schedule;
 use super::tally::Tally;
 use super::values::mix;
 use crate::client::{ClientError, Connection, SetupError};
+use crate::machine::thread_time;
 
 /// What the workers are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,13 +93,13 @@ async fn work(job: Job<'_>, reports: &mpsc::UnboundedSender<Report>) -> Result<(
         tally: RefCell::new(Tally::new()),
         replies: Arc::clone(job.replies),
     });
-    let (began, cpu_before) = (Instant::now(), cpu_time());
+    let (began, cpu_before) = (Instant::now(), thread_time());
     let driven = tokio::select! {
         driven = drive_all(connections, &job, &shared) => driven,
         _ = state.wait_for(|state| *state == State::Abort) => Ok(()),
     };
     let ended = Instant::now();
-    let busy = cpu_time().saturating_sub(cpu_before).as_secs_f64() / (ended - began).as_secs_f64().max(1e-9);
+    let busy = thread_time().saturating_sub(cpu_before).as_secs_f64() / (ended - began).as_secs_f64().max(1e-9);
     let tally = shared.tally.replace(Tally::new());
     let done = Done { tally, began, ended, busy, lost: driven.err().map(|e| e.to_string()) };
     reports.send(Report::Done(Box::new(done)))
@@ -135,10 +135,4 @@ async fn drive_all(connections: Vec<Connection>, job: &Job<'_>, shared: &Rc<Shar
             Ok(())
         })
         .await
-}
-
-/// What this thread has computed so far.
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

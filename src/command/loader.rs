@@ -18,6 +18,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use super::parse::When;
 use super::replay::Record;
 use crate::db::state::{Garbage, KeyHash, Keyspace, NewValue, SHARDS, Shard};
+use crate::machine;
 use crate::persistence::reader::Batch;
 use crate::persistence::replay::RefusedRecord;
 
@@ -108,8 +109,7 @@ impl<'env> Loader<'env> {
     /// Starts the threads: one for each core but that of the reader, who helps them.
     fn start<'scope>(scope: &'scope Scope<'scope, 'env>, keyspace: &'env Keyspace, log_bytes: u64) -> Self {
         let queue = Arc::new(Queue::default());
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        for _ in 0..cores.saturating_sub(1).clamp(1, APPLIERS_MAX) {
+        for _ in 0..machine::cores().saturating_sub(1).clamp(1, APPLIERS_MAX) {
             let queue = Arc::clone(&queue);
             scope.spawn(move || queue.serve(keyspace));
         }

@@ -14,12 +14,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::thread::sched_getaffinity;
-use rustix::time::{ClockId, clock_gettime};
 
 use super::clients::Client;
 use super::connection::{Connection, State};
 use super::socket::Detached;
 use super::worker::{Message, Worker};
+use crate::machine;
 
 /// A pipeline of so many commands in a turn is deep; one of half as many is not any more.
 const DEEP_COMMANDS: u32 = 32;
@@ -101,7 +101,7 @@ impl Lookout {
         if self.0.get().is_some_and(|last| now - last.at < WATCH) {
             return None;
         }
-        let sight = Sight { at: now, busy: thread_time(), idle: idle_time()? };
+        let sight = Sight { at: now, busy: machine::thread_time(), idle: idle_time()? };
         let last = self.0.replace(Some(sight))?;
         (now - last.at < 2 * WATCH).then_some((last, sight))
     }
@@ -184,12 +184,6 @@ impl Worker {
         state.end(self);
         self.forget(client);
     }
-}
-
-/// CPU time of the calling thread.
-fn thread_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
 /// For how long the cores that the process may use have been idle, all together; `None` where the system does not tell.

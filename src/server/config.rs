@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use super::balance::Moves;
 use super::tls::TlsFiles;
 use crate::args::{ServeArgs, Size};
+use crate::machine;
 use crate::persistence::FsyncPolicy;
 use crate::protocol::limits::HIGHEST_MAX_BULK_BYTES;
 use crate::protocol::number::parse_i64;
@@ -68,13 +69,6 @@ impl Password {
     }
 }
 
-/// Cores that the process may use. Where the workers are not given, there is one for each but one: with two cores, a
-/// second worker takes from the clients and from the log thread what it gives, but for deep pipelines (measured there);
-/// for these there is a spare one, see [`balance`](super::balance).
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
 impl Config {
     /// How many worker threads there are, the spare one included.
     pub fn workers(&self) -> usize {
@@ -88,7 +82,7 @@ impl Config {
 
     /// Whether this worker may busy-poll: one core at least is the clients' and the log thread's.
     pub fn may_busy_poll(&self, worker: usize) -> bool {
-        !self.is_spare(worker) && self.threads < cores()
+        !self.is_spare(worker) && self.threads < machine::cores()
     }
 
     /// Checks and completes what was given.
@@ -105,6 +99,9 @@ impl Config {
             bail!("--port none needs --tls-port or --unixsocket: nobody could connect");
         }
         let moves = Moves::from_environment()?;
+        // One core is left to the clients. With two cores, a second worker takes from them and from the log thread what it
+        // gives, but for deep pipelines (measured there); for these there is a spare one, see `balance`.
+        let cores = machine::cores();
         Ok(Self {
             bind: each_once(&args.bind),
             port: args.port.0,
@@ -115,8 +112,8 @@ impl Config {
             append_only: args.appendonly.into(),
             append_filename: args.appendfilename.clone(),
             fsync: args.fsync.into(),
-            threads: args.threads.map_or_else(|| cores().saturating_sub(1).clamp(1, 64), usize::from),
-            spare_worker: args.threads.is_none() && (cores() > 1 || moves == Moves::Deep),
+            threads: args.threads.map_or_else(|| cores.saturating_sub(1).clamp(1, 64), usize::from),
+            spare_worker: args.threads.is_none() && (cores > 1 || moves == Moves::Deep),
             moves,
             password: password.filter(|p| !p.is_empty()).map(|p| Password(p.into())),
             protected_mode: args.protected_mode.into(),
