@@ -4,12 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::Server;
 use super::listen::{Accepted, Listener};
 use super::worker::Message;
-use super::{Server, control};
 
 /// A pause after `accept` failed, so that a lack of descriptors does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a peer from elsewhere is told while there is no password; Redis's `protected-mode`.
+const PROTECTED: &str = "-DENIED kvred is running in protected mode because it has no password, and this connection is not from the loopback \
+     interface. To be reached from elsewhere, start it with --requirepass-file FILE (or KVRED_REQUIREPASS), or, if the \
+     network is trusted, with --protected-mode no.\r\n";
 
 /// Accepts from all listeners at once, for ever.
 pub(super) async fn from_all(listeners: &[Listener], server: &Arc<Server>) {
@@ -51,9 +56,7 @@ fn hand_over(accepted: Accepted, server: &Server) {
     }
     if server.config.protected_mode && server.config.password.is_none() && !accepted.is_local() {
         server.stats.rejected.fetch_add(1, Ordering::Relaxed);
-        let mut reply = Vec::new();
-        control::refuse_unprotected(&mut reply);
-        return accepted.refuse(&reply);
+        return accepted.refuse(PROTECTED.as_bytes());
     }
     // As in Redis: one that was refused is not among those received.
     server.stats.connections.fetch_add(1, Ordering::Relaxed);

@@ -87,16 +87,6 @@ impl Clients {
         self.connected.lock().remove(&client.id).is_some()
     }
 
-    /// How many are connected.
-    pub fn len(&self) -> usize {
-        self.connected.lock().len()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// All of them, by id.
     pub fn all(&self) -> Vec<Arc<Client>> {
         self.connected.lock().values().cloned().collect()

@@ -17,7 +17,7 @@ use crate::command::introspect;
 use crate::command::spec::CommandSpec;
 use crate::command::table::{COMMANDS, CommandId as Id};
 use crate::protocol::decode::Args;
-use crate::protocol::encode::{Resp, array, bulk, error, integer, null, simple};
+use crate::protocol::encode::{Resp, array, bulk, integer, null, simple};
 use crate::protocol::number::parse_i64;
 
 /// The version of Redis whose replies kvred gives; clients choose what they use by it.
@@ -98,7 +98,9 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
             name => bulk(out, name),
         },
         Id::ClientSetName => {
-            client::check_printable(args.at(2)).map_err(|()| CommandError::ClientName)?;
+            if !client::is_printable(args.at(2)) {
+                return Err(CommandError::ClientName);
+            }
             context.client.about.lock().name = args.at(2).to_vec();
             simple(out, "OK");
         }
@@ -240,14 +242,4 @@ fn rest(args: Args<'_>, from: usize) -> Vec<&[u8]> {
 fn help(args: Args<'_>, out: &mut Vec<u8>) {
     let container = COMMANDS.iter().find(|row| row.name.as_bytes().eq_ignore_ascii_case(args.at(0)));
     introspect::help(out, container.expect("the call was resolved through it"));
-}
-
-/// Refuses a connection while there is no password and the peer is elsewhere; Redis's `protected-mode`.
-pub fn refuse_unprotected(out: &mut Vec<u8>) {
-    error(
-        out,
-        "DENIED kvred is running in protected mode because it has no password, and this connection is not from \
-         the loopback interface. To be reached from elsewhere, start it with --requirepass-file FILE (or KVRED_REQUIREPASS), \
-         or, if the network is trusted, with --protected-mode no.",
-    );
 }

@@ -51,7 +51,7 @@ pub(super) async fn shut_down(
     }
 }
 
-/// Tells systemd again and again that stopping goes on: a last sync may take its time.
+/// Tells systemd at once, and again and again, that stopping goes on: a last sync may take its time.
 async fn keep_alive() {
     let mut interval = tokio::time::interval(STOPPING_INTERVAL);
     loop {

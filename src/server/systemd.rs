@@ -68,7 +68,6 @@ pub fn ready_again() {
 /// No connection is taken any more.
 pub fn stopping() {
     tell(&[NotifyState::Stopping]);
-    still_alive("stopping: commands under way are finished, the log is synced");
 }
 
 /// Starting or stopping goes on.

@@ -22,8 +22,7 @@ use super::listen::Accepted;
 use super::places::Places;
 use super::stats::WorkerStats;
 use super::tls::HANDSHAKE_LIMIT;
-use crate::command::batch::{Count, Held, Queue};
-use crate::command::table::CommandId;
+use crate::command::batch::{Held, Queue};
 use crate::protocol::limits::MAX_QUERY_BYTES_UNAUTHENTICATED;
 
 /// So much unexecuted input each client may have, though all together have more than they may.
@@ -355,11 +354,6 @@ impl Worker {
     /// Whole seconds since the server's start.
     pub fn now_seconds(&self) -> u64 {
         self.server.now_seconds.load(Ordering::Relaxed)
-    }
-
-    /// Counts a command that runs alone.
-    pub fn count_command(&self, id: CommandId) {
-        self.stats.command(id);
     }
 
     /// An empty reply buffer: `own`, if that has an allocation, or a spare one.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{Answers, Connection, Session, State, TRUSTED_BYTES, env};
-use crate::command::batch::{Queue, Ran, Replies, Stop, TURN_BYTES, TURN_COMMANDS, Taken, count_error};
+use crate::command::batch::{Count, Queue, Ran, Replies, Stop, TURN_BYTES, TURN_COMMANDS, Taken, count_error};
 use crate::command::spec::CommandSpec;
 use crate::db::ahead::Ahead;
 use crate::protocol::decode::Args;
@@ -212,7 +212,7 @@ impl Connection {
         spec: &'static CommandSpec,
         args: Args<'_>,
     ) -> bool {
-        worker.count_command(spec.id);
+        worker.stats.command(spec.id);
         state.session.begin_command();
         let answered = state.out.mark();
         let mut context = control::Context { worker, client: &self.client, session: &mut state.session };

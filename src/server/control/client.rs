@@ -26,7 +26,9 @@ pub(super) fn hello(args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
             credentials = options.next().zip(options.next());
         } else if option.eq_ignore_ascii_case(b"SETNAME") && options.len() >= 1 {
             let given = options.next();
-            check_printable(given.unwrap_or_default()).map_err(|()| CommandError::ClientName)?;
+            if !is_printable(given.unwrap_or_default()) {
+                return Err(CommandError::ClientName);
+            }
             name = given;
         } else {
             return Err(CommandError::hello_option(option));
@@ -85,8 +87,8 @@ fn check_password(user: &[u8], password: &[u8], context: &Context<'_>) -> Result
 }
 
 /// Redis takes no spaces, control characters or bytes beyond ASCII in names, as far as it looks: to the first NUL.
-pub(super) fn check_printable(text: &[u8]) -> Result<(), ()> {
-    if c_string(text, usize::MAX).iter().all(|c| (b'!'..=b'~').contains(c)) { Ok(()) } else { Err(()) }
+pub(super) fn is_printable(text: &[u8]) -> bool {
+    c_string(text, usize::MAX).iter().all(|c| (b'!'..=b'~').contains(c))
 }
 
 pub(super) fn set_info(args: Args<'_>, client: &Client, out: &mut Vec<u8>) -> Result<(), CommandError> {
@@ -97,7 +99,9 @@ pub(super) fn set_info(args: Args<'_>, client: &Client, out: &mut Vec<u8>) -> Re
         b"lib-ver" => &mut about.lib_version,
         _ => return Err(CommandError::client_info_option(option)),
     };
-    check_printable(value).map_err(|()| CommandError::client_info_value(option))?;
+    if !is_printable(value) {
+        return Err(CommandError::client_info_value(option));
+    }
     *field = value.to_vec();
     simple(out, "OK");
     Ok(())
