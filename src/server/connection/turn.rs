@@ -168,17 +168,31 @@ impl Connection {
                 }
             }
         }
-        match taken.stop {
+        self.after_batch(state, worker, queue, taken.stop, input, turn)
+    }
+
+    /// Sees to what ended a batch, once that has run: whether the turn may go on.
+    #[inline]
+    fn after_batch(
+        self: &Rc<Self>,
+        state: &mut State,
+        worker: &Rc<Worker>,
+        queue: &Queue,
+        stop: Stop,
+        input: &[u8],
+        turn: &mut Turn,
+    ) -> bool {
+        match stop {
+            Stop::Full => true,
             Stop::Incomplete => {
                 state.more = false;
-                return false;
+                false
             }
-            Stop::Full => {}
             Stop::Control(command) => {
                 turn.commands += 1;
                 turn.at = command.end_byte;
                 let args = queue.control_args(&command, input);
-                return self.run_control(state, worker, command.spec, args);
+                self.run_control(state, worker, command.spec, args)
             }
             Stop::NotResp(error) => {
                 let text = error.text();
@@ -188,6 +202,7 @@ impl Connection {
                 }
                 state.closing = true;
                 state.more = false;
+                true
             }
             Stop::Http => {
                 tracing::warn!(
@@ -198,10 +213,9 @@ impl Connection {
                 );
                 // Without the replies that are due, as in Redis: whoever has a browser send this is told nothing.
                 state.closed = true;
-                return false;
+                false
             }
         }
-        true
     }
 
     /// Runs a command that stands alone: whether the turn may go on.
