@@ -2,11 +2,13 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `source` | opens what the user named: a log, or the parts that a manifest lists |
+//! | `source`, `manifest` | opens what the user named: a log, or the parts that a manifest lists |
 //! | `reading`, `view` | one pass over a log as it was when the pass began, also if a server is writing to it |
 //! | `check` | the verdict, the repair of a torn tail, the salvage of a damaged log |
 //! | `dump` | what a log holds, in four formats; the follower |
-//! | `rewrite` | a log made as short as its data |
+//! | `rewrite`, `image` | a log made as short as its data; writing a new log |
+//! | `keys`, `distinct` | which arguments of a record are keys; how many different ones there are |
+//! | `json`, `text` | bytes as JSON; numbers, times and names for people |
 //!
 //! All of them read with the code that `serve` recovers with, so they cannot disagree with it about a log. Only
 //! `check --fix` and `rewrite` in place change a log, and they take its lock first.

@@ -7,6 +7,7 @@
 //! | `stat`, `latency`, `keys`, `bigkeys` | the modes that watch a server or walk its keys |
 //! | `repl` | the interactive session |
 //! | `output`, `words` | replies as text, quoting |
+//! | `progress`, `stop` | progress on stderr; why a run ends early |
 //!
 //! Data goes to stdout, everything else to stderr. The exit code tells the truth in every mode.
 

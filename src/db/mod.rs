@@ -2,10 +2,15 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`state`] | the published keyspace: shards, each a table, a slab and some blobs (`shard`, `table`, `bucket`, `slab`, `blobs`, `entry`) |
-//! | [`writer`] | the one order of all writes: evaluate, commit, publish, answer (`group`, `pending`) |
-//! | [`ahead`] | what lookups of many keys load into the cache beforehand |
-//! | [`log_thread`] | the threads that commit and sync |
+//! | [`state`], `shard` | the published keyspace, in shards: each a table, a slab and some blobs |
+//! | `hash`, `table`, `bucket` | where a key belongs; from hashes to handles |
+//! | `slab`, `entry`, `blobs` | the memory of entries; what is too large for it |
+//! | `memory`, `huge` | memory from the system, and in huge pages |
+//! | [`ahead`], `prefetch` | what lookups of many keys load into the cache beforehand |
+//! | `multi` | several keys as one step |
+//! | [`writer`], `group`, `pending` | the one order of all writes: evaluate, commit, publish, answer |
+//! | [`rewrite`] | a new log with the state as it is, while the server works |
+//! | [`log_thread`], `background` | the threads that commit, sync, write back and rewrite; those whose work can wait |
 
 pub mod ahead;
 mod background;

@@ -1,5 +1,10 @@
 //! `kvred completions` and `kvred man`: what packages install beside the binary, made from the flags in `args`.
 //!
+//! | module | what it does |
+//! |---|---|
+//! | `completions` | the completion script for a shell |
+//! | `page`, `text` | a man page; the end of `--help`, read for it |
+//!
 //! The same files stand under `completions/` and `man/`; `tests/package` fails when they are stale.
 
 mod completions;

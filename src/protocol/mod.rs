@@ -8,6 +8,7 @@
 //! | [`quote`] | words -> a line |
 //! | [`frame`] | replies: bytes -> [`Frame`](frame::Frame), and back |
 //! | [`encode`] | replies and requests -> bytes |
+//! | [`number`] | integers as text, in one spelling; bytes for people |
 //! | [`rope`] | bytes to be written, where large values are shared and not copied |
 
 pub mod decode;

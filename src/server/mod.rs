@@ -5,10 +5,11 @@
 //! | [`config`] | the settings |
 //! | [`load`] | the log of the last run -> keyspace and log |
 //! | [`addresses`], [`listen`], [`tls`] | what is listened on, and when; listening sockets; certificates |
-//! | [`accept`] | who is served, and by which worker |
+//! | [`accept`], [`places`] | who is served, and by which worker; how many connections that has |
 //! | [`worker`] | a thread that serves its share of the connections |
 //! | [`busy_poll`] | how it waits for more to do |
 //! | [`balance`] | which connections a worker had better hand to another |
+//! | [`intake`] | what it has read from connections that are ready, and runs together |
 //! | [`connection`] | one client: reading, turns, writing, waiting |
 //! | [`socket`] | its socket |
 //! | [`control`] | commands about connection and server |
@@ -17,6 +18,7 @@
 //! | [`signals`], [`stop`] | `SIGTERM`, `SIGINT`, `SIGHUP`; what is finished before the end |
 //! | [`systemd`] | what systemd is told, and the sockets that it hands over |
 //! | [`timing`], [`slowlog`] | how long commands take, and those that took long |
+//! | `logging` | log messages on stderr, as text or as JSON Lines |
 
 pub mod accept;
 pub mod addresses;

@@ -1,5 +1,5 @@
 //! What is installed beside the binary, and what a stranger reads first: completions, man pages, `--help`, the package,
-//! and the shell blocks of README.md.
+//! the shell blocks of README.md, and the tables of modules.
 
 #![allow(unreachable_pub, reason = "helpers are shared by test binaries as they are")]
 #![allow(clippy::unwrap_used, reason = "what fails here fails its test")]
@@ -15,6 +15,7 @@ mod dockerfile;
 mod generated;
 mod help;
 mod man;
+mod modules;
 mod readme;
 mod trouble;
 
