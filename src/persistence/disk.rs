@@ -227,7 +227,8 @@ pub(super) fn openat(dir: BorrowedFd<'_>, name: &Path, flags: OFlags) -> io::Res
     Ok(rustix::fs::openat(dir, name, flags | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR)?.into())
 }
 
-/// Whoever writes a log locks the file itself, too: it may have other names than the one whose [`LogLock`] is taken.
+/// Whoever writes a log locks the file itself, too: it may have other names than the one whose
+/// [`LogLock`](super::lock::LogLock) is taken.
 fn lock_to_write(file: &File) -> io::Result<()> {
     match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
         Err(rustix::io::Errno::WOULDBLOCK) => Err(io::Error::new(
