@@ -12,8 +12,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use rustix::fs::{Advice, CWD, FlockOperation, Mode, OFlags};
 
 /// The directory that holds the log: names and what is done to them.
@@ -281,8 +281,17 @@ const WRITE_BYTES_MAX: usize = 256 << 10;
 
 struct RealFile {
     file: File,
-    /// All before it was there when the file was last synced, or opened; `None` where that is not to be asked.
-    there: Option<AtomicU64>,
+    /// `None` where it is not to be asked.
+    there: Option<Mutex<There>>,
+}
+
+/// How much of a file is known to be on the disk.
+#[derive(Clone, Copy)]
+struct There {
+    /// All before it was there when the file was last synced, or opened.
+    end: u64,
+    /// How often the file was cut: what a sync finds that began before is not what it has covered.
+    cuts: u64,
 }
 
 impl RealFile {
@@ -290,7 +299,7 @@ impl RealFile {
         /// Elsewhere zeros that were written may become a hole.
         const EXT4_MAGIC: rustix::fs::FsWord = 0xEF53;
         let is_ext4 = rustix::fs::fstatfs(&file).is_ok_and(|stat| stat.f_type == EXT4_MAGIC);
-        Self { file, there: is_ext4.then(|| AtomicU64::new(len)) }
+        Self { file, there: is_ext4.then(|| Mutex::new(There { end: len, cuts: 0 })) }
     }
 
     /// How long it is. Not by `stat`: since Linux 6.13 the next write then has a new time to note, and the next sync to
@@ -300,8 +309,8 @@ impl RealFile {
     }
 
     /// Looks for a hole that a sync has left before `len`. ext4 drops what it finds no place for; if that is for a broken
-    /// block bitmap, the sync can succeed all the same.
-    fn check_for_holes(&self, there: &AtomicU64, len: u64) -> io::Result<()> {
+    /// block bitmap, the sync can succeed all the same. `known` is what was known before `len` was asked for.
+    fn check_for_holes(&self, there: &Mutex<There>, known: There, len: u64) -> io::Result<()> {
         use rustix::fs::SeekFrom;
         let first_hole = |from: u64| match rustix::fs::seek(&self.file, SeekFrom::Hole(from)) {
             Ok(hole) => Ok(Some(hole)),
@@ -309,16 +318,17 @@ impl RealFile {
             Err(rustix::io::Errno::NXIO | rustix::io::Errno::INVAL) => Ok(None),
             Err(e) => Err(e),
         };
-        let known = there.load(Ordering::Relaxed);
         // The end counts as one. Another thread may cut the file back to there, and go on writing: so it is looked at twice.
-        match first_hole(known.min(len))? {
+        match first_hole(known.end.min(len))? {
             Some(hole) if hole < len && first_hole(hole)? == Some(hole) => {
                 Err(io::Error::other(format!("what was written from byte {hole} on is not on the disk")))
             }
             _ => {
-                // This fails where the file was cut back meanwhile, as it should: what is written from there on is not known
-                // to be there.
-                there.compare_exchange(known, len, Ordering::Relaxed, Ordering::Relaxed).ok();
+                let mut there = there.lock();
+                // Else what is written from there on is not known to be there.
+                if there.cuts == known.cuts {
+                    there.end = len;
+                }
                 Ok(())
             }
         }
@@ -351,19 +361,24 @@ impl DiskFile for RealFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        let done = self.file.set_len(len);
         if let Some(there) = &self.there {
-            // One less, so that a sync under way finds that it has changed.
-            there.fetch_min(len.saturating_sub(1), Ordering::Relaxed);
+            // Not before: a sync that begins in between would see the cut counted, and the length without it.
+            let mut there = there.lock();
+            there.end = there.end.min(len);
+            there.cuts += 1;
         }
-        self.file.set_len(len)
+        done
     }
 
     fn sync_data(&self) -> io::Result<()> {
         let Some(there) = &self.there else { return self.file.sync_data() };
+        // Before the length, so that whatever is cut off from there shows.
+        let known = *there.lock();
         // What is written while it syncs has no place on the disk yet, and is no hole all the same: the next sync looks.
         let len = self.end()?;
         self.file.sync_data()?;
-        self.check_for_holes(there, len)
+        self.check_for_holes(there, known, len)
     }
 
     fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
@@ -474,6 +489,32 @@ mod tests {
         let mut all = vec![0; written];
         assert_eq!(read_full_at(&*file, &mut all, 7).unwrap(), written);
         assert!(all == pieces.concat() && file.len().unwrap() == 7 + all.len() as u64);
+    }
+
+    /// A write is undone that a sync under way has counted in: what is written in its place has not been looked at.
+    #[test]
+    fn what_is_written_in_the_place_of_an_undone_write_is_looked_at() {
+        const M: u64 = 1 << 20;
+        let dir = tempfile::tempdir().unwrap();
+        let file = RealFile::new(openat(CWD, &dir.path().join("log"), OFlags::RDWR | OFlags::CREATE).unwrap(), 0);
+        let Some(there) = &file.there else {
+            println!("skipped: {} is not on ext4", dir.path().display());
+            return;
+        };
+        let write = |at: u64| write_all_at(&file, &vec![b'x'; M as usize], at).unwrap();
+        write(0);
+        file.sync_data().unwrap();
+        write(M);
+        // Half of a group is there when the sync begins.
+        write(2 * M);
+        let (known, len) = (*there.lock(), file.end().unwrap());
+        file.file.sync_data().unwrap();
+        file.set_len(2 * M).unwrap();
+        file.check_for_holes(there, known, len).unwrap();
+        // It goes on, and a part of that is dropped.
+        write(3 * M);
+        let lost = file.sync_data().unwrap_err().to_string();
+        assert!(lost.contains(&format!("from byte {} on", 2 * M)), "{lost}");
     }
 
     #[test]
