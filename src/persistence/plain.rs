@@ -1,4 +1,4 @@
-//! What the end of a plain Redis log means. Such a log states nothing of itself.
+//! What the end of a plain Redis log means, and whether one begins behind a chain. Such a log states nothing of itself.
 //!
 //! Its incomplete last command is a torn tail only if no later offset parses as commands to the end of the file, and
 //! anything else that is wrong is damage; but for the remains of the header with which kvred had begun to go on in it.
@@ -15,6 +15,28 @@ use super::format::{Annotation, COMMIT_LINE_BYTES, COMMIT_NAME, HEADER_LINE_BYTE
 use super::replay::Because;
 use super::survey::commit_line;
 use crate::protocol::decode::{Args, array_at, bulk_at};
+
+/// Whether commands begin at `from` that another server has appended: it first says which database they are for, or that
+/// a transaction begins. A server of ours writes neither; and where one of our tools has, all of it was synced before the
+/// log got its name.
+pub(super) fn begins_at(file: &dyn DiskFile, from: LogOffset) -> io::Result<bool> {
+    // Enough for such a command, and for the annotations that may stand before it.
+    let mut text = [0; 4 << 10];
+    let read = read_full_at(file, &mut text, from.0)?;
+    let (text, mut at) = (&text[..read], 0);
+    while text.get(at) == Some(&b'#') {
+        let Some(len) = memmem::find(&text[at..], b"\r\n") else { return Ok(false) };
+        at += len + 2;
+    }
+    let Some((len, first)) = array_at(text, at) else { return Ok(false) };
+    let Some((name, mut end)) = bulk_at(text, first) else { return Ok(false) };
+    for _ in 1..len {
+        let Some((_, behind)) = bulk_at(text, end) else { return Ok(false) };
+        end = behind;
+    }
+    let is = |word: &[u8]| name.of(text).eq_ignore_ascii_case(word);
+    Ok(len == 2 && is(b"SELECT") || len == 1 && is(b"MULTI"))
+}
 
 /// Whether all that follows `from` is what a power cut left of a chain's header, which kvred writes behind a plain log:
 /// some of its bytes, the others zeros.

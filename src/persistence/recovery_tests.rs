@@ -420,6 +420,53 @@ fn a_plain_log_that_is_not_resp_is_damage_with_its_place() {
 }
 
 #[test]
+fn another_servers_commands_behind_a_chain_are_no_tear() {
+    let log = Log::new().batches(2, &[]);
+    let synced = log.synced();
+    // Of a server that was killed, and of one that has closed its log.
+    for log in [log.clone(), log.batch(&[synced])] {
+        let end = log.bytes.len();
+        for first in [&["SELECT", "0"][..], &["select", "7"], &["MULTI"]] {
+            for annotations in ["", "#TS:1700000000\r\n", "#TS:1700000000\r\n#later\r\n"] {
+                let mut log = log.clone();
+                log.bytes.extend(annotations.bytes());
+                let log = log.command(first);
+                let whole = log.bytes.len();
+                let log = log.command(&["SET", "a", "1"]).command(&["HSET", "b", "c", "1"]);
+                for cut in end + 1..=log.bytes.len() {
+                    let found = recover(&log.bytes[..cut]);
+                    let expected = (cut >= whole).then_some(Because::PlainCommandsFollow);
+                    assert_eq!((because(&found), found.end.0 as usize), (expected, end), "{first:?}, cut at {cut}");
+                }
+            }
+        }
+    }
+}
+
+/// Its pages come in any order, and the value may be anything.
+#[test]
+fn a_torn_batch_is_not_taken_for_another_servers_commands() {
+    let mut value = b"\r\n".to_vec();
+    for command in [&["SELECT", "0"][..], &["MULTI"], &["SET", "a", "1"]] {
+        encode::request(&mut value, command);
+    }
+    let value = String::from_utf8(value).unwrap();
+    let log = Log::new().batches(2, &[]).batch_of(&value, &[Annotation::Timestamp(1)]).batch(&[]);
+    let (start, end) = (log.starts[2], log.starts[3]);
+    for at in start..end {
+        let mut beginning_lost = log.bytes.clone();
+        beginning_lost[start..=at].fill(0);
+        let mut end_lost = log.bytes.clone();
+        end_lost[at..end].fill(0);
+        for bytes in [&log.bytes[..at.max(start + 1)], &beginning_lost, &end_lost] {
+            let found = recover(bytes);
+            assert!(matches!(found.verdict, Verdict::Torn(_)), "byte {at}: {found:?}");
+            assert_eq!(found.end.0 as usize, start, "byte {at}");
+        }
+    }
+}
+
+#[test]
 fn kvred_goes_on_behind_a_plain_log() {
     let log = Log::plain().command(&["SET", "a", "1"]).command(&["SET", "b", "1"]);
     let joint = log.bytes.len();

@@ -10,6 +10,7 @@
 //! | only zero bytes from a commit on | clean: reserved space, cut off |
 //! | `X < D` | damage: bytes that were durable have changed |
 //! | `X >= D`, and a valid batch follows `X` in a stretch under `#NOSYNC` | damage, since hours may follow |
+//! | `X >= D`, and at `X` another server's commands begin | damage: they are no tear, and nobody may cut them off unasked |
 //! | `X >= D` otherwise | a torn tail, the trace of a crash: nothing from `X` on was promised to survive it |
 //!
 //! A plain Redis log states nothing; what its end tells is for `plain` to say.
@@ -54,6 +55,11 @@ pub enum Because {
     /// A valid batch follows under `#NOSYNC`.
     #[error("sound batches follow it in a stretch that was written without syncs")]
     SoundBatchesFollow,
+    /// Another server has appended to a log of kvred's.
+    #[error(
+        "plain commands follow the last batch, as another server appends them; cut off, they are a log by themselves"
+    )]
+    PlainCommandsFollow,
     /// A plain log whose end parses from a later offset on.
     #[error("whole commands follow it")]
     CommandsFollow,
@@ -247,7 +253,10 @@ impl Recovery {
     /// Decides what a flaw at `self.end` is.
     fn judge(&mut self, file: &Arc<dyn DiskFile>, flaw: Flaw, seen_at: LogOffset) -> io::Result<Verdict> {
         let because = match self.chain {
-            Some(_) => self.judge_by_survivors(file)?,
+            Some(_) => match self.judge_by_survivors(file)? {
+                None if plain::begins_at(&**file, self.end)? => Some(Because::PlainCommandsFollow),
+                because => because,
+            },
             None if plain::header_remains(&**file, self.end, self.file_len)? => None,
             None if plain::has_bare_newline(&**file, self.end)? => Some(Because::NotATrace),
             None if flaw == Flaw::Incomplete => match self.judge_by_survivors(file)? {
