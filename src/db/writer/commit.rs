@@ -147,9 +147,7 @@ impl Writer {
         // Where a sound batch of the stretch follows it, a hole counts as damage.
         let syncs_before_stretch =
             policy == FsyncPolicy::None && !aof.in_no_sync_stretch() && aof.durable().get() < aof.end();
-        if policy == FsyncPolicy::Always || ends_stretch || syncs_before_stretch {
-            self.wait_for_running_sync()?;
-        }
+        self.check_syncs(policy == FsyncPolicy::Always || ends_stretch || syncs_before_stretch)?;
         if ends_stretch {
             self.end_no_sync_stretch(aof)?;
         } else if syncs_before_stretch {
@@ -233,11 +231,12 @@ impl Writer {
         self.check_write_back(&mut self.sync.lock())
     }
 
-    /// `always`, or the beginning or end of a stretch without syncs: one sync at a time, since the kernel tells of a
-    /// failed write-back only once.
-    fn wait_for_running_sync(&self) -> Result<(), Failure> {
+    /// Whether no sync has failed: who finds that one has may have to wait for the token to say so. Who `syncs` itself
+    /// waits for one that is running, since the kernel tells of a failed write-back only once: that is under `always`, and
+    /// where a stretch without syncs begins or ends.
+    fn check_syncs(&self, syncs: bool) -> Result<(), Failure> {
         let mut sync = self.sync.lock();
-        while sync.running {
+        while syncs && sync.running {
             self.sync_changed.wait(&mut sync);
         }
         sync.check().map_err(Failure::before_the_write)
@@ -371,3 +370,6 @@ pub(super) fn poison(open: &mut Open, reason: &Arc<str>) {
 pub(super) fn resolve(outcome: &Outcome, result: Result<(), WriteFailure>) {
     assert!(outcome.0.set(result).is_ok(), "a group is resolved once");
 }
+
+#[cfg(test)]
+mod tests;

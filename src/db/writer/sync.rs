@@ -29,7 +29,7 @@ impl Writer {
     /// The sync failed, now or before: no write is acknowledged any more.
     pub fn sync_now(&self) -> Result<(), WriteFailure> {
         // No sync begins in the middle of a commit: a worker that writes inline would wait for it. Whoever commits may
-        // sync too: then the token is kept for as long as this one runs, see `wait_for_running_sync`.
+        // sync too: then the token is kept for as long as this one runs, see `check_syncs`.
         let mut token = Some(self.token());
         let (file, durable, written, group, epoch) = {
             let mut sync = self.sync.lock();
