@@ -361,6 +361,11 @@ impl Writer {
         let new = Aof::continue_chain(Arc::clone(&file), chain, end).with_rewrites(rewrites);
         let durable = Arc::clone(new.durable());
         rewrite.old = log.aof.replace(new).map(|old| (Arc::clone(old.file()), 0));
+        if let (Err(_), Some((old, _))) = (&durable_name, &rewrite.old) {
+            // After a power cut the name may still be the old file's, and what of that is not on the disk yet, the system
+            // drops when it is closed. If this fails, too, there is nothing left to be done for it.
+            drop(old.sync_data());
+        }
         {
             let mut sync = self.sync.lock();
             sync.file = Some(file);

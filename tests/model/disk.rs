@@ -3,6 +3,7 @@
 //! - A write goes to the *live* contents. A page becomes durable when its file is synced, or at any moment by itself.
 //! - A sync may fail. As on Linux its pages are then clean all the same: some have reached the disk and some never
 //!   will, however often a later sync succeeds, unless they are written again.
+//! - Of a file that has no name and is open nowhere no page becomes durable any more.
 //! - Names become durable with the directory's sync. A power cut keeps a beginning of what was not synced, or any
 //!   subset of it.
 //! - At a power cut each unsynced page is as it was or as it is, or torn: one up to some byte, the other behind it. The
@@ -192,8 +193,12 @@ impl SimDisk {
             }
             state.names = state.durable_names.clone();
             state.inodes = state.inodes.iter().map(|(n, i)| (*n, i.after_power_cut(in_order, &mut rng))).collect();
-        } else if crash == Crash::KillAndEvict {
-            state.inodes = state.inodes.into_iter().map(|(n, i)| (n, i.evicted(&mut rng))).collect();
+        } else {
+            state.inodes.values_mut().for_each(|inode| inode.open = 0);
+            state.drop_unreachable();
+            if crash == Crash::KillAndEvict {
+                state.inodes = state.inodes.into_iter().map(|(n, i)| (n, i.evicted(&mut rng))).collect();
+            }
         }
         state.inodes.retain(|n, _| {
             state.names.values().any(|v| v == n)
@@ -301,6 +306,7 @@ impl SimDisk {
     }
 
     fn file(&self, inode: u64) -> Arc<dyn DiskFile> {
+        self.state.lock().inode(inode).open += 1;
         Arc::new(SimFile { disk: self.clone(), inode })
     }
 }
@@ -321,6 +327,17 @@ impl State {
     fn change_names(&mut self, change: NameChange) {
         apply_names(&mut self.names, change.clone());
         self.unsynced_names.push(change);
+        self.drop_unreachable();
+    }
+
+    /// What nobody can reach any more the kernel does not write.
+    fn drop_unreachable(&mut self) {
+        for (n, inode) in &mut self.inodes {
+            if inode.open == 0 && !self.names.values().any(|named| named == n) {
+                inode.dirty.clear();
+                inode.lengths.clear();
+            }
+        }
     }
 
     fn fate(&mut self, op: Op) -> Fate {

@@ -501,6 +501,10 @@ impl World {
                 // The directory's sync failed behind the rename: either file may be found, and both are sound.
                 assert!(disk_failed);
                 if !model.poisoned {
+                    if !running.disk.crashed() && running.disk.faults_injected() == faults + 1 {
+                        // Nothing but that failed: all that was answered is durable in both.
+                        model.floor = model.order.len() - 1;
+                    }
                     model.poisoned = true;
                     model.refuse_open_group();
                 }

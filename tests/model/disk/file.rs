@@ -12,6 +12,14 @@ pub struct SimFile {
     pub inode: u64,
 }
 
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        let mut state = self.disk.state.lock();
+        state.inode(self.inode).open -= 1;
+        state.drop_unreachable();
+    }
+}
+
 impl DiskFile for SimFile {
     fn len(&self) -> io::Result<u64> {
         let mut state = self.disk.state.lock();

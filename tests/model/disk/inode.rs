@@ -19,6 +19,8 @@ pub struct Inode {
     /// Syncs that succeeded, and that failed: those left pages clean that the disk never got.
     pub synced: u64,
     pub failed: u64,
+    /// How often it is open.
+    pub open: usize,
 }
 
 impl Inode {
