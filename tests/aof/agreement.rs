@@ -14,7 +14,7 @@ use kvred::persistence::disk::DiskFile;
 use kvred::persistence::format::HEADER_LINE_BYTES;
 use kvred::persistence::replay::{ReplayError, Verdict, replay};
 
-use super::kit::{Reply, Server, adopted_log, aof, arg, code, data, small_log, stderr, stdout};
+use super::kit::{Reply, Server, adopted_log, aof, arg, code, data, dump, resp, small_log, stderr, stdout};
 use crate::helpers::peer::{Peer, SERVERS};
 
 /// A file in memory whose bytes the test changes.
@@ -297,4 +297,55 @@ fn a_command_that_serve_refuses_is_reported_with_its_place() {
     let fixed = aof(&["check", "--fix", "--yes", arg(&path)]);
     assert_eq!(code(&fixed), 4);
     assert_eq!(fs::read_to_string(&path).unwrap(), log, "a whole command is not cut");
+}
+
+/// What another server appends to a log of ours, by hand, and by each that is here.
+fn appended(log: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let commands = [resp(&[b"SELECT", b"0"]), resp(&[b"SET", b"theirs", b"1"])].concat();
+    let mut all = vec![("by hand".to_owned(), [&b"#TS:1700000000\r\n"[..], &commands].concat())];
+    for (name, transaction) in SERVERS.into_iter().flat_map(|name| [(name, false), (name, true)]) {
+        let Some((server, dir)) = Peer::load(name, log) else { continue };
+        let mut client = server.connect();
+        let frame = |word: &str| transaction.then(|| vec![word.to_owned()]);
+        let sets = ["theirs", "too"].map(|key| Some(vec!["SET".to_owned(), key.to_owned(), "1".to_owned()]));
+        for command in [frame("MULTI")].into_iter().chain(sets).chain([frame("EXEC")]).flatten() {
+            client.ask(&command.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+        server.shut_down();
+        let now = fs::read(dir.path().join("appendonlydir/appendonly.aof.1.incr.aof")).unwrap();
+        let more = now.strip_prefix(log).expect("it appends").to_vec();
+        all.push((format!("by {name}, in a transaction: {transaction}"), more));
+    }
+    all
+}
+
+/// All of it is whole, so nothing of it is the trace of a crash.
+#[test]
+fn what_another_server_has_appended_is_not_cut_off_unasked() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small_log(dir.path());
+    let path = dir.path().join("kvred.aof");
+    let ours = dump(&path);
+    for (what, more) in appended(&log) {
+        let whole = [&log[..], &more].concat();
+        fs::write(&path, &whole).unwrap();
+        let why = "plain commands follow the last batch";
+        let checked = aof(&["check", arg(&path)]);
+        assert_eq!(code(&checked), 4, "{what}: {}", stdout(&checked));
+        assert!(stdout(&checked).contains(why), "{what}: {}", stdout(&checked));
+        Server::try_start(dir.path(), &[]).err().expect("it is refused").expect(4, &[why]);
+        assert_eq!(fs::read(&path).unwrap(), whole, "{what}");
+        let saved = dir.path().join("saved.aof");
+        let salvaged = aof(&["check", "--salvage", arg(&saved), arg(&path)]);
+        assert_eq!(code(&salvaged), 1, "{what}: {}", stderr(&salvaged));
+        assert_eq!(dump(&saved), ours, "{what}");
+        fs::remove_file(&saved).unwrap();
+        let fixed = aof(&["check", "--fix", "--yes", arg(&path)]);
+        assert_eq!(code(&fixed), 0, "{what}: {}{}", stdout(&fixed), stderr(&fixed));
+        assert_eq!(fs::read(&path).unwrap(), log, "{what}");
+        let kept = dir.path().join(format!("kvred.aof.cut-{}", log.len()));
+        assert_eq!(fs::read(&kept).unwrap(), more, "{what}");
+        assert!(data(&kept).contains(&"SET theirs 1".to_owned()), "{what}: a log by itself");
+        fs::remove_file(&kept).unwrap();
+    }
 }
