@@ -3,7 +3,7 @@
 //! Without `--fix` nothing is written, not even a lock's file.
 
 pub(super) mod examine;
-mod fix;
+pub(super) mod fix;
 mod header;
 mod report;
 mod resync;

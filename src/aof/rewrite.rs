@@ -1,16 +1,18 @@
 //! `kvred aof rewrite`: a log made as short as its data.
 //!
 //! The new log is complete and durable before it takes its name, so a crash at any point leaves the old one or the
-//! new one. In place, the log's lock is held throughout.
+//! new one. In place, the log's locks are held throughout.
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
 use comfy_table::presets;
 use comfy_table::{CellAlignment, Table};
 
+use super::check::fix::Held;
 use super::image::{Image, Size};
 use super::reading::{self, Pass, Settle};
 use super::source::{self, Part, Source};
@@ -36,17 +38,21 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
     let log = source::real_path(&args.file)?;
     refuse_later_part(&args.file)?;
     refuse_later_part(&log)?;
-    let _lock = match &args.output {
-        None => Some(source::lock(&log)?),
+    let held = match &args.output {
+        None => Some(Held::take(&log)?),
         Some(out) => {
             refuse_unfit(&log, out)?;
             None
         }
     };
-    let source = source::open(&args.file)?;
+    let mut source = source::open(&args.file)?;
     if source.is_manifest && args.output.is_none() {
         let error = anyhow!("{} is a manifest; name a new log with -o", args.file.display());
         return Err(Failure::new(Status::Usage, error));
+    }
+    if let Some(held) = &held {
+        // What is replaced has to be what was read, and nobody writes to this one.
+        source.parts[0].file = Ok(Arc::clone(&held.file));
     }
     let target = args.output.as_deref().unwrap_or(&log);
     if let Some(until) = args.until {
@@ -65,9 +71,7 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
         }
         Ok::<_, Failure>(())
     })?;
-    // Without a manifest it is the one part.
-    let replaced = source.parts[0].file.as_deref().ok().filter(|_| args.output.is_none());
-    let after = write(target, &keyspace, &before, replaced)?;
+    let after = write(target, &keyspace, &before, held.as_ref().map(|held| &*held.file))?;
     let table = table(&before, &after, keyspace.len() as u64);
     print(&format!("{}: rewritten in {:.3} s\n{table}\n", target.display(), began.elapsed().as_secs_f64()))?;
     Ok(if before.torn { Status::Negative } else { Status::Fine })

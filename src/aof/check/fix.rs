@@ -22,13 +22,13 @@ use crate::persistence::repair::{cut_tail, keep_copy};
 use crate::persistence::replay::Verdict;
 
 /// A log that nobody else writes to until this is dropped: not by this name, and by no other one that it has.
-pub(super) struct Held {
+pub(in crate::aof) struct Held {
     /// Where it really is.
     path: PathBuf,
     /// The directory that it is in.
     disk: RealDisk,
     /// It, open for writing.
-    pub(super) file: Arc<dyn DiskFile>,
+    pub(in crate::aof) file: Arc<dyn DiskFile>,
     _lock: LogLock,
 }
 
@@ -37,7 +37,7 @@ impl Held {
     ///
     /// # Errors
     /// Another kvred has one of them, or the log may not be written to: exit code 3.
-    pub(super) fn take(log: &Path) -> Result<Self, Failure> {
+    pub(in crate::aof) fn take(log: &Path) -> Result<Self, Failure> {
         let path = source::real_path(log)?;
         let lock = source::lock(&path)?;
         let unavailable = |what: &str| format!("{}: {what}", path.display());
