@@ -7,6 +7,7 @@ mod sendable;
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use anyhow::anyhow;
 
@@ -17,7 +18,8 @@ use super::source::{self, Part};
 use crate::args::DumpArgs;
 use crate::command::replay::check;
 use crate::exit::{Failure, OrExit, Status, unless_closed};
-use crate::persistence::reader::Batch;
+use crate::persistence::LogOffset;
+use crate::persistence::reader::{Batch, Flaw};
 use crate::persistence::replay::Verdict;
 use crate::terminal::for_shell;
 use crate::terminal::progress::Progress;
@@ -27,9 +29,7 @@ pub(super) fn run(args: &DumpArgs) -> Result<Status, Failure> {
     let source = source::open(&args.file)?;
     // Nothing is shown of a log that cannot be shown whole: half of it would pass for all.
     for part in &source.parts {
-        if let Err(why) = &part.file {
-            return Err(Failure::new(Status::Unavailable, anyhow!("{}: {why}", part.path.display())));
-        }
+        part.file()?;
     }
     if args.follow && source.is_manifest {
         let error = anyhow!("{} is a manifest; to follow its log, name the last part", args.file.display());
@@ -152,7 +152,7 @@ fn dump_parts(dump: &mut Dump, parts: &[Part]) -> Result<Status, Stop> {
     for (n, part) in parts.iter().enumerate() {
         let shown = part.path.display();
         let cannot_read = || format!("cannot read {shown}");
-        let Ok(file) = &part.file else { unreachable!("all parts were looked at before") };
+        let file = part.file()?;
         let len = file.len().or_exit(Status::Unavailable, cannot_read)?;
         let progress = if std::io::stdout().is_terminal() { Progress::hidden() } else { Progress::new("dumping", len) };
         let mut stop = None;
@@ -178,14 +178,19 @@ fn dump_parts(dump: &mut Dump, parts: &[Part]) -> Result<Status, Stop> {
                 return Ok(Status::Negative);
             }
             Verdict::Torn(flaw) | Verdict::Damaged { flaw, .. } => {
-                say!(
-                    "kvred: {shown} is damaged at byte {end} ({flaw}); only what is before that was dumped; see \
-                     `kvred aof check {}`",
-                    for_shell(&part.path)
-                );
-                return Ok(Status::Damaged);
+                return Err(damaged(&part.path, end, &flaw).into());
             }
         }
     }
     Ok(Status::Fine)
+}
+
+/// The end of a dump where the log is damaged.
+fn damaged(path: &Path, end: LogOffset, flaw: &Flaw) -> Failure {
+    let error = anyhow!(
+        "{} is damaged at byte {end} ({flaw}); only what is before that was dumped; see `kvred aof check {}`",
+        path.display(),
+        for_shell(path)
+    );
+    Failure::new(Status::Damaged, error)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::persistence::LogOffset;
 use crate::persistence::aof::{remove_leftover, temporary_name};
-use crate::persistence::disk::{Disk, DiskFile, RealDisk, take_after, write_all_at};
+use crate::persistence::disk::{Disk, DiskFile, RealDisk, file_name, take_after, write_all_at};
 use crate::persistence::format::{Annotation, Chain, MAX_BATCH_BYTES, Salt};
 use crate::protocol::decode::{Args, RequestDecoder};
 use crate::protocol::encode;
@@ -59,7 +59,7 @@ impl Image {
     /// The temporary file cannot be made.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         let disk = RealDisk::holding(path)?;
-        let temporary = temporary_name(Path::new(path.file_name().unwrap_or_default()));
+        let temporary = temporary_name(file_name(path));
         remove_leftover(&disk, &temporary)?;
         let file = disk.create(&temporary)?;
         let salt = Salt(getrandom::u64().map_err(|e| io::Error::other(e.to_string()))?);
@@ -198,7 +198,7 @@ impl Image {
     /// # Errors
     /// The name may have changed or not.
     pub(super) fn publish(self, path: &Path, in_place: bool) -> io::Result<()> {
-        let name = Path::new(path.file_name().unwrap_or_default());
+        let name = file_name(path);
         if in_place {
             self.disk.rename(&self.temporary, name)?;
         } else if let Err(e) = self.disk.rename_to_new(&self.temporary, name) {

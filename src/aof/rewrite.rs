@@ -92,9 +92,7 @@ fn refuse_later_part(path: &Path) -> Result<(), Failure> {
 }
 
 fn refuse_unfit(log: &Path, out: &Path) -> Result<(), Failure> {
-    if out.symlink_metadata().is_ok() {
-        return Err(Failure::new(Status::Unavailable, anyhow!("{} is there already; name a new file", out.display())));
-    }
+    source::refuse_existing(out)?;
     let shown = log.display();
     if lock_is_held(log).or_exit(Status::Unavailable, || format!("cannot look at the lock of {shown}"))? {
         let error =
@@ -143,10 +141,7 @@ fn refuse_unknown_past(source: &Source, until: Moment) -> Result<(), Failure> {
 
 fn pass(part: &Part, doing: &str, each: impl FnMut(&Batch<'_>) -> ControlFlow<()>) -> Result<Pass, Failure> {
     let cannot_read = || format!("cannot read {}", part.path.display());
-    let file = part
-        .file
-        .as_ref()
-        .map_err(|why| Failure::new(Status::Unavailable, anyhow!("{}: {why}", part.path.display())))?;
+    let file = part.file()?;
     let len = file.len().or_exit(Status::Unavailable, cannot_read)?;
     reading::read(file, &Progress::new(doing, len), Settle::Wait, each).or_exit(Status::Unavailable, cannot_read)
 }

@@ -34,6 +34,16 @@ pub(super) struct Part {
     pub(super) file: Result<Arc<dyn DiskFile>, String>,
 }
 
+impl Part {
+    /// It, open.
+    ///
+    /// # Errors
+    /// It cannot be read: exit code 3.
+    pub(super) fn file(&self) -> Result<&Arc<dyn DiskFile>, Failure> {
+        self.file.as_ref().map_err(|why| Failure::new(Status::Unavailable, anyhow!("{}: {why}", self.path.display())))
+    }
+}
+
 /// Opens a log or a manifest.
 ///
 /// # Errors
@@ -122,6 +132,17 @@ fn open_file(path: &Path) -> Result<Arc<dyn DiskFile>, Failure> {
 /// It is not there: exit code 3.
 pub(super) fn real_path(log: &Path) -> Result<PathBuf, Failure> {
     follow_links(log).or_exit(Status::Unavailable, || format!("cannot change {}", log.display()))
+}
+
+/// Refuses to write a new log over whatever is there.
+///
+/// # Errors
+/// Something is, a dangling link too: exit code 3.
+pub(super) fn refuse_existing(out: &Path) -> Result<(), Failure> {
+    if out.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    Err(Failure::new(Status::Unavailable, anyhow!("{} is there already; name a new file", out.display())))
 }
 
 /// Takes the lock of a log at its real path, to change it or to be sure that nobody else does.

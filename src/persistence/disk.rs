@@ -205,6 +205,11 @@ pub fn parent(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// The name that something has in its directory.
+pub fn file_name(path: &Path) -> &Path {
+    Path::new(path.file_name().unwrap_or_default())
+}
+
 /// Opens a file for reading only, wherever it is.
 ///
 /// # Errors

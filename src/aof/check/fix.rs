@@ -16,7 +16,7 @@ use super::report::{Fixed, Report};
 use crate::args::CheckArgs;
 use crate::exit::{Failure, OrExit, Status, print};
 use crate::persistence::LogOffset;
-use crate::persistence::disk::{Disk, DiskFile, RealDisk, write_all_at};
+use crate::persistence::disk::{Disk, DiskFile, RealDisk, file_name, write_all_at};
 use crate::persistence::lock::LogLock;
 use crate::persistence::repair::{cut_tail, keep_copy};
 use crate::persistence::replay::Verdict;
@@ -43,7 +43,7 @@ impl Held {
         let unavailable = |what: &str| format!("{}: {what}", path.display());
         let disk = RealDisk::holding(&path).or_exit(Status::Unavailable, || unavailable("cannot use its directory"))?;
         let file = disk
-            .open(Path::new(path.file_name().unwrap_or_default()), true)
+            .open(file_name(&path), true)
             .or_exit(Status::Unavailable, || unavailable("cannot open it for writing"))?;
         Ok(Self { path, disk, file, _lock: lock })
     }
@@ -87,8 +87,7 @@ pub(super) fn run(args: &CheckArgs, held: &Held, report: &mut Report) -> Result<
     let fixed = if found.header_fixable {
         mend(disk, path, &**file, end).or_exit(Status::Unavailable, || unavailable("cannot mend the header"))?
     } else {
-        let name = Path::new(path.file_name().unwrap_or_default());
-        let cut = cut_tail(disk, name, &**file, end)
+        let cut = cut_tail(disk, file_name(path), &**file, end)
             .or_exit(Status::Unavailable, || unavailable("what is cut cannot be kept, so nothing was cut"))?;
         Fixed { at: end.0, cut_bytes: cut.bytes, kept_in: cut.kept_in.map(|kept| path.with_file_name(kept)) }
     };
@@ -108,8 +107,7 @@ pub(super) fn run(args: &CheckArgs, held: &Held, report: &mut Report) -> Result<
 /// Writes the right header, and keeps the line that stood there. The log at `path` lies in the directory of `disk`.
 fn mend(disk: &dyn Disk, path: &Path, file: &dyn DiskFile, at: LogOffset) -> std::io::Result<Fixed> {
     let line = header::mended(file, at)?.ok_or(std::io::ErrorKind::InvalidData)?;
-    let name = Path::new(path.file_name().unwrap_or_default());
-    let kept = keep_copy(disk, name, file, at, at + line.len() as u64)?;
+    let kept = keep_copy(disk, file_name(path), file, at, at + line.len() as u64)?;
     write_all_at(file, &line, at.0)?;
     file.sync_data()?;
     Ok(Fixed { at: at.0, cut_bytes: 0, kept_in: Some(path.with_file_name(kept)) })

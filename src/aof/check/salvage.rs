@@ -10,13 +10,12 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::anyhow;
 use serde_json::json;
 
 use super::super::image::{Image, Refused};
 use super::super::json::path;
 use super::super::reading::{self, Pass, Settle};
-use super::super::source::Source;
+use super::super::source::{Source, refuse_existing};
 use super::super::text::{counted, grouped};
 use super::header;
 use crate::args::CheckArgs;
@@ -65,14 +64,9 @@ impl Lost {
 /// Salvages `source` into a new log at `out`.
 pub(super) fn run(args: &CheckArgs, source: &Source, out: &Path) -> Result<Status, Failure> {
     let shown = out.display();
-    if out.symlink_metadata().is_ok() {
-        return Err(Failure::new(Status::Unavailable, anyhow!("{shown} is there already; name a new file")));
-    }
+    refuse_existing(out)?;
     let part = &source.parts[0];
-    let file = part
-        .file
-        .as_ref()
-        .map_err(|why| Failure::new(Status::Unavailable, anyhow!("{}: {why}", part.path.display())))?;
+    let file = part.file()?;
     let mut image = Image::create(out).or_exit(Status::Unavailable, || format!("cannot make {shown}"))?;
     let doing = || format!("cannot salvage {} into {shown}", part.path.display());
     let lost = match salvage(file, &mut image) {

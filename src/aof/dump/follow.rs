@@ -28,13 +28,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::super::reading::{self, Pass, Settle};
 use super::super::source;
 use super::printer::Entry;
-use super::{Dump, Stop};
+use super::{Dump, Stop, damaged};
 use crate::exit::{Failure, OrExit, Status};
 use crate::persistence::LogOffset;
 use crate::persistence::disk::DiskFile;
 use crate::persistence::format::Annotation;
 use crate::persistence::replay::{Replay, Verdict};
-use crate::terminal::for_shell;
 use crate::terminal::progress::Progress;
 
 /// How often the log is looked at.
@@ -190,15 +189,7 @@ fn continues_elsewhere(log: &Log, path: &Path) -> Result<bool, Failure> {
         return Ok(true);
     }
     match recovery.verdict {
-        Verdict::Damaged { flaw, .. } => Err(Failure::new(
-            Status::Damaged,
-            anyhow!(
-                "{} is damaged at byte {} ({flaw}); only what is before that was dumped; see `kvred aof check {}`",
-                path.display(),
-                recovery.end,
-                for_shell(path)
-            ),
-        )),
+        Verdict::Damaged { flaw, .. } => Err(damaged(path, recovery.end, &flaw)),
         _ => Ok(false),
     }
 }
