@@ -6,14 +6,13 @@ mod printer;
 mod sendable;
 
 use std::io::IsTerminal;
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::anyhow;
 
 use self::filter::{Chosen, Filter};
 use self::printer::{Entry, Printer};
-use super::reading::{self, Pass, Settle};
+use super::reading::{self, Settle};
 use super::source::{self, Part};
 use crate::args::DumpArgs;
 use crate::command::replay::check;
@@ -155,19 +154,9 @@ fn dump_parts(dump: &mut Dump, parts: &[Part]) -> Result<Status, Stop> {
         let file = part.file()?;
         let len = file.len().or_exit(Status::Unavailable, cannot_read)?;
         let progress = if std::io::stdout().is_terminal() { Progress::hidden() } else { Progress::new("dumping", len) };
-        let mut stop = None;
-        let pass = reading::read(file, &progress, Settle::Wait, |batch| match dump.batch(batch) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(why) => {
-                stop = Some(why);
-                ControlFlow::Break(())
-            }
-        });
+        let read = reading::read(file, &progress, Settle::Wait, |batch| dump.batch(batch));
         drop(progress);
-        let recovery = match pass.or_exit(Status::Unavailable, cannot_read)? {
-            Pass::Read(recovery) => recovery,
-            Pass::Stopped => return Err(stop.unwrap_or(Stop::Enough)),
-        };
+        let recovery = read.or_exit(Status::Unavailable, cannot_read)??;
         // What was read is out before it is said that it is not all.
         dump.printer.flush()?;
         let end = recovery.end;

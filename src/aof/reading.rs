@@ -4,7 +4,6 @@
 //! ends; a batch that was half written at that moment is looked at again a little later, and is not taken for torn.
 
 use std::io;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,30 +25,22 @@ pub(super) enum Settle {
     AtOnce,
 }
 
-/// How a pass ended.
-pub(super) enum Pass {
-    /// At the end of the sound part.
-    Read(Recovery),
-    /// Where the caller had enough.
-    Stopped,
-}
-
-/// Reads the sound part of a log, batch by batch, and says what the log is.
+/// Reads the sound part of a log, batch by batch, and says what the log is; or why `each` wanted no more of it.
 ///
 /// # Errors
 /// The file cannot be read.
-pub(super) fn read(
+pub(super) fn read<E>(
     file: &Arc<dyn DiskFile>,
     progress: &Progress,
     settle: Settle,
-    mut each: impl FnMut(&Batch<'_>) -> ControlFlow<()>,
-) -> io::Result<Pass> {
+    mut each: impl FnMut(&Batch<'_>) -> Result<(), E>,
+) -> io::Result<Result<Recovery, E>> {
     let snapshot = Arc::new(View::snapshot(Arc::clone(file))?);
     let mut replay = Replay::new(Arc::clone(&snapshot) as Arc<dyn DiskFile>)?;
     while let Some(batch) = replay.next()? {
         progress.at(batch.end.0);
-        if each(&batch).is_break() {
-            return Ok(Pass::Stopped);
+        if let Err(why) = each(&batch) {
+            return Ok(Err(why));
         }
     }
     while replay.flaw().is_some() && settle == Settle::Wait {
@@ -59,12 +50,12 @@ pub(super) fn read(
         replay.retry();
         if let Some(batch) = replay.next()? {
             // It was being written. What comes behind it is of later than this pass.
-            if each(&batch).is_break() {
-                return Ok(Pass::Stopped);
+            if let Err(why) = each(&batch) {
+                return Ok(Err(why));
             }
         } else if replay.flaw() == flaw.as_ref() && len_now == len {
             break;
         }
     }
-    replay.finish().map(Pass::Read)
+    replay.finish().map(Ok)
 }

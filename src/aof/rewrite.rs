@@ -3,7 +3,7 @@
 //! The new log is complete and durable before it takes its name, so a crash at any point leaves the old one or the
 //! new one. In place, the log's locks are held throughout.
 
-use std::ops::ControlFlow;
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -14,7 +14,7 @@ use comfy_table::{CellAlignment, Table};
 
 use super::check::fix::Held;
 use super::image::{Image, Size};
-use super::reading::{self, Pass, Settle};
+use super::reading::{self, Settle};
 use super::source::{self, Part, Source};
 use super::text::grouped;
 use crate::args::{Moment, RewriteArgs};
@@ -117,7 +117,7 @@ fn refuse_unknown_past(source: &Source, until: Moment) -> Result<(), Failure> {
     let refuse = |why: String| Err(Failure::new(Status::Negative, anyhow!("{}: {why}", source.path.display())));
     let (mut first, mut time, mut rewritten) = (None, None, None);
     for part in &source.parts {
-        pass(part, "looking for the time", |batch| {
+        let Ok(_) = read(part, "looking for the time", |batch| {
             for (_, seconds) in batch.times() {
                 time = Some(seconds);
                 first = first.or(time);
@@ -125,7 +125,7 @@ fn refuse_unknown_past(source: &Source, until: Moment) -> Result<(), Failure> {
             if batch.annotations.iter().any(|a| matches!(a, Annotation::Rewritten(_))) {
                 rewritten = Some(time);
             }
-            ControlFlow::Continue(())
+            Ok::<_, Infallible>(())
         })?;
     }
     let Some(first) = first else { return refuse("it holds no times, so what it was then is not known".to_owned()) };
@@ -139,11 +139,23 @@ fn refuse_unknown_past(source: &Source, until: Moment) -> Result<(), Failure> {
     }
 }
 
-fn pass(part: &Part, doing: &str, each: impl FnMut(&Batch<'_>) -> ControlFlow<()>) -> Result<Pass, Failure> {
+fn read<E>(
+    part: &Part,
+    doing: &str,
+    each: impl FnMut(&Batch<'_>) -> Result<(), E>,
+) -> Result<Result<Recovery, E>, Failure> {
     let cannot_read = || format!("cannot read {}", part.path.display());
     let file = part.file()?;
     let len = file.len().or_exit(Status::Unavailable, cannot_read)?;
     reading::read(file, &Progress::new(doing, len), Settle::Wait, each).or_exit(Status::Unavailable, cannot_read)
+}
+
+/// Why not all of a part is loaded.
+enum Stop {
+    /// A command is refused.
+    Refused(RefusedRecord),
+    /// From here on it was written later than is wanted.
+    Late(LogOffset),
 }
 
 fn load(
@@ -154,12 +166,9 @@ fn load(
     before: &mut Before,
 ) -> Result<(), Failure> {
     let shown = part.path.display();
-    let mut refused: Option<RefusedRecord> = None;
     let Before { size, rewrites, .. } = before;
-    let mut kept_to = None;
-    let outcome = pass(part, "reading", |batch| {
+    let loaded = read(part, "reading", |batch| {
         let (batch, late) = args.until.map_or((*batch, None), |until| written_until(batch, until));
-        kept_to = late;
         for annotation in batch.annotations {
             if let Annotation::Rewritten(n) = annotation {
                 *rewrites = *n;
@@ -167,24 +176,28 @@ fn load(
         }
         size.records += batch.len() as u64;
         size.batches += u64::from(batch.checksummed && late.is_none());
-        refused = loader.take(&batch).err();
-        if refused.is_some() || late.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        loader.take(&batch).map_err(Stop::Refused)?;
+        late.map_or(Ok(()), |at| Err(Stop::Late(at)))
     })?;
-    if let Some(RefusedRecord { index, reason }) = refused {
-        let error = anyhow!(
-            "{shown}: {reason} (command {} of a batch); see `kvred aof check {}`",
-            index + 1,
-            for_shell(&part.path)
-        );
-        return Err(Failure::new(Status::Damaged, error));
+    match loaded {
+        Ok(recovery) => {
+            before.size.bytes += recovery.end.0;
+            judge(part, &recovery, is_last, args, before)
+        }
+        Err(Stop::Refused(RefusedRecord { index, reason })) => {
+            let error = anyhow!(
+                "{shown}: {reason} (command {} of a batch); see `kvred aof check {}`",
+                index + 1,
+                for_shell(&part.path)
+            );
+            Err(Failure::new(Status::Damaged, error))
+        }
+        Err(Stop::Late(at)) => {
+            before.size.bytes += at.0;
+            before.stopped = true;
+            Ok(())
+        }
     }
-    let Pass::Read(recovery) = outcome else {
-        before.size.bytes += kept_to.unwrap_or_default().0;
-        before.stopped = true;
-        return Ok(());
-    };
-    before.size.bytes += recovery.end.0;
-    judge(part, &recovery, is_last, args, before)
 }
 
 /// What of a batch was written by then, and where it ends if that is not all. A `#TS` in a batch with a checksum tells of

@@ -1,12 +1,12 @@
 //! Reads a log from end to end and gathers what there is to say about it.
 
+use std::convert::Infallible;
 use std::io;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::super::distinct::Distinct;
 use super::super::keys::Keys;
-use super::super::reading::{self, Pass, Settle};
+use super::super::reading::{self, Settle};
 use super::header;
 use super::resync;
 use crate::command::replay::check;
@@ -94,11 +94,10 @@ pub fn examine(file: &Arc<dyn DiskFile>) -> io::Result<Findings> {
 
 pub(super) fn examine_with(file: &File, progress: &Progress, settle: Settle) -> io::Result<Findings> {
     let mut tally = Tally::default();
-    let pass = reading::read(file, progress, settle, |batch| {
+    let Ok(recovery) = reading::read(file, progress, settle, |batch| {
         tally.count(batch);
-        ControlFlow::Continue(())
+        Ok::<_, Infallible>(())
     })?;
-    let Pass::Read(recovery) = pass else { unreachable!("a tally never has enough") };
     let flawed = matches!(recovery.verdict, Verdict::Torn(_) | Verdict::Damaged { .. });
     let behind = if flawed { Some(look_behind(file, &recovery)?) } else { None };
     let damaged = matches!(recovery.verdict, Verdict::Damaged { .. });

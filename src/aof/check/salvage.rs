@@ -6,7 +6,6 @@
 
 use std::fmt::Write;
 use std::io;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use serde_json::json;
 
 use super::super::image::{Image, Refused};
 use super::super::json::path;
-use super::super::reading::{self, Pass, Settle};
+use super::super::reading::{self, Settle};
 use super::super::source::{Source, refuse_existing};
 use super::super::text::{counted, grouped};
 use super::header;
@@ -101,21 +100,10 @@ pub(super) fn run(args: &CheckArgs, source: &Source, out: &Path) -> Result<Statu
 }
 
 fn salvage(file: &Arc<dyn DiskFile>, image: &mut Image) -> io::Result<Lost> {
-    let (mut lost, mut failed, mut plain) = (Lost::default(), None, Plain::default());
+    let (mut lost, mut plain) = (Lost::default(), Plain::default());
     let progress = Progress::new("salvaging", file.len()?);
-    let pass =
-        reading::read(file, &progress, Settle::Wait, |batch| match copy_sound(batch, &mut plain, image, &mut lost) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(e) => {
-                failed = Some(e);
-                ControlFlow::Break(())
-            }
-        })?;
-    let recovery = match (pass, failed) {
-        (Pass::Read(recovery), None) => recovery,
-        (_, Some(e)) => return Err(e),
-        (Pass::Stopped, None) => unreachable!("it stops only when it failed"),
-    };
+    let recovery =
+        reading::read(file, &progress, Settle::Wait, |batch| copy_sound(batch, &mut plain, image, &mut lost))??;
     if matches!(recovery.verdict, Verdict::Torn(_) | Verdict::Damaged { .. }) {
         copy_survivors(file, &recovery, image, &mut lost)?;
     }

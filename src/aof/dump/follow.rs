@@ -16,6 +16,7 @@
 //!
 //! Where the thread is lost the follower says so and starts over: a `FLUSHALL`, then the log from its beginning.
 
+use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -25,7 +26,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::super::reading::{self, Pass, Settle};
+use super::super::reading::{self, Settle};
 use super::super::source;
 use super::printer::Entry;
 use super::{Dump, Stop, damaged};
@@ -182,9 +183,8 @@ fn start_over(dump: &mut Dump, path: &Path, why: &str) -> Result<Log, Stop> {
 
 /// Whether a log that seems torn to the follower is sound beyond that for one who reads it from its beginning.
 fn continues_elsewhere(log: &Log, path: &Path) -> Result<bool, Failure> {
-    let pass = reading::read(&log.file, &Progress::hidden(), Settle::AtOnce, |_| std::ops::ControlFlow::Continue(()))
+    let Ok(recovery) = reading::read(&log.file, &Progress::hidden(), Settle::AtOnce, |_| Ok::<_, Infallible>(()))
         .or_exit(Status::Unavailable, || cannot_read(path))?;
-    let Pass::Read(recovery) = pass else { unreachable!("nothing stops it") };
     if recovery.end > log.replay.found().end {
         return Ok(true);
     }
