@@ -17,7 +17,6 @@ mod check;
 mod distinct;
 mod dump;
 mod image;
-mod json;
 mod keys;
 mod manifest;
 mod reading;

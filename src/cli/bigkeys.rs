@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::keys::Walk;
-use super::output::{Format, Printer, json as json_format, printer, quote_if_needed};
+use super::output::{Format, Printer, printer, quote_if_needed};
 use super::progress;
 use super::session::{CallError, Session};
 use super::stop::{Stop, refused};
@@ -17,6 +17,7 @@ use crate::client::ClientError;
 use crate::exit::Status;
 use crate::protocol::encode;
 use crate::protocol::frame::Frame;
+use crate::protocol::json as json_format;
 use crate::terminal::shown;
 
 /// `-i` waits once in so many cycles, as in `redis-cli`.

@@ -7,12 +7,13 @@ use anyhow::anyhow;
 use hdrhistogram::Histogram;
 use serde_json::json;
 
-use super::output::{Format, Printer, json as json_format, printer};
+use super::output::{Format, Printer, printer};
 use super::session::Session;
 use super::stop::{Stop, refused};
 use crate::args::CliArgs;
 use crate::exit::{Failure, Status};
 use crate::protocol::frame::Frame;
+use crate::protocol::json as json_format;
 use crate::terminal::{is_dumb, size};
 
 /// Between samples, as in `redis-cli`: 100 a second.

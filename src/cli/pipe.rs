@@ -19,7 +19,7 @@ use tokio::sync::{Notify, mpsc};
 
 use self::input::{Chunk, InputError};
 use self::places::Places;
-use super::output::{Format, Printer, json, printer};
+use super::output::{Format, Printer, printer};
 use super::progress;
 use super::session::Session;
 use super::stop::Stop;
@@ -27,6 +27,7 @@ use crate::args::CliArgs;
 use crate::client::{Arrived, ClientError, Receiver, Reply, Sender};
 use crate::exit::{Failure, Status};
 use crate::protocol::frame::Frame;
+use crate::protocol::json;
 use crate::terminal::shown;
 
 /// Chunks on their way from the reader to the sender.

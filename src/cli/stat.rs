@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::output::{Format, Printer, json as json_format, printer};
+use super::output::{Format, Printer, printer};
 use super::session::{CallError, Session};
 use super::stop::Stop;
 use crate::args::CliArgs;
@@ -13,6 +13,7 @@ use crate::client::SetupError;
 use crate::client::explain::explain;
 use crate::exit::Status;
 use crate::protocol::frame::Frame;
+use crate::protocol::json as json_format;
 use crate::protocol::number::human;
 
 /// The header comes again after so many lines, as in `redis-cli`.

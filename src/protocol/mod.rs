@@ -9,11 +9,13 @@
 //! | [`frame`] | replies: bytes -> [`Frame`](frame::Frame), and back |
 //! | [`encode`] | replies and requests -> bytes |
 //! | [`number`] | integers as text, in one spelling; bytes for people |
+//! | `json` | bytes as JSON, for what the tools print |
 //! | [`rope`] | bytes to be written, where large values are shared and not copied |
 
 pub mod decode;
 pub mod encode;
 pub mod frame;
+pub(crate) mod json;
 pub mod limits;
 pub mod number;
 pub mod quote;

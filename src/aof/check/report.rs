@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use super::super::json::path;
 use super::super::text::{counted, grouped, time};
 use super::examine::Findings;
 use crate::exit::Status;
 use crate::persistence::replay::Verdict;
+use crate::protocol::json::Text;
 use crate::terminal::for_shell;
 
 /// What was found in all parts.
@@ -107,12 +107,12 @@ impl Report {
     /// One document, closed by a newline.
     pub(super) fn json(&self) -> String {
         let mut document = Map::new();
-        document.insert("file".into(), path(&self.path));
+        document.insert("file".into(), json!(Text::path(&self.path)));
         document.insert("verdict".into(), json!(self.worst().map_or("clean", PartReport::verdict)));
         if self.is_manifest {
             let parts = self.parts.iter().map(|part| {
                 let mut object = Map::new();
-                object.insert("file".into(), path(&part.path));
+                object.insert("file".into(), json!(Text::path(&part.path)));
                 object.insert("verdict".into(), json!(part.verdict()));
                 describe(&mut object, part);
                 Value::Object(object)
@@ -122,7 +122,7 @@ impl Report {
             describe(&mut document, part);
         }
         if let Some(fixed) = &self.fixed {
-            let kept_in = fixed.kept_in.as_deref().map(path);
+            let kept_in = fixed.kept_in.as_deref().map(Text::path);
             let fixed = json!({"offset": fixed.at, "cut_bytes": fixed.cut_bytes, "kept_in": kept_in});
             document.insert("fixed".into(), fixed);
         }

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::super::image::{Image, Refused};
-use super::super::json::path;
 use super::super::reading::{self, Settle};
 use super::super::source::{Source, refuse_existing};
 use super::super::text::{counted, grouped};
@@ -27,6 +26,7 @@ use crate::persistence::reader::Batch;
 use crate::persistence::repair::len_without_trailing_zeros;
 use crate::persistence::replay::{Recovery, Verdict};
 use crate::protocol::decode::Args;
+use crate::protocol::json::Text;
 use crate::terminal::progress::Progress;
 
 /// How many ranges are listed, so that a log of which every other command is refused does not fill the memory.
@@ -81,7 +81,7 @@ pub(super) fn run(args: &CheckArgs, source: &Source, out: &Path) -> Result<Statu
     if args.json {
         let ranges: Vec<_> = listed.iter().map(|l| json!({"from": l.from.0, "to": l.to.0, "reason": l.why})).collect();
         let document = json!({
-            "file": path(&part.path), "out": path(out), "records": size.records,
+            "file": Text::path(&part.path), "out": Text::path(out), "records": size.records,
             "lost_bytes": bytes, "lost": ranges, "lost_ranges_not_listed": more,
         });
         print(&format!("{document:#}\n"))?;

@@ -4,10 +4,11 @@ use std::io::{self, IsTerminal, Write};
 
 use unicode_width::UnicodeWidthChar;
 
-use super::super::{json, text};
+use super::super::text;
 use super::sendable;
 use crate::args::DumpFormat;
 use crate::protocol::encode;
+use crate::protocol::json::{self, Text};
 use crate::protocol::quote::{escaped, quoted};
 
 /// How much is gathered before it is written.
@@ -107,7 +108,7 @@ fn json_line<'a>(out: &mut Vec<u8>, entry: &Entry, words: impl ExactSizeIterator
             1 => out.extend_from_slice(b",\"args\":["),
             _ => out.push(b','),
         }
-        json::bytes(out, word);
+        json::write(out, &Text(word));
     }
     out.extend_from_slice(if many { &b"]}\n"[..] } else { b",\"args\":[]}\n" });
 }

@@ -12,33 +12,15 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::ser::{Serialize, Serializer};
 
 use crate::protocol::frame::Frame;
+use crate::protocol::json::{Text, write};
 use crate::protocol::number::parse_i64;
 
 /// Appends a reply, without a newline at its end.
 pub(crate) fn render(out: &mut Vec<u8>, frame: &Frame) {
     write(out, &Document(frame));
-}
-
-/// Appends a document.
-pub(crate) fn write(out: &mut Vec<u8>, document: &impl Serialize) {
-    serde_json::to_writer(out, document).expect("a vector takes all bytes, and every key is a string");
-}
-
-/// Bytes as JSON has them.
-pub(crate) struct Text<'a>(pub(crate) &'a [u8]);
-
-impl Serialize for Text<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match std::str::from_utf8(self.0) {
-            Ok(text) => serializer.serialize_str(text),
-            Err(_) => serializer.collect_map([("base64", STANDARD.encode(self.0))]),
-        }
-    }
 }
 
 struct Document<'a>(&'a Frame);
