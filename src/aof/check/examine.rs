@@ -74,12 +74,64 @@ pub struct Behind {
 impl Findings {
     /// The exit code of a check; `serve` ends with the same, but starts over a torn tail.
     pub fn status(&self) -> Status {
+        self.conclusion().status()
+    }
+
+    /// What they come to.
+    pub(super) fn conclusion(&self) -> Conclusion {
         match &self.recovery.verdict {
-            _ if self.refused.is_some() => Status::Damaged,
-            Verdict::New | Verdict::Clean => Status::Fine,
-            Verdict::Torn(_) if self.more_follows => Status::Damaged,
-            Verdict::Torn(_) => Status::Negative,
-            Verdict::Damaged { .. } => Status::Damaged,
+            _ if self.refused.is_some() => Conclusion::Refused,
+            Verdict::New => Conclusion::New,
+            Verdict::Clean => Conclusion::Clean,
+            Verdict::Torn(_) if !self.more_follows => Conclusion::Torn,
+            Verdict::Torn(_) | Verdict::Damaged { .. } => Conclusion::Damaged,
+        }
+    }
+}
+
+/// What a check comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Conclusion {
+    New,
+    Clean,
+    Torn,
+    Refused,
+    Damaged,
+    Unreadable,
+}
+
+impl Conclusion {
+    /// The exit code.
+    pub(super) fn status(self) -> Status {
+        match self {
+            Self::New | Self::Clean => Status::Fine,
+            Self::Torn => Status::Negative,
+            Self::Refused | Self::Damaged => Status::Damaged,
+            Self::Unreadable => Status::Unavailable,
+        }
+    }
+
+    /// What JSON calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Clean => "clean",
+            Self::Torn => "torn",
+            Self::Refused => "refused",
+            Self::Damaged => "damaged",
+            Self::Unreadable => "unreadable",
+        }
+    }
+
+    /// For people.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::New => "empty, a new log",
+            Self::Clean => "clean",
+            Self::Torn => "its tail is torn, the trace of a crash; `kvred serve` cuts it off and starts",
+            Self::Refused => "has a command that kvred does not offer; `kvred serve` refuses it",
+            Self::Damaged => "DAMAGED; `kvred serve` refuses it",
+            Self::Unreadable => "cannot be read",
         }
     }
 }

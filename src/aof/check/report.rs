@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use super::super::text::{counted, grouped, time};
-use super::examine::Findings;
+use super::examine::{Conclusion, Findings};
 use crate::exit::Status;
+use crate::persistence::LogOffset;
+use crate::persistence::reader::Flaw;
 use crate::persistence::replay::Verdict;
 use crate::protocol::json::Text;
 use crate::terminal::for_shell;
@@ -44,29 +46,15 @@ pub(super) struct Fixed {
 }
 
 impl PartReport {
-    fn status(&self) -> Status {
-        self.found.as_ref().map_or(Status::Unavailable, Findings::status)
-    }
-
-    fn verdict(&self) -> &'static str {
-        match &self.found {
-            Err(_) => "unreadable",
-            Ok(found) => match &found.recovery.verdict {
-                _ if found.refused.is_some() => "refused",
-                Verdict::New => "new",
-                Verdict::Clean => "clean",
-                Verdict::Torn(_) if found.more_follows => "damaged",
-                Verdict::Torn(_) => "torn",
-                Verdict::Damaged { .. } => "damaged",
-            },
-        }
+    fn conclusion(&self) -> Conclusion {
+        self.found.as_ref().map_or(Conclusion::Unreadable, Findings::conclusion)
     }
 }
 
 impl Report {
     /// The worst of the parts.
     pub(super) fn status(&self) -> Status {
-        self.worst().map_or(Status::Fine, PartReport::status)
+        self.conclusion().status()
     }
 
     /// Zero bytes behind a clean log, which a server of ours has reserved and other servers do not load.
@@ -79,13 +67,14 @@ impl Report {
         }
     }
 
-    fn worst(&self) -> Option<&PartReport> {
-        self.parts.iter().max_by_key(|part| match part.status() {
+    fn conclusion(&self) -> Conclusion {
+        let worst = self.parts.iter().map(PartReport::conclusion).max_by_key(|conclusion| match conclusion.status() {
             Status::Damaged => 3,
             Status::Unavailable => 2,
             Status::Negative => 1,
             _ => 0,
-        })
+        });
+        worst.unwrap_or(Conclusion::Clean)
     }
 
     /// For people.
@@ -95,10 +84,14 @@ impl Report {
             line(&mut out, &format!("{}: a log in {}", self.path.display(), counted(self.parts.len() as u64, "part")));
         }
         for part in &self.parts {
-            line(&mut out, &format!("{}: {}", part.path.display(), in_words(part)));
-            if let Ok(found) = &part.found {
-                facts(&mut out, found);
-                trouble(&mut out, found, &for_shell(&part.path));
+            let start = format!("{}: {}", part.path.display(), part.conclusion().words());
+            match &part.found {
+                Err(why) => line(&mut out, &format!("{start}: {why}")),
+                Ok(found) => {
+                    line(&mut out, &start);
+                    facts(&mut out, found);
+                    trouble(&mut out, found, &for_shell(&part.path));
+                }
             }
         }
         out
@@ -108,12 +101,12 @@ impl Report {
     pub(super) fn json(&self) -> String {
         let mut document = Map::new();
         document.insert("file".into(), json!(Text::path(&self.path)));
-        document.insert("verdict".into(), json!(self.worst().map_or("clean", PartReport::verdict)));
+        document.insert("verdict".into(), json!(self.conclusion().name()));
         if self.is_manifest {
             let parts = self.parts.iter().map(|part| {
                 let mut object = Map::new();
                 object.insert("file".into(), json!(Text::path(&part.path)));
-                object.insert("verdict".into(), json!(part.verdict()));
+                object.insert("verdict".into(), json!(part.conclusion().name()));
                 describe(&mut object, part);
                 Value::Object(object)
             });
@@ -139,17 +132,6 @@ fn line(out: &mut String, text: &str) {
 
 fn fact(out: &mut String, name: &str, text: &str) {
     writeln!(out, "  {name:<13} {text}").expect("a String takes everything");
-}
-
-fn in_words(part: &PartReport) -> String {
-    match (&part.found, part.verdict()) {
-        (Err(why), _) => format!("cannot be read: {why}"),
-        (_, "new") => "empty, a new log".to_owned(),
-        (_, "torn") => "its tail is torn, the trace of a crash; `kvred serve` cuts it off and starts".to_owned(),
-        (_, "refused") => "has a command that kvred does not offer; `kvred serve` refuses it".to_owned(),
-        (_, "damaged") => "DAMAGED; `kvred serve` refuses it".to_owned(),
-        (_, verdict) => verdict.to_owned(),
-    }
 }
 
 fn facts(out: &mut String, found: &Findings) {
@@ -192,22 +174,30 @@ fn share(found: &Findings) -> f64 {
     }
 }
 
+/// What is wrong with the batch where the sound part ends, where that showed, and why it is not the trace of a crash, if so.
+fn damage(found: &Findings) -> Option<(&Flaw, LogOffset, Option<String>)> {
+    match &found.recovery.verdict {
+        Verdict::Torn(flaw) => {
+            let because = found.more_follows.then(|| "other parts of the log follow it".to_owned());
+            Some((flaw, found.recovery.end, because))
+        }
+        Verdict::Damaged { flaw, seen_at, because } => Some((flaw, *seen_at, Some(because.to_string()))),
+        Verdict::New | Verdict::Clean => None,
+    }
+}
+
 fn trouble(out: &mut String, found: &Findings, path: &str) {
     let recovery = &found.recovery;
     if let Some(refused) = &found.refused {
         fact(out, "refused", &format!("record {} at byte {}: {}", grouped(refused.record), refused.at, refused.reason));
     }
-    let (flaw, seen_at, because) = match &recovery.verdict {
-        Verdict::Torn(flaw) => (flaw, None, found.more_follows.then(|| "other parts of the log follow it".to_owned())),
-        Verdict::Damaged { flaw, seen_at, because } => (flaw, Some(seen_at), Some(because.to_string())),
-        Verdict::New | Verdict::Clean => return,
-    };
+    let Some((flaw, seen_at, because)) = damage(found) else { return };
     let batch = if recovery.chain.is_some() {
         format!("batch {} ", grouped(found.checksummed_batches + 1))
     } else {
         String::new()
     };
-    let seen = seen_at.filter(|at| **at != recovery.end).map_or_else(String::new, |at| format!(", seen at byte {at}"));
+    let seen = if seen_at == recovery.end { String::new() } else { format!(", seen at byte {seen_at}") };
     let what = format!("{batch}at byte {} (record {}): {flaw}{seen}", recovery.end, grouped(recovery.records + 1));
     fact(out, if because.is_some() { "damage" } else { "torn" }, &what);
     if let Some(because) = because {
@@ -267,17 +257,10 @@ fn describe(object: &mut Map<String, Value>, part: &PartReport) {
         unreachable!("it is an object")
     };
     object.extend(facts);
-    let damage = match &recovery.verdict {
-        Verdict::Torn(flaw) => {
-            Some((flaw, recovery.end, found.more_follows.then(|| "other parts of the log follow it".to_owned())))
-        }
-        Verdict::Damaged { flaw, seen_at, because } => Some((flaw, *seen_at, Some(because.to_string()))),
-        Verdict::New | Verdict::Clean => None,
-    };
     let behind = found.behind.unwrap_or_default();
     object.insert(
         "damage".into(),
-        damage.map_or(Value::Null, |(flaw, seen_at, because)| {
+        damage(found).map_or(Value::Null, |(flaw, seen_at, because)| {
             json!({
                 "offset": recovery.end.0,
                 "record": recovery.records + 1,
