@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rustyline::Context;
 use rustyline::completion::{Completer, Pair};
 
-use super::helper::{ReplHelper, last_command};
+use super::helper::{ReplHelper, command_words, last_command};
 use super::local;
 use crate::cli::output::quote_if_needed;
 use crate::cli::words::{self, Word};
@@ -24,11 +24,7 @@ impl Completer for ReplHelper {
         let word = word.first();
         let start = offset + word.map_or(command.len(), |word| word.start);
         let typed = word.map_or(&b""[..], |word| &word.value);
-        let before = match before {
-            [count, rest @ ..] if count.value.iter().all(u8::is_ascii_digit) => rest,
-            _ => before,
-        };
-        let mut candidates = self.candidates(before, typed);
+        let mut candidates = self.candidates(command_words(before), typed);
         if let [only] = candidates.as_mut_slice() {
             only.replacement.push(' ');
         }

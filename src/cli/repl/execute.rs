@@ -8,6 +8,7 @@ use rustyline::{Config, Editor};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::catalog::Catalog;
+use super::helper::is_count;
 use super::local::Timing;
 use super::{Repl, dumb, pager};
 use crate::cli::output::printer;
@@ -67,7 +68,7 @@ impl Repl<'_> {
     /// Runs a line, with its repeat count. Returns whether what was pasted behind it may run too.
     pub(super) fn run_line(&mut self, mut command: Vec<Vec<u8>>) -> Result<bool, Stop> {
         let mut times = 1;
-        if command.len() > 1 && command[0].iter().all(u8::is_ascii_digit) {
+        if command.len() > 1 && is_count(&command[0]) {
             let count = command.remove(0);
             let Some(n) = std::str::from_utf8(&count).ok().and_then(|n| n.parse::<u64>().ok()) else {
                 say!("(the repeat count is too large; nothing was sent)");

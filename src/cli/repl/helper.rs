@@ -67,9 +67,14 @@ impl ReplHelper {
 /// The words of the command itself, behind a repeat count; a number alone is one that is being typed.
 pub(super) fn command_words(words: &[Word]) -> &[Word] {
     match words {
-        [count, rest @ ..] if count.value.iter().all(u8::is_ascii_digit) => rest,
+        [count, rest @ ..] if is_count(&count.value) => rest,
         _ => words,
     }
+}
+
+/// Whether a word before a command says how often that is to run.
+pub(super) fn is_count(word: &[u8]) -> bool {
+    !word.is_empty() && word.iter().all(u8::is_ascii_digit)
 }
 
 /// The command at the end of what is edited, and where it begins: pasted text may hold several.

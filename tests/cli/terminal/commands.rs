@@ -50,6 +50,7 @@ fn a_number_repeats_the_command() {
     }
     s.enters("0 echo again", "zero times: nothing was sent");
     s.enters("99999999999999999999 echo again", "too large; nothing was sent");
+    s.enters("\"\" echo again", "ERR unknown command ''");
     s.leaves();
 }
 
