@@ -199,24 +199,22 @@ fn rewrite_when_asked(writer: &Writer, stopping: &AtomicBool) {
         writer.rewrite_signal.wait();
         while !stopped() && (writer.rewrite_requested() || writer.poisoned().is_some()) {
             let healing = writer.poisoned().is_some();
-            match rewrite(writer, stopping) {
+            let unhealed = match rewrite(writer, stopping) {
                 // After the rename the directory could not be synced: the next new file may have more luck.
-                Ok(()) if writer.poisoned().is_some() => {
-                    writer.rewrite_signal.wait_for(pause);
-                    pause = (pause * 2).min(HEAL_PAUSE_MAX);
-                }
-                Ok(()) => pause = HEAL_PAUSE,
+                Ok(()) => writer.poisoned(),
+                Err(e) if healing && !stopped() => Some(e.to_string().into()),
+                Err(RewriteError::Closed | RewriteError::Poisoned) => None,
                 Err(e) => {
-                    if healing && !stopped() {
-                        tracing::warn!("writing all data to a new file did not work: {e}; trying again in {pause:?}");
-                        writer.rewrite_signal.wait_for(pause);
-                        pause = (pause * 2).min(HEAL_PAUSE_MAX);
-                    } else if !matches!(e, RewriteError::Closed | RewriteError::Poisoned) {
-                        tracing::error!(
-                            "the rewrite of the append-only file came to nothing: {e}; the log is as it was"
-                        );
-                    }
+                    tracing::error!("the rewrite of the append-only file came to nothing: {e}; the log is as it was");
+                    None
                 }
+            };
+            if let Some(why) = unhealed {
+                tracing::warn!("writing all data to a new file did not work: {why}; trying again in {pause:?}");
+                writer.rewrite_signal.wait_for(pause);
+                pause = (pause * 2).min(HEAL_PAUSE_MAX);
+            } else {
+                pause = HEAL_PAUSE;
             }
         }
     }

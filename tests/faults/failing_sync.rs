@@ -173,7 +173,7 @@ fn a_failed_directory_sync_after_the_rename_poisons_and_heals_without_a_storm() 
     client.send("BGREWRITEAOF\r\n").expect("+Background append only file rewriting started\r\n");
     wait_until("the directory's sync fails", || info(&mut client, "aof_poisoned").contains("directory"));
     assert!(error(client.ask_words("SET k w")).starts_with("MISCONF "));
-    std::thread::sleep(std::time::Duration::from_millis(2500));
+    server.wait_for_stderr("trying again in 2s");
     assert!(info_number(&mut client, "aof_rewrites") <= 4, "{}", server.stderr());
     tracer.detach();
     wait_until("writes are taken again", || client.ask_words("SET l after") == Reply::ok());
