@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use comfy_table::{CellAlignment, Table, presets};
 use serde_json::Value;
 
 use super::environment;
+use super::output::{plain_table, push};
 use super::results::{Document, verdict};
 use super::text::{compact, micros};
 use crate::args::DiffArgs;
@@ -23,13 +23,8 @@ pub(super) fn run(args: &DiffArgs) -> Result<Status, Failure> {
     for difference in differences(&before, &after) {
         say!("warning: not measured alike: {difference}");
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["test", "ops/s before", "after", "after/before", "p99 before", "after", "after is"]);
-    for (at, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 1));
-        column.set_cell_alignment(if at == 0 { CellAlignment::Left } else { CellAlignment::Right });
-    }
+    let header = ["test", "ops/s before", "after", "after/before", "p99 before", "after", "after is"];
+    let mut table = plain_table(&header);
     let mut rows = 0;
     for new in &after.results {
         let Some(old) = before.results.iter().find(|old| old.figures.test == new.figures.test) else { continue };
@@ -56,8 +51,9 @@ pub(super) fn run(args: &DiffArgs) -> Result<Status, Failure> {
         say!("the two have no test in common");
         return Ok(Status::Negative);
     }
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
-    print(&lines.concat())?;
+    let mut out = String::new();
+    push(&mut out, &table);
+    print(&out)?;
     Ok(Status::Fine)
 }
 

@@ -58,20 +58,16 @@ pub(super) fn save(path: &Path, text: &str) -> Result<(), Failure> {
 
 fn tables(document: &Document, columns: usize) -> String {
     let s = &document.settings;
-    let sizes = if s.value_bytes_min == s.value_bytes_max {
-        format!("{}", s.value_bytes_min)
-    } else {
-        format!("{} to {}", s.value_bytes_min, s.value_bytes_max)
-    };
     let rate = s.rate.map_or(String::new(), |rate| format!(", {rate} requests/s on schedule"));
     let mut out = format!(
-        "{}\n{}, pipeline {}, {}{rate}\n{} keys ({}), values of {sizes} bytes\n",
+        "{}\n{}, pipeline {}, {}{rate}\n{} keys ({}), values of {} bytes\n",
         described(&document.server),
         plural(s.clients.into(), "connection"),
         s.pipeline,
         plural(s.threads.into(), "thread"),
         s.keyspace,
         s.distribution,
+        s.value_sizes(),
     );
     if document.partial {
         out.push_str("PARTIAL: it ended early\n");
@@ -91,7 +87,7 @@ fn described(server: &std::collections::BTreeMap<String, String>) -> String {
 }
 
 /// A table with little air, so that much fits.
-fn plain_table(header: &[&str]) -> Table {
+pub(super) fn plain_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.to_vec());
     for (at, column) in table.column_iter_mut().enumerate() {
@@ -101,7 +97,8 @@ fn plain_table(header: &[&str]) -> Table {
     table
 }
 
-fn push(out: &mut String, table: &Table) {
+/// Appends its lines.
+pub(super) fn push(out: &mut String, table: &Table) {
     for line in table.lines() {
         out.push_str(line.trim_end());
         out.push('\n');

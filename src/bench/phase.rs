@@ -96,14 +96,9 @@ struct Watcher<'a> {
 }
 
 impl Watcher<'_> {
-    async fn watch(
-        mut self,
-        threads: u32,
-        interrupt: &mut Interrupt,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<Outcome, SetupError> {
-        let mut end = End::Finished;
-        let mut failed = None;
+    /// Waits until all workers have their connections; if one has none, all are told to end.
+    async fn all_connected(&mut self, threads: u32, interrupt: &mut Interrupt) -> Result<End, SetupError> {
+        let (mut end, mut failed) = (End::Finished, None);
         for _ in 0..threads {
             tokio::select! {
                 report = self.inbox.recv() => match report {
@@ -115,10 +110,18 @@ impl Watcher<'_> {
                 () = interrupt.wait() => { end = End::Interrupted; break }
             }
         }
-        if let Some(error) = failed {
-            self.state.send_replace(State::Abort);
-            return Err(error);
-        }
+        let Some(error) = failed else { return Ok(end) };
+        self.state.send_replace(State::Abort);
+        Err(error)
+    }
+
+    async fn watch(
+        mut self,
+        threads: u32,
+        interrupt: &mut Interrupt,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Outcome, SetupError> {
+        let mut end = self.all_connected(threads, interrupt).await?;
         let started = Instant::now();
         self.state.send_replace(if end == End::Finished { State::Go(started) } else { State::Abort });
         let mut tally = Tally::new();

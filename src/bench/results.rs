@@ -56,6 +56,14 @@ pub(super) struct Settings {
     pub(super) verify: bool,
 }
 
+impl Settings {
+    /// How long values are, in bytes: `16`, `16 to 1024`.
+    pub(super) fn value_sizes(&self) -> String {
+        let (least, most) = (self.value_bytes_min, self.value_bytes_max);
+        if least == most { most.to_string() } else { format!("{least} to {most}") }
+    }
+}
+
 /// Latencies in microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Latency {
@@ -99,6 +107,11 @@ impl Latency {
             ("p99_99", self.p99_99),
             ("max", self.max),
         ]
+    }
+
+    /// All but the mean.
+    pub(super) fn percentiles(&self) -> [f64; 6] {
+        [self.p50, self.p95, self.p99, self.p99_9, self.p99_99, self.max]
     }
 }
 

@@ -91,17 +91,22 @@ pub(super) fn run(args: &BenchArgs) -> Result<Status, Failure> {
     published.and(concluded)
 }
 
-/// All tests and repetitions, the servers in turn. Each second time the order is the other way round.
+/// The servers in turn, each second time the other way round.
+pub(super) fn in_turn(servers: usize, round: u32) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..servers).collect();
+    if round % 2 == 1 {
+        order.reverse();
+    }
+    order
+}
+
+/// All tests and repetitions, the servers in turn.
 fn measure(session: &mut Session, plan: &Plan, contenders: &mut [Contender]) -> Result<End, Failure> {
     let runs = plan.tests.len() * plan.repeats as usize * contenders.len();
     let mut done = 0;
     for (test, &kind) in plan.tests.iter().enumerate() {
         for repeat in 0..plan.repeats {
-            let mut order: Vec<usize> = (0..contenders.len()).collect();
-            if repeat % 2 == 1 {
-                order.reverse();
-            }
-            for at in order {
+            for at in in_turn(contenders.len(), repeat) {
                 done += 1;
                 session.progress.prefix = if runs > 1 { format!("{done}/{runs} ") } else { String::new() };
                 let contender = &mut contenders[at];

@@ -18,14 +18,13 @@ use crate::bench::plan::Kind;
 use crate::bench::results::{Figures, Host, Series, Settings, TestResult};
 use crate::exit::{Failure, OrExit, Status};
 
-/// A finished run.
+/// Which run it is.
 pub(super) struct Run<'a> {
     pub(super) policy: &'a str,
     pub(super) server: &'a str,
     pub(super) kind: Kind,
     /// From 1 on; `None`: a warm-up.
     pub(super) number: Option<u32>,
-    pub(super) outcome: Outcome,
 }
 
 /// All runs of a test of a server under a policy.
@@ -166,10 +165,10 @@ impl Book {
     }
 
     /// Enters a finished run.
-    pub(super) fn add(&mut self, run: &Run<'_>) {
+    pub(super) fn add(&mut self, run: &Run<'_>, outcome: &Outcome) {
         let test = run.kind.name();
         let mut alone = Series::new(test);
-        alone.push(&run.outcome);
+        alone.push(outcome);
         let (fsync, server) = (run.policy.to_owned(), run.server.to_owned());
         for figures in alone.runs() {
             let (fsync, server, figures) = (fsync.clone(), server.clone(), figures.clone());
@@ -182,7 +181,7 @@ impl Book {
             self.entries.push(Entry { policy: fsync, server, test: test.to_owned(), series: Series::new(test) });
             self.entries.len() - 1
         });
-        self.entries[at].series.push(&run.outcome);
+        self.entries[at].series.push(outcome);
     }
 
     fn position(&self, policy: &str, server: &str, test: &str) -> Option<usize> {

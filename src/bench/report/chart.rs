@@ -84,7 +84,7 @@ pub(super) fn latency(book: &Book, policy: &str) -> String {
             .iter()
             .map(|&test| servers.iter().map(|s| Some(book.find(policy, s, test)?.figures.latency_us)).collect())
             .collect();
-        let all = || found.iter().flatten().flatten().flat_map(points);
+        let all = || found.iter().flatten().flatten().flat_map(Latency::percentiles);
         let scale = all().reduce(f64::min).zip(all().reduce(f64::max)).map(|(l, m)| Scale::logarithmic(l, m));
         for (column, (test, found)) in tests.iter().zip(&found).enumerate() {
             let origin = (LEFT + column as f64 * (INNER + LEFT), TOP + row as f64 * ROW);
@@ -98,16 +98,12 @@ pub(super) fn latency(book: &Book, policy: &str) -> String {
                 let (Some(latency), Some(scale)) = (latency, &scale) else { continue };
                 let place = |us: f64| origin.1 + TALL * (1.0 - scale.place(us));
                 let curve: Vec<_> =
-                    points(latency).into_iter().enumerate().map(|(at, us)| (x(at), place(us))).collect();
+                    latency.percentiles().into_iter().enumerate().map(|(at, us)| (x(at), place(us))).collect();
                 svg.curve(series, &curve);
             }
         }
     }
     svg.finish()
-}
-
-fn points(l: &Latency) -> [f64; 6] {
-    [l.p50, l.p95, l.p99, l.p99_9, l.p99_99, l.max]
 }
 
 fn label(test: Test) -> String {

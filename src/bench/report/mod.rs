@@ -27,7 +27,7 @@ use super::environment::{self, Watch};
 use super::phase::End;
 use super::plan::{Kind, Plan};
 use super::results::Settings;
-use super::run::problems;
+use super::run::{in_turn, problems};
 use super::session::{Session, Side};
 use crate::args::{DataSize, Distribution, Fsync, Peer, ReportArgs, Test};
 use crate::exit::{Failure, OrExit, Status, print};
@@ -199,28 +199,18 @@ fn policies(programs: &[Program], data: &Path, session: &mut Session, book: &mut
                 let kind = Kind::Single(test);
                 let requests = if WRITES.contains(&test) { s.ops_write } else { s.ops_read };
                 let plan = plan(DataSize(s.load.value_bytes_min, s.load.value_bytes_max), Some(requests));
-                // In turn, and each second time the other way round.
-                let mut order: Vec<usize> = (0..servers.len()).collect();
-                if round % 2 == 1 {
-                    order.reverse();
-                }
-                for at in order {
+                for at in in_turn(servers.len(), round) {
                     done += 1;
                     let (side, running) = &mut servers[at];
                     if number.is_some_and(|number| book.has(policy, &running.name, kind, number)) {
                         continue;
                     }
                     session.progress.prefix = format!("{done}/{runs} {policy} ");
-                    let what = format!("{} {}", running.name, kind.name());
-                    let outcome = session.measure(side, kind, &plan, &what)?;
-                    if outcome.end != End::Finished {
-                        return Ok(outcome.end);
+                    let run = Run { policy, server: &running.name, kind, number };
+                    let end = run_one(&run, side, &plan, session, book)?;
+                    if end != End::Finished {
+                        return Ok(end);
                     }
-                    let run = number.map_or_else(|| "warm-up".to_owned(), |number| format!("run {number}"));
-                    let found = problems(&outcome.tally).into_iter();
-                    book.problems.extend(found.map(|problem| format!("{policy} {what}, {run}: {problem}")));
-                    book.add(&Run { policy, server: &running.name, kind, number, outcome });
-                    book.save()?;
                 }
             }
         }
@@ -228,6 +218,27 @@ fn policies(programs: &[Program], data: &Path, session: &mut Session, book: &mut
             running.end();
         }
     }
+    Ok(End::Finished)
+}
+
+/// One run; what is finished is entered and saved.
+fn run_one(
+    run: &Run<'_>,
+    side: &mut Side,
+    plan: &Plan,
+    session: &mut Session,
+    book: &mut Book,
+) -> Result<End, Failure> {
+    let what = format!("{} {}", run.server, run.kind.name());
+    let outcome = session.measure(side, run.kind, plan, &what)?;
+    if outcome.end != End::Finished {
+        return Ok(outcome.end);
+    }
+    let number = run.number.map_or_else(|| "warm-up".to_owned(), |number| format!("run {number}"));
+    let found = problems(&outcome.tally).into_iter();
+    book.problems.extend(found.map(|problem| format!("{} {what}, {number}: {problem}", run.policy)));
+    book.add(run, &outcome);
+    book.save()?;
     Ok(End::Finished)
 }
 

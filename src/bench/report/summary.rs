@@ -28,13 +28,11 @@ pub(super) fn markdown(book: &Book) -> String {
             }
         })
         .collect();
-    let (least, most) = (s.load.value_bytes_min, s.load.value_bytes_max);
-    let sizes = if least == most { most.to_string() } else { format!("{least} to {most}") };
     let lines = format!(
         "- Machine: {}, {}, {memory_gib:.0} GiB, {} {}\n\
          - Servers: {}\n\
          - One connection, one request at a time; {} requests in a run of PING, GET and EXISTS (of keys that are there), {} of SET and DEL; \
-         values of {sizes} bytes, {} keys\n\
+         values of {} bytes, {} keys\n\
          - {} of each test, servers in turn, after {} that did not count\n\n",
         host.cpu,
         plural(host.cores as u64, "core"),
@@ -43,6 +41,7 @@ pub(super) fn markdown(book: &Book) -> String {
         servers.join(", "),
         s.ops_read,
         s.ops_write,
+        s.load.value_sizes(),
         s.load.keyspace,
         plural(s.repeats.into(), "run"),
         s.warmup,
@@ -72,9 +71,9 @@ fn policy_section(out: &mut String, book: &Book, policy: &str) {
     let rows = READS.into_iter().chain(WRITES).flat_map(|test| servers.iter().map(move |server| (test, server)));
     for (test, server) in rows {
         let Some(result) = book.find(policy, server, test) else { continue };
-        let (spread, l) = (result.rate(), result.figures.latency_us);
+        let spread = result.rate();
         let rates = [spread.median, spread.min, spread.max].map(compact);
-        let latencies = [l.p50, l.p95, l.p99, l.p99_9, l.p99_99, l.max].map(micros);
+        let latencies = result.figures.latency_us.percentiles().map(micros);
         let numbers: Vec<String> = rates.into_iter().chain(latencies).collect();
         writeln!(out, "| {} | {} | {} |", result.figures.test.to_uppercase(), server, numbers.join(" | "))
             .expect("a string takes any text");
