@@ -18,8 +18,8 @@ const DEFAULT_COUNT: u32 = 250;
 /// A walk over the keys, a SCAN at a time.
 #[derive(Debug)]
 pub(crate) struct Walk {
-    cursor: Bytes,
-    started: bool,
+    /// What the next SCAN begins from; `None`: the last one came to the end.
+    cursor: Option<Bytes>,
     options: Vec<Vec<u8>>,
 }
 
@@ -33,16 +33,13 @@ impl Walk {
         }
         options.push(b"COUNT".to_vec());
         options.push(args.count.unwrap_or(DEFAULT_COUNT).to_string().into_bytes());
-        Self { cursor: Bytes::from_static(b"0"), started: false, options }
+        Self { cursor: Some(Bytes::from_static(b"0")), options }
     }
 
     /// The next keys; `None` at the end. A key may come twice, as with any SCAN.
     pub(crate) async fn next(&mut self, session: &mut Session) -> Result<Option<Vec<Bytes>>, Stop> {
-        if self.started && &self.cursor[..] == b"0" {
-            return Ok(None);
-        }
-        self.started = true;
-        let mut command = vec![b"SCAN".to_vec(), self.cursor.to_vec()];
+        let Some(cursor) = &self.cursor else { return Ok(None) };
+        let mut command = vec![b"SCAN".to_vec(), cursor.to_vec()];
         command.extend_from_slice(&self.options);
         let (cursor, keys) = match session.call(&command).await?.reply {
             Frame::Array(parts) => match <[Frame; 2]>::try_from(parts) {
@@ -52,7 +49,7 @@ impl Walk {
             Frame::Error(text) => return Err(refused("SCAN", &text)),
             _ => return Err(unexpected("SCAN")),
         };
-        self.cursor = cursor;
+        self.cursor = Some(cursor).filter(|cursor| &cursor[..] != b"0");
         Ok(Some(keys.into_iter().filter_map(|key| if let Frame::Bulk(key) = key { Some(key) } else { None }).collect()))
     }
 }

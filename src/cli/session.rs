@@ -127,7 +127,7 @@ impl Session {
     /// # Errors
     /// [`CallError`], which tells whether the command can have been carried out.
     pub(crate) async fn call<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Result<Answer, CallError> {
-        let name = args.first().map(|a| a.as_ref().to_ascii_uppercase()).unwrap_or_default();
+        let name = upper(args, 0);
         if name == b"CLIENT" && turns_replies_off(args) {
             return Err(CallError::Refused("CLIENT REPLY OFF and SKIP cannot be used here: every reply is waited for"));
         }
@@ -237,26 +237,28 @@ fn login<A: AsRef<[u8]>>(words: &[A]) -> Option<Login> {
     Some(Login { user, password: password.as_ref().to_vec() })
 }
 
+/// An argument in upper case; nothing where there is none.
+fn upper<A: AsRef<[u8]>>(args: &[A], at: usize) -> Vec<u8> {
+    args.get(at).map(|a| a.as_ref().to_ascii_uppercase()).unwrap_or_default()
+}
+
 fn turns_replies_off<A: AsRef<[u8]>>(args: &[A]) -> bool {
-    let word = |i: usize| args.get(i).map(|a| a.as_ref().to_ascii_uppercase()).unwrap_or_default();
-    word(1) == b"REPLY" && matches!(&word(2)[..], b"OFF" | b"SKIP")
+    upper(args, 1) == b"REPLY" && matches!(&upper(args, 2)[..], b"OFF" | b"SKIP")
 }
 
 /// Whether frames keep coming after this command until the user has had enough.
 pub(crate) fn is_stream<A: AsRef<[u8]>>(args: &[A]) -> bool {
-    let name = args.first().map(|a| a.as_ref().to_ascii_uppercase()).unwrap_or_default();
-    matches!(&name[..], b"MONITOR" | b"SUBSCRIBE" | b"PSUBSCRIBE" | b"SSUBSCRIBE")
+    matches!(&upper(args, 0)[..], b"MONITOR" | b"SUBSCRIBE" | b"PSUBSCRIBE" | b"SSUBSCRIBE")
 }
 
 /// Whether the reply is a text for people, with lines of its own, that pretty output does not quote.
 pub(crate) fn is_plain_text<A: AsRef<[u8]>>(args: &[A]) -> bool {
-    let word = |i: usize| args.get(i).map(|a| a.as_ref().to_ascii_uppercase()).unwrap_or_default();
-    match &word(0)[..] {
+    match &upper(args, 0)[..] {
         b"INFO" | b"LOLWUT" => true,
-        b"CLIENT" => matches!(&word(1)[..], b"LIST" | b"INFO"),
-        b"CLUSTER" => matches!(&word(1)[..], b"NODES" | b"INFO"),
-        b"MEMORY" => matches!(&word(1)[..], b"DOCTOR" | b"MALLOC-STATS"),
-        b"LATENCY" => matches!(&word(1)[..], b"DOCTOR" | b"GRAPH"),
+        b"CLIENT" => matches!(&upper(args, 1)[..], b"LIST" | b"INFO"),
+        b"CLUSTER" => matches!(&upper(args, 1)[..], b"NODES" | b"INFO"),
+        b"MEMORY" => matches!(&upper(args, 1)[..], b"DOCTOR" | b"MALLOC-STATS"),
+        b"LATENCY" => matches!(&upper(args, 1)[..], b"DOCTOR" | b"GRAPH"),
         _ => false,
     }
 }
