@@ -7,7 +7,7 @@
 use super::errors::CommandError;
 use super::glob;
 use super::spec::{Arg, ArgKind, CommandSpec, KeySpec};
-use super::synopsis::sub_synopsis;
+use super::synopsis::synopsis;
 use super::table::{COMMANDS, every_row, lookup, lookup_full};
 use crate::protocol::encode::{Resp, array, bulk, integer, map, null, simple};
 
@@ -98,7 +98,7 @@ pub fn help(out: &mut Vec<u8>, container: &CommandSpec) {
     let name = container.name.to_ascii_uppercase();
     simple(out, &format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
     for row in container.subcommands {
-        simple(out, &sub_synopsis(row));
+        simple(out, &synopsis(row));
         simple(out, &format!("    {}", row.docs.summary));
     }
 }

@@ -1,22 +1,17 @@
 //! How a command is called, in one line: `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`.
 //!
-//! `HELP` prints these lines and the client shows them as hints; the notation is that of Redis's command pages.
+//! A container's `HELP` prints these lines; the notation is that of Redis's command pages. The client makes its own of what
+//! `COMMAND DOCS` answers.
 
 use super::spec::{Arg, ArgKind, CommandSpec};
 
-/// Returns the call of `row`: its name in upper case and its arguments.
+/// Returns the call of `row`: its name in upper case, that of a subcommand without its container's, and its arguments.
 pub fn synopsis(row: &CommandSpec) -> String {
-    let name = row.name.to_ascii_uppercase().replace('|', " ");
-    with_args(&name, row)
+    let name = row.word().to_ascii_uppercase();
+    if row.docs.args.is_empty() { name } else { format!("{name} {}", hints(row.docs.args, " ")) }
 }
 
-/// Returns the call of a subcommand without its container's name, as `HELP` prints it.
-pub fn sub_synopsis(row: &CommandSpec) -> String {
-    with_args(&row.word().to_ascii_uppercase(), row)
-}
-
-/// Returns one argument as a hint shows it.
-pub fn arg_hint(arg: &Arg) -> String {
+fn arg_hint(arg: &Arg) -> String {
     let value = match arg.kind {
         ArgKind::PureToken => None,
         ArgKind::OneOf => Some(hints(arg.args, "|")),
@@ -36,10 +31,6 @@ pub fn arg_hint(arg: &Arg) -> String {
         hint = format!("{hint} [{repeated} ...]");
     }
     if arg.optional { format!("[{hint}]") } else { hint }
-}
-
-fn with_args(name: &str, row: &CommandSpec) -> String {
-    if row.docs.args.is_empty() { name.to_owned() } else { format!("{name} {}", hints(row.docs.args, " ")) }
 }
 
 fn hints(args: &[Arg], separator: &str) -> String {
@@ -62,14 +53,14 @@ mod tests {
             ("scan", "SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]"),
             ("info", "INFO [section [section ...]]"),
             ("flushall", "FLUSHALL [ASYNC|SYNC]"),
-            ("client|no-evict", "CLIENT NO-EVICT <ON|OFF>"),
-            ("client|list", "CLIENT LIST [TYPE <NORMAL|MASTER|REPLICA|PUBSUB>] [ID client-id [client-id ...]]"),
-            ("config|set", "CONFIG SET parameter value [parameter value ...]"),
-            ("command|list", "COMMAND LIST [FILTERBY <MODULE module-name|ACLCAT category|PATTERN pattern>]"),
+            ("client|no-evict", "NO-EVICT <ON|OFF>"),
+            ("client|setname", "SETNAME connection-name"),
+            ("client|list", "LIST [TYPE <NORMAL|MASTER|REPLICA|PUBSUB>] [ID client-id [client-id ...]]"),
+            ("config|set", "SET parameter value [parameter value ...]"),
+            ("command|list", "LIST [FILTERBY <MODULE module-name|ACLCAT category|PATTERN pattern>]"),
         ];
         for (name, expected) in cases {
             assert_eq!(synopsis(lookup_full(name.as_bytes()).unwrap()), expected);
         }
-        assert_eq!(sub_synopsis(lookup_full(b"client|setname").unwrap()), "SETNAME connection-name");
     }
 }

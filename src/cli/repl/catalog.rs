@@ -214,7 +214,8 @@ mod tests {
             assert_eq!(doc.synopsis(), synopsis(row), "{}", row.name);
             assert_eq!(doc.subcommands.len(), row.subcommands.len());
             for sub in row.subcommands {
-                assert_eq!(doc.subcommand(sub.word().as_bytes()).unwrap().synopsis(), synopsis(sub));
+                let expected = format!("{} {}", doc.name, synopsis(sub));
+                assert_eq!(doc.subcommand(sub.word().as_bytes()).unwrap().synopsis(), expected);
             }
         }
         assert_eq!(catalog.find(&["client", "id"]).unwrap().1, 2);
