@@ -220,6 +220,33 @@ impl Chain {
         crc32c::crc32c_combine(self.prefix_crc(offset), bytes_crc, len as usize)
     }
 
+    /// The offsets from `from` to `to` at which a batch of `len` bytes, whose own CRC-32C is `bytes_crc`, has the
+    /// checksum `crc`.
+    ///
+    /// The checksum is undone from its end to the last four digits of the offset. Four bytes lead from one crc to another
+    /// in just one way, so every 64 KiB take one look.
+    pub fn offsets_of(
+        self,
+        crc: u32,
+        bytes_crc: u32,
+        len: u64,
+        (from, to): (LogOffset, LogOffset),
+    ) -> impl Iterator<Item = LogOffset> {
+        let mut before = [0; 8];
+        put_hex(&mut before, u64::from(self.crc));
+        let rest_crc = crc32c::crc32c_combine(crc32c::crc32c(&before), bytes_crc, len as usize);
+        let behind_digits = without_zeros(crc ^ rest_crc, len + 8);
+        let digits = without_zeros(!behind_digits, 4);
+        let offsets = (from.0 >> 16..=to.0 >> 16).filter_map(move |block| {
+            let mut prefix = [0; 16 + 16];
+            put_hex(&mut prefix[..16], self.salt.0);
+            put_hex(&mut prefix[16..], block << 16);
+            let digits = digits ^ !crc32c::crc32c(&prefix[..16 + 12]);
+            parse_hex(&digits.to_le_bytes()).map(|low| LogOffset(block << 16 | low))
+        });
+        offsets.filter(move |offset| (from..=to).contains(offset))
+    }
+
     fn prefix_crc(self, offset: LogOffset) -> u32 {
         let mut prefix = [0; 16 + 16 + 8];
         put_hex(&mut prefix[..16], self.salt.0);
@@ -227,6 +254,13 @@ impl Chain {
         put_hex(&mut prefix[32..], u64::from(self.crc));
         crc32c::crc32c(&prefix)
     }
+}
+
+/// The crc register that `bytes` zero bytes turn into `crc`. So many of them as the generator's period is change nothing;
+/// `bytes` is less.
+fn without_zeros(crc: u32, bytes: u64) -> u32 {
+    const PERIOD: u64 = (1 << 31) - 1;
+    crc32c::crc32c_combine(crc, 0, (PERIOD - bytes) as usize)
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -325,6 +359,20 @@ mod tests {
             prop_assert_eq!(mended_header(&wrong).map(Vec::from), Some(header));
             wrong[other / 8] ^= 1 << (other % 8);
             prop_assert_eq!(mended_header(&wrong), None);
+        }
+
+        #[test]
+        fn the_offset_of_a_batch_is_told_by_its_checksum(salt: u64, before: u32, bytes: Vec<u8>, offset in 0..1u64 << 40, less in 0..1u64 << 20, more in 0..1u64 << 20) {
+            let (chain, offset) = (Chain::new(Salt(salt)).after(before), LogOffset(offset));
+            let crc = chain.crc_of(offset, [&bytes[..]]);
+            let range = (LogOffset(offset.0.saturating_sub(less)), offset + more);
+            let found: Vec<_> =
+                chain.offsets_of(crc, crc32c::crc32c(&bytes), bytes.len() as u64, range).collect();
+            prop_assert!(found.contains(&offset), "{:?}", found);
+            for other in found {
+                prop_assert!(range.0 <= other && other <= range.1, "{:?}", other);
+                prop_assert_eq!(chain.crc_of(other, [&bytes[..]]), crc);
+            }
         }
 
         #[test]

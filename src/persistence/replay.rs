@@ -11,6 +11,7 @@
 //! | `X < D` | damage: bytes that were durable have changed |
 //! | `X >= D`, and a valid batch follows `X` in a stretch under `#NOSYNC` | damage, since hours may follow |
 //! | `X >= D`, and at `X` another server's commands begin | damage: they are no tear, and nobody may cut them off unasked |
+//! | a batch follows `X` that is valid in another place than its own | damage: no crash shifts bytes |
 //! | `X >= D` otherwise | a torn tail, the trace of a crash: nothing from `X` on was promised to survive it |
 //!
 //! A plain Redis log states nothing; what its end tells is for `plain` to say.
@@ -60,6 +61,9 @@ pub enum Because {
         "plain commands follow the last batch, as another server appends them; cut off, they are a log by themselves"
     )]
     PlainCommandsFollow,
+    /// A batch follows that is valid so many bytes out of its place ([`Survivor::shift`](super::survey::Survivor)).
+    #[error("later batches verify, but out of their places: {}", moved(*.0))]
+    OutOfPlace(i64),
     /// A plain log whose end parses from a later offset on.
     #[error("whole commands follow it")]
     CommandsFollow,
@@ -69,6 +73,14 @@ pub enum Because {
     /// A plain log that is not RESP at some place.
     #[error("a crash does not leave this")]
     NotATrace,
+}
+
+fn moved(shift: i64) -> String {
+    let bytes = match shift.unsigned_abs() {
+        1 => "1 byte was".to_owned(),
+        n => format!("{n} bytes were"),
+    };
+    format!("{bytes} {} before them", if shift > 0 { "taken out" } else { "put in" })
 }
 
 /// What reading a log to its end has shown.
@@ -276,6 +288,9 @@ impl Recovery {
         let (mut no_sync, mut sound_under_no_sync) = (self.no_sync, false);
         let mut survey = Survey::new(Arc::clone(file), self.chain, self.end, self.file_len);
         while let Some(survivor) = survey.next()? {
+            if survivor.shift != 0 {
+                return Ok(Some(Because::OutOfPlace(survivor.shift)));
+            }
             for annotation in &survivor.annotations {
                 match *annotation {
                     Annotation::Synced(at) => {

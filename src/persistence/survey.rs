@@ -7,8 +7,16 @@
 //! more than a look, checksums of arbitrary ranges are derived from checksums of prefixes: crc(a..c) and crc(a..b)
 //! give crc(b..c). Time grows with the file and the number of such lines, memory with neither.
 //!
+//! Bytes that were put in or taken out leave all batches behind them out of their places, which their checksums cover. The
+//! batch that follows the last known boundary verifies for the place of that all the same. Of any other the checksum tells
+//! in which few places it may have been written, since it can be computed backwards. That one of them is no chance is
+//! shown by the batch before it, if it fits as far out of its own place, or by a `#SYNCED` in it that states this place,
+//! as the first and the last batch of a run have. No crash moves bytes. What was written before the last known boundary
+//! does not count: it is a copy.
+//!
 //! Behind a flaw of a plain log, the chain with which kvred went on there is not known yet: it is the one whose header
-//! stands directly before a batch that verifies in it. A copy of another log in a value does not, as it is not in its place.
+//! stands directly before a batch that verifies in it. A copy of another log in a value does not: it is out of its place,
+//! and was hardly written behind the flaw.
 
 use std::io;
 use std::sync::Arc;
@@ -29,6 +37,13 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// At every so many bytes the checksum of the prefix is kept.
 const CHECKPOINT_BYTES: u64 = 64 << 10;
 
+/// How far out of its place a batch is looked for.
+const MAX_SHIFT: u64 = 16 << 20;
+
+/// How many batches are asked for their places. A value may hold a million lines that look like theirs, and to ask takes
+/// some 100 µs.
+const MAX_ASKED: u32 = 1000;
+
 /// A batch behind a flaw that verifies all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survivor {
@@ -36,6 +51,8 @@ pub struct Survivor {
     pub start: LogOffset,
     /// One past its commit line.
     pub end: LogOffset,
+    /// How many bytes farther behind it was written: so many were taken out before it, or put in if it is negative.
+    pub shift: i64,
     /// Its annotations that are known, in order.
     pub annotations: Vec<Annotation>,
     /// How many commands it has.
@@ -49,6 +66,11 @@ pub struct Survey {
     chain: Option<Chain>,
     /// The end of the last batch that verified; the flaw at first.
     known: LogOffset,
+    /// Where that was written.
+    known_place: LogOffset,
+    /// How far out of their places batches are taken to be.
+    shift: i64,
+    asked: u32,
     /// Where the search goes on.
     at: LogOffset,
     file_len: u64,
@@ -62,7 +84,19 @@ impl Survey {
     /// A search from the flawed batch at `flaw` on; `chain` is as it was before that batch, `None` in a plain log.
     pub fn new(file: Arc<dyn DiskFile>, chain: Option<Chain>, flaw: LogOffset, file_len: u64) -> Self {
         let prefixes = Prefixes::new(flaw);
-        Self { file, chain, known: flaw, at: flaw, file_len, block: Vec::new(), block_start: flaw, prefixes }
+        Self {
+            file,
+            chain,
+            known: flaw,
+            known_place: flaw,
+            shift: 0,
+            asked: 0,
+            at: flaw,
+            file_len,
+            block: Vec::new(),
+            block_start: flaw,
+            prefixes,
+        }
     }
 
     /// The next batch that verifies.
@@ -75,9 +109,14 @@ impl Survey {
             if start < self.known || len as usize > MAX_BATCH_BYTES {
                 continue;
             }
-            let Some(chain) = self.chain_of(start, line, crc)? else { continue };
-            if let Some(survivor) = self.parse(start, line)? {
+            let Some((chain, shift)) = self.chain_of(start, line, crc)? else {
+                self.ask_for_place(start, line, crc)?;
+                continue;
+            };
+            if let Some(survivor) = self.parse(start, line, shift)? {
+                self.shift = shift;
                 self.known = survivor.end;
+                self.known_place = LogOffset(survivor.end.0.wrapping_add_signed(shift));
                 self.chain = Some(chain.after(crc));
                 return Ok(Some(survivor));
             }
@@ -115,15 +154,87 @@ impl Survey {
         }
     }
 
-    /// The chain in which the bytes `start..line` have the checksum `crc`.
-    fn chain_of(&mut self, start: LogOffset, line: LogOffset, crc: u32) -> io::Result<Option<Chain>> {
-        let (chain, fits) = if let Some(chain) = self.chain {
-            (chain, self.fits(chain, start, line, crc)?)
-        } else {
-            let Some(chain) = self.begun_at(start)? else { return Ok(None) };
-            (chain, self.crc_after(chain, start, line)? == crc)
+    /// The chain in which the bytes `start..line` have the checksum `crc`, and how far out of their place.
+    fn chain_of(&mut self, start: LogOffset, line: LogOffset, crc: u32) -> io::Result<Option<(Chain, i64)>> {
+        if let Some(chain) = self.chain {
+            return Ok(self.fits(chain, start, line, crc)?.map(|shift| (chain, shift)));
+        }
+        let Some(chain) = self.begun_at(start)? else { return Ok(None) };
+        let Some(place) = self.place(start, self.shift) else { return Ok(None) };
+        Ok((self.crc_after(chain, place, start, line)? == crc).then_some((chain, self.shift)))
+    }
+
+    /// Where the byte at `at` was written if it is `shift` bytes out of its place; `None`: not behind what is known.
+    fn place(&self, at: LogOffset, shift: i64) -> Option<LogOffset> {
+        at.0.checked_add_signed(shift).map(LogOffset).filter(|place| *place >= self.known_place)
+    }
+
+    /// Looks for the place in which the batch `start..line` was written. If that is told, the search goes back to the
+    /// first batch that then fits.
+    fn ask_for_place(&mut self, start: LogOffset, line: LogOffset, crc: u32) -> io::Result<()> {
+        if self.asked == MAX_ASKED {
+            return Ok(());
+        }
+        let (before, chain) = match self.chain {
+            Some(chain) => {
+                let Some(before) = self.line_before(start) else { return Ok(()) };
+                let Some((_, stated)) = self.commit_line_at(before)? else { return Ok(()) };
+                (Some(before), chain.after(stated))
+            }
+            None => match self.begun_at(start)? {
+                Some(chain) => (None, chain),
+                None => return Ok(()),
+            },
         };
-        Ok(fits.then_some(chain))
+        self.asked += 1;
+        let bytes_crc = self.prefixes.range(&*self.file, start, line)?;
+        let nearest = LogOffset(start.0.saturating_sub(MAX_SHIFT)).max(self.known_place);
+        for place in chain.offsets_of(crc, bytes_crc, line - start, (nearest, start + MAX_SHIFT)) {
+            let shift = place.0 as i64 - start.0 as i64;
+            let fits_with_the_one_before = match before {
+                Some(before) => self.fits_shifted(before, shift)?,
+                None => false,
+            };
+            if fits_with_the_one_before || self.states(start, line, place)? {
+                self.shift = shift;
+                self.go_back(before.unwrap_or(line));
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the batch with the commit line at `line` fits so far out of its place, after the one that stands before it.
+    fn fits_shifted(&mut self, line: LogOffset, shift: i64) -> io::Result<bool> {
+        let (Some(chain), Some((len, crc))) = (self.chain, self.commit_line_at(line)?) else { return Ok(false) };
+        let Some(start) = line.0.checked_sub(u64::from(len)).map(LogOffset) else { return Ok(false) };
+        let (Some(before), Some(place)) = (self.line_before(start), self.place(start, shift)) else { return Ok(false) };
+        let Some((_, stated)) = self.commit_line_at(before)? else { return Ok(false) };
+        Ok(self.crc_after(chain.after(stated), place, start, line)? == crc)
+    }
+
+    /// Whether the batch `start..line` states that all before `place` was durable: there it was written, then.
+    fn states(&self, start: LogOffset, line: LogOffset, place: LogOffset) -> io::Result<bool> {
+        let batch = self.parse(start, line, 0)?;
+        Ok(batch.is_some_and(|batch| batch.annotations.contains(&Annotation::Synced(place))))
+    }
+
+    /// Searches again from `at` on.
+    fn go_back(&mut self, at: LogOffset) {
+        self.at = at;
+        self.block.clear();
+        self.block_start = at;
+    }
+
+    /// Where a commit line would begin that ends at `start`, if that is behind what is known.
+    fn line_before(&self, start: LogOffset) -> Option<LogOffset> {
+        start.0.checked_sub(COMMIT_LINE_BYTES as u64).map(LogOffset).filter(|line| *line >= self.known)
+    }
+
+    fn commit_line_at(&self, at: LogOffset) -> io::Result<Option<(u32, u32)>> {
+        let mut line = [0; COMMIT_LINE_BYTES];
+        read_full_at(&*self.file, &mut line, at.0)?;
+        Ok(commit_line(&line))
     }
 
     /// The chain whose header ends at `start`.
@@ -135,31 +246,32 @@ impl Survey {
         Ok(salt_of_header(&line).map(Chain::new))
     }
 
-    /// Whether the bytes `start..line` have the checksum `crc`, after one of the batches that may stand before them.
-    fn fits(&mut self, chain: Chain, start: LogOffset, line: LogOffset, crc: u32) -> io::Result<bool> {
-        if start == self.known && self.crc_after(chain, start, line)? == crc {
-            return Ok(true);
+    /// Whether the bytes `start..line` have the checksum `crc`, after one of the batches that may stand before them; and
+    /// how far out of their place.
+    fn fits(&mut self, chain: Chain, start: LogOffset, line: LogOffset, crc: u32) -> io::Result<Option<i64>> {
+        if self.crc_after(chain, self.known_place, start, line)? == crc {
+            return Ok(Some(self.known_place.0 as i64 - start.0 as i64));
         }
-        let before = start.0.checked_sub(COMMIT_LINE_BYTES as u64).map(LogOffset).filter(|b| *b >= self.known);
-        let Some(before) = before else { return Ok(false) };
-        let mut stated = [0; COMMIT_LINE_BYTES];
-        read_full_at(&*self.file, &mut stated, before.0)?;
-        if let Some((_, stated)) = commit_line(&stated)
-            && self.crc_after(chain.after(stated), start, line)? == crc
+        let (Some(before), Some(place)) = (self.line_before(start), self.place(start, self.shift)) else {
+            return Ok(None);
+        };
+        if let Some((_, stated)) = self.commit_line_at(before)?
+            && self.crc_after(chain.after(stated), place, start, line)? == crc
         {
-            return Ok(true);
+            return Ok(Some(self.shift));
         }
-        let computed = self.crc_after(chain, self.known, before)?;
-        Ok(self.crc_after(chain.after(computed), start, line)? == crc)
+        let computed = self.crc_after(chain, self.known_place, self.known, before)?;
+        let fits = self.crc_after(chain.after(computed), place, start, line)? == crc;
+        Ok(fits.then_some(self.shift))
     }
 
-    /// The checksum that a batch `start..line` would have in `chain`.
-    fn crc_after(&mut self, chain: Chain, start: LogOffset, line: LogOffset) -> io::Result<u32> {
+    /// The checksum that the bytes `start..line` would have in `chain` as a batch at `place`.
+    fn crc_after(&mut self, chain: Chain, place: LogOffset, start: LogOffset, line: LogOffset) -> io::Result<u32> {
         if let Some(bytes) = self.at_hand(start, line) {
-            return Ok(chain.crc_of(start, [bytes]));
+            return Ok(chain.crc_of(place, [bytes]));
         }
         let bytes_crc = self.prefixes.range(&*self.file, start, line)?;
-        Ok(chain.crc_of_summed(start, bytes_crc, line - start))
+        Ok(chain.crc_of_summed(place, bytes_crc, line - start))
     }
 
     /// The bytes `from..to`, if they are few and in the block, as they mostly are.
@@ -170,12 +282,12 @@ impl Survey {
     }
 
     /// The annotations and the number of commands of a batch whose checksum fits; `None` if it is not RESP all the same.
-    fn parse(&self, start: LogOffset, line: LogOffset) -> io::Result<Option<Survivor>> {
+    fn parse(&self, start: LogOffset, line: LogOffset, shift: i64) -> io::Result<Option<Survivor>> {
         let mut bytes = vec![0; (line - start) as usize];
         let read = read_full_at(&*self.file, &mut bytes, start.0)?;
         bytes.truncate(read);
         let end = line + COMMIT_LINE_BYTES as u64;
-        let survivor = Survivor { start, end, annotations: Vec::new(), records: 0 };
+        let survivor = Survivor { start, end, shift, annotations: Vec::new(), records: 0 };
         Ok(parse_batch(&mut bytes, survivor))
     }
 }

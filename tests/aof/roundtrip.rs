@@ -309,10 +309,16 @@ fn salvage_saves_all_batches_but_the_damaged_one() {
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["offset"].as_u64().unwrap() as usize)
         .collect();
-    for n in (0..all.len()).step_by(7) {
-        let mut damaged = log.clone();
-        damaged[offsets[n] + 20] ^= 0x10;
+    for (turn, n) in (0..all.len()).step_by(7).enumerate() {
+        let (before, at) = log.split_at(offsets[n] + 20);
+        // A wrong byte, one less, or some more: then all behind it is out of its place.
+        let damaged = match turn % 3 {
+            0 => [before, &[at[0] ^ 0x10], &at[1..]].concat(),
+            1 => [before, &at[1..]].concat(),
+            _ => [before, b"more", at].concat(),
+        };
         fs::write(&path, &damaged).unwrap();
+        assert_eq!(code(&aof(&["check", arg(&path)])), 4);
         let out = dir.path().join(format!("saved-{n}.aof"));
         let salvaged = aof(&["check", "--salvage", arg(&out), arg(&path)]);
         assert_eq!(code(&salvaged), 1, "{}", stderr(&salvaged));

@@ -4,6 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use kvred::persistence::disk::{Disk, DiskFile, RealDisk};
+use kvred::persistence::format::COMMIT_LINE_BYTES;
 use kvred::persistence::replay::{RefusedRecord, Verdict, replay};
 
 use crate::helpers::log::{Batch, Model, apply, assert_holds, batches, state_at};
@@ -227,20 +228,43 @@ fn a_hole_in_the_middle_is_damage() {
     }
 }
 
-/// No crash shifts bytes, and a batch that is not in its place proves nothing: what follows is cut, kept, not served.
+/// No crash shifts bytes: batches that verify, but in another place, are what an editor leaves.
 #[test]
-fn batches_out_of_their_place_are_never_served() {
-    let log = always_log();
-    let batches = batches(log);
-    let (from, to) = (batches[4].start, batches[4].end);
-    for (changed, sound) in [([&log[..from], &log[to..]].concat(), from), ([&log[..to], &log[from..]].concat(), to)] {
-        let launch = Launch::on_log(&changed);
-        match launch.try_start() {
-            Ok(server) => {
-                assert_holds(&mut server.connect(), &state_at(&batches, sound), "shifted");
-                assert_eq!(launch.cuts(), [(format!("kvred.aof.cut-{sound}"), changed[sound..].to_vec())]);
+fn batches_out_of_their_place_are_damage() {
+    for log in [always_log(), none_log()] {
+        let batches = batches(log);
+        let (from, to) = (batches[4].start, batches[4].end);
+        let within = from + 20;
+        for changed in [
+            [&log[..from], &log[to..]].concat(),
+            [&log[..to], &log[from..]].concat(),
+            [&log[..within], &log[within + 1..]].concat(),
+            [&log[..within], b"more", &log[within..]].concat(),
+        ] {
+            let launch = Launch::on_log(&changed);
+            launch.refused().expect(4, &["is damaged", "out of their places", "kvred aof check"]);
+            assert_eq!(launch.log(), changed, "a refused log stays as it is");
+            assert!(launch.cuts().is_empty());
+        }
+    }
+}
+
+/// The last batch closes the log, and states where it stands.
+#[test]
+fn a_byte_less_or_more_is_damage_wherever_it_is_in_a_closed_log() {
+    let on_disk = OnDisk::new();
+    for log in [always_log(), none_log()] {
+        let batches = batches(log);
+        let last_line = batches.last().unwrap().start - COMMIT_LINE_BYTES;
+        for at in 0..last_line {
+            for changed in [[&log[..at], &log[at + 1..]].concat(), [&log[..at], b"\n", &log[at..]].concat()] {
+                let (end, verdict, model) = on_disk.read(&changed);
+                let what = format!("{} bytes, changed at {at}", changed.len());
+                assert!(matches!(verdict, Verdict::Damaged { .. }), "{what}: {verdict:?}");
+                if at >= batches[0].start {
+                    assert_eq!(model, state_at(&batches, end), "{what}");
+                }
             }
-            Err(exit) => exit.expect(4, &["is damaged"]),
         }
     }
 }
