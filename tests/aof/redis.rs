@@ -89,6 +89,22 @@ fn an_rdb_base_is_named_and_nothing_is_shown_without_it() {
     assert_eq!((code(&dumped), stdout(&dumped)), (3, String::new()));
 }
 
+/// A rewrite there leaves an empty part behind a base.
+#[test]
+fn an_empty_part_behind_a_clean_one_makes_no_new_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = dir.path().join("appendonly.aof.manifest");
+    fs::write(&manifest, "file a.1.base.aof seq 1 type b\nfile a.1.incr.aof seq 1 type i\n").unwrap();
+    fs::write(dir.path().join("a.1.incr.aof"), "").unwrap();
+    for (base, verdict) in [(resp(&[b"SET", b"a", b"1"]), "clean"), (Vec::new(), "new")] {
+        fs::write(dir.path().join("a.1.base.aof"), base).unwrap();
+        let checked = aof(&["check", "--json", arg(&manifest)]);
+        let json: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+        assert_eq!((code(&checked), json["verdict"].as_str()), (0, Some(verdict)));
+        assert_eq!(json["parts"][1]["verdict"], "new");
+    }
+}
+
 #[test]
 fn a_torn_part_before_the_last_is_damage() {
     let dir = tempfile::tempdir().unwrap();

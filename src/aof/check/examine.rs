@@ -89,15 +89,15 @@ impl Findings {
     }
 }
 
-/// What a check comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a check comes to. Of several parts the greatest counts: an empty one beside a clean one makes no new log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Conclusion {
     New,
     Clean,
     Torn,
+    Unreadable,
     Refused,
     Damaged,
-    Unreadable,
 }
 
 impl Conclusion {

@@ -68,13 +68,7 @@ impl Report {
     }
 
     fn conclusion(&self) -> Conclusion {
-        let worst = self.parts.iter().map(PartReport::conclusion).max_by_key(|conclusion| match conclusion.status() {
-            Status::Damaged => 3,
-            Status::Unavailable => 2,
-            Status::Negative => 1,
-            _ => 0,
-        });
-        worst.unwrap_or(Conclusion::Clean)
+        self.parts.iter().map(PartReport::conclusion).max().unwrap_or(Conclusion::Clean)
     }
 
     /// For people.
