@@ -11,7 +11,7 @@ use super::manifest;
 use crate::exit::{Failure, OrExit, Status};
 use crate::persistence::disk::{DiskFile, open_to_read, parent, read_full_at};
 use crate::persistence::lock::{LogLock, follow_links};
-use crate::persistence::reader::RDB_MAGIC;
+use crate::persistence::reader::{Flaw, RDB_MAGIC};
 
 /// A manifest is a few lines; more than this is something else.
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
@@ -108,11 +108,7 @@ fn not_a_snapshot(file: Arc<dyn DiskFile>) -> Result<Arc<dyn DiskFile>, String> 
     let mut beginning = [0; RDB_MAGIC.len()];
     read_full_at(&*file, &mut beginning, 0).map_err(|e| e.to_string())?;
     if beginning == RDB_MAGIC {
-        return Err(
-            "it is an RDB snapshot, or begins with one, which kvred cannot read; with `aof-use-rdb-preamble no`, \
-                    BGREWRITEAOF writes a base that it can"
-                .to_owned(),
-        );
+        return Err(Flaw::Rdb.to_string());
     }
     Ok(file)
 }

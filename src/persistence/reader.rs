@@ -120,7 +120,10 @@ pub enum Flaw {
     #[error("its header line is damaged, or of another version of kvred")]
     Header,
     /// A snapshot, or a log that begins with one.
-    #[error("it is an RDB snapshot, or begins with one, which kvred cannot read")]
+    #[error(
+        "it is an RDB snapshot, or begins with one, which kvred cannot read; with `aof-use-rdb-preamble no`, BGREWRITEAOF \
+         writes a base that it can"
+    )]
     Rdb,
     /// More annotation lines than any batch has.
     #[error("it has more than {MAX_ANNOTATIONS} annotation lines")]

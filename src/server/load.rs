@@ -18,6 +18,7 @@ use crate::persistence::aof::{Aof, temporary_name};
 use crate::persistence::disk::{Disk, DiskFile, RealDisk};
 use crate::persistence::format::Salt;
 use crate::persistence::lock::{LogLock, follow_links, lock_path};
+use crate::persistence::reader::Flaw;
 use crate::persistence::recover::{RecoverError, Recovered, recover};
 use crate::persistence::replay::{Recovery, ReplayError, Verdict, replay};
 use crate::terminal::for_shell;
@@ -166,6 +167,10 @@ fn damaged(path: &Path, found: &Recovery) -> Failure {
     let Verdict::Damaged { flaw, seen_at, because } = &found.verdict else {
         unreachable!("only a damaged log is refused")
     };
+    if *flaw == Flaw::Rdb {
+        let error = anyhow!("{} cannot be loaded: {flaw}. Nothing was changed", path.display());
+        return Failure::new(Status::Damaged, error);
+    }
     Failure::new(
         Status::Damaged,
         anyhow!(

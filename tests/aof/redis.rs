@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use super::kit::{Reply, aof, arg, code, data, dump, resp, small_log, stderr, stdout};
+use super::kit::{Reply, Server, aof, arg, code, data, dump, resp, small_log, stderr, stdout};
 use crate::helpers::peer::{Peer, SERVERS, binary};
 use crate::helpers::wait_until;
 
@@ -87,6 +87,31 @@ fn an_rdb_base_is_named_and_nothing_is_shown_without_it() {
     assert!(stdout(&checked).contains("incr.aof: clean"), "{}", stdout(&checked));
     let dumped = aof(&["dump", arg(&manifest)]);
     assert_eq!((code(&dumped), stdout(&dumped)), (3, String::new()));
+}
+
+/// The cure is told, and nothing is called damaged that Redis wrote so.
+#[test]
+fn a_log_that_begins_with_a_snapshot_is_told_as_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kvred.aof");
+    let log = [b"REDIS0011\xfa\x09redis-ver\x057.4.0".to_vec(), resp(&[b"SET", b"a", b"1"])].concat();
+    fs::write(&path, &log).unwrap();
+    let told = |args: &[&str]| {
+        let told = aof(&[&["check"], args, &[arg(&path)]].concat());
+        assert_eq!(code(&told), 4);
+        format!("{}{}", stdout(&told), stderr(&told))
+    };
+    let cure = "it is an RDB snapshot, or begins with one, which kvred cannot read; with `aof-use-rdb-preamble no`";
+    let refused = Server::try_start(dir.path(), &[]).err().expect("it is refused");
+    refused.expect(4, &[cure]);
+    for text in [told(&[]), told(&["--fix", "--yes"]), refused.stderr] {
+        assert!(text.contains(cure), "{text}");
+        assert!(!text.to_lowercase().contains("damaged") && !text.contains("look like a log"), "{text}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&told(&["--json"])).unwrap();
+    assert_eq!(json["verdict"], "unreadable");
+    assert!(json["damage"]["reason"].as_str().unwrap().starts_with(cure), "{json}");
+    assert_eq!(fs::read(&path).unwrap(), log);
 }
 
 /// A rewrite there leaves an empty part behind a base.

@@ -454,7 +454,7 @@ fn plain_logs_that_cannot_be_loaded_are_refused() {
         ([commands("SET a 1"), b"noise".to_vec(), whole.clone()].concat(), "byte 27"),
         ([commands("SET a 1"), vec![0; 30], whole.clone()].concat(), "byte 27"),
         ([commands("EXEC"), whole.clone()].concat(), "byte 0"),
-        (b"REDIS0011\xfa\x09redis-ver\x057.4.0".to_vec(), "RDB"),
+        (b"REDIS0011\xfa\x09redis-ver\x057.4.0".to_vec(), "kvred.aof cannot be loaded: it is an RDB snapshot"),
         (b"PING\r\n".to_vec(), "byte 0"),
     ];
     for (log, says) in cases {

@@ -13,7 +13,7 @@ use crate::command::replay::check;
 use crate::exit::Status;
 use crate::persistence::LogOffset;
 use crate::persistence::disk::DiskFile;
-use crate::persistence::reader::Batch;
+use crate::persistence::reader::{Batch, Flaw};
 use crate::persistence::replay::{Recovery, Verdict};
 use crate::terminal::progress::Progress;
 
@@ -84,6 +84,7 @@ impl Findings {
             Verdict::New => Conclusion::New,
             Verdict::Clean => Conclusion::Clean,
             Verdict::Torn(_) if !self.more_follows => Conclusion::Torn,
+            Verdict::Damaged { flaw: Flaw::Rdb, .. } => Conclusion::Snapshot,
             Verdict::Torn(_) | Verdict::Damaged { .. } => Conclusion::Damaged,
         }
     }
@@ -97,6 +98,7 @@ pub(super) enum Conclusion {
     Torn,
     Unreadable,
     Refused,
+    Snapshot,
     Damaged,
 }
 
@@ -106,7 +108,7 @@ impl Conclusion {
         match self {
             Self::New | Self::Clean => Status::Fine,
             Self::Torn => Status::Negative,
-            Self::Refused | Self::Damaged => Status::Damaged,
+            Self::Refused | Self::Snapshot | Self::Damaged => Status::Damaged,
             Self::Unreadable => Status::Unavailable,
         }
     }
@@ -119,7 +121,7 @@ impl Conclusion {
             Self::Torn => "torn",
             Self::Refused => "refused",
             Self::Damaged => "damaged",
-            Self::Unreadable => "unreadable",
+            Self::Unreadable | Self::Snapshot => "unreadable",
         }
     }
 
@@ -131,7 +133,7 @@ impl Conclusion {
             Self::Torn => "its tail is torn, the trace of a crash; `kvred serve` cuts it off and starts",
             Self::Refused => "has a command that kvred does not offer; `kvred serve` refuses it",
             Self::Damaged => "DAMAGED; `kvred serve` refuses it",
-            Self::Unreadable => "cannot be read",
+            Self::Unreadable | Self::Snapshot => "cannot be read",
         }
     }
 }

@@ -10,6 +10,7 @@ use anyhow::anyhow;
 
 use super::super::source;
 use super::super::text::{counted, grouped};
+use super::examine::Conclusion;
 use super::examine_file;
 use super::header;
 use super::report::{Fixed, Report};
@@ -62,6 +63,7 @@ pub(super) fn run(args: &CheckArgs, held: &Held, report: &mut Report) -> Result<
     }
     if end == LogOffset(0) && !found.header_fixable && matches!(found.recovery.verdict, Verdict::Damaged { .. }) {
         let why = match found.behind.unwrap_or_default().sound_batches {
+            _ if found.conclusion() == Conclusion::Snapshot => "kvred cannot read a snapshot",
             0 => "this does not look like a log at all",
             _ => "`--salvage` saves what verifies",
         };

@@ -81,6 +81,7 @@ impl Report {
             let start = format!("{}: {}", part.path.display(), part.conclusion().words());
             match &part.found {
                 Err(why) => line(&mut out, &format!("{start}: {why}")),
+                Ok(_) if part.conclusion() == Conclusion::Snapshot => line(&mut out, &format!("{start}: {}", Flaw::Rdb)),
                 Ok(found) => {
                     line(&mut out, &start);
                     facts(&mut out, found);
