@@ -136,7 +136,7 @@ impl Config {
             LIVE_SETTINGS.iter().map(|s| (s.name, s.show((s.value)(live).load(Ordering::Relaxed)))).collect();
         settings.extend([
             ("appendfilename", self.append_filename.display().to_string()),
-            ("appendfsync", fsync.to_string()),
+            (APPEND_FSYNC, fsync.to_string()),
             ("appendonly", yes_no(self.append_only)),
             ("bind", addresses.join(" ")),
             ("databases", "1".to_owned()),
@@ -283,6 +283,12 @@ const fn live(
 ) -> LiveSetting {
     LiveSetting { name, kind, range, value }
 }
+
+/// The setting that is the writer's.
+pub const APPEND_FSYNC: &str = "appendfsync";
+
+/// The settings that Redis cannot change either; `dir` it could, but protects.
+pub const FIXED_IN_REDIS: [&str; 5] = ["appendfilename", "databases", "dir", "io-threads", "unixsocket"];
 
 /// The setting that the system may not allow.
 pub const MAX_CLIENTS: &str = "maxclients";

@@ -333,6 +333,42 @@ fn the_first_mistake_of_a_config_set_is_the_one_that_redis_finds_first() {
     client.send(commands("CONFIG GET timeout")).expect("*2\r\n$7\r\ntimeout\r\n$1\r\n0\r\n");
 }
 
+/// Programs that know Redis's settings set them without a look.
+#[test]
+fn what_redis_can_change_and_kvred_cannot_may_be_set_to_what_it_is() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let (port, dir) = (server.port().to_string(), server.launch().dir().display().to_string());
+    for settings in [
+        &["save", ""][..],
+        &["AppendOnly", "YES"],
+        &["maxmemory-policy", "NoEviction", "protected-mode", "Yes"],
+        &["bind", "127.0.0.1", "port", &port, "tcp-keepalive", "300"],
+        &["tls-port", "0", "tls-auth-clients", "yes", "tls-cert-file", "", "timeout", "7"],
+    ] {
+        client.send(command(&[&["CONFIG", "SET"][..], settings].concat())).expect("+OK\r\n");
+    }
+    client.send(commands("CONFIG GET timeout")).expect("*2\r\n$7\r\ntimeout\r\n$1\r\n7\r\n");
+    for (name, value) in [
+        ("save", "60 1"),
+        ("appendonly", "no"),
+        ("maxmemory-policy", "allkeys-lru"),
+        ("bind", "0.0.0.0"),
+        ("port", "1"),
+        ("tls-cert-file", "/x"),
+        // These are fixed in Redis too.
+        ("databases", "1"),
+        ("appendfilename", "kvred.aof"),
+        ("unixsocket", ""),
+        ("dir", &dir),
+    ] {
+        client.send(command(&["CONFIG", "SET", "timeout", "8", name, value])).expect(format!(
+            "-ERR CONFIG SET failed (possibly related to argument '{name}') - can't set immutable config\r\n"
+        ));
+    }
+    client.send(commands("CONFIG GET timeout")).expect("*2\r\n$7\r\ntimeout\r\n$1\r\n7\r\n");
+}
+
 #[test]
 fn hello_3_gives_a_map_and_its_null() {
     let server = Server::start();

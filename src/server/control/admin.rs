@@ -10,7 +10,7 @@ use crate::persistence::FsyncPolicy;
 use crate::protocol::decode::Args;
 use crate::protocol::encode::{array, bulk, integer, map};
 use crate::protocol::number::parse_i64;
-use crate::server::config::{LiveSetting, MAX_CLIENTS};
+use crate::server::config::{APPEND_FSYNC, FIXED_IN_REDIS, LiveSetting, MAX_CLIENTS};
 use crate::server::{Server, file_limit};
 
 pub(super) fn config_get(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
@@ -41,7 +41,9 @@ pub(super) fn config_set(args: Args<'_>, context: &Context<'_>) -> Result<(), Co
         let refused = |reason: String| CommandError::SettingRefused(name.to_ascii_lowercase(), reason);
         match LiveSetting::find(&name) {
             Some(setting) => changes.push((setting, setting.parse(&value).map_err(refused)?)),
-            None => policy = Some(parse_policy(&value).map_err(refused)?),
+            None if name.eq_ignore_ascii_case(APPEND_FSYNC) => policy = Some(parse_policy(&value).map_err(refused)?),
+            // It is so already.
+            None => {}
         }
     }
     if let Some((setting, clients)) = changes.iter().find(|(setting, _)| setting.name == MAX_CLIENTS) {
@@ -61,22 +63,36 @@ pub(super) fn config_set(args: Args<'_>, context: &Context<'_>) -> Result<(), Co
     Ok(())
 }
 
-/// Checks that there are such settings, each once, and that they can be changed. Redis does before it looks at any value.
+/// Checks that there are such settings, each once, and that they can be changed, or need not be. Redis looks at names before
+/// it does at any value.
 fn check_names(pairs: &[&[u8]], server: &Server) -> Result<(), CommandError> {
     let settings = server.config.settings(&server.live, server.writer.policy());
     let names = || pairs.chunks_exact(2).map(|pair| pair[0]);
-    for (i, name) in names().enumerate() {
+    for (i, pair) in pairs.chunks_exact(2).enumerate() {
+        let [name, value] = [pair[0], pair[1]];
         let text = String::from_utf8_lossy(name);
         let refused = |reason: &str| Err(CommandError::SettingRefused(text.clone().into_owned(), reason.to_owned()));
-        if !settings.iter().any(|(known, _)| known.eq_ignore_ascii_case(&text)) {
+        let Some((known, current)) = settings.iter().find(|(known, _)| known.eq_ignore_ascii_case(&text)) else {
             return Err(CommandError::unknown_setting(name));
-        } else if !name.eq_ignore_ascii_case(b"appendfsync") && LiveSetting::find(&text).is_none() {
+        };
+        let can_change = *known == APPEND_FSYNC || LiveSetting::find(known).is_some();
+        if !can_change && !may_stay(known, current, value) {
             return refused("can't set immutable config");
         } else if names().take(i).any(|earlier| earlier.eq_ignore_ascii_case(name)) {
             return refused("duplicate parameter");
         }
     }
     Ok(())
+}
+
+/// Whether a setting may be set to what it is: those that are fixed only here are, by programs that know Redis's.
+fn may_stay(name: &str, current: &str, value: &[u8]) -> bool {
+    let as_it_is = match name {
+        _ if name.ends_with("-file") => current.as_bytes() == value,
+        // Numbers, addresses and words like `yes`.
+        _ => current.as_bytes().eq_ignore_ascii_case(value),
+    };
+    as_it_is && !FIXED_IN_REDIS.contains(&name)
 }
 
 fn parse_policy(value: &str) -> Result<FsyncPolicy, String> {
