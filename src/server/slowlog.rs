@@ -18,6 +18,17 @@ const MAX_ARGS: usize = 32;
 /// Most bytes of an argument that an entry keeps, as in Redis.
 const MAX_ARG_BYTES: usize = 128;
 
+/// The settings that are secret in Redis and Valkey; kvred has none of them.
+const SECRETS: [&str; 7] = [
+    "requirepass",
+    "masterauth",
+    "masteruser",
+    "primaryauth",
+    "primaryuser",
+    "tls-key-file-pass",
+    "tls-client-key-file-pass",
+];
+
 /// Stands for what is secret.
 const REDACTED: &[u8] = b"(redacted)";
 
@@ -85,14 +96,13 @@ impl SlowLog {
 
 /// What an entry keeps of a command.
 fn kept(id: CommandId, args: Args<'_>) -> Vec<Vec<u8>> {
-    let secret = secret_from(id, args);
     let shown = if args.len() > MAX_ARGS { MAX_ARGS - 1 } else { args.len() };
     let mut kept: Vec<Vec<u8>> = args
         .from(0)
         .take(shown)
         .enumerate()
         .map(|(i, arg)| match arg.len().checked_sub(MAX_ARG_BYTES) {
-            _ if secret.contains(&i) => REDACTED.to_vec(),
+            _ if is_secret(id, args, i) => REDACTED.to_vec(),
             Some(more @ 1..) => [&arg[..MAX_ARG_BYTES], format!("... ({more} more bytes)").as_bytes()].concat(),
             _ => arg.to_vec(),
         })
@@ -103,16 +113,15 @@ fn kept(id: CommandId, args: Args<'_>) -> Vec<Vec<u8>> {
     kept
 }
 
-/// Which arguments are secret, or follow what introduces a secret: names and passwords of `AUTH` and `HELLO`.
-fn secret_from(id: CommandId, args: Args<'_>) -> std::ops::Range<usize> {
+/// Whether an argument is secret: names and passwords of `AUTH` and `HELLO`, and what Redis's secret settings are set to.
+fn is_secret(id: CommandId, args: Args<'_>, at: usize) -> bool {
     match id {
-        CommandId::Auth => 1..args.len(),
-        CommandId::Hello => {
-            let auth = args.from(0).position(|arg| arg.eq_ignore_ascii_case(b"auth"));
-            auth.map_or(0..0, |at| at + 1..args.len())
-        }
+        CommandId::Auth => at > 0,
+        CommandId::Hello => args.from(0).take(at).any(|arg| arg.eq_ignore_ascii_case(b"auth")),
         // No password can be set so; one that was tried is one all the same.
-        CommandId::ConfigSet => 3..args.len(),
-        _ => 0..0,
+        CommandId::ConfigSet if at % 2 == 1 => {
+            SECRETS.iter().any(|secret| args.at(at - 1).eq_ignore_ascii_case(secret.as_bytes()))
+        }
+        _ => false,
     }
 }

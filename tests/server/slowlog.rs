@@ -89,9 +89,13 @@ fn passwords_show_up_nowhere() {
     (0..2).for_each(|_| drop(client.reply()));
     client.send(commands("ATUH hunter2-typo, AUTH a hunter2-b hunter2-c"));
     (0..2).for_each(|_| drop(client.reply()));
+    client.send(commands("CONFIG SET timeout 9 MasterAuth hunter2-d maxmemory 1gb, CONFIG SET timeout 9"));
+    (0..2).for_each(|_| drop(client.reply()));
     let kept = slow(&mut client);
     assert!(kept.iter().any(|c| c == "AUTH (redacted)"), "{kept:?}");
     assert!(kept.iter().any(|c| c == "HELLO 2 SETNAME n AUTH (redacted) (redacted)"), "{kept:?}");
+    // What is no password is told.
+    assert_eq!(kept[..2], ["CONFIG SET timeout 9", "CONFIG SET timeout 9 MasterAuth (redacted) maxmemory 1gb"]);
     let mut told = kept.join("\n");
     for question in ["INFO everything", "CLIENT LIST", "CLIENT INFO", "CONFIG GET *", "COMMAND DOCS auth"] {
         let reply = client.ask_words(question);
