@@ -160,16 +160,26 @@ async fn pipeline<'a>(
     Ok(replies)
 }
 
+/// `1 key`, `2 keys`: so much of what [`measure`] names.
+fn counted(number: u64, unit: &str) -> String {
+    match unit {
+        _ if number != 1 => format!("{number} {unit}"),
+        "entries" => "1 entry".to_owned(),
+        _ => format!("1 {}", unit.replacen('s', "", 1)),
+    }
+}
+
 fn as_text(tallies: &BTreeMap<String, Tally>, has_strlen: bool) -> Result<Vec<u8>, Stop> {
     let mut out = Vec::new();
     let total: u64 = tallies.values().map(|tally| tally.keys).sum();
-    writeln!(out, "{total} keys")?;
+    writeln!(out, "{}", counted(total, "keys"))?;
     for (kind, tally) in tallies {
         let (_, unit) = measure(kind, has_strlen);
         let average = tally.size as f64 / (tally.keys as f64).max(1.0);
-        writeln!(out, "{kind}: {} keys, {} {unit}, {average:.2} on average", tally.keys, tally.size)?;
+        let (keys, size) = (counted(tally.keys, "keys"), counted(tally.size, unit));
+        writeln!(out, "{kind}: {keys}, {size}, {average:.2} on average")?;
         if let Some((key, size)) = &tally.biggest {
-            writeln!(out, "  biggest: {} with {size} {unit}", quote_if_needed(key))?;
+            writeln!(out, "  biggest: {} with {}", quote_if_needed(key), counted(*size, unit))?;
         }
     }
     Ok(out)

@@ -59,7 +59,8 @@ fn an_error_is_no_key_that_is_gone() {
     for (strlen, code, out, err) in [
         ("-NOPERM no permission\r\n", 1, "", "kvred: STRLEN failed: NOPERM no permission\n"),
         ("-WRONGTYPE it is a list by now\r\n", 0, "0 keys\n", ""),
-        (":7\r\n", 0, "1 keys\nstring: 1 keys, 7 bytes, 7.00 on average\n  biggest: k with 7 bytes\n", ""),
+        (":7\r\n", 0, "1 key\nstring: 1 key, 7 bytes, 7.00 on average\n  biggest: k with 7 bytes\n", ""),
+        (":1\r\n", 0, "1 key\nstring: 1 key, 1 byte, 1.00 on average\n  biggest: k with 1 byte\n", ""),
     ] {
         let ran = run(cli(&["-p", &with_a_string(strlen).to_string(), "--bigkeys"]), "");
         assert_eq!((ran.code, &ran.out[..], &ran.err[..]), (Some(code), out, err), "{strlen:?}");

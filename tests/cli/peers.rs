@@ -72,7 +72,7 @@ fn other_types_are_shown_plainly() {
         assert_eq!(server.ok(&["-3", "--output", "pretty", "smembers", "s"]), "1~ \"x\"\n");
         let info = server.ok(&["-3", "--output", "pretty", "client", "info"]);
         assert!(info.starts_with("id=") && !info.ends_with("\n\n"), "{info:?}");
-        assert!(server.ok(&["--bigkeys"]).contains("list: 1 keys, 2 items"));
+        assert!(server.ok(&["--bigkeys"]).contains("list: 1 key, 2 items"));
     }
 }
 
