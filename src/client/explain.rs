@@ -47,8 +47,11 @@ pub(crate) fn explain(error: &SetupError) -> String {
 fn how_to_start(address: &Address) -> String {
     match address {
         Address::Unix(path) => format!("start a server with \"kvred serve --unixsocket {}\"", for_shell(path)),
-        Address::Tcp { host, port } if matches!(host.as_str(), "127.0.0.1" | "localhost" | "::1") => {
+        Address::Tcp { host, port } if matches!(host.as_str(), "127.0.0.1" | "localhost") => {
             format!("start a server with \"kvred serve --port {port}\"")
+        }
+        Address::Tcp { host, port } if host == "::1" => {
+            format!("start a server with \"kvred serve --bind {host} --port {port}\"")
         }
         Address::Tcp { port, .. } => {
             format!("is a server running there, with \"kvred serve --bind ADDR --port {port}\"?")

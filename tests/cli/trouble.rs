@@ -26,6 +26,10 @@ fn a_server_that_is_down_gives_one_helpful_line_and_3() {
             )
         );
     }
+    // Where the server listens unless told otherwise is another address.
+    let ran = run(cli(&["-h", "::1", "-p", &port, "ping"]), "");
+    assert_eq!(ran.code, Some(3));
+    assert!(ran.err.contains(&format!("\"kvred serve --bind ::1 --port {port}\"")), "{}", ran.err);
     for (socket, shown) in [("/nonexistent/s", "/nonexistent/s"), ("/nonexistent/a b", "'/nonexistent/a b'")] {
         let ran = run(cli(&["-s", socket, "ping"]), "");
         assert_eq!(ran.code, Some(3));
