@@ -35,13 +35,18 @@ pub(super) fn host() -> Host {
 /// The server's address and what its `INFO server` says; only the address where it refuses that.
 ///
 /// # Errors
-/// It cannot be reached, or refuses the login.
+/// It cannot be reached, refuses the login, or wants one.
 pub(super) async fn server(target: &Target, limit: Duration) -> Result<BTreeMap<String, String>, SetupError> {
     let mut connection = target.connect(limit).await?;
     let reply = timeout(limit, connection.request(&["INFO", "server"])).await;
     let reply = reply.map_err(|_| ClientError::TimedOut { address: target.address.clone(), limit })??;
     let text = match reply {
         Frame::Bulk(text) | Frame::Verbatim(_, text) => String::from_utf8_lossy(&text).into_owned(),
+        // So would every request be.
+        Frame::Error(text) if text.starts_with(b"NOAUTH") => {
+            let reply = String::from_utf8_lossy(&text).into_owned();
+            return Err(SetupError::Refused { address: target.address.clone(), step: "INFO", reply });
+        }
         _ => String::new(),
     };
     let fields = text.lines().filter_map(|line| line.trim_end().split_once(':'));

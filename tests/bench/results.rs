@@ -326,7 +326,12 @@ fn passwords_and_sockets_work_as_for_the_cli() {
     command.env("KVRED_PASSWORD", "pass word");
     assert_eq!(code(command), Some(0));
     assert_eq!(code(with(&["-p", &port, "-a", "wrong"])), Some(1));
+    let mut admin = server.connect();
+    admin.ask(&["AUTH", "pass word"]);
+    admin.ask_words("CONFIG RESETSTAT");
     let ran = crate::kit::finish(with(&["-p", &port]).spawn().unwrap());
-    assert_eq!(ran.code, Some(1));
-    assert!(ran.err.contains("100 of 100 replies were errors, the first: NOAUTH"), "{ran:?}");
+    assert_eq!((ran.code, &ran.out[..]), (Some(1), ""));
+    assert!(ran.err.contains("INFO failed: NOAUTH") && ran.err.contains("--password-file"), "{ran:?}");
+    let stats = String::from_utf8(admin.ask_words("INFO commandstats").into_bytes()).unwrap();
+    assert!(!stats.contains("cmdstat_set:"), "nothing is sent that would be refused: {stats}");
 }
