@@ -284,7 +284,7 @@ pub struct ReportArgs {
 
     /// The folder to write to
     ///
-    /// [default: benchmark_reports/ and the time]
+    /// One that has no report yet. [default: benchmark_reports/ and the time]
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
 

@@ -64,11 +64,15 @@ fn a_report_has_its_files() {
     assert_eq!(names_in(&root), ["charts", "raw", "summary.md"], "the servers' data is removed");
     assert!(!root.join("raw/unfinished.json").exists());
 
-    // Another one in its place has none of its charts.
-    fs::write(root.join("charts/mine.svg"), "kept").unwrap();
+    // Another one does not take its place.
     let ran = run(&[&small[..], &["--fsync", "none", "-o", out]].concat());
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert_eq!(names_in(&root.join("charts")), ["fsync-none.svg", "latency-none.svg", "mine.svg"]);
+    assert_eq!((ran.code, ran.err), (Some(3), refusal(out)));
+    assert_eq!(json(&root.join("raw/results.json")), results);
+}
+
+/// What is said where there is a report already.
+fn refusal(out: &str) -> String {
+    format!("kvred: there is a report in {out} already; name a new folder, or --resume\n")
 }
 
 #[test]
@@ -84,6 +88,9 @@ fn an_interrupted_report_keeps_what_was_finished() {
     assert!(root.join("charts/fsync-always.svg").exists());
     assert_eq!(names_in(&root), ["charts", "raw", "summary.md"]);
     assert!(ran.err.contains(&format!("kvred bench report --resume '{out}'")), "{ran:?}");
+
+    let again = run(&["report", "-o", out]);
+    assert_eq!((again.code, again.err), (Some(3), refusal(out)), "nor is it begun anew");
 
     // Gone on with, as if it had been asked for one round more than is there, and for one policy.
     let before = runs(&root);

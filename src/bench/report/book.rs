@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use anyhow::{Context, anyhow};
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::{chart, policy_name, summary};
-use crate::args::{Fsync, Peer, Test};
+use super::{chart, summary};
+use crate::args::{Peer, Test};
 use crate::bench::environment;
 use crate::bench::output::{CSV_FIGURES, csv_figures, quoted, save};
 use crate::bench::phase::Outcome;
@@ -126,11 +125,16 @@ impl Book {
         }
     }
 
+    /// Whether a folder has a report, finished or not.
+    pub(super) fn lies_in(root: &Path) -> bool {
+        root.join(RESULTS).exists()
+    }
+
     /// A report that was interrupted, to go on with.
     pub(super) fn open(root: &Path) -> Result<Self, Failure> {
         let path = root.join(UNFINISHED);
         let doing = || format!("{} is no report to go on with", root.display());
-        if !path.exists() && root.join(RESULTS).exists() {
+        if !path.exists() && Self::lies_in(root) {
             return Err(Failure::new(Status::Unavailable, anyhow!("it is finished").context(doing())));
         }
         let text = fs::read(&path).with_context(|| path.display().to_string()).or_exit(Status::Unavailable, doing)?;
@@ -230,31 +234,23 @@ impl Book {
             csv.push('\n');
         }
         save(&raw.join("summary.csv"), &csv)?;
-        self.save_charts()?;
+        let charts = self.root.join("charts");
+        for policy in self.shown_policies() {
+            save(&charts.join(format!("fsync-{policy}.svg")), &chart::throughput(self, policy))?;
+            save(&charts.join(format!("latency-{policy}.svg")), &chart::latency(self, policy))?;
+        }
         save(&self.root.join("summary.md"), &summary::markdown(self))?;
         let unfinished = self.root.join(UNFINISHED);
         if self.partial {
             let text = serde_json::to_string(self).expect("the book has no odd keys");
             return save(&unfinished, &text);
         }
-        remove(&unfinished)
-    }
-
-    /// Of each policy that has something to show; what an earlier report here has left of another would seem to belong
-    /// to this one.
-    fn save_charts(&self) -> Result<(), Failure> {
-        let charts = self.root.join("charts");
-        for policy in Fsync::value_variants().iter().map(|&policy| policy_name(policy)) {
-            let [throughput, latency] = ["fsync", "latency"].map(|kind| charts.join(format!("{kind}-{policy}.svg")));
-            if self.shown_policies().any(|shown| shown == policy) {
-                save(&throughput, &chart::throughput(self, policy))?;
-                save(&latency, &chart::latency(self, policy))?;
-            } else {
-                remove(&throughput)?;
-                remove(&latency)?;
+        match fs::remove_file(&unfinished) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(e).or_exit(Status::Unavailable, || format!("cannot remove {}", unfinished.display()))
             }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn json<T: Serialize>(&self, results: T) -> String {
@@ -268,15 +264,5 @@ impl Book {
             results,
         };
         serde_json::to_string_pretty(&document).expect("the document has no odd keys") + "\n"
-    }
-}
-
-/// Removes a file, if it is there.
-fn remove(path: &Path) -> Result<(), Failure> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            Err(e).or_exit(Status::Unavailable, || format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
     }
 }

@@ -86,6 +86,11 @@ pub(super) fn run(args: &ReportArgs) -> Result<Status, Failure> {
 
 /// The report that the flags mean.
 fn begin(args: &ReportArgs) -> Result<Book, Failure> {
+    let root = args.output.clone().unwrap_or_else(default_folder);
+    if Book::lies_in(&root) {
+        let error = anyhow!("there is a report in {} already; name a new folder, or --resume", root.display());
+        return Err(Failure::new(Status::Unavailable, error));
+    }
     let mut fsync: Vec<String> = Vec::new();
     for &policy in &args.fsync {
         let name = policy_name(policy);
@@ -100,7 +105,7 @@ fn begin(args: &ReportArgs) -> Result<Book, Failure> {
         warmup: args.warmup,
         load: Settings { tests: Vec::new(), ..plan(args.data, None).settings() },
     };
-    Ok(Book::new(args.output.clone().unwrap_or_else(default_folder), fsync, programs(args)?, settings))
+    Ok(Book::new(root, fsync, programs(args)?, settings))
 }
 
 fn default_folder() -> PathBuf {
