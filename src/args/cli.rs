@@ -122,9 +122,9 @@ pub struct CliArgs {
     #[arg(long, group = "mode")]
     pub pipe: bool,
 
-    /// With --pipe: give up when no reply comes for so many seconds after all was sent; 0: never
-    #[arg(long, value_name = "SECS", default_value = "30", value_parser = seconds)]
-    pub pipe_timeout: f64,
+    /// With --pipe: give up when no reply comes for so many seconds after all was sent; 0: never [default: 30]
+    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    pub pipe_timeout: Option<f64>,
 
     /// Print a line of the server's figures each second
     #[arg(long, group = "mode")]

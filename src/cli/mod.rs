@@ -58,14 +58,28 @@ fn dispatch(args: &CliArgs, color: ColorWhen, runtime: &tokio::runtime::Runtime)
     if has_mode && !args.command.is_empty() {
         return Err(usage("--pipe, --stat, --latency, --scan and --bigkeys take no command"));
     }
-    if args.stdin_argument && args.command.is_empty() {
-        return Err(usage("-x needs a command whose last argument comes from the standard input"));
-    }
-    if (args.pattern.is_some() || args.count.is_some()) && !(args.scan || args.bigkeys) {
-        return Err(usage("--pattern and --count need --scan or --bigkeys"));
-    }
-    if args.repeat.is_some() && args.command.is_empty() && !(args.stat || args.latency) {
-        return Err(usage("-r needs a command, --stat or --latency; in a script, write the line so many times"));
+    let script = args.command.is_empty() && !has_mode;
+    let walks = args.scan || args.bigkeys;
+    let repeats = args.repeat.is_some() || args.stat || args.latency;
+    // Flags that would mean nothing.
+    for (is_so, what) in [
+        (
+            args.stdin_argument && args.command.is_empty(),
+            "-x needs a command whose last argument comes from the standard input",
+        ),
+        ((args.pattern.is_some() || args.count.is_some()) && !walks, "--pattern and --count need --scan or --bigkeys"),
+        (
+            args.repeat.is_some() && args.command.is_empty() && !(args.stat || args.latency),
+            "-r needs a command, --stat or --latency; in a script, write the line so many times",
+        ),
+        (args.interval.is_some() && !(repeats || walks), "-i needs -r, --stat, --latency, --scan or --bigkeys"),
+        (args.pipe_timeout.is_some() && !args.pipe, "--pipe-timeout needs --pipe"),
+        (args.keep_going && !script, "--keep-going is for scripts, whose commands come from the standard input"),
+        (args.quoted_input && args.command.is_empty(), "--quoted-input needs a command"),
+    ] {
+        if is_so {
+            return Err(usage(what));
+        }
     }
     let limit = Duration::from_secs_f64(args.connect_timeout);
     let mut target = flags::target(&args.connect, args.db, !args.no_auth_warning)?;

@@ -33,6 +33,9 @@ use crate::terminal::shown;
 /// Chunks on their way from the reader to the sender.
 const CHUNKS_AHEAD: usize = 8;
 
+/// How long the last replies are waited for, where `--pipe-timeout` does not say.
+const PATIENCE_SECS: f64 = 30.0;
+
 /// Errors that are told one by one; the rest are only counted.
 const ERRORS_TOLD: u64 = 10;
 
@@ -61,7 +64,7 @@ pub(crate) async fn run(mut session: Session, args: &CliArgs, printer: &Printer)
     let state = Progress::default();
     let started = Instant::now();
 
-    let patience = Some(args.pipe_timeout).filter(|&s| s > 0.0).map(Duration::from_secs_f64);
+    let patience = Some(args.pipe_timeout.unwrap_or(PATIENCE_SECS)).filter(|&s| s > 0.0).map(Duration::from_secs_f64);
     let work = async {
         tokio::try_join!(
             send(&mut connection.sender, from_reader, &to_reader, &state, &bar),

@@ -75,6 +75,11 @@ fn wrong_usage_exits_2() {
         &["--scan", "--count", "0"],
         &["-r", "2"],
         &["-r", "2", "--scan"],
+        &["-i", "1", "ping"],
+        &["--pipe-timeout", "1", "ping"],
+        &["--keep-going", "ping"],
+        &["--keep-going", "--scan"],
+        &["--quoted-input", "--scan"],
     ] {
         let ran = server.run(args, "");
         assert_eq!((ran.code, &ran.out[..]), (Some(2), ""), "{args:?}");
@@ -114,12 +119,12 @@ fn the_server_that_a_flag_names_is_meant_whatever_variables_say() {
         (["-h", "127.0.0.1"], &[("KVRED_URI", &other_uri), ("KVRED_PORT", &port), ("KVRED_HOST", "::1")]),
         (["-s", &socket], &[("KVRED_URI", &other_uri), ("KVRED_PORT", &other_port)]),
         (["-u", &uri], &[("KVRED_URI", &other_uri), ("KVRED_PORT", &other_port), ("KVRED_HOST", "::1")]),
-        (["-i", "0"], &[("KVRED_URI", &uri), ("KVRED_PORT", &other_port), ("KVRED_HOST", "::1")]),
+        (["--output", "raw"], &[("KVRED_URI", &uri), ("KVRED_PORT", &other_port), ("KVRED_HOST", "::1")]),
     ] {
         let mut set = cli(&flags);
         set.args(["set", "k", "v"]).envs(variables.iter().copied());
         let mut bench = crate::helpers::Launch::binary();
-        bench.arg("bench").args(flags.iter().filter(|flag| !["-i", "0"].contains(flag)));
+        bench.arg("bench").args(flags.iter().filter(|flag| !["--output", "raw"].contains(flag)));
         bench.args(["-t", "set", "-n", "10", "-c", "1"]).envs(variables.iter().copied());
         for command in [set, bench] {
             let ran = run(command, "");
