@@ -55,7 +55,7 @@ pub struct CliArgs {
     #[arg(short = 'n', long = "db", value_name = "N")]
     pub db: Option<u32>,
 
-    /// Ask for RESP2 with HELLO
+    /// Speak RESP2 also where the output is JSON: no HELLO is sent
     #[arg(short = '2', conflicts_with = "resp3")]
     pub resp2: bool,
 
@@ -188,7 +188,8 @@ pub enum OutputFormat {
     Raw,
     /// A line for each reply: strings in quotes (RFC 4180), a null is NULL
     Csv,
-    /// A line of JSON for each reply; strings that are not UTF-8 as {"base64": "..."}
+    /// A line of JSON for each reply, for which RESP3 is asked for: a map is an object; strings that are not UTF-8 are
+    /// {"base64": "..."}
     Json,
 }
 

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use self::output::Printer;
+use self::output::{Format, Printer};
 use self::session::Session;
 use self::stop::Stop;
 use crate::args::{CliArgs, ColorWhen};
@@ -83,14 +83,12 @@ fn dispatch(args: &CliArgs, color: ColorWhen, runtime: &tokio::runtime::Runtime)
     }
     let limit = Duration::from_secs_f64(args.connect_timeout);
     let mut target = flags::target(&args.connect, args.db, !args.no_auth_warning)?;
-    target.hello = match (args.resp2, args.resp3) {
-        (_, true) => Some(3),
-        (true, _) => Some(2),
-        _ => None,
-    };
-    let mut session = Session::new(target, limit);
     let printer = Printer::new(args, color);
-    let script = args.command.is_empty() && !has_mode;
+    // As redis-cli: JSON wants the maps of RESP3, but takes what a server has that does not know it.
+    let wants_maps = printer.format == Format::Json && !has_mode && !args.resp2;
+    target.hello = (args.resp3 || wants_maps).then_some(3);
+    target.hello_may_fail = wants_maps && !args.resp3;
+    let mut session = Session::new(target, limit);
     if script && io::stdin().is_terminal() {
         return repl::run(runtime, session, printer, color);
     }

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use super::output::{Printer, first_error};
+use super::output::{Format, Printer, first_error};
 use super::session::{CallError, Session, is_plain_text, is_stream};
 use super::stop::Stop;
 use super::words;
 use crate::args::CliArgs;
 use crate::client::explain::password_hint;
 use crate::exit::{Failure, OrExit, Status};
+use crate::protocol::frame::Frame;
 
 /// Runs the command of the arguments.
 pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer) -> Result<Status, Stop> {
@@ -55,7 +56,11 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
 async fn stream(session: &mut Session, command: &[Vec<u8>], printer: &Printer) -> Result<Status, Stop> {
     session.send(command).await?;
     loop {
-        let frame = session.next().await?;
+        let frame = match session.next().await? {
+            // All that comes is pushed, or none: it needs no name.
+            Frame::Push(items) if printer.format == Format::Json => Frame::Array(items),
+            frame => frame,
+        };
         printer.print(&frame, false)?;
         if first_error(&frame).is_some() {
             return Ok(Status::Negative);

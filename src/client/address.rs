@@ -64,6 +64,8 @@ pub struct Target {
     pub db: u32,
     /// The protocol to ask for with `HELLO`; `None`: no `HELLO` is sent, so RESP2.
     pub hello: Option<u8>,
+    /// Whether a server that refuses `HELLO` is spoken to all the same, in RESP2.
+    pub hello_may_fail: bool,
     /// TLS, if it is spoken.
     pub tls: Option<Tls>,
 }
@@ -77,7 +79,7 @@ pub fn uri_wants_tls(uri: &str) -> bool {
 impl Target {
     /// A server as it is found, without a login.
     pub fn new(address: Address) -> Self {
-        Self { address, login: None, db: 0, hello: None, tls: None }
+        Self { address, login: None, db: 0, hello: None, hello_may_fail: false, tls: None }
     }
 
     /// Reads a URI. Of TLS, it can only ask for it ([`uri_wants_tls`]): whom to trust, it does not say.

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::address::{Address, Target};
 use super::connection::{ClientError, Connection};
 use crate::protocol::frame::Frame;
+use crate::terminal::shown;
 
 /// Why a connection cannot be used.
 #[derive(Debug, Error)]
@@ -51,7 +52,13 @@ impl Target {
             self.step(connection, "AUTH", &auth).await?;
         }
         if let Some(version) = self.hello {
-            self.step(connection, "HELLO", &["HELLO", &version.to_string()]).await?;
+            match self.step(connection, "HELLO", &["HELLO", &version.to_string()]).await {
+                Err(SetupError::Refused { address, reply, .. }) if self.hello_may_fail => {
+                    let reply = shown(reply.as_bytes());
+                    say!("warning: {address}: HELLO {version} failed: {reply}; replies are RESP2's");
+                }
+                done => done?,
+            }
         }
         if self.db != 0 {
             self.step(connection, "SELECT", &["SELECT", &self.db.to_string()]).await?;

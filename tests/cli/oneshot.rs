@@ -1,5 +1,7 @@
 //! One command from the arguments.
 
+use std::io::{Read, Write};
+
 use crate::server::{Server, cli, run};
 
 #[test]
@@ -179,6 +181,61 @@ fn resp3_is_asked_for_and_shown() {
     let server = Server::start(&[]);
     assert_eq!(server.ok(&["-3", "--json", "get", "nothing"]), "null\n");
     assert!(server.ok(&["-3", "--json", "hello"]).contains("\"proto\":3"));
+}
+
+#[test]
+fn json_has_objects_unless_resp2_is_asked_for() {
+    let server = Server::start(&[]);
+    for format in [&["--json"][..], &["--output", "json"]] {
+        let get = |flags: &[&str]| server.ok(&[flags, format, &["config", "get", "maxmemory"]].concat());
+        assert_eq!(get(&[]), "{\"maxmemory\":\"0\"}\n");
+        assert_eq!(get(&["-2"]), "[\"maxmemory\",\"0\"]\n");
+    }
+    assert_eq!(server.run(&["--json"], "config get maxmemory\n").out, "{\"maxmemory\":\"0\"}\n");
+}
+
+/// A server that answers `HELLO` so, then `GET` and `SUBSCRIBE`.
+fn with_hello(hello: &'static str) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut request) = (stream.unwrap(), [0; 1000]);
+            while let Ok(len @ 1..) = stream.read(&mut request) {
+                let request = String::from_utf8_lossy(&request[..len]).into_owned();
+                let reply = if request.contains("HELLO") {
+                    hello
+                } else if request.contains("SUBSCRIBE") {
+                    ">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n-ERR enough\r\n"
+                } else {
+                    "$1\r\nv\r\n"
+                };
+                stream.write_all(reply.as_bytes()).unwrap();
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn a_server_without_resp3_answers_in_json_all_the_same() {
+    let port = with_hello("-ERR unknown command 'HELLO'\r\n");
+    let get = |flags: &[&str]| run(cli(&[&["-p", &port][..], flags, &["GET", "k"]].concat()), "");
+    let ran = get(&["--json"]);
+    assert_eq!((ran.code, &ran.out[..]), (Some(0), "\"v\"\n"), "{ran:?}");
+    assert!(ran.err.contains("HELLO 3 failed: ERR unknown command"), "{ran:?}");
+    // Not asked.
+    let ran = get(&["-2", "--json"]);
+    assert_eq!((ran.code, &ran.out[..], &ran.err[..]), (Some(0), "\"v\"\n", ""));
+    let ran = get(&["-3", "--json"]);
+    assert_eq!((ran.code, &ran.out[..]), (Some(1), ""), "{ran:?}");
+}
+
+#[test]
+fn what_is_subscribed_to_is_an_array_in_json_as_ever() {
+    let port = with_hello("%1\r\n$5\r\nproto\r\n:3\r\n");
+    let ran = run(cli(&["-p", &port, "--json", "SUBSCRIBE", "c"]), "");
+    assert_eq!((ran.code, ran.out.lines().next()), (Some(1), Some("[\"subscribe\",\"c\",1]")), "{ran:?}");
 }
 
 #[test]

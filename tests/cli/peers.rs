@@ -67,7 +67,7 @@ fn other_types_are_shown_plainly() {
         assert_eq!(server.run(&[], script).code, Some(0));
         assert_eq!(server.ok(&["--output", "pretty", "lrange", "l", "0", "-1"]), "1) \"a\"\n2) \"b\"\n");
         assert_eq!(server.ok(&["-3", "--output", "pretty", "hgetall", "h"]), "1# \"f\" => \"1\"\n2# \"g\" => \"2\"\n");
-        assert_eq!(server.ok(&["-3", "--json", "hgetall", "h"]), "{\"f\":\"1\",\"g\":\"2\"}\n");
+        assert_eq!(server.ok(&["--json", "hgetall", "h"]), "{\"f\":\"1\",\"g\":\"2\"}\n");
         assert_eq!(server.ok(&["-3", "--json", "zrange", "z", "0", "-1", "withscores"]), "[[\"m\",1.5]]\n");
         assert_eq!(server.ok(&["-3", "--output", "pretty", "smembers", "s"]), "1~ \"x\"\n");
         let info = server.ok(&["-3", "--output", "pretty", "client", "info"]);

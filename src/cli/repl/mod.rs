@@ -285,7 +285,8 @@ impl Repl<'_> {
                 // The login stays behind: another server must not be told this one's password. The protocol does not: what
                 // reads the replies is the same.
                 self.session.drop_connection();
-                self.session.target = Target { hello: self.session.target.hello, ..target };
+                let Target { hello, hello_may_fail, .. } = self.session.target;
+                self.session.target = Target { hello, hello_may_fail, ..target };
                 match self.runtime.block_on(interruptible(self.session.connect())) {
                     Waited::Done(Ok(())) => drop(self.load_catalog()),
                     Waited::Done(Err(error)) => say!("({})", explain(&error)),
