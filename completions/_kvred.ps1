@@ -135,14 +135,14 @@ Register-ArgumentCompleter -Native -CommandName 'kvred' -ScriptBlock {
             [CompletionResult]::new('-i', '-i', [CompletionResultType]::ParameterName, 'Wait so many seconds between repetitions, lines of --stat, cycles of --scan; --latency measures for so long')
             [CompletionResult]::new('--interval', '--interval', [CompletionResultType]::ParameterName, 'Wait so many seconds between repetitions, lines of --stat, cycles of --scan; --latency measures for so long')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'How replies are printed')
-            [CompletionResult]::new('--pipe-timeout', '--pipe-timeout', [CompletionResultType]::ParameterName, 'With --pipe: give up when no reply comes for so many seconds after all was sent; 0: never')
+            [CompletionResult]::new('--pipe-timeout', '--pipe-timeout', [CompletionResultType]::ParameterName, 'With --pipe: give up when no reply comes for so many seconds after all was sent; 0: never [default: 30]')
             [CompletionResult]::new('--pattern', '--pattern', [CompletionResultType]::ParameterName, 'With --scan and --bigkeys: only keys that match, for instance ''user:*''')
             [CompletionResult]::new('--count', '--count', [CompletionResultType]::ParameterName, 'With --scan and --bigkeys: how many keys to ask for at a time')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--askpass', '--askpass', [CompletionResultType]::ParameterName, 'Ask for the password at the terminal')
             [CompletionResult]::new('--tls', '--tls', [CompletionResultType]::ParameterName, 'Speak TLS; so does a URI of rediss://')
             [CompletionResult]::new('--insecure', '--insecure', [CompletionResultType]::ParameterName, 'Trust any server: whoever is on the way can read and change everything')
-            [CompletionResult]::new('-2', '-2', [CompletionResultType]::ParameterName, 'Ask for RESP2 with HELLO')
+            [CompletionResult]::new('-2', '-2', [CompletionResultType]::ParameterName, 'Speak RESP2 also where the output is JSON: no HELLO is sent')
             [CompletionResult]::new('-3', '-3', [CompletionResultType]::ParameterName, 'Ask for RESP3 with HELLO')
             [CompletionResult]::new('-x', '-x', [CompletionResultType]::ParameterName, 'Take the last argument from the standard input, byte for byte')
             [CompletionResult]::new('--quoted-input', '--quoted-input', [CompletionResultType]::ParameterName, 'Arguments are quoted as in scripts: "\x00" is a NUL byte')
@@ -160,6 +160,8 @@ Register-ArgumentCompleter -Native -CommandName 'kvred' -ScriptBlock {
             [CompletionResult]::new('-e', '-e', [CompletionResultType]::ParameterName, 'Exit codes always tell of errors; taken for the sake of habit')
             [CompletionResult]::new('--no-auth-warning', '--no-auth-warning', [CompletionResultType]::ParameterName, 'Do not warn about -a')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Print the version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print the version')
             break
         }
         'kvred;bench' {

@@ -754,7 +754,7 @@ _kvred() {
             return 0
             ;;
         kvred__subcmd__cli)
-            opts="-h -p -s -u -a -n -2 -3 -t -r -i -x -e --host --port --socket --uri --user --pass --askpass --password-file --tls --cacert --cert --key --insecure --sni --db --connect-timeout --repeat --interval --quoted-input --output --raw --no-raw --csv --json --no-newline --keep-going --pipe --pipe-timeout --stat --latency --scan --bigkeys --pattern --count --no-auth-warning --help --color"
+            opts="-h -p -s -u -a -n -2 -3 -t -r -i -x -e -v --host --port --socket --uri --user --pass --askpass --password-file --tls --cacert --cert --key --insecure --sni --db --connect-timeout --repeat --interval --quoted-input --output --raw --no-raw --csv --json --no-newline --keep-going --pipe --pipe-timeout --stat --latency --scan --bigkeys --pattern --count --no-auth-warning --help --version --color"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

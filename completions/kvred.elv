@@ -126,14 +126,14 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand -i 'Wait so many seconds between repetitions, lines of --stat, cycles of --scan; --latency measures for so long'
             cand --interval 'Wait so many seconds between repetitions, lines of --stat, cycles of --scan; --latency measures for so long'
             cand --output 'How replies are printed'
-            cand --pipe-timeout 'With --pipe: give up when no reply comes for so many seconds after all was sent; 0: never'
+            cand --pipe-timeout 'With --pipe: give up when no reply comes for so many seconds after all was sent; 0: never [default: 30]'
             cand --pattern 'With --scan and --bigkeys: only keys that match, for instance ''user:*'''
             cand --count 'With --scan and --bigkeys: how many keys to ask for at a time'
             cand --color 'When to use colour'
             cand --askpass 'Ask for the password at the terminal'
             cand --tls 'Speak TLS; so does a URI of rediss://'
             cand --insecure 'Trust any server: whoever is on the way can read and change everything'
-            cand -2 'Ask for RESP2 with HELLO'
+            cand -2 'Speak RESP2 also where the output is JSON: no HELLO is sent'
             cand -3 'Ask for RESP3 with HELLO'
             cand -x 'Take the last argument from the standard input, byte for byte'
             cand --quoted-input 'Arguments are quoted as in scripts: "\x00" is a NUL byte'
@@ -151,6 +151,8 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand -e 'Exit codes always tell of errors; taken for the sake of habit'
             cand --no-auth-warning 'Do not warn about -a'
             cand --help 'Print help'
+            cand -v 'Print the version'
+            cand --version 'Print the version'
         }
         &'kvred;bench'= {
             cand -h 'The server''s host'
@@ -399,7 +401,7 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand pretty 'Typed and quoted, as redis-cli prints at a terminal'
             cand raw 'The bytes of the value and a newline; errors go to stderr'
             cand csv 'A line for each reply: strings in quotes (RFC 4180), a null is NULL'
-            cand json 'A line of JSON for each reply; strings that are not UTF-8 as {"base64": "..."}'
+            cand json 'A line of JSON for each reply, for which RESP3 is asked for: a map is an object; strings that are not UTF-8 are {"base64": "..."}'
         }
         &'kvred;cli;--pipe-timeout'= {
         }

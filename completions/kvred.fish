@@ -130,8 +130,8 @@ complete -c kvred -n "__fish_kvred_using_subcommand cli" -l output -d 'How repli
 pretty\t'Typed and quoted, as redis-cli prints at a terminal'
 raw\t'The bytes of the value and a newline; errors go to stderr'
 csv\t'A line for each reply: strings in quotes (RFC 4180), a null is NULL'
-json\t'A line of JSON for each reply; strings that are not UTF-8 as {"base64": "..."}'"
-complete -c kvred -n "__fish_kvred_using_subcommand cli" -l pipe-timeout -d 'With --pipe: give up when no reply comes for so many seconds after all was sent; 0: never' -r -f
+json\t'A line of JSON for each reply, for which RESP3 is asked for: a map is an object; strings that are not UTF-8 are {"base64": "..."}'"
+complete -c kvred -n "__fish_kvred_using_subcommand cli" -l pipe-timeout -d 'With --pipe: give up when no reply comes for so many seconds after all was sent; 0: never [default: 30]' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l pattern -d 'With --scan and --bigkeys: only keys that match, for instance \'user:*\'' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l count -d 'With --scan and --bigkeys: how many keys to ask for at a time' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
@@ -140,7 +140,7 @@ never\t'Never'"
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l askpass -d 'Ask for the password at the terminal'
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l tls -d 'Speak TLS; so does a URI of rediss://'
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l insecure -d 'Trust any server: whoever is on the way can read and change everything'
-complete -c kvred -n "__fish_kvred_using_subcommand cli" -s 2 -d 'Ask for RESP2 with HELLO'
+complete -c kvred -n "__fish_kvred_using_subcommand cli" -s 2 -d 'Speak RESP2 also where the output is JSON: no HELLO is sent'
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s 3 -d 'Ask for RESP3 with HELLO'
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s x -d 'Take the last argument from the standard input, byte for byte'
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l quoted-input -d 'Arguments are quoted as in scripts: "\\x00" is a NUL byte'
@@ -158,6 +158,7 @@ complete -c kvred -n "__fish_kvred_using_subcommand cli" -l bigkeys -d 'Find the
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s e -d 'Exit codes always tell of errors; taken for the sake of habit'
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l no-auth-warning -d 'Do not warn about -a'
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l help -d 'Print help'
+complete -c kvred -n "__fish_kvred_using_subcommand cli" -s v -l version -d 'Print the version'
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s h -l host -d 'The server\'s host' -r -f -a "(__fish_print_hostnames)"
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s p -l port -d 'The server\'s port' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and not __fish_seen_subcommand_from diff report" -s s -l socket -d 'The server\'s unix socket; comes before -u, -h and -p' -r -F

@@ -55,8 +55,7 @@ Exit status:
 /// One binary: a server that keeps strings under keys, in memory and in a checksummed append-only log that Redis and
 /// Valkey can read; a client for any Redis server; and tools for the log.
 #[derive(Debug, Parser)]
-#[command(name = "kvred", version, max_term_width = 80, arg_required_else_help = true, disable_help_subcommand = true)]
-#[command(after_long_help = EXAMPLES)]
+#[command(name = "kvred", version, max_term_width = 80, arg_required_else_help = true, after_long_help = EXAMPLES)]
 pub struct Cli {
     /// When to use colour
     #[arg(long, global = true, env = "KVRED_COLOR", value_name = "WHEN", default_value = "auto")]
@@ -136,6 +135,10 @@ pub fn parse() -> Result<Cli, clap::Error> {
             return parse(command).err().unwrap_or(error);
         }
         let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return error };
+        let lacks_value = error.get(ContextKind::InvalidValue) == Some(&ContextValue::String(String::new()));
+        if lacks_value && flag.starts_with("--host ") {
+            return with_tip(error, "-h is the host here, as in redis-cli; --help helps".to_owned());
+        }
         let mut built = Cli::command();
         built.build();
         let guilty = variables_of(&built, flag).into_iter().find(|variable| {
@@ -143,16 +146,20 @@ pub fn parse() -> Result<Cli, clap::Error> {
             without.err().is_none_or(|other| other.to_string() != error.to_string())
         });
         match guilty {
-            Some(variable) => from_variable(error, &variable.to_string_lossy()),
+            Some(variable) => with_tip(error, format!("this comes from the variable {}", variable.to_string_lossy())),
             None => error,
         }
     })
 }
 
-/// The same commands with those variables alone that are wanted.
+/// The same commands with those variables alone that are wanted. And `-1` behind a flag is its value, which is then told why
+/// it cannot be, and no flag that is unknown.
 fn with_variables(command: Definition, wanted: &dyn Fn(&OsStr) -> bool) -> Definition {
-    let only =
-        |arg: Arg| if arg.get_env().is_some_and(|name| !wanted(name)) { arg.env(Resettable::Reset) } else { arg };
+    let only = |arg: Arg| {
+        let is_flag = !arg.is_positional() && arg.get_action().takes_values();
+        let arg = if is_flag { arg.allow_negative_numbers(true) } else { arg };
+        if arg.get_env().is_some_and(|name| !wanted(name)) { arg.env(Resettable::Reset) } else { arg }
+    };
     command.mut_args(only).mut_subcommands(|command| with_variables(command, wanted))
 }
 
@@ -163,9 +170,8 @@ fn variables_of(command: &Definition, flag: &str) -> Vec<OsString> {
     own.chain(command.get_subcommands().flat_map(|command| variables_of(command, flag))).collect()
 }
 
-/// Says of an error that it is about a variable.
-fn from_variable(mut error: clap::Error, variable: &str) -> clap::Error {
-    let tip = format!("this comes from the variable {variable}");
+/// Says more about an error.
+fn with_tip(mut error: clap::Error, tip: String) -> clap::Error {
     error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     error
 }

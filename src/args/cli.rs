@@ -44,7 +44,7 @@ Exit status:
 
 /// `kvred cli`
 #[derive(Debug, Clone, Args)]
-#[command(disable_help_flag = true, after_long_help = CLI_EXAMPLES)]
+#[command(version, disable_version_flag = true, disable_help_flag = true, after_long_help = CLI_EXAMPLES)]
 #[expect(clippy::struct_excessive_bools, reason = "they are flags")]
 pub struct CliArgs {
     #[command(flatten)]
@@ -75,7 +75,7 @@ pub struct CliArgs {
     pub connect_timeout: f64,
 
     /// Run the command so many times; for --stat, --latency: print so many lines [-1: without end]
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "N")]
     pub repeat: Option<i64>,
 
     /// Wait so many seconds between repetitions, lines of --stat, cycles of --scan; --latency measures for so long
@@ -161,6 +161,10 @@ pub struct CliArgs {
     /// Print help
     #[arg(long, action = ArgAction::HelpLong)]
     pub help: Option<bool>,
+
+    /// Print the version
+    #[arg(short = 'v', long, action = ArgAction::Version)]
+    pub version: Option<bool>,
 
     /// The command and its arguments
     #[arg(value_name = "COMMAND", trailing_var_arg = true)]

@@ -177,7 +177,6 @@ pub struct ServeArgs {
         env = "KVRED_SLOWLOG_LOG_SLOWER_THAN",
         value_name = "USEC",
         default_value_t = 10_000,
-        allow_negative_numbers = true,
         value_parser = clap::value_parser!(i64).range(-1..)
     )]
     pub slowlog_log_slower_than: i64,

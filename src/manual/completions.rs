@@ -11,7 +11,7 @@ use crate::args::Cli;
 /// # Panics
 /// If `clap_complete` no longer makes what is refined here; a test runs it for every shell.
 pub fn script(shell: Shell) -> String {
-    let mut command = with_hints(Cli::command());
+    let mut command = with_hints(Cli::command().disable_help_subcommand(true));
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "kvred", &mut script);
     let script = String::from_utf8(script).expect("scripts are text");

@@ -18,7 +18,7 @@ pub struct Page {
 
 /// The pages of all commands, nested ones too; the overview is the first.
 pub fn pages() -> Vec<Page> {
-    let mut root = Cli::command();
+    let mut root = Cli::command().disable_help_subcommand(true);
     root.build();
     let mut pages = Vec::new();
     add(&root, &[], &mut pages);

@@ -239,6 +239,43 @@ fn what_is_subscribed_to_is_an_array_in_json_as_ever() {
 }
 
 #[test]
+fn the_version_is_printed_as_redis_cli_does() {
+    for flag in ["-v", "--version"] {
+        let ran = run(cli(&[flag]), "");
+        assert_eq!((ran.code, &ran.out[..]), (Some(0), concat!("kvred-cli ", env!("CARGO_PKG_VERSION"), "\n")));
+    }
+}
+
+#[test]
+fn who_wants_help_by_h_and_names_no_host_is_told_how() {
+    for command in ["cli", "bench"] {
+        let mut kvred = crate::helpers::Launch::binary();
+        kvred.args([command, "-h"]);
+        let ran = run(kvred, "");
+        assert_eq!(ran.code, Some(2));
+        assert!(ran.err.contains("tip: -h is the host here, as in redis-cli; --help helps"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn numbers_below_zero_are_refused_as_numbers() {
+    for (args, why) in [
+        ("serve --maxmemory -1", "'-1' is not a size like 512mb or 1gb"),
+        ("serve --port -1", "give a number from 0 to 65535, or none"),
+        ("serve --maxclients -5", "-5 is not in 1..="),
+        ("cli -t -1 ping", "give seconds, for instance 0.5"),
+        ("cli -n -1 ping", "invalid value '-1' for '--db <N>'"),
+        ("bench -n -1", "give a number above 0, for instance 100000"),
+        ("aof dump --limit -1 kvred.aof", "invalid value '-1' for '--limit"),
+    ] {
+        let mut kvred = crate::helpers::Launch::binary();
+        kvred.args(args.split(' '));
+        let ran = run(kvred, "");
+        assert!(ran.code == Some(2) && ran.err.contains(why), "{args}: {ran:?}");
+    }
+}
+
+#[test]
 fn shutdown_is_no_error() {
     let mut server = Server::start(&[]);
     server.ok(&["shutdown"]);

@@ -84,6 +84,15 @@ fn long_help_tells_defaults_variables_and_values() {
 }
 
 #[test]
+fn help_is_a_command_too() {
+    assert_eq!(kvred(&["help"]), kvred(&["--help"]));
+    for command in [&["serve"][..], &["cli"], &["bench"], &["aof"], &["aof", "check"]] {
+        let words = [&["help"][..], command].concat();
+        assert_eq!(kvred(&words), kvred(&[command, &["--help"]].concat()), "kvred {words:?}");
+    }
+}
+
+#[test]
 fn help_and_version_that_cannot_be_written_exit_3() {
     for args in [&["--help"][..], &["--version"], &["serve", "-h"]] {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
