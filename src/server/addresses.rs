@@ -89,7 +89,8 @@ fn take_addresses(config: &mut Config, certificates: Option<&Arc<Certificates>>)
         }
     }
     if let Some(path) = &config.unix_socket {
-        listen::can_make(path, &config.dir).or_exit(Status::Unavailable, || cannot_listen(on_unix(path)))?;
+        let dir = config.append_only.then_some(&*config.dir);
+        listen::make_way(path, dir).or_exit(Status::Unavailable, || cannot_listen(on_unix(path)))?;
     }
     Ok(taken)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use super::socket::{Detached, Socket as ClientSocket};
@@ -49,14 +49,11 @@ impl Listener {
         Ok(Self::Tcp(TcpListener::from_std(listener)?, certificates))
     }
 
-    /// Listens on a unix socket. A socket file that nobody listens on is left from a crash and replaced.
+    /// Listens on a unix socket, where [`make_way`] has found nothing in the way.
     ///
     /// # Errors
-    /// The path cannot be had: it is another kind of file, or another server's.
+    /// Somebody has made a file there meanwhile.
     pub fn unix(path: &Path) -> io::Result<Self> {
-        if has_leftover(path)? {
-            std::fs::remove_file(path)?;
-        }
         Ok(Self::Unix(UnixListener::bind(path)?, Some(path.to_owned())))
     }
 
@@ -118,18 +115,19 @@ pub fn listen(socket: Socket) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// Makes sure that a unix socket can be made. `dir`, absolute, is made before it is, with the folders on the way.
+/// Makes sure that a unix socket can be made: a socket file that nobody listens on is left from a crash and removed.
+/// `dir`, absolute, is made before the socket is, with the folders on the way.
 ///
 /// # Errors
 /// The path cannot be had: it is too long or taken, or its folder cannot be written.
-pub fn can_make(path: &Path, dir: &Path) -> io::Result<()> {
-    has_leftover(path)?;
+pub fn make_way(path: &Path, dir: Option<&Path>) -> io::Result<()> {
     std::os::unix::net::SocketAddr::from_pathname(path)?;
-    let path = std::path::absolute(path)?;
-    let folder = path.parent().ok_or(io::ErrorKind::NotFound)?;
+    let absolute = std::path::absolute(path)?;
+    let folder = absolute.parent().ok_or(io::ErrorKind::NotFound)?;
     match access(folder, Access::WRITE_OK | Access::EXEC_OK) {
-        Err(Errno::NOENT) if resolved(dir).starts_with(resolved(folder)) => Ok(()),
-        result => Ok(result?),
+        Ok(()) => remove_leftover(path),
+        Err(Errno::NOENT) if dir.is_some_and(|dir| resolved(dir).starts_with(resolved(folder))) => Ok(()),
+        Err(e) => Err(e.into()),
     }
 }
 
@@ -148,19 +146,28 @@ fn resolved(path: &Path) -> PathBuf {
     resolved
 }
 
-/// Whether there is a socket file that nobody listens on.
+/// Removes a socket file that nobody listens on, if there is one.
 ///
 /// # Errors
-/// The path cannot be had: it is another kind of file, or another server's.
-fn has_leftover(path: &Path) -> io::Result<bool> {
+/// The path cannot be had: it is another kind of file, or somebody else's.
+fn remove_leftover(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
-            Err(io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is not a socket"))
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is not a socket"));
         }
-        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => Err(io::ErrorKind::AddrInUse.into()),
-        Ok(_) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(e),
+        Ok(_) => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e),
+    }
+    // While the queue of whoever listens there is full, a connection would wait, perhaps for ever.
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    let because = |what, e: io::Error| Err(io::Error::new(e.kind(), format!("{what}: {e}")));
+    match socket.connect(&SockAddr::unix(path)?).map_err(|e| (e.kind(), e)) {
+        Ok(()) | Err((io::ErrorKind::WouldBlock, _)) => Err(io::ErrorKind::AddrInUse.into()),
+        Err((io::ErrorKind::ConnectionRefused, _)) => std::fs::remove_file(path)
+            .or_else(|e| because("the socket that a crash has left there cannot be removed", e)),
+        Err((io::ErrorKind::NotFound, _)) => Ok(()),
+        Err((_, e)) => because("it exists, and whether a server listens on it cannot be told", e),
     }
 }
 

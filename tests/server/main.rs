@@ -23,6 +23,7 @@ mod malformed;
 mod moves;
 mod pace;
 mod peers;
+mod places;
 mod proxy;
 mod recovery;
 mod reply;
