@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::anyhow;
 use socket2::Socket;
 
 use super::config::{self, Config};
@@ -76,12 +77,16 @@ impl Addresses {
 
 /// Takes the addresses of the flags. A unix socket has a file, which is made when it is listened on.
 fn take_addresses(config: &mut Config, certificates: Option<&Arc<Certificates>>) -> Result<Vec<Taken>, Failure> {
-    let mut taken = Vec::new();
+    let mut taken: Vec<Taken> = Vec::new();
     for addr in &config.bind {
         let tls_port = config.tls_port.as_mut().zip(certificates);
         let ports = config.port.as_mut().map(|port| (port, None)).into_iter();
         for (port, certificates) in ports.chain(tls_port.map(|(port, certificates)| (port, Some(certificates)))) {
             let wanted = SocketAddr::new(*addr, *port);
+            // Both could be taken: it is only listening that would fail.
+            if let Some(error) = taken.iter().find_map(|other| conflict(other.address, wanted)) {
+                return Err(Failure::new(Status::Usage, error));
+            }
             let (socket, address) = listen::bind(wanted).or_exit(Status::Unavailable, || cannot_listen(wanted))?;
             // With port 0, all addresses share the port that the first was given.
             *port = address.port();
@@ -93,6 +98,20 @@ fn take_addresses(config: &mut Config, certificates: Option<&Arc<Certificates>>)
         listen::make_way(path, dir).or_exit(Status::Unavailable, || cannot_listen(on_unix(path)))?;
     }
     Ok(taken)
+}
+
+/// Why only one of two addresses could be listened on. IPv6 is taken without IPv4: see [`listen::bind`].
+fn conflict(one: SocketAddr, other: SocketAddr) -> Option<anyhow::Error> {
+    let (port, a, b) = (one.port(), one.ip(), other.ip());
+    if port != other.port() || a.is_ipv4() != b.is_ipv4() {
+        return None;
+    }
+    // An address is named once, so it comes again with the other port.
+    if a == b {
+        return Some(anyhow!("--port and --tls-port (or KVRED_PORT and KVRED_TLS_PORT) are both {port}: give two"));
+    }
+    let (all, part) = if a.is_unspecified() { (a, b) } else { (b, a) };
+    all.is_unspecified().then(|| anyhow!("--bind (or KVRED_BIND) names {all}, which has {part} in it: leave one out"))
 }
 
 fn open_listeners(config: &Config, taken: Vec<Taken>) -> Result<Vec<Listener>, Failure> {

@@ -1,12 +1,14 @@
-//! Where it listens: unix sockets that may be somebody's.
+//! Where it listens: addresses in each other's way, and unix sockets that may be somebody's.
 
 use std::fs::{self, Permissions};
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::helpers::{Launch, program, skip};
+use super::tls::certs::{Authority, Kind};
+use crate::helpers::{Client, Launch, free_port, program, skip};
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -83,4 +85,37 @@ fn a_left_unix_socket_that_cannot_be_removed_is_told_before_a_log_is_begun() {
         chown(path, Some(OTHER), Some(OTHER)).unwrap();
     }
     expect_left_alone(&launch, "shared/s", "cannot be removed: Operation not permitted");
+}
+
+#[test]
+fn addresses_in_each_others_way_exit_2_before_a_log_is_begun() {
+    let launch = Launch::new();
+    let expect_refused = |args: &[&str], words: &[&str]| {
+        let launch = launch.clone().args(args);
+        launch.refused().expect(2, words);
+        assert!(!launch.log_path().exists(), "{args:?}");
+    };
+    let port = free_port().to_string();
+    for port in ["0", &port] {
+        for bind in ["0.0.0.0,127.0.0.1", "127.0.0.1,0.0.0.0"] {
+            expect_refused(&["--port", port, "--bind", bind], &["--bind", "0.0.0.0, which has 127.0.0.1"]);
+        }
+    }
+    let ca = Authority::new(launch.dir(), "ca");
+    let (cert, key) = ca.sign("server", Kind::Server);
+    let tls = ["--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-auth-clients", "no"];
+    let same = [&["--port", &port, "--tls-port", &port][..], &tls].concat();
+    expect_refused(&same, &["--port and --tls-port", "are both", &port]);
+    // Any two ports differ.
+    let any = [&["--tls-port", "0", "--bind", "127.0.0.1,127.0.0.2"][..], &tls].concat();
+    drop(launch.clone().args(&any).start());
+    if TcpListener::bind("[::1]:0").is_err() {
+        return skip("there is no IPv6 here");
+    }
+    fs::remove_file(launch.log_path()).unwrap();
+    expect_refused(&["--bind", "::,::1"], &["--bind", "::, which has ::1"]);
+    let server = launch.args(&["--bind", "0.0.0.0,::"]).start();
+    for address in ["127.0.0.1", "::1"] {
+        Client::try_connect_to(address.parse().unwrap(), server.port()).unwrap().set("k", "v");
+    }
 }
