@@ -57,6 +57,7 @@ use tokio::task::LocalSet;
 use self::addresses::Addresses;
 use self::clients::Clients;
 use self::config::{Config, Live};
+use self::load::Loaded;
 use self::signals::StopSignals;
 use self::slowlog::SlowLog;
 use self::stats::{Rate, Stats};
@@ -64,9 +65,8 @@ use self::worker::{Message, Worker, WorkerHandle};
 use crate::args::{ColorWhen, LogFormat, ServeArgs};
 use crate::db::log_thread::LogThreads;
 use crate::db::state::Keyspace;
-use crate::db::writer::{LogPlace, SystemClock, Wake, Writer};
+use crate::db::writer::{SystemClock, Wake, Writer};
 use crate::exit::{Failure, OrExit, Status};
-use crate::persistence::aof::Aof;
 
 /// How often what is counted by the second is looked at.
 const TICK_INTERVAL: Duration = Duration::from_secs(1);
@@ -229,7 +229,39 @@ pub fn serve(args: &ServeArgs, color: ColorWhen) -> Result<Status, Failure> {
     }
 }
 
+/// All that is there before the first client is served.
+struct Prepared {
+    config: Config,
+    live: Live,
+    addresses: Addresses,
+    startup_bytes: usize,
+    keyspace: Arc<Keyspace>,
+    log: Option<Loaded>,
+}
+
 fn start(args: &ServeArgs) -> Result<Status, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .or_exit(Status::Unavailable, || "cannot start the event loop".to_owned())?;
+    runtime.block_on(async {
+        // First of all: without them a process 1, as in a container, hears no signal, and `SIGHUP` ends any other.
+        let mut stop = StopSignals::new().or_exit(Status::Unavailable, || "cannot wait for signals".to_owned())?;
+        let args = args.clone();
+        let prepared = tokio::select! {
+            prepared = tokio::task::spawn_blocking(move || prepare(&args)) => prepared.expect("a panic ends the process")?,
+            () = stop.stop() => {
+                tracing::info!("stopped before clients could connect; the log keeps what is in it");
+                // Wherever that meets the load: it is made to be killed.
+                std::process::exit(Status::Fine.code().into());
+            }
+        };
+        run(prepared, stop).await
+    })
+}
+
+/// Does what may take long: reads files, takes addresses, loads the log.
+fn prepare(args: &ServeArgs) -> Result<Prepared, Failure> {
     let live = Live::new(args).map_err(|e| Failure::new(Status::Usage, e))?;
     let mut config = Config::resolve(args).map_err(|e| {
         let status = if e.is::<std::io::Error>() { Status::Unavailable } else { Status::Usage };
@@ -244,26 +276,14 @@ fn start(args: &ServeArgs) -> Result<Status, Failure> {
     let addresses = Addresses::take(&mut config, args)?;
     let startup_bytes = info::resident_bytes();
     let keyspace = Arc::new(Keyspace::new(std::array::from_fn(|_| random_u64())));
-    let loaded = if config.append_only { Some(load::load(&config, &keyspace)?) } else { None };
-    let (log, lock) = loaded.map(|l| ((l.aof, l.place), l.lock)).unzip();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .or_exit(Status::Unavailable, || "cannot start the event loop".to_owned())?;
-    let result = runtime.block_on(run(config, live, addresses, startup_bytes, keyspace, log));
-    drop(lock);
-    result
+    let log = if config.append_only { Some(load::load(&config, &keyspace)?) } else { None };
+    Ok(Prepared { config, live, addresses, startup_bytes, keyspace, log })
 }
 
-async fn run(
-    mut config: Config,
-    live: Live,
-    addresses: Addresses,
-    startup_bytes: usize,
-    keyspace: Arc<Keyspace>,
-    log: Option<(Aof, LogPlace)>,
-) -> Result<Status, Failure> {
-    let mut stop = StopSignals::new().or_exit(Status::Unavailable, || "cannot wait for signals".to_owned())?;
+async fn run(prepared: Prepared, mut stop: StopSignals) -> Result<Status, Failure> {
+    let Prepared { mut config, live, addresses, startup_bytes, keyspace, log } = prepared;
+    // The lock is kept to the end.
+    let (log, _lock) = log.map(|l| ((l.aof, l.place), l.lock)).unzip();
     let certificates = addresses.certificates();
     let listeners = addresses.listen(&mut config)?;
     let notifies: Vec<Arc<Notify>> = (0..config.workers()).map(|_| Arc::default()).collect();

@@ -47,7 +47,8 @@ impl StopSignals {
         self.came = true;
     }
 
-    async fn stop(&mut self) {
+    /// Waits for one that stops, while the server gets ready; a `SIGHUP` waits for [`StopSignals::next`].
+    pub async fn stop(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

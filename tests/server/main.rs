@@ -19,6 +19,7 @@ mod differential;
 mod durability;
 mod links;
 mod live;
+mod loading;
 mod malformed;
 mod moves;
 mod pace;
