@@ -103,8 +103,9 @@ fn memory(server: &Server, out: &mut String) {
     let clients: usize = server.clients.all().iter().map(|c| c.memory_bytes()).sum();
     let rss = resident_bytes();
     let limit = server.live.max_memory_bytes.load(Ordering::Relaxed) as usize;
-    // An empty server takes memory too, which is neither data nor fragmentation.
-    let (total, peak) = (server.startup_bytes + used.total_bytes(), server.startup_bytes + peak);
+    let total = used.total_bytes();
+    // An empty server takes memory too, which is no fragmentation.
+    let accounted = server.startup_bytes + total;
     lines!(out,
         "used_memory:{}", total;
         "used_memory_human:{}", human(total as u64);
@@ -116,8 +117,8 @@ fn memory(server: &Server, out: &mut String) {
         "used_memory_dataset:{}", used.data_bytes;
         "used_memory_overhead:{}", total - used.data_bytes;
         "used_memory_startup:{}", server.startup_bytes;
-        "mem_fragmentation_ratio:{:.2}", rss as f64 / total.max(1) as f64;
-        "mem_fragmentation_bytes:{}", rss.saturating_sub(total);
+        "mem_fragmentation_ratio:{:.2}", rss as f64 / accounted.max(1) as f64;
+        "mem_fragmentation_bytes:{}", rss.saturating_sub(accounted);
         "total_system_memory:{}", total_memory_bytes();
         "maxmemory:{}", limit;
         "maxmemory_human:{}", human(limit as u64);

@@ -102,7 +102,7 @@ pub struct Server {
     pub output: Rate,
     /// The most memory that the data has taken, as far as it was looked at: once a second, and by `INFO`.
     pub peak_memory_bytes: AtomicUsize,
-    /// What the process took before it had any data: as `INFO` has it, a part of the memory in use.
+    /// What the process took before it had any data.
     pub startup_bytes: usize,
     /// Unexecuted input of all clients.
     pub query_bytes: AtomicUsize,

@@ -167,12 +167,15 @@ fn maxmemory_refuses_only_what_needs_memory() {
     let server = Server::start_with(&["--fsync", "none", "--maxmemory", "20mb"]);
     let mut client = server.connect();
     let value = vec![b'v'; 64 << 10];
-    let stored = (0..1000).find(|i| match client.ask(&[b"SET", format!("k{i}").as_bytes(), &value]) {
-        Reply::Error(text) => {
-            assert_eq!(text, "OOM command not allowed when used memory > 'maxmemory'.");
-            true
-        }
-        _ => false,
+    let stored = (0..1000).find(|i| {
+        let used = info_number(&mut client, "used_memory");
+        let refusal = match client.ask(&[b"SET", format!("k{i}").as_bytes(), &value]) {
+            Reply::Error(text) => Some(text),
+            _ => None,
+        };
+        let expected = (used > 20 << 20).then_some("OOM command not allowed when used memory > 'maxmemory'.");
+        assert_eq!(refusal.as_deref(), expected, "with {used} bytes used");
+        refusal.is_some()
     });
     let stored = stored.expect("20 MB do not hold 64");
     assert!((200..=330).contains(&stored), "{stored} values of 64 KiB fit into 20 MB");
