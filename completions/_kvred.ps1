@@ -35,7 +35,7 @@ Register-ArgumentCompleter -Native -CommandName 'kvred' -ScriptBlock {
             break
         }
         'kvred;serve' {
-            [CompletionResult]::new('--bind', '--bind', [CompletionResultType]::ParameterName, 'Address to listen on')
+            [CompletionResult]::new('--bind', '--bind', [CompletionResultType]::ParameterName, 'Address or name to listen on')
             [CompletionResult]::new('--port', '--port', [CompletionResultType]::ParameterName, 'TCP port, or none')
             [CompletionResult]::new('--tls-port', '--tls-port', [CompletionResultType]::ParameterName, 'TCP port for TLS')
             [CompletionResult]::new('--tls-cert-file', '--tls-cert-file', [CompletionResultType]::ParameterName, 'The server''s certificate, PEM')

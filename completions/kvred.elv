@@ -31,7 +31,7 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand man 'Write the man pages'
         }
         &'kvred;serve'= {
-            cand --bind 'Address to listen on'
+            cand --bind 'Address or name to listen on'
             cand --port 'TCP port, or none'
             cand --tls-port 'TCP port for TLS'
             cand --tls-cert-file 'The server''s certificate, PEM'

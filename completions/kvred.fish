@@ -35,7 +35,7 @@ complete -c kvred -n "__fish_kvred_needs_command" -f -a "cli" -d 'Talk to a serv
 complete -c kvred -n "__fish_kvred_needs_command" -f -a "bench" -d 'Measure a server: throughput and latency'
 complete -c kvred -n "__fish_kvred_needs_command" -f -a "completions" -d 'Print the completions for a shell'
 complete -c kvred -n "__fish_kvred_needs_command" -f -a "man" -d 'Write the man pages'
-complete -c kvred -n "__fish_kvred_using_subcommand serve" -l bind -d 'Address to listen on' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand serve" -l bind -d 'Address or name to listen on' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l port -d 'TCP port, or none' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l tls-port -d 'TCP port for TLS' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l tls-cert-file -d 'The server\'s certificate, PEM' -r -F

@@ -1,9 +1,9 @@
 //! The flags of `kvred serve`.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::{Size, YesNo};
@@ -48,11 +48,18 @@ Exit status:
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = SERVE_EXAMPLES)]
 pub struct ServeArgs {
-    /// Address to listen on
+    /// Address or name to listen on
     ///
-    /// May be given several times, or several with commas between them.
-    #[arg(long, env = "KVRED_BIND", value_name = "ADDR", value_delimiter = ',', default_value = "127.0.0.1")]
-    pub bind: Vec<IpAddr>,
+    /// A name stands for all its addresses. May be given several times, or several with commas between them.
+    #[arg(
+        long,
+        env = "KVRED_BIND",
+        value_name = "ADDR",
+        value_delimiter = ',',
+        default_value = "127.0.0.1",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    pub bind: Vec<String>,
 
     /// TCP port, or none
     ///

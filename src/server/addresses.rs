@@ -1,7 +1,7 @@
 //! Where clients are served: addresses are taken before the log is loaded, so that one in use is told at once, and
 //! listened on after it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -53,7 +53,10 @@ impl Addresses {
         let certificates = certificates.map(Arc::new);
         let sockets = match handed {
             Some(handed) => Sockets::Handed(handed),
-            None => Sockets::Own(take_addresses(config, certificates.as_ref())?),
+            None => {
+                config.bind = addresses_of(&args.bind)?;
+                Sockets::Own(take_addresses(config, certificates.as_ref())?)
+            }
         };
         Ok(Self { certificates, sockets })
     }
@@ -73,6 +76,25 @@ impl Addresses {
             Sockets::Own(taken) => open_listeners(config, taken),
         }
     }
+}
+
+/// The addresses that are named, each once: twice, it would be in its own way.
+fn addresses_of(names: &[String]) -> Result<Vec<IpAddr>, Failure> {
+    let mut once = Vec::new();
+    for name in names {
+        let all = (name.as_str(), 0).to_socket_addrs();
+        let all = all.or_exit(Status::Unavailable, || {
+            format!("--bind (or KVRED_BIND): the address of {name} cannot be found")
+        })?;
+        // Of several, those count that this machine has: `localhost` names `::1` even where there is no IPv6.
+        let (here, elsewhere): (Vec<_>, Vec<_>) = all.partition(|address| listen::bind(*address).is_ok());
+        for address in if here.is_empty() { elsewhere } else { here } {
+            if !once.contains(&address.ip()) {
+                once.push(address.ip());
+            }
+        }
+    }
+    Ok(once)
 }
 
 /// Takes the addresses of the flags. A unix socket has a file, which is made when it is listened on.

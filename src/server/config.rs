@@ -18,7 +18,7 @@ use crate::protocol::number::parse_i64;
 /// What the server was started with, and keeps.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Addresses to listen on.
+    /// Addresses to listen on: none before they are taken.
     pub bind: Vec<IpAddr>,
     /// The port, if there is one; after start-up the one in use.
     pub port: Option<u16>,
@@ -103,7 +103,7 @@ impl Config {
         // gives, but for deep pipelines (measured there); for these there is a spare one, see `balance`.
         let cores = machine::cores();
         Ok(Self {
-            bind: each_once(&args.bind),
+            bind: Vec::new(),
             port: args.port.0,
             tls_port: args.tls_port,
             tls: tls_files(args),
@@ -308,17 +308,6 @@ pub static LIVE_SETTINGS: &[LiveSetting] = &[
 
 /// The most that `client-query-buffer-limit` can be: positions in a buffer are 32 bits wide.
 const MAX_QUERY_BYTES: u64 = 2 << 30;
-
-/// An address that is named twice would be in its own way.
-fn each_once(addresses: &[IpAddr]) -> Vec<IpAddr> {
-    let mut once = Vec::new();
-    for address in addresses {
-        if !once.contains(address) {
-            once.push(*address);
-        }
-    }
-    once
-}
 
 /// Files for TLS mean that it is wanted; it takes a port too, unless a socket for it is handed over.
 ///

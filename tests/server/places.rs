@@ -8,7 +8,7 @@ use std::os::unix::net::{UnixDatagram, UnixListener};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::tls::certs::{Authority, Kind};
-use crate::helpers::{Client, Launch, free_port, program, skip};
+use crate::helpers::{Client, Launch, Server, free_port, program, skip};
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -118,4 +118,20 @@ fn addresses_in_each_others_way_exit_2_before_a_log_is_begun() {
     for address in ["127.0.0.1", "::1"] {
         Client::try_connect_to(address.parse().unwrap(), server.port()).unwrap().set("k", "v");
     }
+}
+
+#[test]
+fn a_name_stands_for_its_addresses() {
+    let server = Server::start_with(&["--bind", "localhost,127.0.0.1"]);
+    server.connect().set("k", "v");
+    let bind = server.connect().ask_words("CONFIG GET bind").into_array().pop().unwrap().into_bytes();
+    let bind = String::from_utf8(bind).unwrap();
+    assert_eq!(bind.split(' ').filter(|address| *address == "127.0.0.1").count(), 1, "{bind}");
+    let launch = Launch::new();
+    launch
+        .clone()
+        .args(&["--bind", "no name"])
+        .refused()
+        .expect(3, &["--bind", "the address of no name cannot be found"]);
+    assert_eq!(fs::read_dir(launch.dir()).unwrap().count(), 0);
 }

@@ -150,7 +150,7 @@ fn an_empty_variable_counts_as_unset() {
 
 #[test]
 fn an_error_about_a_variable_names_it() {
-    for (variable, value) in [("KVRED_PORT", "x"), ("KVRED_BIND", "127.0.0.1,x"), ("KVRED_FSYNC", "x")] {
+    for (variable, value) in [("KVRED_PORT", "x"), ("KVRED_BIND", "127.0.0.1,"), ("KVRED_FSYNC", "x")] {
         let tip = format!("this comes from the variable {variable}");
         Launch::new().env(variable, value).refused().expect(2, &[&tip]);
     }
