@@ -4,8 +4,6 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use tokio::signal::unix::{SignalKind, signal};
-
 /// How a run ended; the numbers are part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -19,7 +17,8 @@ pub enum Status {
     Unavailable,
     /// 4: a log is damaged in its middle.
     Damaged,
-    /// 130: interrupted.
+    /// 130: interrupted, where Ctrl-C is waited for. What has nothing to do then is ended by the signal, which a shell shows
+    /// as 130 too: behind a program that exits, its loop would go on.
     Interrupted,
 }
 
@@ -41,20 +40,6 @@ impl From<Status> for ExitCode {
     fn from(status: Status) -> Self {
         Self::from(status.code())
     }
-}
-
-/// From now on Ctrl-C ends the process with the exit code for it, whatever it waits for.
-///
-/// # Errors
-/// The system gives no thread, or nothing to wait for signals with.
-pub fn exit_when_interrupted() -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let mut interrupt = runtime.block_on(async { signal(SignalKind::interrupt()) })?;
-    std::thread::Builder::new().name("kvred-interrupt".to_owned()).spawn(move || {
-        runtime.block_on(interrupt.recv());
-        std::process::exit(Status::Interrupted.code().into());
-    })?;
-    Ok(())
 }
 
 /// Why a run could not do its work, for a person, and the exit code that says so to a script.

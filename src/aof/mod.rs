@@ -30,7 +30,7 @@ use std::path::Path;
 use anyhow::anyhow;
 
 use crate::args::AofCommand;
-use crate::exit::{Failure, OrExit, Status, exit_when_interrupted};
+use crate::exit::{Failure, Status};
 
 pub use self::check::examine::{Findings, examine};
 
@@ -40,7 +40,6 @@ pub use self::check::examine::{Findings, examine};
 /// A file cannot be read or written, or the arguments make no sense together.
 pub fn run(command: &AofCommand) -> Result<Status, Failure> {
     refuse_dashes(command)?;
-    exit_when_interrupted().or_exit(Status::Unavailable, || "cannot wait for signals".to_owned())?;
     match command {
         AofCommand::Check(args) => check::run(args),
         AofCommand::Dump(args) => dump::run(args),

@@ -35,7 +35,7 @@ use self::session::Session;
 use self::stop::Stop;
 use crate::args::{CliArgs, ColorWhen};
 use crate::client::flags;
-use crate::exit::{Failure, OrExit, Status, exit_when_interrupted};
+use crate::exit::{Failure, OrExit, Status};
 
 /// Runs `kvred cli`.
 ///
@@ -91,10 +91,6 @@ fn dispatch(args: &CliArgs, color: ColorWhen, runtime: &tokio::runtime::Runtime)
     let mut session = Session::new(target, limit);
     if script && io::stdin().is_terminal() {
         return repl::run(runtime, session, printer, color);
-    }
-    if !(args.stat || args.pipe || args.latency || args.bigkeys) {
-        // The others tell what they have done.
-        exit_when_interrupted()?;
     }
     runtime.block_on(async {
         if args.stat {

@@ -1,11 +1,12 @@
 //! The modes, and the question for a password, at a pseudo-terminal: what is drawn there, and what Ctrl-C does.
 
 use std::fs::File;
+use std::process::Command;
 
 use rustix::fs::{CWD, FileType, mknodat};
 
 use crate::helpers::terminal::Terminal;
-use crate::helpers::wait_until;
+use crate::helpers::{program, wait_until};
 use crate::server::{Server, cli, write};
 
 fn start(server: &Server, args: &[&str], columns: u16) -> Terminal {
@@ -61,8 +62,24 @@ fn ctrl_c_ends_scan_where_it_is() {
     let mut terminal = start(&server, &["--scan", "--count", "10", "-i", "1000"], 80);
     terminal.sees("key");
     terminal.presses('c');
-    // Keys that were printed are all there is to say.
-    assert_eq!(terminal.ends().1, 130);
+    // Keys that were printed are all there is to say; the shell reads the signal as 130.
+    assert_eq!(terminal.ends().1, -2);
+}
+
+/// A shell takes Ctrl-C for what a program exits of, with whatever code, as meant for that program alone.
+#[test]
+fn ctrl_c_ends_a_shell_loop_too() {
+    let Some(bash) = program("bash") else { return };
+    let server = Server::start(&[]);
+    let kvred = server.cli(&["-r", "1000", "-i", "0.01", "ping"]);
+    let mut shell = Command::new(bash);
+    shell.args(["-c", "for i in 1 2 3; do echo round $i; \"$@\"; done", "bash"]);
+    shell.arg(kvred.get_program()).args(kvred.get_args());
+    let mut terminal = Terminal::start(shell);
+    terminal.sees("PONG");
+    terminal.presses('c');
+    let (rest, code) = terminal.ends();
+    assert!(code == -2 && !rest.contains("round 2"), "{code}: {rest}");
 }
 
 #[test]
