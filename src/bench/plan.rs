@@ -92,7 +92,11 @@ impl Plan {
         let tests = match (args.ratio, &args.tests[..]) {
             (Some(ratio), _) => vec![Kind::Mixed(ratio)],
             (None, []) => TESTS.map(Kind::Single).to_vec(),
-            (None, tests) => tests.iter().copied().map(Kind::Single).collect(),
+            // Once each, as with redis-benchmark: results are known by their names.
+            (None, tests) => {
+                let first = tests.iter().enumerate().filter(|(at, test)| !tests[..*at].contains(test));
+                first.map(|(_, test)| Kind::Single(*test)).collect()
+            }
         };
         let usual_threads = (machine::cores() / 2).max(1) as u32;
         Self {
