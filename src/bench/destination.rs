@@ -37,8 +37,10 @@ impl Destination {
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             found => Some(found.or_exit(Status::Unavailable, cannot)?),
         };
+        // What ends in a slash can be nothing else once it is there.
+        let is_dir = found.as_ref().map_or(path.as_os_str().as_encoded_bytes().ends_with(b"/"), fs::Metadata::is_dir);
         match found {
-            Some(found) if found.is_dir() => {
+            _ if is_dir => {
                 let error = anyhow!("it is a directory; name a file in it");
                 Err(Failure::new(Status::Unavailable, error.context(cannot())))
             }

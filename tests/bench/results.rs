@@ -124,8 +124,12 @@ fn a_file_takes_its_format_from_its_name() {
 fn a_file_that_cannot_be_written_is_told_before_the_run() {
     let server = memory_server();
     let dir = tempfile::TempDir::new().unwrap();
-    for (path, word) in [("/nonexistent/run.json", "/nonexistent"), (dir.path().to_str().unwrap(), "it is a directory")]
-    {
+    let dir = dir.path().to_str().unwrap();
+    for (path, word) in [
+        ("/nonexistent/run.json", "/nonexistent"),
+        (dir, "it is a directory"),
+        (&format!("{dir}/new/"), "it is a directory"),
+    ] {
         let ran = run_at(server.port(), &format!("-t ping --duration 600 -o {path}"));
         assert!(ran.code == Some(3) && ran.err.contains(path) && ran.err.contains(word), "{ran:?}");
     }
@@ -250,12 +254,16 @@ fn thresholds_decide_the_exit_code() {
 }
 
 #[test]
-fn tests_are_named_in_any_case() {
+fn tests_are_named_in_any_case_and_run_once() {
     let server = memory_server();
-    let ran = run_at(server.port(), "-n 100 -r 10 -t PING,Get --format json");
+    let compare = format!("--repeats 1 --compare 127.0.0.1:{}", server.port());
+    let ran = run_at(server.port(), &format!("-n 100 -r 10 -t PING,Get,ping,GET,Ping {compare} --format json"));
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let document = ran.json();
-    assert_eq!((&document["results"][0]["test"], &document["results"][1]["test"]), (&"ping".into(), &"get".into()));
+    for list in [&document["results"], &document["compare"]["results"], &document["compare"]["ratios"]] {
+        let tests: Vec<_> = list.as_array().unwrap().iter().map(|entry| &entry["test"]).collect();
+        assert_eq!(tests, ["ping", "get"], "{ran:?}");
+    }
 }
 
 #[test]
