@@ -13,7 +13,9 @@ use std::str::FromStr;
 
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgMatches, Command as Definition, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{
+    Arg, ArgMatches, ColorChoice, Command as Definition, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+};
 
 pub use self::aof::{AofArgs, AofCommand, CheckArgs, DumpArgs, DumpFormat, Moment, RewriteArgs};
 pub use self::bench::{
@@ -120,7 +122,7 @@ pub enum Command {
 pub fn parse() -> Result<Cli, clap::Error> {
     let is_set = |variable: &OsStr| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
     let parse = |command: Definition| -> Result<Cli, clap::Error> {
-        let mut command = command;
+        let mut command = command.color(color());
         let matches = command.try_get_matches_from_mut(std::env::args_os())?;
         let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
         cli.prefer_flags(&matches);
@@ -150,6 +152,22 @@ pub fn parse() -> Result<Cli, clap::Error> {
             None => error,
         }
     })
+}
+
+/// The colour of help and of errors: what `--color`, or its variable, will come to once the arguments are understood.
+fn color() -> ColorChoice {
+    let args = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned());
+    let mut args = args.skip_while(|arg| arg != "--color" && !arg.starts_with("--color="));
+    let flag = args.next().and_then(|arg| match arg.strip_prefix("--color=") {
+        Some(when) => Some(when.to_owned()),
+        None => args.next(),
+    });
+    let when = flag.or_else(|| std::env::var("KVRED_COLOR").ok()).unwrap_or_default();
+    match ColorWhen::from_str(&when, false) {
+        Ok(ColorWhen::Always) => ColorChoice::Always,
+        Ok(ColorWhen::Never) => ColorChoice::Never,
+        Ok(ColorWhen::Auto) | Err(_) => ColorChoice::Auto,
+    }
 }
 
 /// The same commands with those variables alone that are wanted. And `-1` behind a flag is its value, which is then told why

@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use crate::helpers::Launch;
+use crate::helpers::terminal::Terminal;
 use crate::server::{Server, run};
 
 #[test]
@@ -28,6 +30,30 @@ fn auto_is_raw_in_a_pipe_and_colour_only_when_asked_for() {
         server.ok(&["--output", "pretty", "--color", "always", "exists", "x"]),
         "\u{1b}[36m(integer) 0\u{1b}[0m\n"
     );
+}
+
+#[test]
+fn wrong_usage_and_help_are_in_colour_as_replies_are() {
+    for (args, variable, in_a_pipe, at_a_terminal) in [
+        (&["cli", "--nope"][..], "", false, true),
+        (&["cli", "--nope"], "never", false, false),
+        (&["cli", "--nope"], "always", true, true),
+        (&["--color", "never", "cli", "--nope"], "always", false, false),
+        (&["cli", "--color=always", "--nope"], "never", true, true),
+        (&["bench", "--help"], "never", false, false),
+        (&["bench", "--help"], "always", true, true),
+        (&["--color", "nope"], "always", false, true),
+    ] {
+        let command = || {
+            let mut command = Launch::binary();
+            command.args(args).env("KVRED_COLOR", variable).env("TERM", "xterm").env_remove("NO_COLOR");
+            command
+        };
+        let ran = run(command(), "");
+        assert_eq!((ran.out + &ran.err).contains('\u{1b}'), in_a_pipe, "{args:?} {variable:?}");
+        let (screen, _) = Terminal::start(command()).ends();
+        assert_eq!(screen.contains('\u{1b}'), at_a_terminal, "{args:?} {variable:?}: {screen:?}");
+    }
 }
 
 #[test]
