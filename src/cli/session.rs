@@ -23,6 +23,8 @@ pub(crate) struct Session {
     pub(crate) in_transaction: bool,
     /// Whether keys are watched for the next `MULTI`.
     watching: bool,
+    /// Of each command that waits for `EXEC`: its words, where they are of what a new connection has to be told.
+    queued: Vec<Vec<Vec<u8>>>,
 }
 
 /// Why a command has no reply.
@@ -57,7 +59,15 @@ pub(crate) struct Answer {
 impl Session {
     /// A session that is yet to connect.
     pub(crate) fn new(target: Target, limit: Duration) -> Self {
-        Self { target, limit, connection: None, answered: false, in_transaction: false, watching: false }
+        Self {
+            target,
+            limit,
+            connection: None,
+            answered: false,
+            in_transaction: false,
+            watching: false,
+            queued: Vec::new(),
+        }
     }
 
     /// Connects, unless there is a connection that works as far as is known. Says so where that takes the place of one that
@@ -95,6 +105,13 @@ impl Session {
         self.in_transaction || self.watching
     }
 
+    /// The database that the next command is for: a `SELECT` that is queued comes before it.
+    pub(crate) fn db(&self) -> u32 {
+        let mut selects =
+            self.queued.iter().filter(|args| args.first().is_some_and(|n| n.eq_ignore_ascii_case(b"SELECT")));
+        selects.next_back().and_then(|args| selected(args)).unwrap_or(self.target.db)
+    }
+
     /// Whether there is a connection.
     pub(crate) fn is_connected(&self) -> bool {
         self.connection.is_some()
@@ -115,6 +132,7 @@ impl Session {
     fn leave_transaction(&mut self) {
         self.in_transaction = false;
         self.watching = false;
+        self.queued.clear();
     }
 
     /// Hands the connection out, for what sends on its own.
@@ -198,15 +216,24 @@ impl Session {
     fn learn<A: AsRef<[u8]>>(&mut self, name: &[u8], args: &[A], reply: &Frame) {
         let ok = matches!(reply, Frame::Simple(text) if &text[..] == b"OK");
         match name {
+            _ if self.in_transaction && matches!(reply, Frame::Simple(text) if &text[..] == b"QUEUED") => {
+                let words = if matches!(name, b"SELECT" | b"AUTH" | b"HELLO") { args } else { &[] };
+                self.queued.push(words.iter().map(|word| word.as_ref().to_vec()).collect());
+            }
             b"MULTI" if ok => self.in_transaction = true,
             // Whatever the answer is, but for a malformed call, no transaction is open behind it.
-            b"EXEC" | b"DISCARD" if args.len() == 1 => self.leave_transaction(),
+            b"EXEC" | b"DISCARD" if self.in_transaction && args.len() == 1 => {
+                let queued = std::mem::take(&mut self.queued);
+                self.leave_transaction();
+                let Frame::Array(replies) = reply else { return };
+                for (args, reply) in queued.iter().zip(replies) {
+                    let name = args.first().map(|name| name.to_ascii_uppercase()).unwrap_or_default();
+                    self.learn(&name, args, reply);
+                }
+            }
             b"WATCH" if ok => self.watching = true,
             b"UNWATCH" if ok => self.watching = false,
-            b"SELECT" if ok => {
-                let db = args.get(1).and_then(|db| std::str::from_utf8(db.as_ref()).ok()?.parse().ok());
-                self.target.db = db.unwrap_or(self.target.db);
-            }
+            b"SELECT" if ok => self.target.db = selected(args).unwrap_or(self.target.db),
             b"AUTH" if ok => self.target.login = login(&args[1..]),
             b"HELLO" if !matches!(reply, Frame::Error(_)) => self.learn_hello(args),
             b"RESET" if matches!(reply, Frame::Simple(_)) => {
@@ -229,6 +256,11 @@ impl Session {
             self.target.login = login(words);
         }
     }
+}
+
+/// The database that a `SELECT` names.
+fn selected<A: AsRef<[u8]>>(args: &[A]) -> Option<u32> {
+    std::str::from_utf8(args.get(1)?.as_ref()).ok()?.parse().ok()
 }
 
 fn login<A: AsRef<[u8]>>(words: &[A]) -> Option<Login> {
@@ -260,5 +292,62 @@ pub(crate) fn is_plain_text<A: AsRef<[u8]>>(args: &[A]) -> bool {
         b"MEMORY" => matches!(&upper(args, 1)[..], b"DOCTOR" | b"MALLOC-STATS"),
         b"LATENCY" => matches!(&upper(args, 1)[..], b"DOCTOR" | b"GRAPH"),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::client::Address;
+
+    fn simple(text: &'static str) -> Frame {
+        Frame::Simple(Bytes::from_static(text.as_bytes()))
+    }
+
+    fn error() -> Frame {
+        Frame::Error(Bytes::from_static(b"ERR no"))
+    }
+
+    fn session() -> Session {
+        let address = Address::Tcp { host: "localhost".to_owned(), port: 1 };
+        Session::new(Target::new(address), Duration::from_secs(1))
+    }
+
+    fn learn(session: &mut Session, command: &str, reply: &Frame) {
+        let args: Vec<&str> = command.split(' ').collect();
+        session.learn(args[0].as_bytes(), &args, reply);
+    }
+
+    #[test]
+    fn what_is_queued_counts_once_it_is_carried_out() {
+        let ok = simple("OK");
+        for (end, reply, db) in [
+            ("EXEC", Frame::Array(vec![Frame::Null, ok.clone(), ok.clone(), error()]), 3),
+            ("EXEC", error(), 1),
+            ("EXEC", Frame::Null, 1),
+            ("DISCARD", ok.clone(), 1),
+        ] {
+            let mut session = session();
+            learn(&mut session, "SELECT 1", &ok);
+            learn(&mut session, "MULTI", &ok);
+            for command in ["GET k", "SELECT 2", "SELECT 3", "SELECT 99"] {
+                learn(&mut session, command, &simple("QUEUED"));
+            }
+            assert_eq!((session.db(), session.target.db), (99, 1));
+            learn(&mut session, end, &reply);
+            assert_eq!((session.db(), session.target.db, session.binds()), (db, db, false), "{end} {reply:?}");
+        }
+    }
+
+    #[test]
+    fn exec_and_discard_without_multi_end_no_watch() {
+        for command in ["EXEC", "DISCARD"] {
+            let mut session = session();
+            learn(&mut session, "WATCH k", &simple("OK"));
+            learn(&mut session, command, &error());
+            assert!(session.binds(), "{command}");
+        }
     }
 }

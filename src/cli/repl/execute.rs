@@ -97,7 +97,8 @@ impl Repl<'_> {
             return true;
         }
         let target = &self.session.target;
-        let of = if name == b"FLUSHDB" { format!("database {}", target.db) } else { "every database".to_owned() };
+        let of =
+            if name == b"FLUSHDB" { format!("database {}", self.session.db()) } else { "every database".to_owned() };
         let name = String::from_utf8_lossy(&name);
         let question = format!("{name} deletes every key in {of} of {}. Go on? [y/N] ", target.address);
         // An editor of its own: no history, no completion, and Ctrl-C means no.

@@ -19,6 +19,16 @@ fn the_prompt_tells_the_state() {
     s.enters("multi", "(TX)> ");
     s.enters("set k v", "QUEUED");
     s.enters("exec", "1) OK");
+    // What is queued counts for what comes behind it, and in the end if it could be done.
+    s.enters("multi", "(TX)> ");
+    s.enters("select 3", "QUEUED");
+    s.enters("flushdb", "every key in database 3 of");
+    s.enters("y", "QUEUED");
+    s.enters("select 99", "QUEUED");
+    s.enters("exec", "3) (error)");
+    s.sees("[3]> ");
+    s.enters("flushdb", "every key in database 3 of");
+    s.enters("n", "nothing was sent");
     s.leaves();
 }
 
