@@ -19,12 +19,13 @@ pub(crate) struct Session {
     connection: Option<Connection>,
     /// Whether anything was answered over this connection.
     answered: bool,
-    /// Whether a `MULTI` is open.
-    pub(crate) in_transaction: bool,
+    /// While a `MULTI` is open: of each command that waits for `EXEC` its words, where they are of what a new connection has
+    /// to be told.
+    queued: Option<Vec<Vec<Vec<u8>>>>,
     /// Whether keys are watched for the next `MULTI`.
     watching: bool,
-    /// Of each command that waits for `EXEC`: its words, where they are of what a new connection has to be told.
-    queued: Vec<Vec<Vec<u8>>>,
+    /// Whether the one or the other went with its connection, and nobody has said so yet.
+    pub(crate) transaction_gone: bool,
 }
 
 /// Why a command has no reply.
@@ -64,9 +65,9 @@ impl Session {
             limit,
             connection: None,
             answered: false,
-            in_transaction: false,
+            queued: None,
             watching: false,
-            queued: Vec::new(),
+            transaction_gone: false,
         }
     }
 
@@ -102,13 +103,18 @@ impl Session {
 
     /// Whether what comes next means something else on another connection: behind `MULTI` or `WATCH`.
     pub(crate) fn binds(&self) -> bool {
-        self.in_transaction || self.watching
+        self.in_transaction() || self.watching
+    }
+
+    /// Whether a `MULTI` is open.
+    pub(crate) fn in_transaction(&self) -> bool {
+        self.queued.is_some()
     }
 
     /// The database that the next command is for: a `SELECT` that is queued comes before it.
     pub(crate) fn db(&self) -> u32 {
-        let mut selects =
-            self.queued.iter().filter(|args| args.first().is_some_and(|n| n.eq_ignore_ascii_case(b"SELECT")));
+        let queued = self.queued.iter().flatten();
+        let mut selects = queued.filter(|args| args.first().is_some_and(|n| n.eq_ignore_ascii_case(b"SELECT")));
         selects.next_back().and_then(|args| selected(args)).unwrap_or(self.target.db)
     }
 
@@ -126,13 +132,13 @@ impl Session {
     pub(crate) fn drop_connection(&mut self) {
         self.connection = None;
         self.answered = false;
+        self.transaction_gone |= self.binds();
         self.leave_transaction();
     }
 
     fn leave_transaction(&mut self) {
-        self.in_transaction = false;
+        self.queued = None;
         self.watching = false;
-        self.queued.clear();
     }
 
     /// Hands the connection out, for what sends on its own.
@@ -215,15 +221,18 @@ impl Session {
     /// than the session says.
     fn learn<A: AsRef<[u8]>>(&mut self, name: &[u8], args: &[A], reply: &Frame) {
         let ok = matches!(reply, Frame::Simple(text) if &text[..] == b"OK");
+        if let Some(queued) = &mut self.queued
+            && matches!(reply, Frame::Simple(text) if &text[..] == b"QUEUED")
+        {
+            let words = if matches!(name, b"SELECT" | b"AUTH" | b"HELLO") { args } else { &[] };
+            queued.push(words.iter().map(|word| word.as_ref().to_vec()).collect());
+            return;
+        }
         match name {
-            _ if self.in_transaction && matches!(reply, Frame::Simple(text) if &text[..] == b"QUEUED") => {
-                let words = if matches!(name, b"SELECT" | b"AUTH" | b"HELLO") { args } else { &[] };
-                self.queued.push(words.iter().map(|word| word.as_ref().to_vec()).collect());
-            }
-            b"MULTI" if ok => self.in_transaction = true,
+            b"MULTI" if ok => self.queued = Some(Vec::new()),
             // Whatever the answer is, but for a malformed call, no transaction is open behind it.
-            b"EXEC" | b"DISCARD" if self.in_transaction && args.len() == 1 => {
-                let queued = std::mem::take(&mut self.queued);
+            b"EXEC" | b"DISCARD" if self.in_transaction() && args.len() == 1 => {
+                let queued = self.queued.take().unwrap_or_default();
                 self.leave_transaction();
                 let Frame::Array(replies) = reply else { return };
                 for (args, reply) in queued.iter().zip(replies) {

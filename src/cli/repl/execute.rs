@@ -123,13 +123,12 @@ impl Repl<'_> {
     /// Runs one command. Returns whether it came to a reply, and nobody stopped that being shown.
     fn run_command(&mut self, command: &[Vec<u8>]) -> Result<bool, Stop> {
         // Between the prompt and Enter the server may have gone.
-        let bound = self.session.binds();
         if !self.reopen_if_lost() {
             say!("(the command was not sent)");
             return Ok(false);
         }
-        if bound && !self.session.binds() {
-            say!("({})", CallError::TransactionGone);
+        if self.session.transaction_gone {
+            // The prompt says so.
             return Ok(false);
         }
         if is_stream(command) {
@@ -169,7 +168,9 @@ impl Repl<'_> {
                 self.session.drop_connection();
                 say!("({error})");
             }
-            CallError::Refused(_) | CallError::TransactionGone => say!("({error})"),
+            CallError::Refused(_) => say!("({error})"),
+            // The prompt says so.
+            CallError::TransactionGone => {}
         }
     }
 

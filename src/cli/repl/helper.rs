@@ -17,7 +17,7 @@ use crate::terminal::Paint;
 const MAX_KEYS: usize = 20_000;
 
 /// What the editor knows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ReplHelper {
     pub(crate) catalog: Catalog,
     pub(crate) keys: BTreeSet<Vec<u8>>,

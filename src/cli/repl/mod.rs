@@ -31,10 +31,10 @@ mod secrets;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::io;
+use std::{io, mem};
 
 use rustix::termios::{QueueSelector, tcflush};
-use rustyline::config::{BellStyle, Config};
+use rustyline::config::{BellStyle, Config, Configurer};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{ColorMode, CompletionType, Editor};
@@ -93,6 +93,10 @@ pub(crate) fn run(runtime: &Runtime, mut session: Session, printer: Printer, col
     repl.welcome()?;
     loop {
         repl.reopen_if_lost();
+        if mem::take(&mut repl.session.transaction_gone) {
+            repl.forget_typed()?;
+            say!("(the open transaction or WATCH is gone with its connection; nothing typed since is sent)");
+        }
         let prompt = repl.prompt();
         if let Some(helper) = repl.editor.helper_mut() {
             helper.prompt_columns = prompt.0.width();
@@ -114,7 +118,7 @@ pub(crate) fn run(runtime: &Runtime, mut session: Session, printer: Printer, col
             Err(ReadlineError::Eof) => return Ok(Status::Fine),
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 // The rest of it is no command of its own.
-                tcflush(io::stdin(), QueueSelector::IFlush).map_err(io::Error::from)?;
+                repl.forget_typed()?;
                 say!("(what was typed is not UTF-8; nothing was sent; write such bytes as \"\\xHH\")");
             }
             Err(error) => return Err(terminal_failed(error)),
@@ -175,6 +179,18 @@ impl Repl<'_> {
         }
     }
 
+    /// Forgets what was typed ahead. The editor keeps what it has read of that, so there is a new one.
+    fn forget_typed(&mut self) -> Result<(), Stop> {
+        let config = self.editor.config_mut().clone();
+        let history = mem::take(self.editor.history_mut());
+        let mut editor = Editor::with_history(config, history).map_err(terminal_failed)?;
+        editor.set_helper(self.editor.helper().cloned());
+        self.idle = Idle::new(&mut editor);
+        self.editor = editor;
+        self.typed = None;
+        Ok(tcflush(io::stdin(), QueueSelector::IFlush).map_err(io::Error::from)?)
+    }
+
     /// The raw prompt, and the same in colour.
     fn prompt(&self) -> (String, String) {
         let target = &self.session.target;
@@ -184,7 +200,7 @@ impl Repl<'_> {
         if target.db != 0 {
             name = format!("{name}[{}]", target.db);
         }
-        let (state, style) = match (self.session.is_connected(), self.session.in_transaction) {
+        let (state, style) = match (self.session.is_connected(), self.session.in_transaction()) {
             (false, _) => (" (not connected)", Style::Error),
             (true, in_transaction) => (if in_transaction { "(TX)" } else { "" }, Style::Number),
         };

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 
 use super::Session;
 use crate::helpers::peer::SERVERS;
@@ -216,5 +217,64 @@ fn a_command_of_unknown_fate_is_not_sent_again() {
     s.sees("(connected again)");
     s.enters("get k", "(error) ERR no");
     assert_eq!(sets.load(Ordering::Relaxed), 1);
+    s.leaves();
+}
+
+/// A server that closes each connection behind its reply to what says `last`: its port, and what comes after the first of
+/// these.
+fn server_that_leaves() -> (u16, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (came, all) = channel();
+    std::thread::spawn(move || {
+        for (nth, stream) in listener.incoming().enumerate() {
+            let (mut stream, mut request) = (stream.unwrap(), [0; 1000]);
+            while let Ok(len @ 1..) = stream.read(&mut request) {
+                let request = String::from_utf8_lossy(&request[..len]).into_owned();
+                let leaves = request.contains("last");
+                if nth > 0 {
+                    came.send(request).unwrap();
+                }
+                stream.write_all(b"+OK\r\n").unwrap();
+                if leaves {
+                    break;
+                }
+            }
+        }
+    });
+    (port, all)
+}
+
+#[test]
+fn a_transaction_that_went_with_its_connection_is_said_and_nothing_typed_ahead_is_sent() {
+    for term in ["xterm", "dumb"] {
+        for lines in ["multi\rset last 1\rset b 2\rexec\r", "watch b\rget last\rmulti\rset b 2\rexec\r"] {
+            let (port, came) = server_that_leaves();
+            let mut s = Session::with(port, &[], |command| {
+                command.env("TERM", term);
+            });
+            s.prompt();
+            s.types(lines);
+            s.sees("(the open transaction or WATCH is gone with its connection; nothing typed since is sent)");
+            s.prompt();
+            s.enters("echo new", "OK");
+            let came: Vec<String> = came.try_iter().collect();
+            assert!(came.len() == 1 && came[0].contains("new"), "{term} {lines:?}: {came:?}");
+            s.leaves();
+        }
+    }
+}
+
+#[test]
+fn an_empty_line_finds_a_transaction_gone_too() {
+    let Some(server) = Server::peer("redis-server") else { return };
+    let mut s = Session::start(&server);
+    s.enters("multi", "(TX)> ");
+    server.ok(&["client", "kill", "type", "normal"]);
+    s.types("\r");
+    s.sees("was lost)");
+    s.sees("(the open transaction or WATCH is gone");
+    s.prompt();
+    s.enters("echo goes-on", "\"goes-on\"");
     s.leaves();
 }
