@@ -41,7 +41,7 @@ const CHECKPOINT_BYTES: u64 = 64 << 10;
 const MAX_SHIFT: u64 = 16 << 20;
 
 /// How many batches are asked for their places. A value may hold a million lines that look like theirs, and to ask takes
-/// some 100 µs.
+/// a fraction of a millisecond.
 const MAX_ASKED: u32 = 1000;
 
 /// A batch behind a flaw that verifies all the same.
