@@ -8,7 +8,7 @@
 //! | `dump` | what a log holds, in four formats; the follower |
 //! | `rewrite`, `image` | a log made as short as its data; writing a new log |
 //! | `keys`, `distinct` | which arguments of a record are keys; how many different ones there are |
-//! | `json`, `text` | bytes as JSON; numbers, times and names for people |
+//! | `text` | numbers, times and names for people |
 //!
 //! All of them read with the code that `serve` recovers with, so they cannot disagree with it about a log. Only
 //! `check --fix` and `rewrite` in place change a log, and they take its lock first.
