@@ -81,7 +81,9 @@ impl Report {
             let start = format!("{}: {}", part.path.display(), part.conclusion().words());
             match &part.found {
                 Err(why) => line(&mut out, &format!("{start}: {why}")),
-                Ok(_) if part.conclusion() == Conclusion::Snapshot => line(&mut out, &format!("{start}: {}", Flaw::Rdb)),
+                Ok(_) if part.conclusion() == Conclusion::Snapshot => {
+                    line(&mut out, &format!("{start}: {}", Flaw::Rdb));
+                }
                 Ok(found) => {
                     line(&mut out, &start);
                     facts(&mut out, found);
