@@ -1,5 +1,8 @@
 //! The table of recovery, row by row: logs are built by hand, and nothing but their bytes decides.
 
+mod plain_logs;
+mod survivors;
+
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
@@ -161,6 +164,24 @@ fn because(recovery: &Recovery) -> Option<Because> {
     }
 }
 
+/// Those of `log`'s batches that are found in `bytes`, which is that log changed, and how far out of their places.
+fn found_moved(log: &Log, bytes: &[u8]) -> Vec<(usize, i64)> {
+    let recovery = recover(bytes);
+    let mut survey = Survey::new(Memory::file(bytes), recovery.chain, recovery.end, bytes.len() as u64);
+    let mut found = Vec::new();
+    while let Some(survivor) = survey.next().unwrap() {
+        let place = survivor.start.0.checked_add_signed(survivor.shift).unwrap();
+        let n = log.starts.iter().position(|start| *start as u64 == place).expect("a batch");
+        found.push((n, survivor.shift));
+    }
+    found
+}
+
+/// A log with the bytes from `at` to `to` replaced.
+fn replaced(log: &Log, at: usize, to: usize, by: &[u8]) -> Vec<u8> {
+    [&log.bytes[..at], by, &log.bytes[to..]].concat()
+}
+
 #[test]
 fn an_empty_file_and_zeros_are_a_new_log() {
     assert_eq!(recover(b"").verdict, Verdict::New);
@@ -255,163 +276,6 @@ fn a_plain_log_has_no_annotations() {
 }
 
 #[test]
-fn behind_one_flaw_all_other_batches_verify_whatever_was_hit() {
-    let log = Log::new().batches(6, &[Annotation::Timestamp(1)]);
-    for byte in log.starts[2]..log.starts[3] {
-        for bit in 0..8 {
-            let mut damaged = log.clone();
-            damaged.bytes[byte] ^= 1 << bit;
-            let found = recover(&damaged.bytes);
-            assert_eq!(found.end.0 as usize, log.starts[2], "byte {byte} bit {bit}");
-            let mut rest = survivors(&damaged, &found);
-            // A batch whose commit line alone is damaged may count too: its bytes are good.
-            rest.retain(|n| *n != 2);
-            assert_eq!(rest, [3, 4, 5], "byte {byte} bit {bit}");
-        }
-    }
-}
-
-#[test]
-fn several_flaws_cost_only_their_own_batches() {
-    let log = Log::new().batches(9, &[]).damage(1).damage(2).damage(5);
-    let found = recover(&log.bytes);
-    assert_eq!(survivors(&log, &found), [3, 4, 6, 7, 8], "each is known by the crc that the one before states");
-    let lines = Log::new().batches(6, &[]).damage_commit(1, 15).damage(3);
-    assert_eq!(survivors(&lines, &recover(&lines.bytes)), [2, 4, 5], "by the computed one, by the stated one");
-}
-
-/// Those of `log`'s batches that are found in `bytes`, which is that log changed, and how far out of their places.
-fn found_moved(log: &Log, bytes: &[u8]) -> Vec<(usize, i64)> {
-    let recovery = recover(bytes);
-    let mut survey = Survey::new(Memory::file(bytes), recovery.chain, recovery.end, bytes.len() as u64);
-    let mut found = Vec::new();
-    while let Some(survivor) = survey.next().unwrap() {
-        let place = survivor.start.0.checked_add_signed(survivor.shift).unwrap();
-        let n = log.starts.iter().position(|start| *start as u64 == place).expect("a batch");
-        found.push((n, survivor.shift));
-    }
-    found
-}
-
-/// A log with the bytes from `at` to `to` replaced.
-fn replaced(log: &Log, at: usize, to: usize, by: &[u8]) -> Vec<u8> {
-    [&log.bytes[..at], by, &log.bytes[to..]].concat()
-}
-
-/// Nothing was synced, so that any wrong bytes in their place would be a tear.
-#[test]
-fn bytes_taken_out_or_put_in_are_damage_and_all_other_batches_are_found() {
-    let log = Log::new().batches(7, &[]);
-    let long = "long ".repeat(1000);
-    for at in log.starts[2]..log.starts[3] - COMMIT_LINE_BYTES - 4 {
-        for (to, by) in [(at + 1, ""), (at + 5, ""), (at, "#"), (at, "more"), (at, &long)] {
-            let bytes = replaced(&log, at, to, by.as_bytes());
-            let shift = (to - at) as i64 - by.len() as i64;
-            let what = format!("{at}..{to} replaced by {} bytes", by.len());
-            let found = recover(&bytes);
-            assert_eq!(because(&found), Some(Because::OutOfPlace(shift)), "{what}");
-            assert_eq!(found.end.0 as usize, log.starts[2], "{what}");
-            let mut rest = found_moved(&log, &bytes);
-            // All of it, behind bytes that were put before it.
-            rest.retain(|(n, _)| *n != 2);
-            assert_eq!(rest, [3, 4, 5, 6].map(|n| (n, shift)), "{what}");
-        }
-    }
-}
-
-#[test]
-fn a_batch_taken_out_or_put_in_twice_is_damage() {
-    let log = Log::new().batches(3, &[]).batch_of(&"v".repeat(300_000), &[]).batches(4, &[]);
-    for n in [1, 3] {
-        let (from, to) = (log.starts[n], log.end_of(n));
-        let len = (to - from) as i64;
-        let without = replaced(&log, from, to, b"");
-        assert_eq!(because(&recover(&without)), Some(Because::OutOfPlace(len)));
-        // Nothing tells of the one that follows directly.
-        assert_eq!(found_moved(&log, &without), (n + 2..8).map(|n| (n, len)).collect::<Vec<_>>());
-        let twice = replaced(&log, to, to, &log.bytes[from..to]);
-        assert_eq!(because(&recover(&twice)), Some(Because::OutOfPlace(-len)));
-        assert_eq!(found_moved(&log, &twice), (n + 1..8).map(|n| (n, -len)).collect::<Vec<_>>());
-    }
-}
-
-#[test]
-fn one_batch_behind_moved_bytes_tells_by_its_synced_line() {
-    let log = Log::new().batches(3, &[]);
-    let synced = log.synced();
-    for (last, tells) in [(log.clone().batch(&[synced]), true), (log.clone().batch(&[]), false)] {
-        let bytes = replaced(&last, log.starts[2] + 30, log.starts[2] + 31, b"");
-        let because = because(&recover(&bytes));
-        assert_eq!(because, tells.then_some(Because::OutOfPlace(1)), "it was written at {:?}", last.starts[3]);
-    }
-}
-
-#[test]
-fn where_bytes_were_moved_twice_what_is_between_is_found_and_what_is_behind() {
-    let log = Log::new().batches(12, &[]);
-    let changed = replaced(&log, log.starts[6] + 30, log.starts[6] + 30, b"more");
-    let once = Log { bytes: changed, ..log.clone() };
-    let bytes = replaced(&once, log.starts[1] + 30, log.starts[1] + 32, b"");
-    let expected: Vec<_> = (2..6).map(|n| (n, 2)).chain((7..12).map(|n| (n, -2))).collect();
-    assert_eq!(found_moved(&log, &bytes), expected);
-    // Where as many are put in as were taken out, the rest is in its place again.
-    let back = replaced(&once, log.starts[1] + 30, log.starts[1] + 34, b"");
-    let expected: Vec<_> = (2..6).map(|n| (n, 4)).chain((7..12).map(|n| (n, 0))).collect();
-    assert_eq!(found_moved(&log, &back), expected);
-}
-
-#[test]
-fn copies_of_batches_from_before_the_flaw_tell_nothing() {
-    let log = Log::new();
-    let log = log.clone().batch(&[log.synced()]).batches(4, &[]);
-    let copy = log.bytes[log.starts[0]..].to_vec();
-    // In a value, or behind the end.
-    let value = String::from_utf8(copy.clone()).unwrap();
-    let with_value = log.clone().batch_of(&value, &[]);
-    for bytes in [&with_value.bytes[..with_value.bytes.len() - 3], &[&log.bytes[..], &copy].concat()] {
-        let found = recover(bytes);
-        assert!(matches!(found.verdict, Verdict::Torn(_)), "{:?}", found.verdict);
-        assert_eq!(found.end.0 as usize, log.bytes.len());
-    }
-}
-
-#[test]
-fn a_survey_is_not_slowed_by_lines_that_look_like_small_batches() {
-    // Each may have been written in some other place.
-    let lies = (0..20_000).map(|n| format!("#C:00000000:{n:08x}\r\n")).collect::<Vec<_>>().concat();
-    let log = Log::new().batch(&[]).batch_of(&lies, &[]).batches(3, &[]).damage(0);
-    assert_eq!(survivors(&log, &recover(&log.bytes)), [1, 2, 3, 4]);
-    let torn = log.damage(1).damage(2).damage(3).damage(4);
-    let found = recover(&torn.bytes);
-    assert!(matches!(found.verdict, Verdict::Torn(_)), "{:?}", found.verdict);
-}
-
-#[test]
-fn a_stored_value_cannot_pass_for_a_batch() {
-    let other = Log::plain().header(8).batches(3, &[Annotation::Synced(LogOffset(0))]);
-    let value = String::from_utf8(other.bytes).unwrap();
-    let log = Log::new().batch(&[]).batch_of(&value, &[]).batch(&[]).damage(0);
-    let found = recover(&log.bytes);
-    assert_eq!(survivors(&log, &found), [1, 2]);
-    assert_eq!(found.durable, LogOffset(0));
-}
-
-#[test]
-fn a_survey_is_not_slowed_by_lines_that_look_like_commits() {
-    let lie = |n: u32| format!("#C:{:08x}:{n:08x}\r\n", n * 22);
-    let lies = (0..20_000).map(lie).collect::<Vec<_>>().concat();
-    let log = Log::new().batch(&[]).batch_of(&lies, &[]).batches(3, &[]).damage(0);
-    assert_eq!(survivors(&log, &recover(&log.bytes)), [1, 2, 3, 4]);
-}
-
-#[test]
-fn many_small_batches_behind_a_flaw_are_read_once() {
-    let log = Log::new().batches(20_000, &[]).damage(0);
-    // Were the file read again for each survivor, this would take minutes.
-    assert_eq!(survivors(&log, &recover(&log.bytes)).len(), 19_999);
-}
-
-#[test]
 fn a_log_with_commit_lines_and_no_header_is_damaged_not_plain() {
     let log = Log::new().batches(2, &[]);
     let mut headless = log.bytes.clone();
@@ -435,108 +299,6 @@ fn a_header_that_is_none_is_not_skipped_even_without_batches() {
         damaged[byte] ^= 1;
         assert!(matches!(recover(&damaged).verdict, Verdict::Damaged { .. }), "byte {byte}");
     }
-}
-
-#[test]
-fn a_plain_log_is_read_and_its_incomplete_end_is_torn() {
-    let log = Log::plain().command(&["SELECT", "0"]).command(&["SET", "a", "1"]);
-    let found = recover(&log.bytes);
-    assert_eq!((found.verdict, found.records, found.chain), (Verdict::Clean, 2, None));
-    let whole = log.bytes.len();
-    let log = log.command(&["SET", "b", "a longer value"]);
-    for cut in whole + 1..log.bytes.len() {
-        let found = recover(&log.bytes[..cut]);
-        assert_eq!(found.verdict, Verdict::Torn(Flaw::Incomplete), "cut at {cut}");
-        assert_eq!((found.end.0 as usize, found.records), (whole, 2));
-    }
-}
-
-#[test]
-fn an_open_transaction_of_a_plain_log_is_torn_as_a_whole() {
-    let log = Log::plain().command(&["SET", "a", "1"]);
-    let whole = log.bytes.len();
-    let log = log.command(&["MULTI"]).command(&["SET", "b", "1"]).command(&["SET", "c", "1"]);
-    let found = recover(&log.bytes);
-    assert_eq!((found.verdict, found.end.0 as usize, found.records), (Verdict::Torn(Flaw::Incomplete), whole, 1));
-    let torn = recover(&log.bytes[..log.bytes.len() - 3]);
-    assert_eq!((torn.verdict, torn.end.0 as usize, torn.records), (Verdict::Torn(Flaw::Incomplete), whole, 1));
-    let done = log.command(&["EXEC"]).command(&["SET", "d", "1"]);
-    let found = recover(&done.bytes);
-    assert_eq!((found.verdict, found.records), (Verdict::Clean, 4));
-}
-
-#[test]
-fn a_length_that_swallows_the_rest_of_a_plain_log_is_damage() {
-    let mut bytes = Log::plain().command(&["SET", "a", "1"]).bytes;
-    let at = bytes.len();
-    let log = Log { bytes: Vec::new(), ..Log::plain() }.command(&["SET", "b", "12345"]);
-    bytes.extend_from_slice(String::from_utf8(log.bytes).unwrap().replace("$5", "$9999").as_bytes());
-    let torn = recover(&bytes);
-    assert_eq!(torn.verdict, Verdict::Torn(Flaw::Incomplete), "nothing follows");
-    encode::request(&mut bytes, &["SET", "c", "1"]);
-    let found = recover(&bytes);
-    assert_eq!((because(&found), found.end.0 as usize), (Some(Because::CommandsFollow), at));
-}
-
-/// What a value may hold: every 15 bytes a command that begins with all the strings behind it. To look at each of them
-/// anew would take minutes.
-fn beginnings_of_commands() -> Vec<u8> {
-    b"$9\r\n\n*9999999\r\n".repeat(300_000)
-}
-
-#[test]
-fn a_torn_value_that_is_full_of_beginnings_of_commands_is_soon_judged() {
-    let value = beginnings_of_commands();
-    let mut bytes = Log::plain().command(&["SET", "a", "1"]).bytes;
-    bytes.extend(format!("*3\r\n$3\r\nSET\r\n$1\r\nb\r\n${}\r\n", value.len() + 100).bytes());
-    bytes.extend(value);
-    assert_eq!(recover(&bytes).verdict, Verdict::Torn(Flaw::Incomplete));
-    encode::request(&mut bytes, &["SET", "c", "1"]);
-    assert_eq!(because(&recover(&bytes)), Some(Because::CommandsFollow));
-}
-
-#[test]
-fn a_longer_length_that_swallows_what_kvred_has_appended_is_damage() {
-    let log = Log::plain().command(&["SET", "a", "1"]);
-    let at = log.bytes.len();
-    let log = log.command(&["SET", "b", "12345"]).header(9);
-    let synced = log.synced();
-    let log = log.batch(&[synced]).batches(2, &[]);
-    let length = memchr::memmem::find(&log.bytes, b"$5").unwrap() + 1;
-    let bytes = replaced(&log, length, length + 1, b"50000");
-    let found = recover(&bytes);
-    assert_eq!((because(&found), found.end.0 as usize), (Some(Because::OutOfPlace(-4)), at));
-    assert_eq!(found_moved(&log, &bytes), [0, 1, 2].map(|n| (n, -4)));
-}
-
-/// What [`ends_with_command`] has to say, in as many steps as it takes.
-fn some_line_leads_to_the_end(text: &[u8]) -> bool {
-    let mut text = text.to_vec();
-    (1..text.len()).filter(|at| text[at - 1..].starts_with(b"\n*")).collect::<Vec<_>>().into_iter().any(|mut at| {
-        loop {
-            let mut args = Vec::new();
-            match RequestDecoder::for_log().decode(&mut text, at, &mut args) {
-                Ok(Some(end)) if is_command(Args::new(&text, &args)) => at = end,
-                _ => return false,
-            }
-            if at == text.len() {
-                return true;
-            }
-        }
-    })
-}
-
-#[test]
-fn a_plain_log_that_is_not_resp_is_damage_with_its_place() {
-    for (bytes, flaw_at) in
-        [(&b"hello"[..], 0), (b"*1\r\n$4\r\nPING\r\nX", 14), (b"*0\r\n", 0), (b"*1\r\n$1\r\nabc", 0)]
-    {
-        let found = recover(bytes);
-        assert!(matches!(found.verdict, Verdict::Damaged { .. }), "{found:?}");
-        assert_eq!(found.end, LogOffset(flaw_at));
-    }
-    let rdb = recover(&[RDB_MAGIC, b"0011\xfa"].concat());
-    assert!(matches!(rdb.verdict, Verdict::Damaged { flaw: Flaw::Rdb, .. }), "{rdb:?}");
 }
 
 #[test]
@@ -583,99 +345,6 @@ fn a_torn_batch_is_not_taken_for_another_servers_commands() {
             assert!(matches!(found.verdict, Verdict::Torn(_)), "byte {at}: {found:?}");
             assert_eq!(found.end.0 as usize, start, "byte {at}");
         }
-    }
-}
-
-#[test]
-fn kvred_goes_on_behind_a_plain_log() {
-    let log = Log::plain().command(&["SET", "a", "1"]).command(&["SET", "b", "1"]);
-    let joint = log.bytes.len();
-    let log = log.header(9);
-    let synced = Annotation::Synced(LogOffset(joint as u64));
-    let log = log.batch(&[synced]).batch(&[]);
-    let found = recover(&log.bytes);
-    assert_eq!((&found.verdict, found.records, found.durable.0 as usize), (&Verdict::Clean, 4, joint));
-    assert!(found.chain.is_some());
-    for cut in joint + 1..log.starts[0] {
-        let torn = recover(&log.bytes[..cut]);
-        assert_eq!((torn.verdict, torn.end.0 as usize), (Verdict::Torn(Flaw::Incomplete), joint), "cut at {cut}");
-    }
-    let torn = recover(&log.damage(1).bytes);
-    assert_eq!(torn.verdict, Verdict::Torn(Flaw::Checksum));
-}
-
-/// A plain log behind which kvred has gone on with two batches, with a wrong bit in a length that so swallows the rest,
-/// in the last plain command or in the last but one; and where that command begins.
-fn swallowing(others_follow: bool) -> (Log, usize) {
-    let log = Log::plain().command(&["SET", "a", "1"]);
-    let at = log.bytes.len();
-    let mut log = log.command(&["SET", "b", &"v".repeat(100)]);
-    if others_follow {
-        log = log.command(&["SET", "c", "1"]);
-    }
-    let length = memchr::memmem::find(&log.bytes, b"$100").unwrap() + 1;
-    log.bytes[length] = b'9';
-    let synced = log.synced();
-    (log.header(9).batch(&[synced]).batch(&[]), at)
-}
-
-#[test]
-fn a_length_that_swallows_what_kvred_has_appended_is_damage() {
-    for others_follow in [false, true] {
-        let (log, at) = swallowing(others_follow);
-        // A crash may have cut the last batch, or left reserved space behind it.
-        for (len, zeros) in (log.starts[0]..=log.bytes.len()).flat_map(|len| [(len, 0), (len, 200)]) {
-            let mut bytes = log.bytes[..len].to_vec();
-            bytes.resize(len + zeros, 0);
-            let found = recover(&bytes);
-            let because = because(&found).unwrap_or_else(|| panic!("{len} bytes and {zeros} zeros: {found:?}"));
-            assert_eq!(found.end.0 as usize, at, "{len} bytes and {zeros} zeros");
-            // Before the first batch is whole, it is the text that tells.
-            let first_is_whole = len >= log.starts[1];
-            assert_eq!(because == Because::WasDurable, first_is_whole, "{len} bytes and {zeros} zeros: {because}");
-        }
-        let found = recover(&log.bytes);
-        assert_eq!((survivors(&log, &found), found.records), (vec![0, 1], 1));
-        // What is wrong with the plain part makes no difference to the other.
-        let mut broken = log.clone();
-        broken.bytes[at] = b'x';
-        let found = recover(&broken.bytes);
-        assert_eq!((because(&found), survivors(&log, &found)), (Some(Because::NotATrace), vec![0, 1]));
-    }
-}
-
-#[test]
-fn a_torn_value_that_holds_a_log_of_kvreds_is_torn() {
-    let (other, _) = swallowing(true);
-    for other in [&other, &Log::new().batches(3, &[Annotation::Synced(LogOffset(0)), Annotation::NoSync])] {
-        let log = Log::plain().command(&["SET", "a", "1"]);
-        let at = log.bytes.len();
-        let log = log.command(&["SET", "copy", std::str::from_utf8(&other.bytes).unwrap()]);
-        let value = log.bytes.len() - 2 - other.bytes.len();
-        // Behind the copy's first batch, that is: a header with less could be one with which kvred went on.
-        for len in value + other.starts[1]..log.bytes.len() {
-            if ends_with_command(&log.bytes[value..len]) {
-                // Whole commands follow, as far as one can tell.
-                continue;
-            }
-            let found = recover(&log.bytes[..len]);
-            assert_eq!((found.verdict, found.end.0 as usize), (Verdict::Torn(Flaw::Incomplete), at), "cut at {len}");
-        }
-    }
-}
-
-#[test]
-fn a_torn_value_that_is_full_of_chains_is_soon_judged() {
-    let header = Log::plain().header(5).bytes;
-    let line = |n: u32, crc: u32| format!("#C:{:08x}:{crc:08x}\r\n", n * 22).into_bytes();
-    // Each of these lines commits all that stands between it and the one header, or between it and a header of its own.
-    let one = [header.clone(), (0..20_000).flat_map(|n| line(n, n)).collect()].concat();
-    let many = [header, line(0, 0)].concat().repeat(50_000);
-    for value in [one, many] {
-        let mut bytes = Log::plain().command(&["SET", "a", "1"]).bytes;
-        bytes.extend(format!("*3\r\n$3\r\nSET\r\n$1\r\nb\r\n${}\r\n\n", value.len() + 100).bytes());
-        bytes.extend(value);
-        assert_eq!(recover(&bytes).verdict, Verdict::Torn(Flaw::Incomplete));
     }
 }
 
@@ -745,65 +414,6 @@ fn a_batch_too_long_for_any_is_not_gathered() {
 }
 
 proptest! {
-    #[test]
-    fn commands_follow_if_decoding_from_some_line_on_comes_to_the_end(pieces in prop::collection::vec(0..12usize, 1..12)) {
-        let pieces = pieces.into_iter().map(|piece| {
-            ["*1\r\n", "*2\r\n", "*3\r\n", "*0\r\n", "$1\r\na\r\n", "$0\r\n\r\n", "$6\r\nx\r\n*1\r\n\r\n", "$4\r\n*1\r\n",
-             "\n", "\r\n", "$12\r\n", "*2\r\n$1\r\na\r\n$1\r\nb\r\n"][piece]
-        });
-        let text: Vec<u8> = pieces.flat_map(str::bytes).collect();
-        prop_assert_eq!(ends_with_command(&text), some_line_leads_to_the_end(&text), "{}", text.escape_ascii());
-    }
-
-    #[test]
-    fn noise_before_the_place_where_kvred_went_on_is_never_a_tear(noise in prop::collection::vec(any::<u8>(), 1..60), at in any::<prop::sample::Index>()) {
-        let (mut log, _) = swallowing(true);
-        let length = memchr::memmem::find(&log.bytes, b"$900").unwrap() + 1;
-        log.bytes[length] = b'1';
-        let joint = log.starts[0] - HEADER_LINE_BYTES;
-        let at = at.index(joint - noise.len());
-        log.bytes[at..at + noise.len()].copy_from_slice(&noise);
-        let found = recover(&log.bytes);
-        prop_assert!(!matches!(found.verdict, Verdict::Torn(_) | Verdict::New), "{:?}", found);
-    }
-
-    /// Batches were written, undone, and others written in their place; then the power failed, and of each page of the file
-    /// the disk has one of the two, or zeros.
-    #[test]
-    fn no_crash_moves_bytes(
-        first in prop::collection::vec(0..300usize, 1..20),
-        second in prop::collection::vec(0..300usize, 1..20),
-        pages in prop::collection::vec(0..3u8, 200),
-        page_bytes in 16..200usize,
-        end in any::<prop::sample::Index>(),
-    ) {
-        let sound = Log::new().batches(2, &[]);
-        let append = |lengths: Vec<usize>, letter: &str| {
-            lengths.into_iter().fold(sound.clone(), |log, len| {
-                let synced = if len % 3 == 0 { vec![log.synced()] } else { Vec::new() };
-                log.batch_of(&letter.repeat(len), &synced)
-            })
-        };
-        let (old, new) = (append(first, "o"), append(second, "n"));
-        let mut bytes = new.bytes.clone();
-        bytes.resize(old.bytes.len().max(new.bytes.len()), 0);
-        bytes.truncate(sound.bytes.len() + end.index(bytes.len() - sound.bytes.len()));
-        let pages = bytes[sound.bytes.len()..].chunks_mut(page_bytes).zip(pages.into_iter().cycle());
-        let mut at = sound.bytes.len();
-        for (page, what) in pages {
-            for byte in page {
-                match what {
-                    0 => *byte = 0,
-                    1 => *byte = old.bytes.get(at).copied().unwrap_or(0),
-                    _ => {}
-                }
-                at += 1;
-            }
-        }
-        let found = recover(&bytes);
-        prop_assert!(!matches!(because(&found), Some(Because::OutOfPlace(_))), "{:?}", found);
-    }
-
     #[test]
     fn noise_is_never_believed_nor_fatal(mut noise in prop::collection::vec(any::<u8>(), 1..300), at in any::<prop::sample::Index>()) {
         let log = Log::new().batches(3, &[]);

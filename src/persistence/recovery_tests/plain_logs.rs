@@ -1,0 +1,222 @@
+//! The end of a plain Redis log, and where kvred has gone on behind one.
+
+use super::*;
+
+#[test]
+fn a_plain_log_is_read_and_its_incomplete_end_is_torn() {
+    let log = Log::plain().command(&["SELECT", "0"]).command(&["SET", "a", "1"]);
+    let found = recover(&log.bytes);
+    assert_eq!((found.verdict, found.records, found.chain), (Verdict::Clean, 2, None));
+    let whole = log.bytes.len();
+    let log = log.command(&["SET", "b", "a longer value"]);
+    for cut in whole + 1..log.bytes.len() {
+        let found = recover(&log.bytes[..cut]);
+        assert_eq!(found.verdict, Verdict::Torn(Flaw::Incomplete), "cut at {cut}");
+        assert_eq!((found.end.0 as usize, found.records), (whole, 2));
+    }
+}
+
+#[test]
+fn an_open_transaction_of_a_plain_log_is_torn_as_a_whole() {
+    let log = Log::plain().command(&["SET", "a", "1"]);
+    let whole = log.bytes.len();
+    let log = log.command(&["MULTI"]).command(&["SET", "b", "1"]).command(&["SET", "c", "1"]);
+    let found = recover(&log.bytes);
+    assert_eq!((found.verdict, found.end.0 as usize, found.records), (Verdict::Torn(Flaw::Incomplete), whole, 1));
+    let torn = recover(&log.bytes[..log.bytes.len() - 3]);
+    assert_eq!((torn.verdict, torn.end.0 as usize, torn.records), (Verdict::Torn(Flaw::Incomplete), whole, 1));
+    let done = log.command(&["EXEC"]).command(&["SET", "d", "1"]);
+    let found = recover(&done.bytes);
+    assert_eq!((found.verdict, found.records), (Verdict::Clean, 4));
+}
+
+#[test]
+fn a_length_that_swallows_the_rest_of_a_plain_log_is_damage() {
+    let mut bytes = Log::plain().command(&["SET", "a", "1"]).bytes;
+    let at = bytes.len();
+    let log = Log { bytes: Vec::new(), ..Log::plain() }.command(&["SET", "b", "12345"]);
+    bytes.extend_from_slice(String::from_utf8(log.bytes).unwrap().replace("$5", "$9999").as_bytes());
+    let torn = recover(&bytes);
+    assert_eq!(torn.verdict, Verdict::Torn(Flaw::Incomplete), "nothing follows");
+    encode::request(&mut bytes, &["SET", "c", "1"]);
+    let found = recover(&bytes);
+    assert_eq!((because(&found), found.end.0 as usize), (Some(Because::CommandsFollow), at));
+}
+
+/// What a value may hold: every 15 bytes a command that begins with all the strings behind it. To look at each of them
+/// anew would take minutes.
+fn beginnings_of_commands() -> Vec<u8> {
+    b"$9\r\n\n*9999999\r\n".repeat(300_000)
+}
+
+#[test]
+fn a_torn_value_that_is_full_of_beginnings_of_commands_is_soon_judged() {
+    let value = beginnings_of_commands();
+    let mut bytes = Log::plain().command(&["SET", "a", "1"]).bytes;
+    bytes.extend(format!("*3\r\n$3\r\nSET\r\n$1\r\nb\r\n${}\r\n", value.len() + 100).bytes());
+    bytes.extend(value);
+    assert_eq!(recover(&bytes).verdict, Verdict::Torn(Flaw::Incomplete));
+    encode::request(&mut bytes, &["SET", "c", "1"]);
+    assert_eq!(because(&recover(&bytes)), Some(Because::CommandsFollow));
+}
+
+#[test]
+fn a_longer_length_that_swallows_what_kvred_has_appended_is_damage() {
+    let log = Log::plain().command(&["SET", "a", "1"]);
+    let at = log.bytes.len();
+    let log = log.command(&["SET", "b", "12345"]).header(9);
+    let synced = log.synced();
+    let log = log.batch(&[synced]).batches(2, &[]);
+    let length = memchr::memmem::find(&log.bytes, b"$5").unwrap() + 1;
+    let bytes = replaced(&log, length, length + 1, b"50000");
+    let found = recover(&bytes);
+    assert_eq!((because(&found), found.end.0 as usize), (Some(Because::OutOfPlace(-4)), at));
+    assert_eq!(found_moved(&log, &bytes), [0, 1, 2].map(|n| (n, -4)));
+}
+
+/// What [`ends_with_command`] has to say, in as many steps as it takes.
+fn some_line_leads_to_the_end(text: &[u8]) -> bool {
+    let mut text = text.to_vec();
+    (1..text.len()).filter(|at| text[at - 1..].starts_with(b"\n*")).collect::<Vec<_>>().into_iter().any(|mut at| {
+        loop {
+            let mut args = Vec::new();
+            match RequestDecoder::for_log().decode(&mut text, at, &mut args) {
+                Ok(Some(end)) if is_command(Args::new(&text, &args)) => at = end,
+                _ => return false,
+            }
+            if at == text.len() {
+                return true;
+            }
+        }
+    })
+}
+
+#[test]
+fn a_plain_log_that_is_not_resp_is_damage_with_its_place() {
+    for (bytes, flaw_at) in
+        [(&b"hello"[..], 0), (b"*1\r\n$4\r\nPING\r\nX", 14), (b"*0\r\n", 0), (b"*1\r\n$1\r\nabc", 0)]
+    {
+        let found = recover(bytes);
+        assert!(matches!(found.verdict, Verdict::Damaged { .. }), "{found:?}");
+        assert_eq!(found.end, LogOffset(flaw_at));
+    }
+    let rdb = recover(&[RDB_MAGIC, b"0011\xfa"].concat());
+    assert!(matches!(rdb.verdict, Verdict::Damaged { flaw: Flaw::Rdb, .. }), "{rdb:?}");
+}
+
+#[test]
+fn kvred_goes_on_behind_a_plain_log() {
+    let log = Log::plain().command(&["SET", "a", "1"]).command(&["SET", "b", "1"]);
+    let joint = log.bytes.len();
+    let log = log.header(9);
+    let synced = Annotation::Synced(LogOffset(joint as u64));
+    let log = log.batch(&[synced]).batch(&[]);
+    let found = recover(&log.bytes);
+    assert_eq!((&found.verdict, found.records, found.durable.0 as usize), (&Verdict::Clean, 4, joint));
+    assert!(found.chain.is_some());
+    for cut in joint + 1..log.starts[0] {
+        let torn = recover(&log.bytes[..cut]);
+        assert_eq!((torn.verdict, torn.end.0 as usize), (Verdict::Torn(Flaw::Incomplete), joint), "cut at {cut}");
+    }
+    let torn = recover(&log.damage(1).bytes);
+    assert_eq!(torn.verdict, Verdict::Torn(Flaw::Checksum));
+}
+
+/// A plain log behind which kvred has gone on with two batches, with a wrong bit in a length that so swallows the rest,
+/// in the last plain command or in the last but one; and where that command begins.
+fn swallowing(others_follow: bool) -> (Log, usize) {
+    let log = Log::plain().command(&["SET", "a", "1"]);
+    let at = log.bytes.len();
+    let mut log = log.command(&["SET", "b", &"v".repeat(100)]);
+    if others_follow {
+        log = log.command(&["SET", "c", "1"]);
+    }
+    let length = memchr::memmem::find(&log.bytes, b"$100").unwrap() + 1;
+    log.bytes[length] = b'9';
+    let synced = log.synced();
+    (log.header(9).batch(&[synced]).batch(&[]), at)
+}
+
+#[test]
+fn a_length_that_swallows_what_kvred_has_appended_is_damage() {
+    for others_follow in [false, true] {
+        let (log, at) = swallowing(others_follow);
+        // A crash may have cut the last batch, or left reserved space behind it.
+        for (len, zeros) in (log.starts[0]..=log.bytes.len()).flat_map(|len| [(len, 0), (len, 200)]) {
+            let mut bytes = log.bytes[..len].to_vec();
+            bytes.resize(len + zeros, 0);
+            let found = recover(&bytes);
+            let because = because(&found).unwrap_or_else(|| panic!("{len} bytes and {zeros} zeros: {found:?}"));
+            assert_eq!(found.end.0 as usize, at, "{len} bytes and {zeros} zeros");
+            // Before the first batch is whole, it is the text that tells.
+            let first_is_whole = len >= log.starts[1];
+            assert_eq!(because == Because::WasDurable, first_is_whole, "{len} bytes and {zeros} zeros: {because}");
+        }
+        let found = recover(&log.bytes);
+        assert_eq!((survivors(&log, &found), found.records), (vec![0, 1], 1));
+        // What is wrong with the plain part makes no difference to the other.
+        let mut broken = log.clone();
+        broken.bytes[at] = b'x';
+        let found = recover(&broken.bytes);
+        assert_eq!((because(&found), survivors(&log, &found)), (Some(Because::NotATrace), vec![0, 1]));
+    }
+}
+
+#[test]
+fn a_torn_value_that_holds_a_log_of_kvreds_is_torn() {
+    let (other, _) = swallowing(true);
+    for other in [&other, &Log::new().batches(3, &[Annotation::Synced(LogOffset(0)), Annotation::NoSync])] {
+        let log = Log::plain().command(&["SET", "a", "1"]);
+        let at = log.bytes.len();
+        let log = log.command(&["SET", "copy", std::str::from_utf8(&other.bytes).unwrap()]);
+        let value = log.bytes.len() - 2 - other.bytes.len();
+        // Behind the copy's first batch, that is: a header with less could be one with which kvred went on.
+        for len in value + other.starts[1]..log.bytes.len() {
+            if ends_with_command(&log.bytes[value..len]) {
+                // Whole commands follow, as far as one can tell.
+                continue;
+            }
+            let found = recover(&log.bytes[..len]);
+            assert_eq!((found.verdict, found.end.0 as usize), (Verdict::Torn(Flaw::Incomplete), at), "cut at {len}");
+        }
+    }
+}
+
+#[test]
+fn a_torn_value_that_is_full_of_chains_is_soon_judged() {
+    let header = Log::plain().header(5).bytes;
+    let line = |n: u32, crc: u32| format!("#C:{:08x}:{crc:08x}\r\n", n * 22).into_bytes();
+    // Each of these lines commits all that stands between it and the one header, or between it and a header of its own.
+    let one = [header.clone(), (0..20_000).flat_map(|n| line(n, n)).collect()].concat();
+    let many = [header, line(0, 0)].concat().repeat(50_000);
+    for value in [one, many] {
+        let mut bytes = Log::plain().command(&["SET", "a", "1"]).bytes;
+        bytes.extend(format!("*3\r\n$3\r\nSET\r\n$1\r\nb\r\n${}\r\n\n", value.len() + 100).bytes());
+        bytes.extend(value);
+        assert_eq!(recover(&bytes).verdict, Verdict::Torn(Flaw::Incomplete));
+    }
+}
+
+proptest! {
+    #[test]
+    fn commands_follow_if_decoding_from_some_line_on_comes_to_the_end(pieces in prop::collection::vec(0..12usize, 1..12)) {
+        let pieces = pieces.into_iter().map(|piece| {
+            ["*1\r\n", "*2\r\n", "*3\r\n", "*0\r\n", "$1\r\na\r\n", "$0\r\n\r\n", "$6\r\nx\r\n*1\r\n\r\n", "$4\r\n*1\r\n",
+             "\n", "\r\n", "$12\r\n", "*2\r\n$1\r\na\r\n$1\r\nb\r\n"][piece]
+        });
+        let text: Vec<u8> = pieces.flat_map(str::bytes).collect();
+        prop_assert_eq!(ends_with_command(&text), some_line_leads_to_the_end(&text), "{}", text.escape_ascii());
+    }
+
+    #[test]
+    fn noise_before_the_place_where_kvred_went_on_is_never_a_tear(noise in prop::collection::vec(any::<u8>(), 1..60), at in any::<prop::sample::Index>()) {
+        let (mut log, _) = swallowing(true);
+        let length = memchr::memmem::find(&log.bytes, b"$900").unwrap() + 1;
+        log.bytes[length] = b'1';
+        let joint = log.starts[0] - HEADER_LINE_BYTES;
+        let at = at.index(joint - noise.len());
+        log.bytes[at..at + noise.len()].copy_from_slice(&noise);
+        let found = recover(&log.bytes);
+        prop_assert!(!matches!(found.verdict, Verdict::Torn(_) | Verdict::New), "{:?}", found);
+    }
+}

@@ -1,0 +1,181 @@
+//! What is found behind a flaw, in its place or out of it.
+
+use super::*;
+
+#[test]
+fn behind_one_flaw_all_other_batches_verify_whatever_was_hit() {
+    let log = Log::new().batches(6, &[Annotation::Timestamp(1)]);
+    for byte in log.starts[2]..log.starts[3] {
+        for bit in 0..8 {
+            let mut damaged = log.clone();
+            damaged.bytes[byte] ^= 1 << bit;
+            let found = recover(&damaged.bytes);
+            assert_eq!(found.end.0 as usize, log.starts[2], "byte {byte} bit {bit}");
+            let mut rest = survivors(&damaged, &found);
+            // A batch whose commit line alone is damaged may count too: its bytes are good.
+            rest.retain(|n| *n != 2);
+            assert_eq!(rest, [3, 4, 5], "byte {byte} bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn several_flaws_cost_only_their_own_batches() {
+    let log = Log::new().batches(9, &[]).damage(1).damage(2).damage(5);
+    let found = recover(&log.bytes);
+    assert_eq!(survivors(&log, &found), [3, 4, 6, 7, 8], "each is known by the crc that the one before states");
+    let lines = Log::new().batches(6, &[]).damage_commit(1, 15).damage(3);
+    assert_eq!(survivors(&lines, &recover(&lines.bytes)), [2, 4, 5], "by the computed one, by the stated one");
+}
+
+/// Nothing was synced, so that any wrong bytes in their place would be a tear.
+#[test]
+fn bytes_taken_out_or_put_in_are_damage_and_all_other_batches_are_found() {
+    let log = Log::new().batches(7, &[]);
+    let long = "long ".repeat(1000);
+    for at in log.starts[2]..log.starts[3] - COMMIT_LINE_BYTES - 4 {
+        for (to, by) in [(at + 1, ""), (at + 5, ""), (at, "#"), (at, "more"), (at, &long)] {
+            let bytes = replaced(&log, at, to, by.as_bytes());
+            let shift = (to - at) as i64 - by.len() as i64;
+            let what = format!("{at}..{to} replaced by {} bytes", by.len());
+            let found = recover(&bytes);
+            assert_eq!(because(&found), Some(Because::OutOfPlace(shift)), "{what}");
+            assert_eq!(found.end.0 as usize, log.starts[2], "{what}");
+            let mut rest = found_moved(&log, &bytes);
+            // All of it, behind bytes that were put before it.
+            rest.retain(|(n, _)| *n != 2);
+            assert_eq!(rest, [3, 4, 5, 6].map(|n| (n, shift)), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_taken_out_or_put_in_twice_is_damage() {
+    let log = Log::new().batches(3, &[]).batch_of(&"v".repeat(300_000), &[]).batches(4, &[]);
+    for n in [1, 3] {
+        let (from, to) = (log.starts[n], log.end_of(n));
+        let len = (to - from) as i64;
+        let without = replaced(&log, from, to, b"");
+        assert_eq!(because(&recover(&without)), Some(Because::OutOfPlace(len)));
+        // Nothing tells of the one that follows directly.
+        assert_eq!(found_moved(&log, &without), (n + 2..8).map(|n| (n, len)).collect::<Vec<_>>());
+        let twice = replaced(&log, to, to, &log.bytes[from..to]);
+        assert_eq!(because(&recover(&twice)), Some(Because::OutOfPlace(-len)));
+        assert_eq!(found_moved(&log, &twice), (n + 1..8).map(|n| (n, -len)).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn one_batch_behind_moved_bytes_tells_by_its_synced_line() {
+    let log = Log::new().batches(3, &[]);
+    let synced = log.synced();
+    for (last, tells) in [(log.clone().batch(&[synced]), true), (log.clone().batch(&[]), false)] {
+        let bytes = replaced(&last, log.starts[2] + 30, log.starts[2] + 31, b"");
+        let because = because(&recover(&bytes));
+        assert_eq!(because, tells.then_some(Because::OutOfPlace(1)), "it was written at {:?}", last.starts[3]);
+    }
+}
+
+#[test]
+fn where_bytes_were_moved_twice_what_is_between_is_found_and_what_is_behind() {
+    let log = Log::new().batches(12, &[]);
+    let changed = replaced(&log, log.starts[6] + 30, log.starts[6] + 30, b"more");
+    let once = Log { bytes: changed, ..log.clone() };
+    let bytes = replaced(&once, log.starts[1] + 30, log.starts[1] + 32, b"");
+    let expected: Vec<_> = (2..6).map(|n| (n, 2)).chain((7..12).map(|n| (n, -2))).collect();
+    assert_eq!(found_moved(&log, &bytes), expected);
+    // Where as many are put in as were taken out, the rest is in its place again.
+    let back = replaced(&once, log.starts[1] + 30, log.starts[1] + 34, b"");
+    let expected: Vec<_> = (2..6).map(|n| (n, 4)).chain((7..12).map(|n| (n, 0))).collect();
+    assert_eq!(found_moved(&log, &back), expected);
+}
+
+#[test]
+fn copies_of_batches_from_before_the_flaw_tell_nothing() {
+    let log = Log::new();
+    let log = log.clone().batch(&[log.synced()]).batches(4, &[]);
+    let copy = log.bytes[log.starts[0]..].to_vec();
+    // In a value, or behind the end.
+    let value = String::from_utf8(copy.clone()).unwrap();
+    let with_value = log.clone().batch_of(&value, &[]);
+    for bytes in [&with_value.bytes[..with_value.bytes.len() - 3], &[&log.bytes[..], &copy].concat()] {
+        let found = recover(bytes);
+        assert!(matches!(found.verdict, Verdict::Torn(_)), "{:?}", found.verdict);
+        assert_eq!(found.end.0 as usize, log.bytes.len());
+    }
+}
+
+#[test]
+fn a_survey_is_not_slowed_by_lines_that_look_like_small_batches() {
+    // Each may have been written in some other place.
+    let lies = (0..20_000).map(|n| format!("#C:00000000:{n:08x}\r\n")).collect::<Vec<_>>().concat();
+    let log = Log::new().batch(&[]).batch_of(&lies, &[]).batches(3, &[]).damage(0);
+    assert_eq!(survivors(&log, &recover(&log.bytes)), [1, 2, 3, 4]);
+    let torn = log.damage(1).damage(2).damage(3).damage(4);
+    let found = recover(&torn.bytes);
+    assert!(matches!(found.verdict, Verdict::Torn(_)), "{:?}", found.verdict);
+}
+
+#[test]
+fn a_stored_value_cannot_pass_for_a_batch() {
+    let other = Log::plain().header(8).batches(3, &[Annotation::Synced(LogOffset(0))]);
+    let value = String::from_utf8(other.bytes).unwrap();
+    let log = Log::new().batch(&[]).batch_of(&value, &[]).batch(&[]).damage(0);
+    let found = recover(&log.bytes);
+    assert_eq!(survivors(&log, &found), [1, 2]);
+    assert_eq!(found.durable, LogOffset(0));
+}
+
+#[test]
+fn a_survey_is_not_slowed_by_lines_that_look_like_commits() {
+    let lie = |n: u32| format!("#C:{:08x}:{n:08x}\r\n", n * 22);
+    let lies = (0..20_000).map(lie).collect::<Vec<_>>().concat();
+    let log = Log::new().batch(&[]).batch_of(&lies, &[]).batches(3, &[]).damage(0);
+    assert_eq!(survivors(&log, &recover(&log.bytes)), [1, 2, 3, 4]);
+}
+
+#[test]
+fn many_small_batches_behind_a_flaw_are_read_once() {
+    let log = Log::new().batches(20_000, &[]).damage(0);
+    // Were the file read again for each survivor, this would take minutes.
+    assert_eq!(survivors(&log, &recover(&log.bytes)).len(), 19_999);
+}
+
+proptest! {
+    /// Batches were written, undone, and others written in their place; then the power failed, and of each page of the file
+    /// the disk has one of the two, or zeros.
+    #[test]
+    fn no_crash_moves_bytes(
+        first in prop::collection::vec(0..300usize, 1..20),
+        second in prop::collection::vec(0..300usize, 1..20),
+        pages in prop::collection::vec(0..3u8, 200),
+        page_bytes in 16..200usize,
+        end in any::<prop::sample::Index>(),
+    ) {
+        let sound = Log::new().batches(2, &[]);
+        let append = |lengths: Vec<usize>, letter: &str| {
+            lengths.into_iter().fold(sound.clone(), |log, len| {
+                let synced = if len % 3 == 0 { vec![log.synced()] } else { Vec::new() };
+                log.batch_of(&letter.repeat(len), &synced)
+            })
+        };
+        let (old, new) = (append(first, "o"), append(second, "n"));
+        let mut bytes = new.bytes.clone();
+        bytes.resize(old.bytes.len().max(new.bytes.len()), 0);
+        bytes.truncate(sound.bytes.len() + end.index(bytes.len() - sound.bytes.len()));
+        let pages = bytes[sound.bytes.len()..].chunks_mut(page_bytes).zip(pages.into_iter().cycle());
+        let mut at = sound.bytes.len();
+        for (page, what) in pages {
+            for byte in page {
+                match what {
+                    0 => *byte = 0,
+                    1 => *byte = old.bytes.get(at).copied().unwrap_or(0),
+                    _ => {}
+                }
+                at += 1;
+            }
+        }
+        let found = recover(&bytes);
+        prop_assert!(!matches!(because(&found), Some(Because::OutOfPlace(_))), "{:?}", found);
+    }
+}
