@@ -163,7 +163,7 @@ fn adopt_listeners(
     handed: Handed,
 ) -> Result<Vec<Listener>, Failure> {
     if !handed.tls.is_empty() && certificates.is_none() {
-        let error = anyhow::anyhow!("a socket for TLS was handed over, but there is no --tls-cert-file");
+        let error = anyhow!("a socket for TLS was handed over, but there is no --tls-cert-file");
         return Err(Failure::new(Status::Usage, error));
     }
     let mut listeners = Vec::new();

@@ -71,15 +71,11 @@ fn open(disk: &dyn Disk, name: &Path, path: &Path, keyspace: &Keyspace) -> Resul
         took = began.elapsed();
         found
     });
+    let unavailable =
+        |error: std::io::Error, doing| Failure::new(Status::Unavailable, anyhow::Error::new(error).context(doing));
     let recovered = recovered.map_err(|e| match e {
-        RecoverError::Io { doing, error } => {
-            let error = anyhow::Error::new(error).context(format!("{}: {doing}", path.display()));
-            Failure::new(Status::Unavailable, error)
-        }
-        RecoverError::Replay(ReplayError::Io(error)) => {
-            let error = anyhow::Error::new(error).context(format!("cannot read {}", path.display()));
-            Failure::new(Status::Unavailable, error)
-        }
+        RecoverError::Io { doing, error } => unavailable(error, format!("{}: {doing}", path.display())),
+        RecoverError::Replay(ReplayError::Io(error)) => unavailable(error, format!("cannot read {}", path.display())),
         RecoverError::Replay(refused @ ReplayError::Refused { .. }) => {
             let error = anyhow::Error::from(refused).context(format!(
                 "{} cannot be loaded; see `kvred aof check {}`",
