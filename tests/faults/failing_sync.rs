@@ -5,6 +5,9 @@ use crate::helpers::{Client, Launch, Random, Reply, Server, info, info_number, w
 use crate::ledger::{Go, Ledger};
 use crate::rig::{TracedStart, Tracer, Whom, assert_no_orphan, error, waited};
 
+/// What a server that lets clients in says.
+const READY: &str = "ready to accept";
+
 /// Starts a server whose syncs all fail from now on, in all threads.
 fn failing(policy: &str) -> Option<(Server, Tracer)> {
     let server = Launch::new().args(&["--fsync", policy]).start();
@@ -87,6 +90,7 @@ fn a_restart_heals_a_failed_sync_too_and_makes_what_it_serves_durable() {
         let traced = TracedStart::new(&launch, &["-e", "trace=pwrite64,fdatasync,write"]);
         let Some(started) = traced.run() else { return };
         let server = started.unwrap();
+        wait_until("strace has written its last", || traced.log().contains(READY));
         assert_written_and_synced_before_ready(&traced.log(), last_synced(&log), end);
         let mut client = server.connect();
         let value = client.get("k").unwrap();
@@ -107,13 +111,13 @@ fn assert_written_and_synced_before_ready(calls: &str, from: u64, end: u64) {
     assert!(from < end, "there is something to make durable");
     let (mut written, mut is_synced) = (from, false);
     for line in calls.lines() {
-        if line.contains("ready to accept") {
+        if line.contains(READY) {
             assert!(is_synced && written == end, "{from}..{end} is not durable: {calls}");
             return;
         }
         if line.contains("pwrite64(") && line.contains("kvred.aof>") {
-            // `pwrite64(5</tmp/kvred.aof>, "..."..., 100, 38) = 100`.
-            let (arguments, result) = line.rsplit_once(") = ").unwrap();
+            // `pwrite64(5</tmp/kvred.aof>, "..."..., 100, 38) = 100`, or where it began.
+            let Some((arguments, result)) = line.rsplit_once(") = ") else { continue };
             let offset: u64 = arguments.rsplit(", ").next().unwrap().parse().unwrap();
             if offset <= written {
                 written = written.max(offset + result.parse::<u64>().unwrap());

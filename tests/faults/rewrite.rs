@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::helpers::{Launch, Reply, info, skip};
-use crate::rig::{Tracer, Whom, rewrite, synced_server};
+use crate::rig::{Tracer, Whom, rewrite, synced_server, whole_calls};
 
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o777
@@ -60,7 +60,7 @@ fn the_names_of_new_directories_are_synced_where_they_stand() {
         .args(["sh", "-c", "ulimit -f 0; exec \"$0\" serve --port 0 --dir \"$1\"", env!("CARGO_BIN_EXE_kvred")])
         .arg(launch.dir().join("new/data"))
         .output();
-    let calls = fs::read_to_string(&calls).unwrap_or_default();
+    let calls = whole_calls(&fs::read_to_string(&calls).unwrap_or_default());
     if calls.is_empty() {
         return skip(&format!("strace cannot trace: {traced:?}"));
     }

@@ -1,5 +1,6 @@
 //! Volumes that can be filled or copied, and `strace` on a running server.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -260,10 +261,41 @@ impl TracedStart {
         Some(started)
     }
 
-    /// What was written so far.
+    /// What was written so far, see [`whole_calls`].
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.out.path().join("log")).unwrap()
+        whole_calls(&std::fs::read_to_string(self.out.path().join("log")).unwrap())
     }
+}
+
+/// A log of `strace -f`, in which a call that another thread's came between stands on one line where it ended. `strace`
+/// writes two, `7 fsync(3</tmp> <unfinished ...>` where it began, which stays, and `7 <... fsync resumed>)   = 0`.
+pub fn whole_calls(log: &str) -> String {
+    let mut began = HashMap::new();
+    let mut whole = String::new();
+    for line in log.lines() {
+        let thread = line.split(' ').next();
+        if let Some(beginning) = line.strip_suffix(" <unfinished ...>") {
+            began.insert(thread, beginning);
+        }
+        let resumed = line.split_once(" resumed>").filter(|(head, _)| head.contains(" <... "));
+        match resumed.and_then(|(_, end)| end.rsplit_once(" = ")) {
+            // Results are set in columns.
+            Some((end, result)) => {
+                whole.extend([began.remove(&thread).unwrap_or_default(), end.trim_end(), " = ", result, "\n"]);
+            }
+            None => whole.extend([line, "\n"]),
+        }
+    }
+    whole
+}
+
+#[test]
+fn calls_of_many_threads_are_put_together() {
+    let log = "7  fsync(3</tmp> <unfinished ...>\n81 pwrite64(5, \"a\", 1, 38 <unfinished ...>\n7  <... fsync resumed>)   = 0\n\
+               81 <... pwrite64 resumed>) = 1\n7  fsync(3</tmp>) = 0\n";
+    let whole = whole_calls(log);
+    let whole: Vec<&str> = whole.lines().skip(2).collect();
+    assert_eq!(whole, ["7  fsync(3</tmp>) = 0", "81 pwrite64(5, \"a\", 1, 38) = 1", "7  fsync(3</tmp>) = 0"]);
 }
 
 /// A server under `everysec` that has synced its first write, of key `k`.
