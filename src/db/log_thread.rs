@@ -30,9 +30,6 @@ const GATHER_BATCHES: usize = 32;
 /// And for no longer than this.
 const GATHER_TIME: Duration = Duration::from_micros(300);
 
-/// How often a sync that `WAITAOF` asks for is looked for under `none`.
-const REQUEST_INTERVAL: Duration = Duration::from_millis(20);
-
 /// A rewrite works for about so long at a stretch, then rests as long: on a machine whose cores are all busy, clients get
 /// the larger share. Shorter stretches would have it wait for a core too often, longer ones are felt.
 const REWRITE_STRETCH: Duration = Duration::from_micros(500);
@@ -155,7 +152,6 @@ fn sync_each_second(writer: &Writer, stopping: &AtomicBool) {
         if writer.sync_requested() {
             // Its failure is told to all who wait, by what it leaves behind.
             drop(writer.sync_now());
-            writer.wait_for_sync_change(REQUEST_INTERVAL, stopped);
         } else if !wait.is_zero() {
             writer.wait_for_sync_change(wait, stopped);
         } else {

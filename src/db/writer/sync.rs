@@ -203,10 +203,10 @@ impl Writer {
         self.wake_sync_waiters();
     }
 
-    /// Waits until something changes for the thread that syncs, at most for `timeout`.
+    /// Waits until something changes for the thread that syncs, at most for `timeout`; not at all if a sync is asked for.
     pub(in crate::db) fn wait_for_sync_change(&self, timeout: Duration, stopped: impl Fn() -> bool) {
         let mut sync = self.sync.lock();
-        if !stopped() {
+        if !stopped() && !sync.requested {
             self.sync_changed.wait_for(&mut sync, timeout);
         }
     }

@@ -1,9 +1,10 @@
-//! What happens between a failed sync and the moment when all know of it.
+//! What happens while a sync is running, and between a failed one and the moment when all know of it.
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{OnceLock, Weak};
 
 use parking_lot::Mutex;
 
@@ -14,21 +15,12 @@ use crate::persistence::LogOffset;
 use crate::persistence::disk::{DiskFile, RealDisk};
 use crate::persistence::format::{Chain, Salt};
 
-/// A file that takes all that is written. What would bring that to the disk fails, when it is told to.
-struct Failing {
-    began: Mutex<Sender<()>>,
-    fails: Mutex<Receiver<()>>,
+/// A file that takes all that is written. What would bring that to the disk does what it is told to.
+struct File {
+    to_the_disk: Box<dyn Fn() -> io::Result<()> + Send + Sync>,
 }
 
-impl Failing {
-    fn fail(&self) -> io::Result<()> {
-        self.began.lock().send(()).unwrap();
-        self.fails.lock().recv().unwrap();
-        Err(io::Error::other("no disk"))
-    }
-}
-
-impl DiskFile for Failing {
+impl DiskFile for File {
     fn len(&self) -> io::Result<u64> {
         unreachable!("nobody asks")
     }
@@ -46,7 +38,7 @@ impl DiskFile for Failing {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.fail()
+        (self.to_the_disk)()
     }
 
     fn reserve(&self, _: u64, _: u64) -> io::Result<()> {
@@ -54,8 +46,19 @@ impl DiskFile for Failing {
     }
 
     fn begin_write(&self, _: Range<u64>) -> io::Result<()> {
-        self.fail()
+        (self.to_the_disk)()
     }
+}
+
+/// A writer whose log is such a file.
+fn writer(policy: FsyncPolicy, to_the_disk: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Writer {
+    let file = Arc::new(File { to_the_disk: Box::new(to_the_disk) });
+    let aof = Aof::continue_chain(file, Chain::new(Salt(1)), LogOffset(0));
+    // Nothing is made in it.
+    let disk = Arc::new(RealDisk::new(Path::new(".")).unwrap());
+    let place = LogPlace { disk, name: Path::new("log").to_owned(), salt: Box::new(|| Salt(2)) };
+    let (keyspace, clock) = (Arc::new(Keyspace::new([1; 4])), Arc::new(SystemClock::default()));
+    Writer::new(keyspace, Some((aof, place)), policy, clock, vec![Box::new(|| ())])
 }
 
 fn set(writer: &Writer, key: &[u8]) -> Ticket {
@@ -70,14 +73,13 @@ fn who_has_the_token_when_a_sync_fails_acknowledges_nothing() {
     for (policy, to_the_disk) in
         [FsyncPolicy::Everysec, FsyncPolicy::None].into_iter().flat_map(|policy| to_the_disk.map(|how| (policy, how)))
     {
-        let (dir, (began, begun), (fail, fails)) = (tempfile::tempdir().unwrap(), channel(), channel());
-        let file = Arc::new(Failing { began: Mutex::new(began), fails: Mutex::new(fails) });
-        let aof = Aof::continue_chain(file, Chain::new(Salt(1)), LogOffset(0));
-        let disk = Arc::new(RealDisk::new(dir.path()).unwrap());
-        let place = LogPlace { disk, name: Path::new("log").to_owned(), salt: Box::new(|| Salt(2)) };
-        let keyspace = Arc::new(Keyspace::new([1; 4]));
-        let clock = Arc::new(SystemClock::default());
-        let writer = Writer::new(keyspace, Some((aof, place)), policy, clock, vec![Box::new(|| ())]);
+        let ((began, begun), (fail, fails)) = (channel(), channel());
+        let (began, fails): (Mutex<Sender<()>>, Mutex<Receiver<()>>) = (Mutex::new(began), Mutex::new(fails));
+        let writer = writer(policy, move || {
+            began.lock().send(()).unwrap();
+            fails.lock().recv().unwrap();
+            Err(io::Error::other("no disk"))
+        });
         let first = set(&writer, b"first");
         writer.commit_next();
         assert_eq!(first.outcome(), Some(&Ok(())));
@@ -95,4 +97,30 @@ fn who_has_the_token_when_a_sync_fails_acknowledges_nothing() {
         assert!(writer.poisoned().is_some());
         assert_eq!(writer.keyspace.len(), 1, "{policy}: it is not published");
     }
+}
+
+#[test]
+fn who_asks_for_a_sync_while_one_is_running_gets_another_at_once() {
+    /// Far longer than any machine takes, and far shorter than the wait would be.
+    const DEADLINE: Duration = Duration::from_mins(1);
+    let itself: Arc<OnceLock<Weak<Writer>>> = Arc::default();
+    let asking = Arc::clone(&itself);
+    let writer = Arc::new(writer(FsyncPolicy::None, move || {
+        asking.get().and_then(Weak::upgrade).unwrap().sync_waiter_joined();
+        Ok(())
+    }));
+    itself.set(Arc::downgrade(&writer)).unwrap();
+    drop(set(&writer, b"key"));
+    writer.commit_next();
+    writer.sync_now().unwrap();
+    assert!(writer.sync_requested(), "by who came while it ran");
+    let (back, is_back) = channel();
+    let waiting = Arc::clone(&writer);
+    std::thread::spawn(move || {
+        waiting.wait_for_sync_change(Duration::from_hours(1), || false);
+        back.send(()).unwrap();
+    });
+    is_back.recv_timeout(DEADLINE).expect("what was asked for is not slept through");
+    writer.sync_now().unwrap();
+    assert!(!writer.sync_requested(), "all is durable, and nobody need ask again");
 }
