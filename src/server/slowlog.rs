@@ -3,7 +3,6 @@
 //! An entry keeps a bounded part of its command, and nothing that is secret.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -35,9 +34,14 @@ const REDACTED: &[u8] = b"(redacted)";
 /// The slow log of a server.
 #[derive(Debug, Default)]
 pub struct SlowLog {
-    next_id: AtomicU64,
-    /// The newest in front.
-    entries: Mutex<VecDeque<Entry>>,
+    entries: Mutex<Entries>,
+}
+
+/// What it keeps. The ids ascend in the order in which they were added.
+#[derive(Debug, Default)]
+struct Entries {
+    newest_first: VecDeque<Entry>,
+    next_id: u64,
 }
 
 /// A command that was slow.
@@ -54,32 +58,27 @@ struct Entry {
 impl SlowLog {
     /// Keeps a command, and drops the oldest beyond `max_len`.
     pub fn add(&self, id: CommandId, args: Args<'_>, took_us: u64, unix_seconds: u64, client: &Client, max_len: usize) {
-        let entry = Entry {
-            id: self.next_id.fetch_add(1, Ordering::Relaxed),
-            unix_seconds,
-            took_us,
-            args: kept(id, args),
-            addr: client.addr.clone(),
-            name: client.about.lock().name.clone(),
-        };
+        let (args, addr, name) = (kept(id, args), client.addr.clone(), client.about.lock().name.clone());
         let mut entries = self.entries.lock();
-        entries.push_front(entry);
-        entries.truncate(max_len);
+        let id = entries.next_id;
+        entries.next_id += 1;
+        entries.newest_first.push_front(Entry { id, unix_seconds, took_us, args, addr, name });
+        entries.newest_first.truncate(max_len);
     }
 
     /// How many entries there are.
     pub(super) fn len(&self) -> usize {
-        self.entries.lock().len()
+        self.entries.lock().newest_first.len()
     }
 
     /// Drops all entries.
     pub fn reset(&self) {
-        self.entries.lock().clear();
+        self.entries.lock().newest_first.clear();
     }
 
     /// Appends the newest entries as `SLOWLOG GET` gives them.
     pub fn encode(&self, most: usize, out: &mut Vec<u8>) {
-        let newest: Vec<Entry> = self.entries.lock().iter().take(most).cloned().collect();
+        let newest: Vec<Entry> = self.entries.lock().newest_first.iter().take(most).cloned().collect();
         array(out, newest.len());
         for entry in newest {
             array(out, 6);
@@ -123,5 +122,30 @@ fn is_secret(id: CommandId, args: Args<'_>, at: usize) -> bool {
             SECRETS.iter().any(|secret| args.at(at - 1).eq_ignore_ascii_case(secret.as_bytes()))
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::decode::Span;
+    use crate::server::clients::Clients;
+
+    #[test]
+    fn ids_descend_whoever_adds() {
+        const EACH: usize = 10_000;
+        let (log, clients) = (SlowLog::default(), Clients::default());
+        let client = clients.add(String::new(), String::new(), 0, 0);
+        let add = || {
+            for _ in 0..EACH {
+                log.add(CommandId::Ping, Args::new(b"PING", &[Span { start: 0, end: 4 }]), 1, 1, &client, 2 * EACH);
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(add);
+            scope.spawn(add);
+        });
+        let ids = log.entries.lock().newest_first.iter().map(|entry| entry.id).collect::<Vec<_>>();
+        assert!(ids.into_iter().eq((0..2 * EACH as u64).rev()));
     }
 }
