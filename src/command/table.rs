@@ -206,6 +206,7 @@ mod tests {
     fn names_and_ids_are_unique() {
         let rows: Vec<_> = every_row().collect();
         for (i, a) in rows.iter().enumerate() {
+            assert!((a.id as usize) < COMMAND_IDS, "{} stands behind the last one", a.name);
             for b in &rows[i + 1..] {
                 assert_ne!(a.name, b.name);
                 assert_ne!(a.id, b.id, "{} and {}", a.name, b.name);

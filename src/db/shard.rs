@@ -38,11 +38,6 @@ impl<'a> ValueRef<'a> {
     pub fn len(self) -> usize {
         self.as_slice().len()
     }
-
-    /// Whether it is the empty string.
-    pub fn is_empty(self) -> bool {
-        self.as_slice().is_empty()
-    }
 }
 
 /// A value to be stored. How it is given does not decide how it is stored.
@@ -134,11 +129,6 @@ impl Shard {
     /// The number of keys.
     pub fn len(&self) -> usize {
         self.contents.table.len()
-    }
-
-    /// Whether there are no keys.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Where its handles lie.

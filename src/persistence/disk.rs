@@ -39,11 +39,6 @@ pub trait DiskFile: Send + Sync {
     /// The length in bytes.
     fn len(&self) -> io::Result<u64>;
 
-    /// Whether the file is empty.
-    fn is_empty(&self) -> io::Result<bool> {
-        Ok(self.len()? == 0)
-    }
-
     /// Reads up to `buffer.len()` bytes; 0 at the end.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 

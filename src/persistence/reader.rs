@@ -60,11 +60,6 @@ impl<'a> Batch<'a> {
         self.records.len()
     }
 
-    /// Whether it has no command, only annotations.
-    pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
-    }
-
     /// The commands in order, each with its offset in the file, and its arguments.
     pub fn records(&self) -> impl Iterator<Item = (LogOffset, Args<'a>)> + use<'a> {
         let (buffer, args, base) = (self.buffer, self.args, self.base);
@@ -200,6 +195,14 @@ enum Line {
     Flawed(Flaw),
 }
 
+/// What came of an item, a command or an annotation line.
+enum Step {
+    Continue,
+    Batch { end: usize, checksummed: bool },
+    Incomplete,
+    Flawed(Flaw),
+}
+
 impl LogReader {
     /// A reader at the beginning of `file`.
     pub fn new(file: Arc<dyn DiskFile>) -> Self {
@@ -298,19 +301,8 @@ impl LogReader {
             match step {
                 Step::Continue => {}
                 Step::Batch { end, checksummed } => return Ok(self.batch(end, checksummed)),
-                Step::Flawed(flaw) => {
-                    // Of a plain log, what stands before the flaw is whole.
-                    return Ok(match self.plain_batch() {
-                        Some(end) => self.batch(end, false),
-                        None => self.flawed(flaw),
-                    });
-                }
-                Step::Incomplete if self.at_end => {
-                    return Ok(match self.plain_batch() {
-                        Some(end) => self.batch(end, false),
-                        None => self.flawed(Flaw::Incomplete),
-                    });
-                }
+                Step::Flawed(flaw) => return Ok(self.stop(flaw)),
+                Step::Incomplete if self.at_end => return Ok(self.stop(Flaw::Incomplete)),
                 Step::Incomplete => match self.plain_batch() {
                     Some(end) => return Ok(self.batch(end, false)),
                     None => self.fill()?,
@@ -320,14 +312,19 @@ impl LogReader {
     }
 
     fn ended(&mut self) -> Event<'_> {
-        if let Some(end) = self.plain_batch() {
-            return self.batch(end, false);
+        if self.next == self.batch_start && self.multi.is_none() { Event::End } else { self.stop(Flaw::Incomplete) }
+    }
+
+    /// Stops at a flaw; but of a plain log, what stands before it is whole.
+    fn stop(&mut self, flaw: Flaw) -> Event<'_> {
+        match self.plain_batch() {
+            Some(end) => self.batch(end, false),
+            None => self.flawed(flaw),
         }
-        if self.next == self.batch_start && self.multi.is_none() { Event::End } else { self.flawed(Flaw::Incomplete) }
     }
 
     /// In a plain log, where the whole commands read so far end, if there are any.
-    fn plain_batch(&mut self) -> Option<usize> {
+    fn plain_batch(&self) -> Option<usize> {
         if matches!(self.kind, Kind::Chained(_)) {
             return None;
         }
@@ -539,11 +536,4 @@ impl LogReader {
             at += read as u64;
         }
     }
-}
-
-enum Step {
-    Continue,
-    Batch { end: usize, checksummed: bool },
-    Incomplete,
-    Flawed(Flaw),
 }

@@ -40,11 +40,6 @@ impl Span {
     pub fn len(self) -> usize {
         (self.end - self.start) as usize
     }
-
-    /// Whether the argument is the empty string.
-    pub fn is_empty(self) -> bool {
-        self.start == self.end
-    }
 }
 
 /// The arguments of one command, in place.

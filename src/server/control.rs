@@ -15,7 +15,7 @@ use crate::command::batch::{Count, count_error};
 use crate::command::errors::CommandError;
 use crate::command::introspect;
 use crate::command::spec::CommandSpec;
-use crate::command::table::{COMMANDS, CommandId as Id};
+use crate::command::table::{self, CommandId as Id};
 use crate::protocol::decode::Args;
 use crate::protocol::encode::{Resp, array, bulk, integer, null, simple};
 use crate::protocol::number::parse_i64;
@@ -240,6 +240,5 @@ fn rest(args: Args<'_>, from: usize) -> Vec<&[u8]> {
 }
 
 fn help(args: Args<'_>, out: &mut Vec<u8>) {
-    let container = COMMANDS.iter().find(|row| row.name.as_bytes().eq_ignore_ascii_case(args.at(0)));
-    introspect::help(out, container.expect("the call was resolved through it"));
+    introspect::help(out, table::lookup(args.at(0)).expect("the call was resolved through it"));
 }

@@ -58,6 +58,7 @@ use self::addresses::Addresses;
 use self::clients::Clients;
 use self::config::{Config, Live};
 use self::load::Loaded;
+use self::places::Places;
 use self::signals::StopSignals;
 use self::slowlog::SlowLog;
 use self::stats::{Rate, Stats};
@@ -295,7 +296,7 @@ async fn run(prepared: Prepared, mut stop: StopSignals) -> Result<Status, Failur
     let (handles, receivers): (Vec<_>, Vec<_>) = (0..config.workers())
         .map(|_| {
             let (messages, receiver) = mpsc::unbounded_channel();
-            (WorkerHandle { messages, places: Arc::default() }, receiver)
+            (WorkerHandle { messages, places: Places::default() }, receiver)
         })
         .unzip();
     let server = Arc::new(Server {
@@ -346,9 +347,7 @@ fn start_worker(
     let server = Arc::clone(server);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(format!("kvred-worker-{number}")).spawn(move || {
-        let places = Arc::clone(&server.workers[number].places);
-        let worker = Worker::run(number, server, notify, places, receiver);
-        LocalSet::new().block_on(&runtime, worker);
+        LocalSet::new().block_on(&runtime, Worker::run(number, server, notify, receiver));
     })
 }
 

@@ -65,7 +65,7 @@ pub struct WorkerHandle {
     /// Where messages go.
     pub messages: mpsc::UnboundedSender<Message>,
     /// The connections that it serves, counted.
-    pub places: Arc<Places>,
+    pub places: Places,
 }
 
 /// A worker's own state; it never leaves its thread.
@@ -89,7 +89,6 @@ pub struct Worker {
     commit_poll: BusyPoll,
     /// Told whenever a sync may have ended.
     sync_news: Notify,
-    places: Arc<Places>,
     /// Connections whose replies wait for a commit, in the order of the groups. Here and wherever else a connection waits
     /// for the disk it is not kept: its socket is closed when it ends, and the disk may take its time.
     held: RefCell<VecDeque<(Held, Weak<Connection>)>>,
@@ -119,7 +118,6 @@ impl Worker {
         number: usize,
         server: Arc<Server>,
         notify: Arc<Notify>,
-        places: Arc<Places>,
         mut messages: mpsc::UnboundedReceiver<Message>,
     ) {
         let may_poll = server.config.may_busy_poll(number);
@@ -134,7 +132,6 @@ impl Worker {
             connections: RefCell::default(),
             notify,
             sync_news: Notify::new(),
-            places,
             held: RefCell::default(),
             no_room: RefCell::default(),
             to_flush: RefCell::default(),
@@ -165,7 +162,7 @@ impl Worker {
             Ok(socket) => socket,
             Err(e) => {
                 tracing::warn!("a connection from {addr} cannot be served: {e}");
-                self.places.give_back();
+                self.places().give_back();
                 return;
             }
         };
@@ -175,6 +172,10 @@ impl Worker {
             drop(tokio::task::spawn_local(Self::limit_handshake(Rc::downgrade(&connection))));
         }
         self.start(connection);
+    }
+
+    fn places(&self) -> &Places {
+        &self.server.workers[self.number].places
     }
 
     /// Lets a connection run.
@@ -195,7 +196,7 @@ impl Worker {
     /// Strikes off a client whose connection has ended.
     pub fn forget(&self, client: &Client) {
         self.connections.borrow_mut().remove(&client.id);
-        self.places.give_back();
+        self.places().give_back();
         self.server.clients.remove(client);
         // Nobody waits for a sync on its behalf any more.
         self.sync_news.notify_waiters();
@@ -306,7 +307,7 @@ impl Worker {
         let may_sync = writer.commits_may_sync() && self.server.config.workers() > 1 && self.close_if_all_wait();
         writer.commit_from_worker(self.number, may_sync);
         if may_sync {
-            self.places.open();
+            self.places().open();
         }
     }
 
@@ -315,7 +316,7 @@ impl Worker {
         let (held, connections) = (self.held.borrow(), self.connections.borrow());
         // One that was killed meanwhile is not there any more.
         let all_are_there = || held.iter().all(|(_, held)| held.strong_count() > 0);
-        held.len() == connections.len() && all_are_there() && self.places.close_at(held.len())
+        held.len() == connections.len() && all_are_there() && self.places().close_at(held.len())
     }
 
     fn flush_turn(&self) {

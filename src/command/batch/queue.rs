@@ -166,11 +166,6 @@ impl Queue {
         self.queued.len()
     }
 
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.queued.is_empty()
-    }
-
     /// The commands of one connection.
     pub fn batch<'q>(&'q self, taken: &'q Taken) -> Batch<'q> {
         Batch { queue: self, taken }

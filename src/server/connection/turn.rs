@@ -39,7 +39,7 @@ impl Connection {
         let state = &mut *state;
         state.taken_in = false;
         // It has run nothing of this, and answers nothing.
-        if self.was_closed(state) {
+        if self.close_if_killed(state) {
             return;
         }
         let at = next.taken.start;
@@ -68,7 +68,7 @@ impl Connection {
     }
 
     pub(super) fn turn_on_input(self: &Rc<Self>, state: &mut State, worker: &Rc<Worker>, queue: &mut Queue) {
-        if self.was_closed(state) {
+        if self.close_if_killed(state) {
             return;
         }
         let mut input = std::mem::take(&mut state.input);
@@ -77,8 +77,8 @@ impl Connection {
         state.drop_consumed();
     }
 
-    /// Whether it was closed meanwhile, or killed: it runs nothing more once that was answered.
-    fn was_closed(&self, state: &mut State) -> bool {
+    /// Closes it if it was killed: it runs nothing more once the `CLIENT KILL` was answered. Whether it is closed.
+    fn close_if_killed(&self, state: &mut State) -> bool {
         state.closed |= self.client.killed.load(Ordering::Relaxed);
         state.closed
     }
