@@ -6,9 +6,9 @@ use std::io;
 /// Has the scheduler put the calling thread behind the others: by its nice value, unless that is higher already, and by a
 /// long slice, which tells it that whoever wakes up on the same core may run at once.
 ///
-/// With a slice like his own he would wait until this thread has had it, or for the clock's next tick: with Linux 6.18,
-/// some milliseconds (SET of 3 million fresh keys: p99.99 2.2 ms, and 1.3 ms with the long slice). Before Linux 6.12 all
-/// slices are alike.
+/// If this thread's slice were no longer than theirs, a thread that wakes on its core would wait for the slice to end, or
+/// for the next clock tick: with Linux 6.18, some milliseconds (SET of 3 million fresh keys: p99.99 2.2 ms, and 1.3 ms with
+/// the long slice). Before Linux 6.12 all slices are alike.
 ///
 /// # Errors
 /// The process may not, or the system has no such call.

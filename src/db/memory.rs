@@ -140,9 +140,9 @@ impl Iterator for HugePieces {
             return None;
         }
         self.taken += 1;
-        // SAFETY: the offset is within the mapping.
+        // SAFETY: the offset is within the mapping. `taken` only grows, so each piece is handed out once, and none overlaps
+        // another: whoever gets it is its only owner.
         let start = unsafe { self.page.start.cast().byte_add(offset) };
-        // Each piece is handed out once, and none overlaps another: its owner is the only one.
         Some(Mapped { start, len: self.piece_bytes, huge_page: Some(Arc::clone(&self.page)) })
     }
 }
@@ -194,12 +194,21 @@ mod system {
         }
     }
 
+    /// Lets the system have the memory of a range, which stays mapped, and may read as zeros from now on.
+    ///
+    /// # Safety
+    /// The range is mapped and the caller's alone, zeros are a valid value of what is in it, and `bytes` are whole pages: the
+    /// system rounds them up.
     pub(super) unsafe fn give_back(start: NonNull<c_void>, bytes: usize) {
         // An error only means that the memory stays resident.
         // SAFETY: the caller owns this mapped range and accepts its being zeroed.
         let _kept: rustix::io::Result<()> = unsafe { madvise(start.as_ptr(), bytes, Advice::LinuxDontNeed) };
     }
 
+    /// Takes a range out of the address space.
+    ///
+    /// # Safety
+    /// The range is a whole mapping, or whole pages of one, and nobody uses it from now on.
     pub(super) unsafe fn unmap(start: NonNull<c_void>, bytes: usize) {
         // An error (the limit of mappings reached by splitting one) leaks the range: nothing better is left to do.
         // SAFETY: the caller owns this mapped range and will not use it again.
@@ -233,8 +242,16 @@ mod system {
         None
     }
 
+    /// Keeps the memory.
+    ///
+    /// # Safety
+    /// It does nothing; the other one asks for more.
     pub(super) unsafe fn give_back(_start: NonNull<c_void>, _bytes: usize) {}
 
+    /// Takes a range out of the address space.
+    ///
+    /// # Safety
+    /// The range is what one call of [`map`] returned, all of it, and nobody uses it from now on.
     pub(super) unsafe fn unmap(start: NonNull<c_void>, bytes: usize) {
         // SAFETY: allocated in `map` with this layout.
         unsafe { dealloc(start.as_ptr().cast(), layout(bytes)) };

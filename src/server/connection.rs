@@ -35,7 +35,8 @@ use crate::protocol::rope::Rope;
 /// Least room made for input that did not fit into the worker's shared buffer.
 const INPUT_BYTES: usize = 64 << 10;
 
-/// An argument that is announced gets room for so much at once, one of 1 MiB for its command too; for more, as it comes.
+/// Room made on the strength of an announced length alone, enough for a command with a value of 1 MiB. Beyond it, room
+/// grows with what has arrived.
 const TRUSTED_BYTES: usize = (1 << 20) + INPUT_BYTES;
 
 /// A connection, shared by its own task and by the worker's committer.
@@ -303,7 +304,7 @@ impl Connection {
         if !held_up && (state.end_of_input || state.closing) {
             return Poll::Ready(Ready::Closed);
         }
-        // What waits for the client to read its replies may not, if the client first wants to send all of a pipeline.
+        // Reads on even while replies wait for the client: it may send its whole pipeline before it reads the first one.
         if !state.end_of_input && !state.closing && !worker.stopping() {
             match self.socket.poll_read_ready(cx) {
                 Poll::Ready(Ok(())) if state.goes_on_by_itself() => state.read_when_resumed = true,

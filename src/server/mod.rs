@@ -182,7 +182,8 @@ impl Server {
     fn take_place(&self) -> &WorkerHandle {
         loop {
             let worker = &self.workers[self.least_loaded_worker()];
-            // One only is closed for longer than it takes to find out that another one commits.
+            // At most one worker stays closed, the one that syncs; any other opens again as soon as it finds a commit under
+            // way. So this loop ends.
             if worker.places.take() {
                 return worker;
             }

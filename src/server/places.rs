@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// One bit of the count.
+/// The top bit of the word: set while no place can be taken.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
 /// A worker's connections, those on the way to it included. Closed while it waits for the disk, on behalf of all of them:

@@ -89,8 +89,8 @@ pub struct Worker {
     commit_poll: BusyPoll,
     /// Told whenever a sync may have ended.
     sync_news: Notify,
-    /// Connections whose replies wait for a commit, in the order of the groups. Here and wherever else a connection waits
-    /// for the disk it is not kept: its socket is closed when it ends, and the disk may take its time.
+    /// Connections whose replies wait for a commit, in the order of the groups. Weak: a connection that waits for the disk
+    /// can still end, and its socket then closes at once, however long the disk takes.
     held: RefCell<VecDeque<(Held, Weak<Connection>)>>,
     /// Connections that wait for room in the log.
     no_room: RefCell<Vec<Weak<Connection>>>,

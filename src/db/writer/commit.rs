@@ -231,9 +231,8 @@ impl Writer {
         self.check_write_back(&mut self.sync.lock())
     }
 
-    /// Whether no sync has failed: who finds that one has may have to wait for the token to say so. Who `syncs` itself
-    /// waits for one that is running, since the kernel tells of a failed write-back only once: that is under `always`, and
-    /// where a stretch without syncs begins or ends.
+    /// Fails if a sync has failed. With `syncs`, first waits for a running sync: the kernel reports a failed write-back only
+    /// once, and that sync may get the report instead.
     fn check_syncs(&self, syncs: bool) -> Result<(), Failure> {
         let mut sync = self.sync.lock();
         while syncs && sync.running {
