@@ -396,7 +396,7 @@ impl Writer {
             Err(e) => {
                 // The name may still be the old file's after a power cut, so nothing may be acknowledged.
                 let reason: Arc<str> = format!("fsync of the directory failed after a rewrite: {e}").into();
-                self.poison_open(open, &reason);
+                self.fail_open_group(open, &reason);
             }
         }
         self.sync_changed.notify_all();

@@ -9,12 +9,14 @@
 //! Invariants: no reader of the keyspace sees a write before step 3 is done. What was evaluated on top of a group that
 //! fails, fails with it, unwritten. After a failed sync nothing is acknowledged any more.
 //!
-//! Evaluation is in `batch`, commits are in `commit`, syncs beside them in `sync`, who is woken in `wake`.
+//! Evaluation is in `batch`, commits are in `commit`, syncs beside them in `sync`, what a failure leaves behind in `failure`,
+//! who is woken in `wake`.
 //!
 //! Nothing here starts a thread or waits for anything but the disk: [`log_thread`](super::log_thread) does that.
 
 mod batch;
 mod commit;
+mod failure;
 mod sync;
 mod wake;
 

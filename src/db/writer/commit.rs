@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use parking_lot::MutexGuard;
 
-use super::{Log, Open, SyncState, WriteFailure, Writer};
+use super::failure::{Failure, resolve, sync_failure};
+use super::{Log, Open, SyncState, Writer};
 use crate::db::ahead::Ahead;
 use crate::db::group::{Effect, Group, Op, Outcome};
 use crate::db::state::{Garbage, NewValue, Shard};
@@ -294,25 +295,6 @@ impl Writer {
         drop(retired);
     }
 
-    /// Fails the group under way, and what was evaluated on top of it meanwhile.
-    fn fail(&self, group: &Group, failure: &Failure, by: Option<usize>) {
-        let mut open = self.open.lock();
-        let (on_top, _pending) = (std::mem::take(&mut open.group), std::mem::take(&mut open.pending));
-        if failure.poisons {
-            poison(&mut open, &failure.reason);
-        }
-        let refused = WriteFailure::Refused(Arc::clone(&failure.reason));
-        let first =
-            if failure.outcome_known { refused.clone() } else { WriteFailure::Unknown(Arc::clone(&failure.reason)) };
-        resolve(&group.outcome, Err(first));
-        resolve(&on_top.outcome, Err(refused));
-        self.wake_waiting(open, by);
-        if failure.poisons {
-            self.rewrite_signal.raise();
-            self.wake_sync_waiters();
-        }
-    }
-
     pub(super) fn wake_waiting(&self, mut open: MutexGuard<'_, Open>, by: Option<usize>) {
         self.counters.pending_bytes.store(open.group.rope.len() as u64, Ordering::Relaxed);
         let mut waiting = std::mem::take(&mut open.waiting_for_sealed);
@@ -336,38 +318,6 @@ fn apply(shard: &mut Shard, group: &Group, op: &Op, garbage: &mut Garbage) {
         Effect::Delete => shard.remove(op.hash, key, garbage),
         Effect::DeleteAll => unreachable!("FLUSHALL is a command of one operation"),
     };
-}
-
-/// Why a group failed.
-pub(super) struct Failure {
-    pub(super) reason: Arc<str>,
-    /// Whether it is certain that the group is not in the log.
-    outcome_known: bool,
-    pub(super) poisons: bool,
-}
-
-impl Failure {
-    /// The log is not to be trusted any more, and nothing of the group was written to it.
-    fn before_the_write(reason: Arc<str>) -> Self {
-        Self { reason, outcome_known: true, poisons: true }
-    }
-}
-
-pub(super) fn sync_failure(e: &std::io::Error) -> Arc<str> {
-    format!("fsync failed: {e}").into()
-}
-
-pub(super) fn poison(open: &mut Open, reason: &Arc<str>) {
-    if open.poisoned.is_none() {
-        tracing::error!(
-            "the append-only file is not to be trusted any more: {reason}; writes are refused, reads go on"
-        );
-        open.poisoned = Some(Arc::clone(reason));
-    }
-}
-
-pub(super) fn resolve(outcome: &Outcome, result: Result<(), WriteFailure>) {
-    assert!(outcome.0.set(result).is_ok(), "a group is resolved once");
 }
 
 #[cfg(test)]

@@ -1,13 +1,11 @@
-//! Syncs beside the commits (`everysec`, and on demand), what a failed one leaves behind, and the end of the log.
+//! Syncs beside the commits (`everysec`, and on demand), and the end of the log.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::MutexGuard;
-
-use super::commit::{poison, resolve, sync_failure};
-use super::{Open, Token, WriteFailure, Writer};
+use super::failure::sync_failure;
+use super::{WriteFailure, Writer};
 use crate::persistence::FsyncPolicy;
 use crate::persistence::aof::AppendError;
 use crate::persistence::write_back::forget_synced;
@@ -78,7 +76,7 @@ impl Writer {
                 drop(sync);
                 self.sync_changed.notify_all();
                 drop(token.take());
-                self.poison(&reason, epoch);
+                self.poison_unless_replaced(&reason, epoch);
                 Err(WriteFailure::Unknown(reason))
             }
         };
@@ -115,7 +113,7 @@ impl Writer {
         drop(sync);
         self.sync_changed.notify_all();
         match failure {
-            Some(reason) => self.poison(&reason, epoch),
+            Some(reason) => self.poison_unless_replaced(&reason, epoch),
             None => self.unless_rewriting(|| due.forget(&*file)),
         }
     }
@@ -179,30 +177,6 @@ impl Writer {
         self.counters.syncs.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Fails what is open and takes no more writes, unless the file, the `epoch`-th, was replaced meanwhile.
-    fn poison(&self, reason: &Arc<str>, epoch: u64) {
-        // With the token: no group is between its write and its publication.
-        let log = self.token();
-        if self.sync.lock().epoch == epoch {
-            self.poison_with(log, reason);
-        }
-    }
-
-    fn poison_with(&self, log: Token<'_>, reason: &Arc<str>) {
-        self.poison_open(self.open.lock(), reason);
-        drop(log);
-        self.rewrite_signal.raise();
-    }
-
-    /// The same, for who holds the token: nothing that is open will be committed.
-    pub(in crate::db) fn poison_open(&self, mut open: MutexGuard<'_, Open>, reason: &Arc<str>) {
-        poison(&mut open, reason);
-        let (failed, _pending) = (std::mem::take(&mut open.group), std::mem::take(&mut open.pending));
-        resolve(&failed.outcome, Err(WriteFailure::Refused(Arc::clone(reason))));
-        self.wake_waiting(open, None);
-        self.wake_sync_waiters();
-    }
-
     /// Waits until something changes for the thread that syncs, at most for `timeout`; not at all if a sync is asked for.
     pub(in crate::db) fn wait_for_sync_change(&self, timeout: Duration, stopped: impl Fn() -> bool) {
         let mut sync = self.sync.lock();
@@ -226,7 +200,7 @@ impl Writer {
             if let Err(failure) = self.end_no_sync_stretch(aof)
                 && failure.poisons
             {
-                self.poison_with(log, &failure.reason);
+                self.poison_holding(log, &failure.reason);
             }
             return;
         }
@@ -238,7 +212,7 @@ impl Writer {
             }
             // The next sync will be stated too.
             Err(AppendError::Undone(_)) => {}
-            Err(e @ AppendError::Poisoned { .. }) => self.poison_with(log, &Arc::from(e.to_string())),
+            Err(e @ AppendError::Poisoned { .. }) => self.poison_holding(log, &Arc::from(e.to_string())),
         }
     }
 

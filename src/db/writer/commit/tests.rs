@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::db::state::Keyspace;
-use crate::db::writer::{LogPlace, SystemClock, Ticket};
+use crate::db::writer::{LogPlace, SystemClock, Ticket, WriteFailure};
 use crate::persistence::LogOffset;
 use crate::persistence::disk::{DiskFile, RealDisk};
 use crate::persistence::format::{Chain, Salt};

@@ -1,0 +1,86 @@
+//! What a failed write or sync leaves behind: groups that fail, and a log that is not to be trusted any more.
+
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+
+use super::{Open, Token, WriteFailure, Writer};
+use crate::db::group::{Group, Outcome};
+
+/// Why a group failed.
+pub(super) struct Failure {
+    pub(super) reason: Arc<str>,
+    /// Whether it is certain that the group is not in the log.
+    pub(super) outcome_known: bool,
+    pub(super) poisons: bool,
+}
+
+impl Failure {
+    /// The log is not to be trusted any more, and nothing of the group was written to it.
+    pub(super) fn before_the_write(reason: Arc<str>) -> Self {
+        Self { reason, outcome_known: true, poisons: true }
+    }
+}
+
+pub(super) fn sync_failure(e: &std::io::Error) -> Arc<str> {
+    format!("fsync failed: {e}").into()
+}
+
+impl Writer {
+    /// Fails the group under way, and what was evaluated on top of it meanwhile.
+    pub(super) fn fail(&self, group: &Group, failure: &Failure, by: Option<usize>) {
+        let mut open = self.open.lock();
+        let (on_top, _pending) = (std::mem::take(&mut open.group), std::mem::take(&mut open.pending));
+        if failure.poisons {
+            mark_poisoned(&mut open, &failure.reason);
+        }
+        let refused = WriteFailure::Refused(Arc::clone(&failure.reason));
+        let first =
+            if failure.outcome_known { refused.clone() } else { WriteFailure::Unknown(Arc::clone(&failure.reason)) };
+        resolve(&group.outcome, Err(first));
+        resolve(&on_top.outcome, Err(refused));
+        self.wake_waiting(open, by);
+        if failure.poisons {
+            self.rewrite_signal.raise();
+            self.wake_sync_waiters();
+        }
+    }
+
+    /// Fails what is open, takes no more writes, and has a rewrite heal that; unless the file of `epoch` has been replaced.
+    pub(super) fn poison_unless_replaced(&self, reason: &Arc<str>, epoch: u64) {
+        // With the token: no group is between its write and its publication.
+        let log = self.token();
+        if self.sync.lock().epoch == epoch {
+            self.poison_holding(log, reason);
+        }
+    }
+
+    /// The same, whatever the file, for who holds the token.
+    pub(super) fn poison_holding(&self, log: Token<'_>, reason: &Arc<str>) {
+        self.fail_open_group(self.open.lock(), reason);
+        drop(log);
+        self.rewrite_signal.raise();
+    }
+
+    /// Fails what is open and takes no more writes. For who holds the token: no group is under way.
+    pub(in crate::db) fn fail_open_group(&self, mut open: MutexGuard<'_, Open>, reason: &Arc<str>) {
+        mark_poisoned(&mut open, reason);
+        let (failed, _pending) = (std::mem::take(&mut open.group), std::mem::take(&mut open.pending));
+        resolve(&failed.outcome, Err(WriteFailure::Refused(Arc::clone(reason))));
+        self.wake_waiting(open, None);
+        self.wake_sync_waiters();
+    }
+}
+
+fn mark_poisoned(open: &mut Open, reason: &Arc<str>) {
+    if open.poisoned.is_none() {
+        tracing::error!(
+            "the append-only file is not to be trusted any more: {reason}; writes are refused, reads go on"
+        );
+        open.poisoned = Some(Arc::clone(reason));
+    }
+}
+
+pub(super) fn resolve(outcome: &Outcome, result: Result<(), WriteFailure>) {
+    assert!(outcome.0.set(result).is_ok(), "a group is resolved once");
+}
