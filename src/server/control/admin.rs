@@ -1,4 +1,4 @@
-//! The server's settings, its slow log, its syncs and its end.
+//! The server's settings, what it tells of itself, its slow log, its syncs and its end.
 
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,10 +8,10 @@ use crate::command::errors::CommandError;
 use crate::command::glob;
 use crate::persistence::FsyncPolicy;
 use crate::protocol::decode::Args;
-use crate::protocol::encode::{array, bulk, integer, map};
+use crate::protocol::encode::{array, bulk, integer, map, simple};
 use crate::protocol::number::parse_i64;
 use crate::server::config::{APPEND_FSYNC, FIXED_IN_REDIS, LiveSetting, MAX_CLIENTS};
-use crate::server::{Server, file_limit};
+use crate::server::{Server, file_limit, info};
 
 pub(super) fn config_get(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
     let server = &*context.worker.server;
@@ -28,7 +28,7 @@ pub(super) fn config_get(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8
 }
 
 /// Changes settings: all of them, or none.
-pub(super) fn config_set(args: Args<'_>, context: &Context<'_>) -> Result<(), CommandError> {
+pub(super) fn config_set(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Result<(), CommandError> {
     let server = &*context.worker.server;
     let pairs = rest(args, 2);
     if !pairs.len().is_multiple_of(2) {
@@ -60,6 +60,7 @@ pub(super) fn config_set(args: Args<'_>, context: &Context<'_>) -> Result<(), Co
     if let Some(policy) = policy {
         server.writer.set_policy(policy);
     }
+    simple(out, "OK");
     Ok(())
 }
 
@@ -104,6 +105,34 @@ fn parse_policy(value: &str) -> Result<FsyncPolicy, String> {
     }
 }
 
+pub(super) fn config_reset_stat(server: &Server, out: &mut Vec<u8>) {
+    server.reset_stats();
+    simple(out, "OK");
+}
+
+pub(super) fn bg_rewrite_aof(server: &Server, out: &mut Vec<u8>) -> Result<(), CommandError> {
+    if !server.config.append_only {
+        return Err(CommandError::NoLog);
+    }
+    if !server.writer.request_rewrite() {
+        return Err(CommandError::RewriteInProgress);
+    }
+    simple(out, "Background append only file rewriting started");
+    Ok(())
+}
+
+pub(super) fn info(args: Args<'_>, server: &Server, out: &mut Vec<u8>) {
+    let sections: Vec<String> = args.from(1).map(|s| String::from_utf8_lossy(s).to_ascii_lowercase()).collect();
+    bulk(out, info::render(server, &sections).as_bytes());
+}
+
+pub(super) fn time(out: &mut Vec<u8>) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    array(out, 2);
+    bulk(out, now.as_secs().to_string().as_bytes());
+    bulk(out, now.subsec_micros().to_string().as_bytes());
+}
+
 /// `SLOWLOG GET [count]`
 pub(super) fn slow_log_get(args: Args<'_>, server: &Server, out: &mut Vec<u8>) -> Result<(), CommandError> {
     /// Redis's default.
@@ -119,6 +148,11 @@ pub(super) fn slow_log_get(args: Args<'_>, server: &Server, out: &mut Vec<u8>) -
     };
     server.slow_log.encode(most, out);
     Ok(())
+}
+
+pub(super) fn slow_log_reset(server: &Server, out: &mut Vec<u8>) {
+    server.slow_log.reset();
+    simple(out, "OK");
 }
 
 /// `WAITAOF numlocal numreplicas timeout`: waits until what the connection has written is synced. There are no replicas,
@@ -158,7 +192,7 @@ pub fn reply_wait_aof(synced: bool, out: &mut Vec<u8>) {
 
 /// `SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE]`: the log is always written and synced, so all of them mean the same; there
 /// is no reply, the connection closes.
-pub(super) fn shutdown(args: Args<'_>, context: &Context<'_>) -> Result<(), CommandError> {
+pub(super) fn shutdown(args: Args<'_>, context: &Context<'_>) -> Result<After, CommandError> {
     let (mut save, mut abort) = (None, false);
     for option in args.from(1) {
         match option.to_ascii_lowercase().as_slice() {
@@ -175,5 +209,5 @@ pub(super) fn shutdown(args: Args<'_>, context: &Context<'_>) -> Result<(), Comm
         (true, _) => return Err(CommandError::Syntax),
     }
     context.worker.server.stop.notify_one();
-    Ok(())
+    Ok(After::Close)
 }

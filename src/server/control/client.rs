@@ -1,4 +1,4 @@
-//! Who a client is, and what it may do: `HELLO`, `AUTH`, `CLIENT`.
+//! Who a client is, and how it is served: `HELLO`, `AUTH`, `RESET`, `SELECT`, `QUIT`, `CLIENT`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,9 +7,15 @@ use std::sync::atomic::Ordering;
 use super::{After, Context, REDIS_VERSION, rest};
 use crate::command::errors::{CommandError, c_string};
 use crate::protocol::decode::Args;
-use crate::protocol::encode::{Resp, array, bulk, integer, map, simple};
+use crate::protocol::encode::{Resp, array, bulk, integer, map, null, simple};
 use crate::protocol::number::parse_i64;
 use crate::server::clients::Client;
+use crate::server::connection::{Answers, Session};
+
+pub(super) fn quit(out: &mut Vec<u8>) -> After {
+    simple(out, "OK");
+    After::Close
+}
 
 pub(super) fn hello(args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>) -> Result<(), CommandError> {
     let resp = match (args.len() > 1).then(|| parse_i64(args.at(1))) {
@@ -86,8 +92,44 @@ fn check_password(user: &[u8], password: &[u8], context: &Context<'_>) -> Result
     if right && user == b"default" { Ok(()) } else { Err(CommandError::WrongPass) }
 }
 
+pub(super) fn reset(context: &mut Context<'_>, out: &mut Vec<u8>) {
+    context.session.resp = Resp::V2;
+    context.session.authenticated = context.worker.server.config.password.is_none();
+    if context.session.answers != Answers::SkipThis {
+        context.session.answers = Answers::All;
+    }
+    context.client.about.lock().reset();
+    simple(out, "RESET");
+}
+
+pub(super) fn select(args: Args<'_>, out: &mut Vec<u8>) -> Result<(), CommandError> {
+    match parse_i64(args.at(1)).map(i32::try_from) {
+        Some(Ok(0)) => simple(out, "OK"),
+        Some(Ok(_)) => return Err(CommandError::DbIndex),
+        Some(Err(_)) => return Err(CommandError::NotAnInt32),
+        None => return Err(CommandError::NotAnInteger),
+    }
+    Ok(())
+}
+
+pub(super) fn get_name(client: &Client, resp: Resp, out: &mut Vec<u8>) {
+    match &client.about.lock().name {
+        name if name.is_empty() => null(out, resp),
+        name => bulk(out, name),
+    }
+}
+
+pub(super) fn set_name(args: Args<'_>, client: &Client, out: &mut Vec<u8>) -> Result<(), CommandError> {
+    if !is_printable(args.at(2)) {
+        return Err(CommandError::ClientName);
+    }
+    client.about.lock().name = args.at(2).to_vec();
+    simple(out, "OK");
+    Ok(())
+}
+
 /// Redis takes no spaces, control characters or bytes beyond ASCII in names, as far as it looks: to the first NUL.
-pub(super) fn is_printable(text: &[u8]) -> bool {
+fn is_printable(text: &[u8]) -> bool {
     c_string(text, usize::MAX).iter().all(|c| (b'!'..=b'~').contains(c))
 }
 
@@ -107,7 +149,38 @@ pub(super) fn set_info(args: Args<'_>, client: &Client, out: &mut Vec<u8>) -> Re
     Ok(())
 }
 
-pub(super) fn on_or_off(word: &[u8]) -> Result<bool, CommandError> {
+pub(super) fn info(context: &Context<'_>, out: &mut Vec<u8>) {
+    let mut line = context.client.describe(context.worker.now_seconds());
+    line.push(b'\n');
+    bulk(out, &line);
+}
+
+pub(super) fn reply(args: Args<'_>, session: &mut Session, out: &mut Vec<u8>) -> Result<(), CommandError> {
+    session.answers = match args.at(2).to_ascii_lowercase().as_slice() {
+        b"on" => Answers::All,
+        b"off" => Answers::None,
+        // Where nothing is answered, there is nothing to skip.
+        b"skip" if session.answers == Answers::None => Answers::None,
+        b"skip" => Answers::SkipNext,
+        _ => return Err(CommandError::Syntax),
+    };
+    simple(out, "OK");
+    Ok(())
+}
+
+pub(super) fn no_evict(args: Args<'_>, client: &Client, out: &mut Vec<u8>) -> Result<(), CommandError> {
+    client.about.lock().no_evict = on_or_off(args.at(2))?;
+    simple(out, "OK");
+    Ok(())
+}
+
+pub(super) fn no_touch(args: Args<'_>, client: &Client, out: &mut Vec<u8>) -> Result<(), CommandError> {
+    client.about.lock().no_touch = on_or_off(args.at(2))?;
+    simple(out, "OK");
+    Ok(())
+}
+
+fn on_or_off(word: &[u8]) -> Result<bool, CommandError> {
     match word.to_ascii_lowercase().as_slice() {
         b"on" => Ok(true),
         b"off" => Ok(false),

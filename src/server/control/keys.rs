@@ -1,6 +1,7 @@
 //! Commands on keys that look at many of them, or at how a value is stored.
 
 use super::Context;
+use crate::command::batch::Count;
 use crate::command::errors::{CommandError, c_string};
 use crate::command::glob;
 use crate::db::state::ValueRef;
@@ -81,8 +82,28 @@ fn parse_cursor(text: &[u8]) -> Option<u64> {
     Some(if negative { number.wrapping_neg() } else { number })
 }
 
+pub(super) fn random_key(context: &Context<'_>, out: &mut Vec<u8>) {
+    let mut key = Vec::new();
+    if context.worker.server.writer.keyspace().random_key(fastrand::u64(..), &mut key) {
+        bulk(out, &key);
+    } else {
+        null(out, context.session.resp);
+    }
+}
+
+pub(super) fn object_encoding(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
+    let keyspace = context.worker.server.writer.keyspace();
+    let key = args.at(2);
+    let encoding = keyspace.get(keyspace.hash(key), key, encoding);
+    context.worker.stats.lookup(encoding.is_some());
+    match encoding {
+        Some(encoding) => bulk(out, encoding.as_bytes()),
+        None => null(out, context.session.resp),
+    }
+}
+
 /// What Redis would call the encoding of such a value.
-pub(super) fn encoding(value: ValueRef<'_>) -> &'static str {
+fn encoding(value: ValueRef<'_>) -> &'static str {
     /// The longest string that Redis embeds in its object.
     const EMBEDDED_BYTES: usize = 44;
     let value = value.as_slice();
