@@ -3,6 +3,7 @@
 //! Invariant: a command is sent at most once. When the connection fails after that, its outcome is unknown, and the
 //! error says so; only the user can decide to send it again.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -155,7 +156,12 @@ impl Session {
         if name == b"CLIENT" && turns_replies_off(args) {
             return Err(CallError::Refused("CLIENT REPLY OFF and SKIP cannot be used here: every reply is waited for"));
         }
-        self.send(args).await?;
+        let sent = self.ready().await?.sender.request(args).await;
+        if let Err(error) = sent
+            && !hung_up(&error)
+        {
+            return Err(self.lose(error));
+        }
         let mut pushes = Vec::new();
         let reply = loop {
             match self.next().await {
@@ -265,6 +271,13 @@ impl Session {
             self.target.login = login(words);
         }
     }
+}
+
+/// Whether the server closed the connection while it was sent something. What it had said before that can be read still,
+/// such as why it refuses a value whose length is all that it has seen of it; where it said nothing, reading fails at once.
+fn hung_up(error: &ClientError) -> bool {
+    let ClientError::Io(error) = error else { return false };
+    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
 }
 
 /// The database that a `SELECT` names.

@@ -20,8 +20,10 @@ impl From<SetupError> for Failure {
 
 /// What to do about an error that asks for a password.
 pub(crate) fn password_hint(error: &[u8]) -> Option<&'static str> {
-    error
-        .starts_with(b"NOAUTH")
+    // The second is what is said of a large value, which is not even read.
+    [&b"NOAUTH"[..], b"ERR Protocol error: unauthenticated"]
+        .iter()
+        .any(|refusal| error.starts_with(refusal))
         .then_some("give a password with --askpass, --password-file or KVRED_PASSWORD, or in its URI")
 }
 

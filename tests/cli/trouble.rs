@@ -8,9 +8,10 @@ use std::process::{Output, Stdio};
 use std::sync::mpsc::channel;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
-use crate::helpers::free_port;
-use crate::server::{Server, cli, run};
+use crate::helpers::{Client, free_port};
+use crate::server::{Server, cli, run, write};
 
 #[test]
 fn a_server_that_is_down_gives_one_helpful_line_and_3() {
@@ -88,6 +89,32 @@ fn a_command_whose_reply_never_came_is_of_unknown_outcome_and_sent_once() {
     listener.set_nonblocking(true).unwrap();
     let again = listener.accept().map(drop).map_err(|e| e.kind());
     assert_eq!(again, Err(ErrorKind::WouldBlock), "nobody comes back to send it again");
+}
+
+/// The server answers and closes as soon as it has the length of the value, most of which is then never sent.
+#[test]
+fn a_value_that_is_refused_while_it_is_sent_is_refused_with_the_servers_words() {
+    let dir = TempDir::new().unwrap();
+    let password = write(&dir.path().join("pw"), "s3cret\n");
+    let with_password = Server::start(&["--requirepass-file", &password, "--unixsocket", "s"]);
+    let socket = with_password.file("s");
+    let with_limit = Server::start(&["--proto-max-bulk-len", "1mb"]);
+    let full = Server::start(&["--maxclients", "1"]);
+    let mut only = Client::connect(full.port);
+    only.send("PING\r\n").expect("+PONG\r\n");
+    // More than all queues on the way hold.
+    let value = vec![b'x'; 16 << 20];
+    let hint = "give a password with --askpass";
+    for (server, flags, why) in [
+        (&with_password, &[][..], ["unauthenticated bulk length", hint]),
+        (&with_password, &["-s", socket.to_str().unwrap()], ["unauthenticated bulk length", hint]),
+        (&with_limit, &[], ["ERR Protocol error: invalid bulk length"; 2]),
+        (&full, &[], ["ERR max number of clients reached"; 2]),
+    ] {
+        let ran = server.run(&[flags, &["-x", "set", "k"]].concat(), &value);
+        assert_eq!((ran.code, &ran.out[..]), (Some(1), ""), "{ran:?}");
+        assert!(why.iter().all(|why| ran.err.contains(why)), "{why:?} are not in: {}", ran.err);
+    }
 }
 
 #[test]
