@@ -1,6 +1,9 @@
 //! Why there is no connection, in the words for it and with the exit code for it.
 
+use std::io::{self, ErrorKind};
+
 use anyhow::anyhow;
+use rustix::io::Errno;
 
 use super::address::Address;
 use super::connection::ClientError;
@@ -37,13 +40,33 @@ pub(crate) fn explain(error: &SetupError) -> String {
         SetupError::Client(ClientError::Unreachable { address, source }) => {
             let reason = source.to_string();
             let reason = reason.split(" (os error").next().unwrap_or(&reason).to_lowercase();
-            format!("cannot connect to {address}: {reason}; {}", how_to_start(address))
+            let hint = what_to_do(address, source).map_or_else(String::new, |hint| format!("; {hint}"));
+            format!("cannot connect to {address}: {reason}{hint}")
         }
         SetupError::Client(error @ ClientError::TimedOut { .. }) => {
             format!("{error}; is the address right, and the server not stuck?")
         }
         SetupError::Client(error) => error.to_string(),
     }
+}
+
+/// What to do where there is no connection; `None` where that is not known.
+fn what_to_do(address: &Address, reason: &io::Error) -> Option<String> {
+    let hint = match (reason.kind(), address) {
+        (ErrorKind::ConnectionRefused | ErrorKind::NotFound, _) => return Some(how_to_start(address)),
+        (ErrorKind::PermissionDenied, Address::Unix(_)) => {
+            "only who may write to a socket can connect: run this as its owner, or chmod it"
+        }
+        (ErrorKind::PermissionDenied, Address::Tcp { .. }) => "does a firewall or a sandbox forbid it?",
+        (ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable, _) => "is the address right?",
+        _ if Errno::from_io_error(reason) == Some(Errno::MFILE) => {
+            "raise the limit with \"ulimit -n\", or use fewer connections"
+        }
+        // It does not come from the system: the name could not be looked up.
+        _ if reason.raw_os_error().is_none() => "is the address right?",
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 fn how_to_start(address: &Address) -> String {

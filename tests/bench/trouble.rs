@@ -1,6 +1,7 @@
 //! Servers that are not there, err, hang, or go away.
 
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -16,6 +17,18 @@ fn a_server_that_is_down_is_told_at_once() {
     let ran = run_at(port, "");
     assert_eq!((ran.code, &ran.out[..]), (Some(3), ""));
     assert!(ran.err.contains(&format!("cannot connect to 127.0.0.1:{port}: connection refused")), "{ran:?}");
+}
+
+#[test]
+fn a_limit_of_files_is_not_answered_with_starting_a_server() {
+    let server = memory_server();
+    let bench = bench(&["-p", &server.port().to_string(), "-t", "ping", "-n", "100", "-c", "200"]);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 100; exec \"$0\" \"$@\""]).arg(bench.get_program()).args(bench.get_args());
+    let ran = finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    assert_eq!((ran.code, &ran.out[..]), (Some(3), ""), "{ran:?}");
+    assert!(ran.err.contains("too many open files; raise the limit with \"ulimit -n\""), "{ran:?}");
+    assert!(!ran.err.contains("kvred serve"), "{ran:?}");
 }
 
 #[test]

@@ -3,14 +3,16 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::channel;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
-use crate::helpers::{Client, free_port};
+use crate::helpers::{Client, free_port, program};
 use crate::server::{Server, cli, run, write};
 
 #[test]
@@ -37,6 +39,36 @@ fn a_server_that_is_down_gives_one_helpful_line_and_3() {
         assert_eq!(ran.code, Some(3));
         assert!(ran.err.contains(&format!("kvred serve --unixsocket {shown}\"")), "{}", ran.err);
     }
+}
+
+#[test]
+fn what_no_server_would_help_with_is_not_answered_with_starting_one() {
+    let dir = TempDir::new().unwrap();
+    let closed = dir.path().join("closed");
+    let _listener = UnixListener::bind(&closed).unwrap();
+    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o000)).unwrap();
+    let denied = cli(&["-s", closed.to_str().unwrap(), "ping"]);
+    // Too long for a name, so that nobody is asked about it.
+    let nowhere = "x".repeat(64);
+    for (command, why) in [
+        (without_capabilities(denied), "permission denied; only who may write to a socket can connect"),
+        (Some(cli(&["-h", &nowhere, "ping"])), "; is the address right?"),
+    ] {
+        let Some(command) = command else { continue };
+        let ran = run(command, "");
+        assert_eq!(ran.code, Some(3), "{ran:?}");
+        assert!(ran.err.contains(why) && !ran.err.contains("kvred serve"), "{why:?} is not in: {}", ran.err);
+    }
+}
+
+/// The same by a user for whom the rights of files count.
+fn without_capabilities(command: Command) -> Option<Command> {
+    if !geteuid().is_root() {
+        return Some(command);
+    }
+    let mut under = Command::new(program("setpriv")?);
+    under.args(["--bounding-set=-all", "--inh-caps=-all"]).arg(command.get_program()).args(command.get_args());
+    Some(under)
 }
 
 #[test]
