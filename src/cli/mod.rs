@@ -90,7 +90,7 @@ fn dispatch(args: &CliArgs, color: ColorWhen, runtime: &tokio::runtime::Runtime)
     target.hello_may_fail = wants_maps && !args.resp3;
     let mut session = Session::new(target, limit);
     if script && io::stdin().is_terminal() {
-        return repl::run(runtime, session, printer, color);
+        return repl::run(runtime, session, printer, color, args.resp2);
     }
     runtime.block_on(async {
         if args.stat {

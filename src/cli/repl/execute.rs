@@ -157,6 +157,33 @@ impl Repl<'_> {
         }
     }
 
+    /// Asks for RESP3, whose maps JSON wants, as `--output json` does before anything else.
+    pub(super) fn ask_for_maps(&mut self) {
+        let session = &mut self.session;
+        if self.resp2 || session.target.hello.is_some() {
+            return;
+        }
+        if session.in_transaction() {
+            say!("(a transaction is open, so maps stay arrays; say it again behind EXEC)");
+            return;
+        }
+        if session.is_connected() {
+            let answer = self.runtime.block_on(interruptible(session.call(&["HELLO", "3"])));
+            match answer {
+                Waited::Done(Ok(Answer { reply: Frame::Error(text), .. })) => {
+                    say!("(HELLO 3 failed: {}; replies are RESP2's)", shown(&text));
+                    return;
+                }
+                Waited::Done(Ok(_)) => {}
+                Waited::Done(Err(error)) => return self.failed(&error),
+                Waited::Interrupted => self.session.drop_connection(),
+            }
+        }
+        // Of the next connection, too.
+        self.session.target.hello = Some(3);
+        self.session.target.hello_may_fail = true;
+    }
+
     fn failed(&mut self, error: &CallError) {
         match error {
             CallError::NotSent(error) => say!("({}; the command was not sent)", explain(error)),

@@ -47,7 +47,7 @@ use self::helper::ReplHelper;
 use self::history::History;
 use self::idle::Idle;
 use self::local::Settings;
-use super::output::Printer;
+use super::output::{Format, Printer};
 use super::session::Session;
 use super::stop::Stop;
 use super::words;
@@ -63,6 +63,8 @@ struct Repl<'a> {
     runtime: &'a Runtime,
     session: Session,
     settings: Settings,
+    /// Whether the user wants RESP2 whatever the output.
+    resp2: bool,
     editor: Editor<ReplHelper, FileHistory>,
     history: History,
     /// `None`: the terminal cannot be steered.
@@ -79,7 +81,13 @@ enum Next {
 }
 
 /// Runs a session until it is left.
-pub(crate) fn run(runtime: &Runtime, mut session: Session, printer: Printer, color: ColorWhen) -> Result<Status, Stop> {
+pub(crate) fn run(
+    runtime: &Runtime,
+    mut session: Session,
+    printer: Printer,
+    color: ColorWhen,
+    resp2: bool,
+) -> Result<Status, Stop> {
     runtime.block_on(session.connect())?;
     // From here on an interrupt is for the command under way; it never ends the process.
     let _interrupts =
@@ -89,7 +97,7 @@ pub(crate) fn run(runtime: &Runtime, mut session: Session, printer: Printer, col
     let history = History::load(&mut editor);
     let settings = Settings::new(Printer { paint, ..printer });
     let idle = Idle::new(&mut editor);
-    let mut repl = Repl { runtime, session, settings, editor, history, idle, typed: None };
+    let mut repl = Repl { runtime, session, settings, resp2, editor, history, idle, typed: None };
     repl.welcome()?;
     loop {
         repl.reopen_if_lost();
@@ -260,6 +268,8 @@ impl Repl<'_> {
             [name, value] => {
                 if let Err(why) = self.settings.set(name, value) {
                     say!("({why})");
+                } else if name.eq_ignore_ascii_case("output") && self.settings.printer.format == Format::Json {
+                    self.ask_for_maps();
                 }
             }
             _ => say!("(:set NAME VALUE, or :set alone to see all)"),

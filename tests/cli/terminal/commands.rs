@@ -1,7 +1,8 @@
 //! Commands and their replies: formats, repeat counts, help, settings, questions, the pager.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::process::Command;
 
 use rustix::fs::{CWD, mkfifoat};
@@ -80,6 +81,61 @@ fn settings_change_the_session() {
     s.enters(":set output nonsense", "output is one of pretty, raw, csv, json");
     s.enters(":set", "ask before FLUSHALL");
     s.enters(":nonsense", "there is no :nonsense");
+    s.leaves();
+}
+
+#[test]
+fn json_has_objects_also_where_it_is_asked_for_in_the_session() {
+    let server = Server::start(&[]);
+    let mut s = Session::start(&server);
+    s.enters(":set output json", "127.0.0.1");
+    s.enters("config get maxmemory", r#"{"maxmemory":"0"}"#);
+    // So it is over the next connection.
+    s.enters(&format!("connect 127.0.0.1 {}", server.port), "127.0.0.1");
+    s.enters("config get maxmemory", r#"{"maxmemory":"0"}"#);
+    s.leaves();
+
+    let mut s = Session::with(server.port, &["-2"], |_| {});
+    s.enters(":set output json", "127.0.0.1");
+    s.enters("config get maxmemory", r#"["maxmemory","0"]"#);
+    s.leaves();
+}
+
+#[test]
+fn a_server_without_resp3_answers_in_json_all_the_same() {
+    let port = without_hello();
+    let mut s = Session::with(port, &[], |_| {});
+    s.enters(":set output json", "HELLO 3 failed: ERR unknown command; replies are RESP2's");
+    s.enters("get k", r#"["v"]"#);
+    s.leaves();
+}
+
+/// A server that does not know `HELLO`, and answers everything else with an array.
+fn without_hello() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut stream, mut request) = (listener.accept().unwrap().0, [0; 1000]);
+        while let Ok(len @ 1..) = stream.read(&mut request) {
+            let is_hello = request[..len].starts_with(b"*2\r\n$5\r\nHELLO\r\n");
+            let reply = if is_hello { "-ERR unknown command\r\n" } else { "*1\r\n$1\r\nv\r\n" };
+            stream.write_all(reply.as_bytes()).unwrap();
+        }
+    });
+    port
+}
+
+#[test]
+fn in_a_transaction_json_says_that_its_replies_have_no_objects() {
+    let Some(server) = Server::peer("redis-server") else { return };
+    let mut s = Session::start(&server);
+    s.enters("multi", "(TX)> ");
+    s.enters(":set output json", "(a transaction is open, so maps stay arrays; say it again behind EXEC)");
+    s.enters("ping", "\"QUEUED\"");
+    s.enters("exec", "[\"PONG\"]");
+    s.enters("config get maxmemory", r#"["maxmemory","0"]"#);
+    s.enters(":set output json", "127.0.0.1");
+    s.enters("config get maxmemory", r#"{"maxmemory":"0"}"#);
     s.leaves();
 }
 
