@@ -95,19 +95,19 @@ pub struct CliArgs {
     pub output: OutputFormat,
 
     /// The same as --output raw
-    #[arg(long, hide = true, group = "format")]
+    #[arg(long, group = "format")]
     pub raw: bool,
 
     /// The same as --output pretty
-    #[arg(long, hide = true, group = "format")]
+    #[arg(long, group = "format")]
     pub no_raw: bool,
 
     /// The same as --output csv
-    #[arg(long, hide = true, group = "format")]
+    #[arg(long, group = "format")]
     pub csv: bool,
 
     /// The same as --output json
-    #[arg(long, hide = true, group = "format")]
+    #[arg(long, group = "format")]
     pub json: bool,
 
     /// Print no newline behind a reply: a value comes out exactly as it was stored
@@ -151,11 +151,11 @@ pub struct CliArgs {
     pub count: Option<u32>,
 
     /// Exit codes always tell of errors; taken for the sake of habit
-    #[arg(short = 'e', hide = true)]
+    #[arg(short = 'e')]
     pub exit_error: bool,
 
     /// Do not warn about -a
-    #[arg(long, hide = true)]
+    #[arg(long)]
     pub no_auth_warning: bool,
 
     /// Print help
@@ -172,12 +172,19 @@ pub struct CliArgs {
 }
 
 impl CliArgs {
-    /// See [`ConnectArgs::prefer_flags`]. A value as it was stored is also in no other format that a variable asks for.
+    /// See [`ConnectArgs::prefer_flags`]. What says how replies are printed comes before the variable, too; a value as it was
+    /// stored is in no format at all.
     pub(super) fn prefer_flags(&mut self, matches: &ArgMatches) {
         self.connect.prefer_flags(matches);
-        if self.no_newline && matches.value_source("output") == Some(ValueSource::EnvVariable) {
+        if (self.no_newline || self.names_format()) && matches.value_source("output") == Some(ValueSource::EnvVariable)
+        {
             self.output = OutputFormat::Auto;
         }
+    }
+
+    /// Whether a flag names a format by itself.
+    pub(crate) fn names_format(&self) -> bool {
+        self.raw || self.no_raw || self.csv || self.json
     }
 }
 

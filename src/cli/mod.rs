@@ -33,7 +33,7 @@ use anyhow::anyhow;
 use self::output::{Format, Printer};
 use self::session::Session;
 use self::stop::Stop;
-use crate::args::{CliArgs, ColorWhen};
+use crate::args::{CliArgs, ColorWhen, OutputFormat};
 use crate::client::flags;
 use crate::exit::{Failure, OrExit, Status};
 
@@ -61,7 +61,7 @@ fn dispatch(args: &CliArgs, color: ColorWhen, runtime: &tokio::runtime::Runtime)
     let script = args.command.is_empty() && !has_mode;
     let walks = args.scan || args.bigkeys;
     let repeats = args.repeat.is_some() || args.stat || args.latency;
-    // Flags that would mean nothing.
+    // Flags that would mean nothing, or two things.
     for (is_so, what) in [
         (
             args.stdin_argument && args.command.is_empty(),
@@ -76,6 +76,10 @@ fn dispatch(args: &CliArgs, color: ColorWhen, runtime: &tokio::runtime::Runtime)
         (args.pipe_timeout.is_some() && !args.pipe, "--pipe-timeout needs --pipe"),
         (args.keep_going && !script, "--keep-going is for scripts, whose commands come from the standard input"),
         (args.quoted_input && args.command.is_empty(), "--quoted-input needs a command"),
+        (
+            args.names_format() && args.output != OutputFormat::Auto,
+            "--raw, --no-raw, --csv and --json each stand for an --output; give one of them",
+        ),
     ] {
         if is_so {
             return Err(usage(what));

@@ -81,6 +81,24 @@ fn without_a_newline_a_value_is_its_bytes_whatever_the_variable_says() {
 }
 
 #[test]
+fn one_format_is_asked_for_and_a_flag_comes_before_the_variable() {
+    let server = Server::start(&[]);
+    for flags in ["--json --output csv", "--output pretty --raw", "--csv --json", "--raw --no-raw"] {
+        let flags: Vec<&str> = flags.split(' ').chain(["get", "nothing"]).collect();
+        let ran = server.run(&flags, "");
+        assert_eq!((ran.code, &ran.out[..]), (Some(2), ""), "{flags:?}: {ran:?}");
+    }
+    for (flag, null) in [("--json", "null\n"), ("--csv", "NULL\n"), ("--raw", "\n"), ("--no-raw", "(nil)\n")] {
+        for variable in ["json", "csv", "raw", "pretty"] {
+            let mut command = server.cli(&[flag, "get", "nothing"]);
+            command.env("KVRED_OUTPUT", variable);
+            let ran = run(command, "");
+            assert_eq!((ran.code, &ran.out[..], &ran.err[..]), (Some(0), null, ""), "{flag} {variable}");
+        }
+    }
+}
+
+#[test]
 fn a_closed_pipe_is_no_error() {
     let server = Server::start(&[]);
     server.run(&["-x", "set", "k"], vec![b'x'; 1 << 20]);

@@ -38,6 +38,23 @@ fn each_command_has_a_page_that_man_renders_without_a_warning() {
 }
 
 #[test]
+fn every_flag_that_completions_offer_is_in_the_page() {
+    let script = std::fs::read_to_string(source("completions/kvred.bash")).unwrap();
+    let mut found = 0;
+    for (command, page) in commands().iter().zip(pages()) {
+        let name = [&["kvred".to_owned()], &command[..]].concat().join("__subcmd__");
+        let (_, section) = script.split_once(&format!("\n        {name})\n")).expect("each command has a section");
+        let offered = section.split('"').nth(1).expect("which begins with what is offered");
+        let page = std::fs::read_to_string(source(&page)).unwrap().replace("\\-", "-");
+        for flag in offered.split(' ').filter(|word| word.starts_with('-')) {
+            assert!(page.contains(&format!("\\fB{flag}\\fR")), "kvred {command:?}: {flag} is not in its page");
+            found += 1;
+        }
+    }
+    assert!(found > 100, "{found}");
+}
+
+#[test]
 fn a_directory_that_cannot_be_written_is_named() {
     let launch = helpers::Launch::on_log("no directory");
     let dir = launch.log_path().join("man1");
