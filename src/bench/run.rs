@@ -15,7 +15,7 @@ use super::session::{Session, Side};
 use super::tally::Tally;
 use super::threshold::Threshold;
 use crate::args::{BenchArgs, BenchFormat};
-use crate::client::explain::password_hint;
+use crate::client::explain::hint;
 use crate::exit::{Failure, Status, print};
 
 /// A worker that computes for more than this share of its time may be what limits.
@@ -244,7 +244,7 @@ pub(super) fn problems(tally: &Tally) -> Vec<String> {
     let mut problems = Vec::new();
     let of = format!("of {} replies", tally.operations);
     if let Some(text) = &tally.first_error {
-        let hint = password_hint(text.as_bytes()).map_or_else(String::new, |hint| format!("; {hint}"));
+        let hint = hint(text.as_bytes()).map_or_else(String::new, |hint| format!("; {hint}"));
         problems.push(format!("{} {of} were errors, the first: {text}{hint}", tally.errors));
     }
     if let Some(text) = &tally.first_wrong {

@@ -113,7 +113,8 @@ fn share(job: &Job<'_>) -> impl Iterator<Item = u32> {
 async fn connect(job: &Job<'_>) -> Result<Vec<Connection>, SetupError> {
     let mut connections = Vec::new();
     for _ in share(job) {
-        connections.push(job.phase.target.connect(job.phase.connect_limit).await?);
+        // No request need fall to each of them, which would find one that the server has no room for.
+        connections.push(job.phase.target.connect_answered(job.phase.connect_limit).await?);
     }
     Ok(connections)
 }

@@ -11,7 +11,7 @@ use super::session::{CallError, Session, is_plain_text, is_stream};
 use super::stop::Stop;
 use super::words;
 use crate::args::CliArgs;
-use crate::client::explain::password_hint;
+use crate::client::explain::hint;
 use crate::exit::{Failure, OrExit, Status};
 use crate::protocol::frame::Frame;
 
@@ -33,7 +33,7 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
                 printer.print(&answer.reply, is_plain_text(&command))?;
                 if let Some(error) = first_error(&answer.reply) {
                     status = Status::Negative;
-                    if let Some(hint) = password_hint(error) {
+                    if let Some(hint) = hint(error) {
                         say!("kvred: {hint}");
                     }
                 }

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use super::output::printer::closed_pipe;
 use super::session::CallError;
 use crate::client::SetupError;
-use crate::client::explain::password_hint;
+use crate::client::explain::hint;
 use crate::exit::{Failure, Status};
 use crate::terminal::shown;
 
@@ -54,6 +54,6 @@ impl From<CallError> for Stop {
 
 /// A command that a mode needs was answered with an error.
 pub(crate) fn refused(command: &str, text: &[u8]) -> Stop {
-    let hint = password_hint(text).map_or_else(String::new, |hint| format!("; {hint}"));
+    let hint = hint(text).map_or_else(String::new, |hint| format!("; {hint}"));
     Failure::new(Status::Negative, anyhow!("{command} failed: {}{hint}", shown(text))).into()
 }

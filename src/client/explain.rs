@@ -21,20 +21,24 @@ impl From<SetupError> for Failure {
     }
 }
 
-/// What to do about an error that asks for a password.
-pub(crate) fn password_hint(error: &[u8]) -> Option<&'static str> {
-    // The second is what is said of a large value, which is not even read.
-    [&b"NOAUTH"[..], b"ERR Protocol error: unauthenticated"]
-        .iter()
-        .any(|refusal| error.starts_with(refusal))
-        .then_some("give a password with --askpass, --password-file or KVRED_PASSWORD, or in its URI")
+/// What to do about an error that is not about the command.
+pub(crate) fn hint(error: &[u8]) -> Option<&'static str> {
+    let refused = |by: &str| error.starts_with(by.as_bytes());
+    // The second is said of a large value, which is not even read.
+    if refused("NOAUTH") || refused("ERR Protocol error: unauthenticated") {
+        Some("give a password with --askpass, --password-file or KVRED_PASSWORD, or in its URI")
+    } else if refused("ERR max number of clients reached") {
+        Some("use fewer connections, or raise the server's maxclients")
+    } else {
+        None
+    }
 }
 
 /// Why there is no connection, and what to do about it, in one line.
 pub(crate) fn explain(error: &SetupError) -> String {
     match error {
         SetupError::Refused { address, step, reply } => {
-            let hint = password_hint(reply.as_bytes()).unwrap_or("no command was sent");
+            let hint = hint(reply.as_bytes()).unwrap_or("no command was sent");
             format!("{address}: {step} failed: {}; {hint}", shown(reply.as_bytes()))
         }
         SetupError::Client(ClientError::Unreachable { address, source }) => {

@@ -38,9 +38,35 @@ impl Target {
     /// [`SetupError`]; nothing but the set-up has been sent.
     pub async fn connect(&self, limit: Duration) -> Result<Connection, SetupError> {
         let mut connection = Connection::open(&self.address, self.tls.as_ref(), limit).await?;
-        match timeout(limit, self.set_up(&mut connection)).await {
-            Ok(result) => result.map(|()| connection),
-            Err(_) => Err(ClientError::TimedOut { address: self.address.clone(), limit }.into()),
+        self.within(limit, self.set_up(&mut connection)).await?;
+        Ok(connection)
+    }
+
+    /// The same, and asks for a sign of life: a server that has no room for a client takes its connection all the same, says
+    /// so and closes it, which may come later than all that is sent to set it up.
+    ///
+    /// # Errors
+    /// [`SetupError`]; nothing but the set-up and a `PING` or two have been sent.
+    pub async fn connect_answered(&self, limit: Duration) -> Result<Connection, SetupError> {
+        let mut connection = self.connect(limit).await?;
+        self.within(limit, self.ping(&mut connection)).await?;
+        Ok(connection)
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, SetupError>>,
+    ) -> Result<T, SetupError> {
+        let late = |_| Err(ClientError::TimedOut { address: self.address.clone(), limit }.into());
+        timeout(limit, work).await.unwrap_or_else(late)
+    }
+
+    async fn ping(&self, connection: &mut Connection) -> Result<(), SetupError> {
+        match self.step(connection, "PING", &["PING"]).await {
+            // An error that leaves the connection open is about the command, which not everybody may use.
+            Err(SetupError::Refused { .. }) if connection.request(&["PING"]).await.is_ok() => Ok(()),
+            answered => answered,
         }
     }
 

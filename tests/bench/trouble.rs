@@ -1,5 +1,6 @@
 //! Servers that are not there, err, hang, or go away.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::helpers::terminal::{Terminal, without_escapes};
-use crate::helpers::{Launch, free_port, wait_until};
+use crate::helpers::{Launch, Server, free_port, wait_until};
 use crate::kit::{bench, fake, finish, memory_server, run_at, stalling};
 use crate::results::interrupt;
 
@@ -29,6 +30,36 @@ fn a_limit_of_files_is_not_answered_with_starting_a_server() {
     assert_eq!((ran.code, &ran.out[..]), (Some(3), ""), "{ran:?}");
     assert!(ran.err.contains("too many open files; raise the limit with \"ulimit -n\""), "{ran:?}");
     assert!(!ran.err.contains("kvred serve"), "{ran:?}");
+}
+
+/// With more requests than connections, one that was refused would be found by its first.
+#[test]
+fn connections_that_the_server_has_no_room_for_are_told_also_where_no_request_falls_to_them() {
+    let server = Server::start_with(&["--appendonly", "no", "--maxclients", "20"]);
+    for flags in ["-t ping -n 1", "-t set -n 10", "-t ping --rate 1000 -n 5"] {
+        let ran = run_at(server.port(), &format!("{flags} -c 50"));
+        assert_eq!((ran.code, &ran.out[..]), (Some(1), ""), "{flags}: {ran:?}");
+        assert!(
+            ran.err.contains("PING failed: ERR max number of clients reached; use fewer connections"),
+            "{flags}: {ran:?}"
+        );
+    }
+}
+
+#[test]
+fn a_connection_that_is_closed_without_a_word_is_told_before_the_run() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        // The first asks what the server is.
+        let (mut first, mut request) = (listener.accept().unwrap().0, [0; 1000]);
+        assert!(first.read(&mut request).unwrap() > 0);
+        first.write_all(b"+PONG\r\n").unwrap();
+        listener.incoming().for_each(drop);
+    });
+    let ran = run_at(port, "-t ping -n 1 -c 5");
+    assert_eq!((ran.code, &ran.out[..]), (Some(3), ""), "{ran:?}");
+    assert!(!ran.err.contains("ended early"), "{ran:?}");
 }
 
 #[test]
@@ -95,7 +126,8 @@ fn of_two_servers_the_one_that_goes_away_is_named() {
 #[test]
 fn connections_closed_by_the_server_end_the_run() {
     let ran = run_at(fake(b"+PONG\r\n", 50), "-n 1000 -c 1 -t ping --format json");
-    assert_eq!((ran.code, &ran.json()["results"][0]["operations"]), (Some(3), &50.into()), "{ran:?}");
+    // The first is the one that shows that the connection is there.
+    assert_eq!((ran.code, &ran.json()["results"][0]["operations"]), (Some(3), &49.into()), "{ran:?}");
     assert!(ran.err.contains("closed the connection"), "{ran:?}");
 }
 
