@@ -1,4 +1,7 @@
 //! Writes a new log: under a temporary name, batch by batch in a chain of its own, synced, then renamed into place.
+//!
+//! The place of a log is held by its locks, and so is the name under which a server would make one for it. A name that is
+//! new is held by nobody: beside it nothing is removed, for it may be the log that is read, or another tool's.
 
 use std::io;
 use std::ops::Range;
@@ -22,6 +25,9 @@ const BATCH_BYTES: usize = 256 << 10;
 pub(super) struct Image {
     disk: RealDisk,
     temporary: PathBuf,
+    /// What it will be called.
+    name: PathBuf,
+    in_place: bool,
     file: Arc<dyn DiskFile>,
     chain: Chain,
     /// Whole batches that are not written yet; the file ends at `written`.
@@ -53,20 +59,46 @@ pub(super) struct Refused {
 }
 
 impl Image {
-    /// Begins a log that will bear the name `path`.
+    /// Begins a log that will bear the name `path`, which is new.
     ///
     /// # Errors
     /// The temporary file cannot be made.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
-        let disk = RealDisk::holding(path)?;
-        let temporary = temporary_name(file_name(path));
+        let name = file_name(path);
+        let mut temporary = temporary_name(name).into_os_string();
+        temporary.push(format!(".{:016x}", random()?));
+        Self::begin(RealDisk::holding(path)?, temporary.into(), name, false)
+    }
+
+    /// Begins a log that will take the place of the one at `path`, whose locks are held.
+    ///
+    /// # Errors
+    /// The temporary file cannot be made, or the one of an interrupted rewrite not be removed.
+    pub(super) fn create_over(path: &Path) -> io::Result<Self> {
+        let (disk, name) = (RealDisk::holding(path)?, file_name(path));
+        let temporary = temporary_name(name);
         remove_leftover(&disk, &temporary)?;
+        Self::begin(disk, temporary, name, true)
+    }
+
+    fn begin(disk: RealDisk, temporary: PathBuf, name: &Path, in_place: bool) -> io::Result<Self> {
+        let salt = Salt(random()?);
         let file = disk.create(&temporary)?;
-        let salt = Salt(getrandom::u64().map_err(|e| io::Error::other(e.to_string()))?);
         let mut buffer = Vec::with_capacity(BUFFER_BYTES);
         Annotation::Header(salt).write(&mut buffer);
         let chain = Chain::new(salt);
-        Ok(Self { disk, temporary, file, chain, buffer, written: 0, batch: Vec::new(), size: Size::default() })
+        Ok(Self {
+            disk,
+            temporary,
+            name: name.to_owned(),
+            in_place,
+            file,
+            chain,
+            buffer,
+            written: 0,
+            batch: Vec::new(),
+            size: Size::default(),
+        })
     }
 
     /// Adds a key with its value.
@@ -193,15 +225,14 @@ impl Image {
         take_after(&*self.file, log)
     }
 
-    /// Gives the log its name, over whatever had it if that is `in_place`, and makes that durable.
+    /// Gives the log its name, and makes that durable.
     ///
     /// # Errors
-    /// The name may have changed or not.
-    pub(super) fn publish(self, path: &Path, in_place: bool) -> io::Result<()> {
-        let name = file_name(path);
-        if in_place {
-            self.disk.rename(&self.temporary, name)?;
-        } else if let Err(e) = self.disk.rename_to_new(&self.temporary, name) {
+    /// The name may have changed or not; a new one that is taken by now has not.
+    pub(super) fn publish(self) -> io::Result<()> {
+        if self.in_place {
+            self.disk.rename(&self.temporary, &self.name)?;
+        } else if let Err(e) = self.disk.rename_to_new(&self.temporary, &self.name) {
             self.discard();
             return Err(e);
         }
@@ -210,7 +241,11 @@ impl Image {
 
     /// Removes it; for when something went wrong.
     pub(super) fn discard(self) {
-        // It bears the name of a leftover, and is removed as one at the latest.
+        // If that fails too, what went wrong is what counts.
         drop(self.disk.remove(&self.temporary));
     }
+}
+
+fn random() -> io::Result<u64> {
+    getrandom::u64().map_err(|e| io::Error::other(e.to_string()))
 }

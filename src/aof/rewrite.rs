@@ -250,16 +250,15 @@ fn write(
     replaced: Option<&dyn DiskFile>,
 ) -> Result<Size, Failure> {
     let doing = || format!("cannot write {}; nothing was changed", target.display());
-    let mut image = Image::create(target).or_exit(Status::Unavailable, doing)?;
+    let create = if replaced.is_some() { Image::create_over } else { Image::create };
+    let mut image = create(target).or_exit(Status::Unavailable, doing)?;
     let done = fill(&mut image, keyspace, before);
     if let Err(e) = done.and_then(|()| replaced.map_or(Ok(()), |log| image.take_after(log))) {
         image.discard();
         return Err(Failure::new(Status::Unavailable, anyhow::Error::new(e).context(doing())));
     }
     let size = image.size;
-    image
-        .publish(target, replaced.is_some())
-        .or_exit(Status::Unavailable, || format!("cannot give {} its name", target.display()))?;
+    image.publish().or_exit(Status::Unavailable, || format!("cannot give {} its name", target.display()))?;
     Ok(size)
 }
 

@@ -49,6 +49,8 @@ Environment:
 Files:
   FILE.cut-OFFSET       what --fix has cut off
   FILE.lock             held while --fix works, so that no server starts
+  temp-rewrite-OUT.*    what --salvage has written so far; when it is killed, that
+                        is left behind
 
 ";
 
@@ -92,6 +94,7 @@ Environment:
 Files:
   temp-rewrite-FILE     the new log, until it is complete and takes the place of
                         the old one
+  temp-rewrite-OUT.*    the same with -o; a run that is killed leaves it behind
   FILE.lock             held meanwhile, so that no server starts
 
 ";

@@ -425,3 +425,39 @@ fn nothing_is_written_over_a_file_that_is_there() {
         assert_eq!(fs::read_to_string(&out).unwrap(), "mine");
     }
 }
+
+/// The file of an interrupted rewrite may be the better copy: of what is read, or of what is beside it.
+#[test]
+fn nothing_is_removed_for_a_log_with_a_new_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small_log(dir.path());
+    let at = |name: &str| dir.path().join(name);
+    fs::rename(at("kvred.aof"), at("kvred.aof.bad")).unwrap();
+    fs::write(at("temp-rewrite-kvred.aof"), &log).unwrap();
+    let names = || {
+        let mut names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let (before, out) = (names(), at("kvred.aof"));
+    for source in ["temp-rewrite-kvred.aof", "kvred.aof.bad"] {
+        let source = at(source);
+        for command in [["rewrite", "-o", arg(&out), arg(&source)], ["check", "--salvage", arg(&out), arg(&source)]] {
+            // The first finds no room.
+            for (limit, expected) in [("0", 3), ("unlimited", 0)] {
+                let output = Command::new("sh")
+                    .args(["-c", &format!("ulimit -f {limit}; exec \"$0\" aof \"$@\""), env!("CARGO_BIN_EXE_kvred")])
+                    .args(command)
+                    .output()
+                    .unwrap();
+                assert_eq!(code(&output), expected, "{command:?}: {}", stderr(&output));
+                assert_eq!(out.exists(), expected == 0, "{command:?}");
+                if expected == 0 {
+                    fs::remove_file(&out).unwrap();
+                }
+                assert_eq!(names(), before, "{command:?} with limit {limit}");
+                assert!(fs::read(at("temp-rewrite-kvred.aof")).unwrap() == log, "{command:?}");
+            }
+        }
+    }
+}

@@ -76,7 +76,7 @@ pub(super) fn run(args: &CheckArgs, source: &Source, out: &Path) -> Result<Statu
         }
     };
     let size = image.size;
-    image.publish(out, false).or_exit(Status::Unavailable, doing)?;
+    image.publish().or_exit(Status::Unavailable, doing)?;
     let Lost { listed, more, bytes } = lost;
     if args.json {
         let ranges: Vec<_> = listed.iter().map(|l| json!({"from": l.from.0, "to": l.to.0, "reason": l.why})).collect();
