@@ -1,11 +1,12 @@
 //! One pass over a log as it was when the pass began.
 //!
 //! A server may be writing to the log meanwhile. The pass reads up to the length that the file had at first, so it
-//! ends; a batch that was half written at that moment is looked at again a little later, and is not taken for torn.
+//! ends; a batch that was half written at that moment is looked at again a little later, and is not taken for torn. That
+//! ends too: a batch that is damaged stays so, however the log grows behind it.
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::view::View;
 use crate::persistence::disk::DiskFile;
@@ -15,6 +16,9 @@ use crate::terminal::progress::Progress;
 
 /// How long a batch that does not verify is given to change before it is taken for what it is.
 const SETTLES_WITHIN: Duration = Duration::from_millis(30);
+
+/// How long a log that grows may be growing by that batch alone: time for one of 1 GiB, the longest, at 100 MB/s.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Whether somebody may be writing to the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +47,8 @@ pub(super) fn read<E>(
             return Ok(Err(why));
         }
     }
-    while replay.flaw().is_some() && settle == Settle::Wait {
+    let ended = Instant::now();
+    while replay.flaw().is_some() && settle == Settle::Wait && ended.elapsed() < WRITTEN_WITHIN {
         let (flaw, len) = (replay.flaw().cloned(), file.len()?);
         std::thread::sleep(SETTLES_WITHIN);
         let len_now = snapshot.catch_up()?;
@@ -58,4 +63,60 @@ pub(super) fn read<E>(
         }
     }
     replay.finish().map(Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::io::IoSlice;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    use super::*;
+    use crate::persistence::reader::Flaw;
+    use crate::persistence::replay::Verdict;
+
+    const DAMAGED: &[u8] = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$x\r\nb\r\n";
+
+    /// A damaged log that is longer whenever somebody asks.
+    struct Growing(AtomicU64);
+
+    impl DiskFile for Growing {
+        fn len(&self) -> io::Result<u64> {
+            let asked = self.0.fetch_add(1, Relaxed);
+            // Twice as often as there are looks in that time.
+            assert!(asked < 4 * WRITTEN_WITHIN.as_millis() as u64 / SETTLES_WITHIN.as_millis() as u64, "for ever");
+            Ok(DAMAGED.len() as u64 + asked)
+        }
+
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            let from = DAMAGED.len().min(usize::try_from(offset).unwrap_or(usize::MAX));
+            buffer.fill(b'x');
+            let there = buffer.len().min(DAMAGED.len() - from);
+            buffer[..there].copy_from_slice(&DAMAGED[from..from + there]);
+            Ok(buffer.len())
+        }
+
+        fn write_at(&self, _: &[IoSlice<'_>], _: u64) -> io::Result<usize> {
+            unreachable!("a pass only reads")
+        }
+
+        fn set_len(&self, _: u64) -> io::Result<()> {
+            unreachable!("a pass only reads")
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            unreachable!("a pass only reads")
+        }
+
+        fn reserve(&self, _: u64, _: u64) -> io::Result<()> {
+            unreachable!("a pass only reads")
+        }
+    }
+
+    #[test]
+    fn damage_is_not_waited_for_however_the_log_grows() {
+        let file: Arc<dyn DiskFile> = Arc::new(Growing(AtomicU64::new(0)));
+        let Ok(found) = read(&file, &Progress::hidden(), Settle::Wait, |_| Ok::<_, Infallible>(())).unwrap();
+        assert!(matches!(found.verdict, Verdict::Damaged { flaw: Flaw::NotResp(_), .. }), "{found:?}");
+    }
 }
