@@ -34,14 +34,15 @@ Files:
   kvred.aof.cut-OFFSET  what was cut off a log that had an incomplete end
   temp-rewrite-kvred.aof
                         a log that is being compacted; the next start removes
-                        what a crash has left of it
+                        what a crash has left of it, if there is a log
 
 Exit status:
   0    ended by SIGTERM, SIGINT or SHUTDOWN
   2    wrong usage
   3    an address, a file or the log's lock cannot be had, or the last write or
        sync failed
-  4    the log is damaged in its middle: see kvred aof check
+  4    the log is damaged in its middle, or there is none but what an
+       interrupted rewrite has left: see kvred aof check
   130  ended at once by a second signal";
 
 /// `kvred serve`

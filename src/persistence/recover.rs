@@ -4,7 +4,7 @@
 //! only, and the header of a chain that begins. A crash at any step leaves what the next start repairs in the same way.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::again::WriteAgain;
 use super::aof::{Aof, remove_leftover, temporary_name};
 use super::disk::{Disk, DiskFile};
-use super::format::Salt;
+use super::format::{HEADER_LINE_BYTES, Salt};
 use super::repair::{Cut, cut_tail};
 use super::replay::{Recovery, ReplayError, Verdict};
 
@@ -46,6 +46,9 @@ pub enum RecoverError {
     /// Bytes that ought to be there have changed; nothing was touched.
     #[error("the log is damaged")]
     Damaged(Recovery),
+    /// There is no log, but this file of an unfinished rewrite; nothing was touched.
+    #[error("there is no log, but {} is left", .0.display())]
+    Leftover(PathBuf),
 }
 
 /// Opens the log `name`, or makes it. `load` replays it, and tells [`WriteAgain`] of each batch that it has taken; a torn
@@ -64,6 +67,7 @@ pub fn recover(
     let file = match disk.open(name, true) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            refuse_leftover(disk, name)?;
             let leftover_removed = remove_leftover()?;
             let aof = Aof::create(disk, name, salt()).map_err(failed("cannot make a new log"))?;
             return Ok(Recovered { aof, found: None, cut: None, leftover_removed });
@@ -72,9 +76,11 @@ pub fn recover(
     };
     let mut again = WriteAgain::new(Arc::clone(&file)).map_err(failed("cannot read the log"))?;
     let found = load(&file, &mut again)?;
-    if matches!(found.verdict, Verdict::Damaged { .. }) {
+    match found.verdict {
         // Nothing is touched: an unfinished rewrite may be the better copy.
-        return Err(RecoverError::Damaged(found));
+        Verdict::Damaged { .. } => return Err(RecoverError::Damaged(found)),
+        Verdict::New => refuse_leftover(disk, name)?,
+        Verdict::Clean | Verdict::Torn(_) => {}
     }
     let leftover_removed = remove_leftover()?;
     let mut cut = None;
@@ -106,6 +112,17 @@ pub fn recover(
         None => Aof::begin_chain(file, found.end, salt()).map_err(failed("cannot append to the log"))?,
     };
     Ok(Recovered { aof, found: Some(found), cut, leftover_removed })
+}
+
+/// Without a log, an unfinished rewrite may be the only copy. But a start that makes the first log may be killed at it, and
+/// has then left no more than a header.
+fn refuse_leftover(disk: &dyn Disk, log: &Path) -> Result<(), RecoverError> {
+    let name = temporary_name(log);
+    let len = match disk.open(&name, false).and_then(|file| file.len()) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => 0,
+        len => len.map_err(failed("cannot look at an unfinished rewrite"))?,
+    };
+    if len > HEADER_LINE_BYTES as u64 { Err(RecoverError::Leftover(name)) } else { Ok(()) }
 }
 
 fn failed(doing: &'static str) -> impl FnOnce(io::Error) -> RecoverError {

@@ -15,7 +15,7 @@ use crate::exit::{Failure, OrExit, Status, no_directory};
 use crate::persistence::LogOffset;
 use crate::persistence::again::WriteAgain;
 use crate::persistence::aof::{Aof, temporary_name};
-use crate::persistence::disk::{Disk, DiskFile, RealDisk};
+use crate::persistence::disk::{Disk, DiskFile, RealDisk, file_name};
 use crate::persistence::format::Salt;
 use crate::persistence::lock::{LogLock, follow_links, lock_path};
 use crate::persistence::reader::Flaw;
@@ -85,6 +85,7 @@ fn open(disk: &dyn Disk, name: &Path, path: &Path, keyspace: &Keyspace) -> Resul
             Failure::new(Status::Damaged, error)
         }
         RecoverError::Damaged(found) => damaged(path, &found),
+        RecoverError::Leftover(leftover) => left(path, &path.with_file_name(leftover)),
     })?;
     tell(&recovered, name, path, keyspace, took);
     Ok(recovered.aof)
@@ -177,6 +178,21 @@ fn damaged(path: &Path, found: &Recovery) -> Failure {
             found.end,
             found.records + 1,
             for_shell(path),
+        ),
+    )
+}
+
+fn left(path: &Path, leftover: &Path) -> Failure {
+    Failure::new(
+        Status::Damaged,
+        anyhow!(
+            "{} is missing or empty, but {}, which an interrupted rewrite has left, is not: it may be the only copy, \
+             though not of all data. Nothing was changed; see \"kvred aof check {}\", then rename it to {} to start with \
+             what is in it, or remove it to begin a new log",
+            path.display(),
+            leftover.display(),
+            for_shell(leftover),
+            file_name(path).display(),
         ),
     )
 }

@@ -49,6 +49,13 @@ fn link_to_nothing() -> String {
     launch.refused().stderr
 }
 
+fn only_a_leftover() -> String {
+    let launch = Launch::new();
+    launch.start().terminate();
+    std::fs::rename(launch.log_path(), launch.dir().join("temp-rewrite-kvred.aof")).unwrap();
+    launch.refused().stderr
+}
+
 /// What a start says of a log whose byte at `flip` has changed.
 fn flipped(policy: &str, flip: usize) -> String {
     let launch = Launch::new().args(&["--fsync", policy]);
@@ -110,6 +117,7 @@ fn messages_of_the_readme_are_said() {
         no_server(),
         log_in_use(),
         link_to_nothing(),
+        only_a_leftover(),
         // Its bytes were synced, or were not.
         flipped("always", 60),
         flipped("none", 140),

@@ -475,3 +475,41 @@ fn a_leftover_of_a_rewrite_is_removed() {
     assert!(!leftover.exists());
     assert_eq!(server.connect().get("a"), Some(b"1".to_vec()));
 }
+
+/// It may be the only copy: the operator has moved a damaged log away, or it is lost.
+#[test]
+fn a_leftover_with_data_is_not_removed_for_a_new_log() {
+    let launch = Launch::on_log(command(&["SET", "a", "1"]));
+    launch.start().terminate().expect(0, &[]);
+    let leftover = launch.dir().join("temp-rewrite-kvred.aof");
+    std::fs::rename(launch.log_path(), &leftover).unwrap();
+    let left = std::fs::read(&leftover).unwrap();
+    // No log, an empty one, and one of nothing but reserved space.
+    for log in [None, Some(0), Some(4096)] {
+        if let Some(len) = log {
+            std::fs::write(launch.log_path(), vec![0; len]).unwrap();
+        }
+        launch.refused().expect(4, &["temp-rewrite-kvred.aof", "the only copy", "Nothing was changed", "rename it"]);
+        assert!(std::fs::read(&leftover).unwrap() == left, "{log:?}");
+        assert_eq!(std::fs::read(launch.log_path()).ok().map(|log| log.len()), log);
+    }
+    // What the message advises.
+    std::fs::rename(&leftover, launch.log_path()).unwrap();
+    assert_eq!(launch.start().connect().get("a"), Some(b"1".to_vec()));
+}
+
+/// A first start that is killed leaves no more than the header of its log.
+#[test]
+fn a_leftover_without_data_is_removed_for_a_new_log() {
+    let sound = Launch::new();
+    sound.start().kill9();
+    let header = &sound.log()[..36];
+    for len in [0, 20, header.len()] {
+        let launch = Launch::new();
+        let leftover = launch.dir().join("temp-rewrite-kvred.aof");
+        std::fs::write(&leftover, &header[..len]).unwrap();
+        let server = launch.start();
+        assert!(!leftover.exists(), "{len}");
+        assert_eq!(server.connect().ask_words("DBSIZE"), Reply::Integer(0));
+    }
+}
