@@ -12,6 +12,7 @@ use anyhow::anyhow;
 
 use self::filter::{Chosen, Filter};
 use self::printer::{Entry, Printer};
+use super::horizon::Horizon;
 use super::reading::{self, Settle};
 use super::source::{self, Part};
 use crate::args::DumpArgs;
@@ -35,7 +36,12 @@ pub(super) fn run(args: &DumpArgs) -> Result<Status, Failure> {
         return Err(Failure::new(Status::Usage, error));
     }
     let mut dump = Dump::new(args);
-    let result = if args.follow { follow::run(&mut dump, &args.file) } else { dump_parts(&mut dump, &source.parts) };
+    let result = if args.follow {
+        follow::run(&mut dump, &args.file)
+    } else {
+        dump.look_back(&args.file, &source.parts)?;
+        dump_parts(&mut dump, &source.parts)
+    };
     match result.and_then(|status| dump.printer.flush().map(|()| status).map_err(Stop::from)) {
         Ok(Status::Fine) if dump.shown == 0 && dump.filter.is_narrow() => {
             say!("kvred: no command in {} is one of those that were asked for", args.file.display());
@@ -82,6 +88,8 @@ impl From<Failure> for Stop {
 /// What a dump carries from batch to batch.
 struct Dump {
     filter: Filter,
+    /// What is to be said when the first command without a time is shown.
+    warning: Option<String>,
     printer: Printer,
     /// How many commands may still be shown.
     left: u64,
@@ -97,12 +105,24 @@ impl Dump {
     fn new(args: &DumpArgs) -> Self {
         Self {
             filter: Filter::new(args),
+            warning: None,
             printer: Printer::new(args.format),
             left: args.limit.unwrap_or(u64::MAX),
             shown: 0,
             batches: 0,
             time: None,
         }
+    }
+
+    /// Makes sure that a log can tell what is asked of it, before anything of it is shown.
+    fn look_back(&mut self, log: &Path, parts: &[Part]) -> Result<(), Failure> {
+        if self.filter.since.is_none() && self.filter.until.is_none() {
+            return Ok(());
+        }
+        let Horizon { latest, warning } = Horizon::of(log, parts, self.filter.since, self.filter.until)?;
+        self.filter.untimed = latest;
+        self.warning = warning.map(|why| format!("kvred: {}: {why}", log.display()));
+        Ok(())
     }
 
     /// Notes a batch without showing it.
@@ -126,8 +146,8 @@ impl Dump {
             let entry = Entry { offset: at.0, batch: number, time: self.time };
             match self.filter.choose(&entry, args) {
                 Chosen::None => {}
-                Chosen::All => self.take()?.record(&entry, args.from(0))?,
-                Chosen::Some(words) => self.take()?.record(&entry, words.iter().copied())?,
+                Chosen::All => self.take(&entry)?.record(&entry, args.from(0))?,
+                Chosen::Some(words) => self.take(&entry)?.record(&entry, words.iter().copied())?,
             }
         }
         if let Some((_, time)) = times.last() {
@@ -137,8 +157,13 @@ impl Dump {
         if self.left == 0 { Err(Stop::Enough) } else { Ok(()) }
     }
 
-    fn take(&mut self) -> Result<&mut Printer, Stop> {
+    fn take(&mut self, entry: &Entry) -> Result<&mut Printer, Stop> {
         self.left = self.left.checked_sub(1).ok_or(Stop::Enough)?;
+        if entry.time.is_none()
+            && let Some(warning) = self.warning.take()
+        {
+            say!("{warning}");
+        }
         self.shown += 1;
         Ok(&mut self.printer)
     }

@@ -7,6 +7,7 @@
 //! | `check` | the verdict, the repair of a torn tail, the salvage of a damaged log |
 //! | `dump` | what a log holds, in four formats; the follower |
 //! | `rewrite`, `image` | a log made as short as its data; writing a new log |
+//! | `horizon` | how far back a log tells what was written when |
 //! | `keys`, `distinct` | which arguments of a record are keys; how many different ones there are |
 //! | `text` | numbers, times and names for people |
 //!
@@ -16,6 +17,7 @@
 mod check;
 mod distinct;
 mod dump;
+mod horizon;
 mod image;
 mod keys;
 mod manifest;

@@ -8,7 +8,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::source::Part;
 use super::view::View;
+use crate::exit::{Failure, OrExit, Status};
 use crate::persistence::disk::DiskFile;
 use crate::persistence::reader::Batch;
 use crate::persistence::replay::{Recovery, Replay};
@@ -63,6 +65,21 @@ pub(super) fn read<E>(
         }
     }
     replay.finish().map(Ok)
+}
+
+/// The same for a part of what the user named, with a progress bar that says what this is for.
+///
+/// # Errors
+/// The file cannot be read: exit code 3.
+pub(super) fn read_part<E>(
+    part: &Part,
+    doing: &str,
+    each: impl FnMut(&Batch<'_>) -> Result<(), E>,
+) -> Result<Result<Recovery, E>, Failure> {
+    let cannot_read = || format!("cannot read {}", part.path.display());
+    let file = part.file()?;
+    let len = file.len().or_exit(Status::Unavailable, cannot_read)?;
+    read(file, &Progress::new(doing, len), Settle::Wait, each).or_exit(Status::Unavailable, cannot_read)
 }
 
 #[cfg(test)]

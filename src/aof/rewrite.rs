@@ -3,7 +3,6 @@
 //! The new log is complete and durable before it takes its name, so a crash at any point leaves the old one or the
 //! new one. In place, the log's locks are held throughout.
 
-use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -13,9 +12,10 @@ use comfy_table::presets;
 use comfy_table::{CellAlignment, Table};
 
 use super::check::fix::Held;
+use super::horizon::Horizon;
 use super::image::{Image, Size};
-use super::reading::{self, Settle};
-use super::source::{self, Part, Source};
+use super::reading::read_part;
+use super::source::{self, Part};
 use super::text::grouped;
 use crate::args::{Moment, RewriteArgs};
 use crate::command::loader::Loader;
@@ -56,7 +56,7 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
     }
     let target = args.output.as_deref().unwrap_or(&log);
     if let Some(until) = args.until {
-        refuse_unknown_past(&source, until)?;
+        Horizon::of(&source.path, &source.parts, None, Some(until))?;
     }
     let keyspace = Keyspace::new(std::array::from_fn(|_| getrandom::u64().unwrap_or_default()));
     let mut before = Before::default();
@@ -112,44 +112,6 @@ struct Before {
     stopped: bool,
 }
 
-/// Before its last rewrite a log has no history, so it cannot tell what was then.
-fn refuse_unknown_past(source: &Source, until: Moment) -> Result<(), Failure> {
-    let refuse = |why: String| Err(Failure::new(Status::Negative, anyhow!("{}: {why}", source.path.display())));
-    let (mut first, mut time, mut rewritten) = (None, None, None);
-    for part in &source.parts {
-        let Ok(_) = read(part, "looking for the time", |batch| {
-            for (_, seconds) in batch.times() {
-                time = Some(seconds);
-                first = first.or(time);
-            }
-            if batch.annotations.iter().any(|a| matches!(a, Annotation::Rewritten(_))) {
-                rewritten = Some(time);
-            }
-            Ok::<_, Infallible>(())
-        })?;
-    }
-    let Some(first) = first else { return refuse("it holds no times, so what it was then is not known".to_owned()) };
-    let known_from = rewritten.map(|at| at.unwrap_or(first));
-    match known_from {
-        Some(at) if until.0 < at => refuse(format!(
-            "it was rewritten at {}, and what it was before that is not in it any more",
-            super::text::time(at)
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn read<E>(
-    part: &Part,
-    doing: &str,
-    each: impl FnMut(&Batch<'_>) -> Result<(), E>,
-) -> Result<Result<Recovery, E>, Failure> {
-    let cannot_read = || format!("cannot read {}", part.path.display());
-    let file = part.file()?;
-    let len = file.len().or_exit(Status::Unavailable, cannot_read)?;
-    reading::read(file, &Progress::new(doing, len), Settle::Wait, each).or_exit(Status::Unavailable, cannot_read)
-}
-
 /// Why not all of a part is loaded.
 enum Stop {
     /// A command is refused.
@@ -167,7 +129,7 @@ fn load(
 ) -> Result<(), Failure> {
     let shown = part.path.display();
     let Before { size, rewrites, .. } = before;
-    let loaded = read(part, "reading", |batch| {
+    let loaded = read_part(part, "reading", |batch| {
         let (batch, late) = args.until.map_or((*batch, None), |until| written_until(batch, until));
         for annotation in batch.annotations {
             if let Annotation::Rewritten(n) = annotation {

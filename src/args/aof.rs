@@ -178,10 +178,14 @@ pub struct DumpArgs {
     pub from: u64,
 
     /// Only what was written at T or later
+    ///
+    /// What a rewrite has written has no times. If that was at T or later, it is shown too, with a warning.
     #[arg(long, value_name = "T")]
     pub since: Option<Moment>,
 
     /// Only what was written until T
+    ///
+    /// Refused if the log was rewritten later than T: what it was before that is not in it any more.
     #[arg(long, value_name = "T")]
     pub until: Option<Moment>,
 
@@ -225,6 +229,8 @@ pub struct RewriteArgs {
     pub output: Option<PathBuf>,
 
     /// The data as it was at T (needs -o)
+    ///
+    /// Refused if the log was rewritten later than T: what it was before that is not in it any more.
     #[arg(long, value_name = "T", requires = "output")]
     pub until: Option<Moment>,
 

@@ -202,6 +202,33 @@ fn a_log_as_it_was_before_makes_it_start_over_and_say_so() {
 }
 
 #[test]
+fn a_follower_by_time_says_of_each_log_that_it_begins_what_has_no_times() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, other) = (dir.path().join("kvred.aof"), dir.path().join("other.aof"));
+    let (a, b, c) = (resp(&[b"SET", b"a", b"1"]), resp(&[b"SET", b"b", b"1"]), resp(&[b"SET", b"c", b"1"]));
+    fs::write(&log, [b"#TS:1000\r\n", &a[..], &b, b"#TS:2000\r\n", &c].concat()).unwrap();
+    let since = Follower::start(&log, &["--since", "2000"]);
+    since.expect(&["SET c 1"]);
+    let mut until = Follower::start(&log, &["--until", "1999"]);
+    until.expect(&["SET a 1", "SET b 1"]);
+    // As if a rewrite had been missed.
+    fs::write(&other, [a, b].concat()).unwrap();
+    rewrite(&other);
+    rewrite(&other);
+    fs::rename(&other, &log).unwrap();
+    since.expect_complaint("it was replaced by rewrite 2, after 0 the next would have been 1; starting over");
+    since.expect_complaint("what that wrote has no times; it is shown too");
+    since.expect_start_over(["SET a 1", "SET b 1"]);
+    until.expect_complaint("what it was before that is not in it any more");
+    assert_eq!(until.child.wait().unwrap().code(), Some(1));
+    let server = Server::start(dir.path());
+    server.client().ask(&["SET", "a", "2"]);
+    since.expect(&["SET a 2"]);
+    assert!(since.complaints.try_recv().is_err());
+    server.stop();
+}
+
+#[test]
 fn a_log_that_was_cut_back_and_replaced_between_two_looks_makes_it_start_over() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());

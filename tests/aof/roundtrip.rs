@@ -298,6 +298,75 @@ fn a_rewritten_log_does_not_know_what_was_before() {
     assert_eq!((json["rewrites"].as_u64(), json["keys"].as_u64()), (Some(1), Some(before.len() as u64)));
 }
 
+/// A time tells of what stands behind it: not of what a rewrite wrote, nor of what comes first in a plain log.
+#[test]
+fn what_has_no_times_is_shown_with_a_warning_since_then_and_refused_until_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let [begins, rewritten, out] = ["begins.aof", "rewritten.aof", "out.aof"].map(|name| dir.path().join(name));
+    let (a, b) = (resp(&[b"SET", b"a", b"1"]), resp(&[b"SET", b"b", b"2"]));
+    fs::write(&begins, [&a[..], b"#TS:2000\r\n", &b].concat()).unwrap();
+    assert_eq!(code(&aof(&["rewrite", "-o", arg(&rewritten), arg(&begins)])), 0);
+    let checked = aof(&["check", "--json", arg(&rewritten)]);
+    let at = serde_json::from_slice::<serde_json::Value>(&checked.stdout).unwrap()["last_time"].as_i64().unwrap();
+    let dumped = |flag: &str, time: i64, log: &Path| {
+        let output = aof(&["dump", flag, &time.to_string(), arg(log)]);
+        let mut lines: Vec<String> = stdout(&output).lines().map(str::to_owned).collect();
+        lines.sort();
+        (code(&output), lines.join(", "), stderr(&output))
+    };
+    let both = "SET a 1, SET b 2".to_owned();
+    for (log, latest, refusal, warning) in [
+        (&begins, 2000, "so what it was then is not known", "have no times; they are shown too"),
+        (&rewritten, at, "what it was before that is not in it any more", "has no times; it is shown too"),
+    ] {
+        let refused = dumped("--until", latest - 1, log);
+        assert_eq!((refused.0, &refused.1[..]), (1, ""), "{refused:?}");
+        assert!(refused.2.contains(refusal), "{refused:?}");
+        let rewrite = aof(&["rewrite", "-o", arg(&out), "--until", &(latest - 1).to_string(), arg(log)]);
+        assert_eq!((code(&rewrite), stderr(&rewrite)), (1, refused.2), "they say the same");
+        assert_eq!(dumped("--until", latest, log), (0, both.clone(), String::new()));
+        for since in [1, latest] {
+            let shown = dumped("--since", since, log);
+            assert_eq!((shown.0, &shown.1), (0, &both), "{shown:?}");
+            assert!(shown.2.contains(warning), "{shown:?}");
+        }
+        let later = dumped("--since", latest + 1, log);
+        assert_eq!((later.0, &later.1[..]), (1, ""), "{later:?}");
+        assert!(!later.2.contains("no times"), "{later:?}");
+    }
+
+    // Of a log without any time nothing is known; and of a damaged one perhaps more, behind the damage.
+    fs::write(&begins, [a, b].concat()).unwrap();
+    let log = dir.path().join("kvred.aof");
+    fs::rename(&rewritten, &log).unwrap();
+    Server::start(dir.path()).stop();
+    let mut damaged = fs::read(&log).unwrap();
+    let rewrite = damaged.windows(11).position(|w| w == b"#REWRITTEN:").unwrap();
+    damaged[rewrite + 11] ^= 2;
+    fs::write(&log, damaged).unwrap();
+    for (log, status, says) in
+        [(&begins, 1, "it holds no times, so"), (&log, 4, "does not tell what it was then; see `kvred aof check")]
+    {
+        let dump = aof(&["dump", "--until", "3000", arg(log)]);
+        assert_eq!((code(&dump), &stdout(&dump)[..]), (status, ""));
+        assert!(stderr(&dump).contains(says), "{}", stderr(&dump));
+        let rewrite = aof(&["rewrite", "-o", arg(&out), "--until", "3000", arg(log)]);
+        assert_eq!((code(&rewrite), stderr(&rewrite)), (status, stderr(&dump)));
+        assert!(!out.exists());
+    }
+    let shown = dumped("--since", 3000, &begins);
+    assert_eq!((shown.0, shown.1), (0, both));
+    assert!(shown.2.contains("it holds no times; all of it is shown"), "{}", shown.2);
+
+    // One that is new holds nothing that would have none.
+    fs::write(&begins, "").unwrap();
+    for flag in ["--since", "--until"] {
+        let (code, shown, said) = dumped(flag, 3000, &begins);
+        assert_eq!((code, &shown[..]), (1, ""));
+        assert!(said.contains("no command in"), "{said}");
+    }
+}
+
 #[test]
 fn salvage_saves_all_batches_but_the_damaged_one() {
     let dir = tempfile::tempdir().unwrap();

@@ -11,8 +11,10 @@ pub(super) struct Filter {
     key: Option<Vec<u8>>,
     /// The first offset.
     pub(super) from: u64,
-    since: Option<Moment>,
-    until: Option<Moment>,
+    pub(super) since: Option<Moment>,
+    pub(super) until: Option<Moment>,
+    /// The time of what has none.
+    pub(super) untimed: i64,
 }
 
 /// What of a command is shown.
@@ -30,7 +32,7 @@ impl Filter {
     /// The filters among the flags.
     pub(super) fn new(args: &DumpArgs) -> Self {
         let key = args.key.as_ref().map(|glob| glob.clone().into_bytes());
-        Self { key, from: args.from, since: args.since, until: args.until }
+        Self { key, from: args.from, since: args.since, until: args.until, untimed: i64::MIN }
     }
 
     /// Whether something in particular is asked for.
@@ -38,10 +40,11 @@ impl Filter {
         self.key.is_some() || self.from > 0 || self.since.is_some() || self.until.is_some()
     }
 
-    /// What is shown of a command. One whose time is not known was written before the first that is.
+    /// What is shown of a command.
     pub(super) fn choose<'a>(&self, entry: &Entry, args: Args<'a>) -> Chosen<'a> {
-        let too_early = self.since.is_some_and(|since| entry.time.is_none_or(|time| time < since.0));
-        let too_late = self.until.is_some_and(|until| entry.time.is_some_and(|time| time > until.0));
+        let time = entry.time.unwrap_or(self.untimed);
+        let too_early = self.since.is_some_and(|since| time < since.0);
+        let too_late = self.until.is_some_and(|until| time > until.0);
         if entry.offset < self.from || too_early || too_late {
             return Chosen::None;
         }

@@ -27,7 +27,7 @@ use anyhow::anyhow;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::super::reading::{self, Settle};
-use super::super::source;
+use super::super::source::{self, Part};
 use super::printer::Entry;
 use super::{Dump, Stop, damaged};
 use crate::exit::{Failure, OrExit, Status};
@@ -55,7 +55,7 @@ type Identity = (u64, u64);
 
 /// Follows the log at `path` until there was enough.
 pub(super) fn run(dump: &mut Dump, path: &Path) -> Result<Status, Stop> {
-    let mut log = open(path)?;
+    let mut log = begin(dump, path)?;
     let (mut flawed_since, mut warned) = (None, false);
     loop {
         if dump.left == 0 {
@@ -121,6 +121,13 @@ fn identity_of(path: &Path) -> Option<Identity> {
     path.metadata().ok().map(|m| (m.dev(), m.ino()))
 }
 
+/// Opens what has the name now, to show it from its beginning.
+fn begin(dump: &mut Dump, path: &Path) -> Result<Log, Failure> {
+    let log = open(path)?;
+    dump.look_back(path, &[Part { path: path.to_owned(), file: Ok(Arc::clone(&log.file)) }])?;
+    Ok(log)
+}
+
 /// Opens what has the name now.
 fn open(path: &Path) -> Result<Log, Failure> {
     loop {
@@ -171,12 +178,12 @@ fn switch(dump: &mut Dump, old: &Log, path: &Path) -> Result<Log, Stop> {
 /// Begins again with all that the log holds now.
 fn start_over(dump: &mut Dump, path: &Path, why: &str) -> Result<Log, Stop> {
     dump.printer.flush()?;
-    let log = open(path)?;
+    let log = begin(dump, path)?;
     (dump.batches, dump.time, dump.filter.from) = (0, None, 0);
     if dump.shown > 0 {
         say!("kvred: {}: {why}; starting over", path.display());
         let entry = Entry { offset: 0, batch: None, time: None };
-        dump.take()?.record(&entry, [&b"FLUSHALL"[..]].into_iter())?;
+        dump.take(&entry)?.record(&entry, [&b"FLUSHALL"[..]].into_iter())?;
     }
     Ok(log)
 }

@@ -1,0 +1,101 @@
+//! How far back a log tells what was written when.
+//!
+//! A rewrite writes data without times, and a plain log may begin with commands that have none. What has no time was
+//! written at the horizon at the latest: at the rewrite, or at the first time that the log holds.
+
+use std::convert::Infallible;
+use std::path::Path;
+
+use anyhow::anyhow;
+
+use super::reading::read_part;
+use super::source::Part;
+use super::text::time;
+use crate::args::Moment;
+use crate::exit::{Failure, Status};
+use crate::persistence::format::Annotation;
+use crate::persistence::reader::Batch;
+use crate::persistence::replay::Verdict;
+use crate::terminal::for_shell;
+
+/// How far back a log tells what was written when.
+#[derive(Debug, Clone)]
+pub(super) struct Horizon {
+    /// When what has no time was written at the latest, in unix seconds.
+    pub(super) latest: i64,
+    /// Why what has no time is shown to one who asks for what was written since some time, if it may be of then.
+    pub(super) warning: Option<String>,
+}
+
+impl Horizon {
+    /// Reads a log for its horizon, and compares with that what is asked for.
+    ///
+    /// # Errors
+    /// The log cannot be read. Or it does not tell any more what it was at `until`.
+    pub(super) fn of(
+        log: &Path,
+        parts: &[Part],
+        since: Option<Moment>,
+        until: Option<Moment>,
+    ) -> Result<Self, Failure> {
+        let (mut first, mut last, mut rewritten) = (None, None, None);
+        let (mut untimed, mut damage) = (false, None);
+        for part in parts {
+            let Ok(recovery) = read_part(part, "looking for the times", |batch| {
+                untimed |= first.is_none() && begins_untimed(batch);
+                for (_, seconds) in batch.times() {
+                    last = Some(seconds);
+                    first = first.or(last);
+                }
+                if batch.annotations.iter().any(|a| matches!(a, Annotation::Rewritten(_))) {
+                    rewritten = last;
+                }
+                Ok::<_, Infallible>(())
+            })?;
+            if let Verdict::Damaged { flaw, .. } = recovery.verdict {
+                damage = damage.or(Some((part, recovery.end, flaw)));
+            }
+        }
+        let (latest, refusal, warning) = match (rewritten, first) {
+            (None, _) if !untimed => return Ok(Self { latest: i64::MIN, warning: None }),
+            (Some(at), _) => (
+                at,
+                format!("it was rewritten at {}, and what it was before that is not in it any more", time(at)),
+                format!("it was rewritten at {}, and what that wrote has no times; it is shown too", time(at)),
+            ),
+            (None, Some(first)) => (
+                first,
+                format!("its commands before {} have no times, so what it was then is not known", time(first)),
+                format!("its commands before {} have no times; they are shown too", time(first)),
+            ),
+            (None, None) => (
+                i64::MAX,
+                "it holds no times, so what it was then is not known".to_owned(),
+                "it holds no times; all of it is shown".to_owned(),
+            ),
+        };
+        if until.is_none_or(|until| until.0 >= latest) {
+            let warning = since.filter(|since| since.0 <= latest).map(|_| warning);
+            return Ok(Self { latest, warning });
+        }
+        Err(match damage {
+            None => Failure::new(Status::Negative, anyhow!("{}: {refusal}", log.display())),
+            // What is behind it may tell.
+            Some((part, at, flaw)) => {
+                let error = anyhow!(
+                    "{} is damaged at byte {at} ({flaw}), and what is before that does not tell what it was then; see \
+                     `kvred aof check {}`",
+                    part.path.display(),
+                    for_shell(&part.path)
+                );
+                Failure::new(Status::Damaged, error)
+            }
+        })
+    }
+}
+
+/// Whether no `#TS` tells of a batch's first command, if it has one.
+fn begins_untimed(batch: &Batch<'_>) -> bool {
+    let told_from = batch.times().next().map(|(at, _)| if batch.checksummed { batch.start } else { at });
+    batch.records().next().is_some_and(|(at, _)| told_from.is_none_or(|from| at < from))
+}
