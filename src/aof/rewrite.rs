@@ -41,7 +41,7 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
     let held = match &args.output {
         None => Some(Held::take(&log)?),
         Some(out) => {
-            refuse_unfit(&log, out)?;
+            refuse_unfit(&log, out, args.until.is_some())?;
             None
         }
     };
@@ -91,12 +91,17 @@ fn refuse_later_part(path: &Path) -> Result<(), Failure> {
     Err(Failure::new(Status::Usage, error))
 }
 
-fn refuse_unfit(log: &Path, out: &Path) -> Result<(), Failure> {
+fn refuse_unfit(log: &Path, out: &Path, then: bool) -> Result<(), Failure> {
     source::refuse_existing(out)?;
     let shown = log.display();
     if lock_is_held(log).or_exit(Status::Unavailable, || format!("cannot look at the lock of {shown}"))? {
-        let error =
-            anyhow!("{shown} is in use by a kvred server; BGREWRITEAOF rewrites it there, or stop that one first");
+        let instead = if then {
+            // A rewrite by the server would leave nothing of what it was then.
+            format!("save a copy with `kvred aof check --salvage COPY {}`, and rewrite that", for_shell(log))
+        } else {
+            "BGREWRITEAOF rewrites it there, or stop that one first".to_owned()
+        };
+        let error = anyhow!("{shown} is in use by a kvred server; {instead}");
         return Err(Failure::new(Status::Unavailable, error));
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::kit::{Server, aof, arg, code, small_log, stderr, stdout};
+use super::kit::{Server, aof, arg, code, data, small_log, stderr, stdout};
 use crate::helpers::{DEADLINE, skip};
 
 /// All reading tools: how each ended. The limit is for work that grows with the square of a file's length.
@@ -305,6 +305,26 @@ fn a_log_that_a_server_holds_is_read_and_never_changed() {
         assert!(!out.exists());
         server.stop();
     }
+}
+
+/// A rewrite by the server, which the refusal names else, would leave nothing of what it was then.
+#[test]
+fn what_a_log_was_that_a_server_holds_comes_from_a_copy_and_the_refusal_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    server.client().ask(&["SET", "a", "1"]);
+    let [copy, out] = ["copy.aof", "out.aof"].map(|name| dir.path().join(name));
+    let until = |log| aof(&["rewrite", "-o", arg(&out), "--until", "9999999999", log]);
+    let refused = until(arg(&server.log));
+    assert_eq!(code(&refused), 3);
+    let said = stderr(&refused);
+    let instead = format!("`kvred aof check --salvage COPY {}`", server.log.display());
+    assert!(said.contains("in use by a kvred server") && said.contains(&instead), "{said}");
+    assert!(!said.contains("BGREWRITEAOF"), "{said}");
+    assert_eq!(code(&aof(&["check", "--salvage", arg(&copy), arg(&server.log)])), 0);
+    assert_eq!(code(&until(arg(&copy))), 0);
+    assert_eq!(data(&out), ["SET a 1"]);
+    server.stop();
 }
 
 #[test]
