@@ -177,6 +177,26 @@ fn check_and_dump_leave_a_log_as_it_is_also_torn_or_read_only() {
     assert!(!lock.exists(), "not even a lock is made");
 }
 
+#[test]
+fn where_a_log_is_torn_or_damaged_and_why_each_have_a_line_within_80_columns() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small_log(dir.path());
+    let path = dir.path().join("kvred.aof");
+    let mut flipped = log.clone();
+    flipped[2000] ^= 1;
+    for (bytes, what, why) in [
+        (&log[..log.len() - 100], "  torn          batch ", "                the file ends in the middle of it"),
+        (&flipped, "  damage        batch ", "                its checksum does not match, seen at byte "),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        let checked = aof(&["check", arg(&path)]);
+        let said = stdout(&checked);
+        let lines: Vec<&str> = said.lines().skip_while(|line| !line.starts_with(what)).take(2).collect();
+        assert!(lines.len() == 2 && lines[1].starts_with(why), "{said}");
+        assert!(lines.iter().all(|line| line.len() <= 80), "{said}");
+    }
+}
+
 /// A directory as a read-only mount shows it; unmounted when this is dropped.
 struct ReadOnly(tempfile::TempDir);
 

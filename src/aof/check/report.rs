@@ -195,8 +195,9 @@ fn trouble(out: &mut String, found: &Findings, path: &str) {
         String::new()
     };
     let seen = if seen_at == recovery.end { String::new() } else { format!(", seen at byte {seen_at}") };
-    let what = format!("{batch}at byte {} (record {}): {flaw}{seen}", recovery.end, grouped(recovery.records + 1));
-    fact(out, if because.is_some() { "damage" } else { "torn" }, &what);
+    let place = format!("{batch}at byte {} (record {}):", recovery.end, grouped(recovery.records + 1));
+    fact(out, if because.is_some() { "damage" } else { "torn" }, &place);
+    fact(out, "", &format!("{flaw}{seen}"));
     if let Some(because) = because {
         fact(out, "", &format!("not the trace of a crash: {because}"));
     }
