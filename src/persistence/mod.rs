@@ -70,13 +70,21 @@ pub enum FsyncPolicy {
     None,
 }
 
-impl fmt::Display for FsyncPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl FsyncPolicy {
+    /// Redis's name for it, in `CONFIG` and `INFO`.
+    pub fn redis_name(self) -> &'static str {
+        match self {
             Self::Always => "always",
             Self::Everysec => "everysec",
             Self::None => "no",
-        })
+        }
+    }
+}
+
+/// As `--fsync` has it.
+impl fmt::Display for FsyncPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::None { "none" } else { self.redis_name() })
     }
 }
 

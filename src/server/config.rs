@@ -136,7 +136,7 @@ impl Config {
             LIVE_SETTINGS.iter().map(|s| (s.name, s.show((s.value)(live).load(Ordering::Relaxed)))).collect();
         settings.extend([
             ("appendfilename", self.append_filename.display().to_string()),
-            (APPEND_FSYNC, fsync.to_string()),
+            (APPEND_FSYNC, fsync.redis_name().to_owned()),
             ("appendonly", yes_no(self.append_only)),
             ("bind", addresses.join(" ")),
             ("databases", "1".to_owned()),

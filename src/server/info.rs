@@ -151,7 +151,7 @@ fn persistence(server: &Server, out: &mut String) {
         "aof_current_rewrite_time_sec:{}", rewrite.running_since.map_or(-1, |since| seconds(now.saturating_sub(since)));
         "aof_last_bgrewrite_status:{}", status(rewrite.last_error.is_some());
         "aof_last_write_status:{}", status(log.last_write_failed || log.poisoned.is_some());
-        "aof_fsync_policy:{}", log.policy;
+        "aof_fsync_policy:{}", log.policy.redis_name();
         "aof_current_size:{}", log.log_bytes;
         "aof_base_size:{}", log.base_bytes;
         "aof_unsynced_bytes:{}", log.unsynced_bytes;

@@ -188,6 +188,7 @@ fn logs_are_an_object_a_line_where_json_is_asked_for() {
     let lines: Vec<serde_json::Value> = stderr.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     let ready = lines.iter().find(|l| l["fields"]["message"].as_str().unwrap().starts_with("ready to accept")).unwrap();
     assert!(ready["fields"]["port"].as_u64().unwrap() > 0 && ready["level"] == "INFO", "{ready}");
+    assert_eq!(ready["fields"]["fsync"], "none", "by the flag's own name: {ready}");
     assert!(ready["timestamp"].as_str().unwrap().ends_with('Z'), "{ready}");
     assert_eq!(lines.last().unwrap()["fields"]["message"], "stopped");
 }
