@@ -18,9 +18,6 @@ Environment:
 Files:
   kvred.aof.lock        held by the server that uses the log
 
-";
-
-const AOF_STATUS: &str = "\
 Exit status:
   0    fine
   1    the log's tail is torn, what was asked for is not in it, or --salvage
@@ -52,7 +49,13 @@ Files:
   temp-rewrite-OUT.*    what --salvage has written so far; when it is killed, that
                         is left behind
 
-";
+Exit status:
+  0    fine
+  1    the log's tail is torn, or --salvage lost something
+  2    wrong usage
+  3    a file cannot be read or written, or a server holds the log (--fix)
+  4    the log is damaged, or has a command that kvred does not offer
+  130  interrupted";
 
 const DUMP_EXAMPLES: &str = "\
 Examples:
@@ -77,7 +80,13 @@ Environment:
 Files:
   FILE                  is only read, also while a server writes it
 
-";
+Exit status:
+  0    fine
+  1    the log's tail is torn, or what was asked for is not in it
+  2    wrong usage
+  3    a file cannot be read, or the output cannot be written
+  4    the log is damaged
+  130  interrupted";
 
 const REWRITE_EXAMPLES: &str = "\
 Examples:
@@ -97,12 +106,18 @@ Files:
   temp-rewrite-OUT.*    the same with -o; a run that is killed leaves it behind
   FILE.lock             held meanwhile, so that no server starts
 
-";
+Exit status:
+  0    fine
+  1    the log's tail is torn, or what it was at T is not in it any more
+  2    wrong usage
+  3    a file cannot be read or written, or a server holds the log
+  4    the log is damaged, or has a command that kvred does not offer
+  130  interrupted";
 
 /// `kvred aof`
 #[derive(Debug, Clone, Args)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
-#[command(after_long_help = format!("{AOF_EXAMPLES}{AOF_STATUS}"))]
+#[command(after_long_help = AOF_EXAMPLES)]
 pub struct AofArgs {
     /// What to do with the log.
     #[command(subcommand)]
@@ -116,18 +131,18 @@ pub enum AofCommand {
     ///
     /// Prints its size, how many batches, commands and keys it has, how much of it is covered by checksums, and for
     /// damage the byte, the command and the reason. Repairs are made only by --fix and --salvage.
-    #[command(after_long_help = format!("{CHECK_EXAMPLES}{AOF_STATUS}"))]
+    #[command(after_long_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
     /// Print what a log holds, as commands, JSON, RESP or a table
     ///
     /// The commands restore the data when they are fed to a server, whatever bytes they have; so an MSET of Redis's is
     /// printed as SETs, but in JSON and tables as it is. A torn log is printed up to the tear, with a warning.
-    #[command(after_long_help = format!("{DUMP_EXAMPLES}{AOF_STATUS}"))]
+    #[command(after_long_help = DUMP_EXAMPLES)]
     Dump(DumpArgs),
     /// Write a log anew with nothing but its data
     ///
     /// What was overwritten or deleted is left out. Prints what it was before and after.
-    #[command(after_long_help = format!("{REWRITE_EXAMPLES}{AOF_STATUS}"))]
+    #[command(after_long_help = REWRITE_EXAMPLES)]
     Rewrite(RewriteArgs),
 }
 

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::kit::{Server, aof, arg, code, data, small_log, stderr, stdout};
-use crate::helpers::{DEADLINE, skip};
+use crate::helpers::{self, DEADLINE, skip};
 
 /// All reading tools: how each ended. The limit is for work that grows with the square of a file's length.
 fn all_tools(path: &Path) -> Vec<(i32, String)> {
@@ -325,6 +325,43 @@ fn a_log_that_a_server_holds_is_read_and_never_changed() {
         assert!(!out.exists());
         server.stop();
     }
+}
+
+#[test]
+fn the_help_of_each_tool_names_the_exit_codes_that_it_ends_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small_log(dir.path());
+    let [out, torn, damaged, other] =
+        ["out.aof", "torn.aof", "damaged.aof", "other.aof"].map(|name| dir.path().join(name));
+    fs::write(&torn, &log[..log.len() - 10]).unwrap();
+    let mut flipped = log;
+    flipped[2000] ^= 1;
+    fs::write(&damaged, flipped).unwrap();
+    fs::write(&other, helpers::command(&["HSET", "h", "f", "v"])).unwrap();
+    let server = Server::start(dir.path());
+    for (tool, writes) in [
+        (&["check"][..], &["check", "--fix", "--yes"][..]),
+        (&["dump"], &["dump"]),
+        (&["rewrite", "-o", arg(&out)], &["rewrite"]),
+    ] {
+        let help = stdout(&aof(&[tool[0], "--help"]));
+        let status = help.split_once("\nExit status:\n").expect("it tells of them").1;
+        let ends_with = |tool: &[&str], log: &Path, told: &str| {
+            let output = aof(&[tool, &[arg(log)]].concat());
+            drop(fs::remove_file(&out));
+            let is_told = status.lines().any(|line| line.starts_with(&format!("  {} ", code(&output))));
+            assert!(is_told, "{tool:?}: {} is not in: {status}", code(&output));
+            assert_eq!(code(&output) != 0, status.contains(told), "{tool:?} {log:?} {}: {status}", code(&output));
+        };
+        ends_with(tool, &torn, "tail is torn");
+        ends_with(tool, &damaged, "the log is damaged");
+        ends_with(tool, &other, "has a command that kvred does not offer");
+        ends_with(writes, &server.log, "a server holds the log");
+        for flag in ["--fix", "--salvage", "--until"] {
+            assert!(!status.contains(flag) || help.contains(&format!("\n      {flag}")), "{tool:?} has no {flag}");
+        }
+    }
+    server.stop();
 }
 
 /// A rewrite by the server, which the refusal names else, would leave nothing of what it was then.
