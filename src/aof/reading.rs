@@ -64,7 +64,7 @@ pub(super) fn read<E>(
             break;
         }
     }
-    replay.finish().map(Ok)
+    replay.finish(|at| progress.at(at.0)).map(Ok)
 }
 
 /// The same for a part of what the user named, with a progress bar that says what this is for.

@@ -5,6 +5,7 @@ mod survivors;
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use proptest::prelude::*;
@@ -56,6 +57,47 @@ impl DiskFile for Memory {
     fn reserve(&self, _: u64, _: u64) -> io::Result<()> {
         unreachable!("recovery does not write")
     }
+}
+
+/// A file in memory that counts the bytes that are read.
+struct Counting {
+    contents: Memory,
+    read: AtomicU64,
+}
+
+impl DiskFile for Counting {
+    fn len(&self) -> io::Result<u64> {
+        self.contents.len()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let read = self.contents.read_at(buffer, offset)?;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+
+    fn write_at(&self, _: &[IoSlice<'_>], _: u64) -> io::Result<usize> {
+        unreachable!("recovery does not write")
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        unreachable!("recovery does not write")
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        unreachable!("recovery does not write")
+    }
+
+    fn reserve(&self, _: u64, _: u64) -> io::Result<()> {
+        unreachable!("recovery does not write")
+    }
+}
+
+/// What a log is, and how many bytes were read to tell.
+fn recover_counting(bytes: &[u8]) -> (Recovery, u64) {
+    let file = Arc::new(Counting { contents: Memory(Mutex::new(bytes.to_vec())), read: AtomicU64::new(0) });
+    let found = replay(&(Arc::clone(&file) as Arc<dyn DiskFile>), |_| {}, |_| Ok(())).unwrap();
+    (found, file.read.load(Ordering::Relaxed))
 }
 
 /// A log under construction, and where each of its batches begins.
@@ -151,7 +193,7 @@ fn survivors(log: &Log, recovery: &Recovery) -> Vec<usize> {
     let len = log.bytes.len() as u64;
     let mut survey = Survey::new(Memory::file(&log.bytes), recovery.chain, recovery.end, len);
     let mut found = Vec::new();
-    while let Some(survivor) = survey.next().unwrap() {
+    while let Some(survivor) = survey.next(|_| {}).unwrap() {
         found.push(log.starts.iter().position(|s| *s as u64 == survivor.start.0).expect("a batch"));
     }
     found
@@ -169,7 +211,7 @@ fn found_moved(log: &Log, bytes: &[u8]) -> Vec<(usize, i64)> {
     let recovery = recover(bytes);
     let mut survey = Survey::new(Memory::file(bytes), recovery.chain, recovery.end, bytes.len() as u64);
     let mut found = Vec::new();
-    while let Some(survivor) = survey.next().unwrap() {
+    while let Some(survivor) = survey.next(|_| {}).unwrap() {
         let place = survivor.start.0.checked_add_signed(survivor.shift).unwrap();
         let n = log.starts.iter().position(|start| *start as u64 == place).expect("a batch");
         found.push((n, survivor.shift));
@@ -367,7 +409,7 @@ fn a_reader_that_goes_back_sees_what_came_meanwhile() {
         }
     }
     assert_eq!(records, 4);
-    assert_eq!(replay.finish().unwrap().verdict, Verdict::Clean);
+    assert_eq!(replay.finish(|_| {}).unwrap().verdict, Verdict::Clean);
 }
 
 /// Up to the longest that there may be, a GiB, it is.

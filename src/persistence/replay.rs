@@ -154,7 +154,7 @@ pub fn replay(
         })?;
         progress(batch.end);
     }
-    Ok(replay.finish()?)
+    Ok(replay.finish(progress)?)
 }
 
 /// A replay step by step, for who does not want all of it; [`replay`] is made of it.
@@ -227,15 +227,16 @@ impl Replay {
         self.reader.rewind();
     }
 
-    /// Says what the log is, once [`Replay::next`] has returned `None`.
+    /// Says what the log is, once [`Replay::next`] has returned `None`. What lies behind a flaw is searched for that;
+    /// `progress` is told now and then how far.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn finish(self) -> io::Result<Recovery> {
+    pub fn finish(self, mut progress: impl FnMut(LogOffset)) -> io::Result<Recovery> {
         let mut found = self.found;
         found.chain = self.reader.chain();
         if let Some((flaw, seen_at)) = self.flaw {
-            found.verdict = found.judge(&self.file, flaw, seen_at)?;
+            found.verdict = found.judge(&self.file, flaw, seen_at, &mut progress)?;
         } else {
             // Behind the last batch there may be a header without a batch.
             found.end = found.end.max(self.reader.position());
@@ -263,15 +264,21 @@ impl Recovery {
     }
 
     /// Decides what a flaw at `self.end` is.
-    fn judge(&mut self, file: &Arc<dyn DiskFile>, flaw: Flaw, seen_at: LogOffset) -> io::Result<Verdict> {
+    fn judge(
+        &mut self,
+        file: &Arc<dyn DiskFile>,
+        flaw: Flaw,
+        seen_at: LogOffset,
+        progress: &mut impl FnMut(LogOffset),
+    ) -> io::Result<Verdict> {
         let because = match self.chain {
-            Some(_) => match self.judge_by_survivors(file)? {
+            Some(_) => match self.judge_by_survivors(file, progress)? {
                 None if plain::begins_at(&**file, self.end)? => Some(Because::PlainCommandsFollow),
                 because => because,
             },
             None if plain::header_remains(&**file, self.end, self.file_len)? => None,
             None if plain::has_bare_newline(&**file, self.end)? => Some(Because::NotATrace),
-            None if flaw == Flaw::Incomplete => match self.judge_by_survivors(file)? {
+            None if flaw == Flaw::Incomplete => match self.judge_by_survivors(file, progress)? {
                 None => plain::judge_by_text(&**file, self.end, seen_at, self.file_len)?,
                 because => because,
             },
@@ -284,10 +291,14 @@ impl Recovery {
     }
 
     /// By what the batches state that verify behind the flaw.
-    fn judge_by_survivors(&mut self, file: &Arc<dyn DiskFile>) -> io::Result<Option<Because>> {
+    fn judge_by_survivors(
+        &mut self,
+        file: &Arc<dyn DiskFile>,
+        progress: &mut impl FnMut(LogOffset),
+    ) -> io::Result<Option<Because>> {
         let (mut no_sync, mut sound_under_no_sync) = (self.no_sync, false);
         let mut survey = Survey::new(Arc::clone(file), self.chain, self.end, self.file_len);
-        while let Some(survivor) = survey.next()? {
+        while let Some(survivor) = survey.next(&mut *progress)? {
             if survivor.shift != 0 {
                 return Ok(Some(Because::OutOfPlace(survivor.shift)));
             }

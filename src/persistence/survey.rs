@@ -5,7 +5,8 @@
 //!
 //! A value may hold a million lines that look like commit lines, each with another length. So that none of them costs
 //! more than a look, checksums of arbitrary ranges are derived from checksums of prefixes: crc(a..c) and crc(a..b)
-//! give crc(b..c). Time grows with the file and the number of such lines, memory with neither.
+//! give crc(b..c). Time grows with the file and the number of such lines; memory takes a thousandth of what lies behind
+//! the last known boundary.
 //!
 //! Bytes that were put in or taken out leave all batches behind them out of their places, which their checksums cover. The
 //! batch that follows the last known boundary verifies for the place of that all the same. Of any other the checksum tells
@@ -27,15 +28,15 @@ use super::LogOffset;
 use super::disk::{DiskFile, read_full_at};
 use super::format::{
     Annotation, COMMIT_LINE_BYTES, COMMIT_NAME, Chain, HEADER_LINE_BYTES, MAX_ANNOTATIONS, MAX_BATCH_BYTES,
-    salt_of_header,
+    salt_of_header, with_zeros,
 };
 use crate::protocol::decode::RequestDecoder;
 
 /// How much is searched at once.
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// At every so many bytes the checksum of the prefix is kept.
-const CHECKPOINT_BYTES: u64 = 64 << 10;
+/// At every so many bytes the checksum of the prefix is kept; any other takes less than so many bytes to be read.
+const CHECKPOINT_BYTES: u64 = 4 << 10;
 
 /// How far out of its place a batch is looked for.
 const MAX_SHIFT: u64 = 16 << 20;
@@ -61,7 +62,7 @@ pub struct Survivor {
 
 /// The search. See the file's header.
 pub struct Survey {
-    file: Arc<dyn DiskFile>,
+    window: Window,
     /// `None`: a chain may yet begin.
     chain: Option<Chain>,
     /// The end of the last batch that verified; the flaw at first.
@@ -74,18 +75,15 @@ pub struct Survey {
     /// Where the search goes on.
     at: LogOffset,
     file_len: u64,
-    /// The bytes of the file from `block_start` on that are searched.
-    block: Vec<u8>,
-    block_start: LogOffset,
+    /// Counted from `known`.
     prefixes: Prefixes,
 }
 
 impl Survey {
     /// A search from the flawed batch at `flaw` on; `chain` is as it was before that batch, `None` in a plain log.
     pub fn new(file: Arc<dyn DiskFile>, chain: Option<Chain>, flaw: LogOffset, file_len: u64) -> Self {
-        let prefixes = Prefixes::new(flaw);
         Self {
-            file,
+            window: Window { file, bytes: Vec::new(), start: flaw },
             chain,
             known: flaw,
             known_place: flaw,
@@ -93,18 +91,16 @@ impl Survey {
             asked: 0,
             at: flaw,
             file_len,
-            block: Vec::new(),
-            block_start: flaw,
-            prefixes,
+            prefixes: Prefixes { origin: flaw, checkpoints: vec![0], spare: Vec::new() },
         }
     }
 
-    /// The next batch that verifies.
+    /// The next batch that verifies. `progress` is told now and then how far the search has come.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn next(&mut self) -> io::Result<Option<Survivor>> {
-        while let Some((line, len, crc)) = self.next_commit_line()? {
+    pub fn next(&mut self, mut progress: impl FnMut(LogOffset)) -> io::Result<Option<Survivor>> {
+        while let Some((line, len, crc)) = self.next_commit_line(&mut progress)? {
             let Some(start) = line.0.checked_sub(u64::from(len)).map(LogOffset) else { continue };
             if start < self.known || len as usize > MAX_BATCH_BYTES {
                 continue;
@@ -116,6 +112,7 @@ impl Survey {
             if let Some(survivor) = self.parse(start, line, shift)? {
                 self.shift = shift;
                 self.known = survivor.end;
+                self.prefixes.restart(survivor.end);
                 self.known_place = LogOffset(survivor.end.0.wrapping_add_signed(shift));
                 self.chain = Some(chain.after(crc));
                 return Ok(Some(survivor));
@@ -125,30 +122,28 @@ impl Survey {
     }
 
     /// Finds the next line that has the form of a commit line: its position, and what it states.
-    fn next_commit_line(&mut self) -> io::Result<Option<(LogOffset, u32, u32)>> {
+    fn next_commit_line(&mut self, progress: &mut impl FnMut(LogOffset)) -> io::Result<Option<(LogOffset, u32, u32)>> {
         loop {
-            let from = (self.at - self.block_start) as usize;
-            for found in memmem::find_iter(&self.block[from.min(self.block.len())..], COMMIT_NAME) {
+            let from = (self.at - self.window.start) as usize;
+            let bytes = &self.window.bytes;
+            for found in memmem::find_iter(&bytes[from.min(bytes.len())..], COMMIT_NAME) {
                 let position = from + found;
-                // A line that goes on behind the block is found again in the next one.
-                let Some(line) = self.block.get(position..position + COMMIT_LINE_BYTES) else { break };
+                // A line that goes on behind the window is found again in the next one.
+                let Some(line) = bytes.get(position..position + COMMIT_LINE_BYTES) else { break };
                 if let Some((len, crc)) = commit_line(line) {
-                    let line = self.block_start + position as u64;
+                    let line = self.window.start + position as u64;
                     self.at = line + 1;
                     return Ok(Some((line, len, crc)));
                 }
             }
-            let block_end = self.block_start + self.block.len() as u64;
-            self.at = self.at.max(LogOffset(block_end.0.saturating_sub(COMMIT_LINE_BYTES as u64 - 1)));
+            let searched = self.window.start.0 + bytes.len() as u64;
+            self.at = self.at.max(LogOffset(searched.saturating_sub(COMMIT_LINE_BYTES as u64 - 1)));
+            progress(self.at);
             if self.at.0 + COMMIT_LINE_BYTES as u64 > self.file_len {
                 return Ok(None);
             }
-            let len = (self.file_len - self.at.0).min(BLOCK_BYTES as u64) as usize;
-            self.block.resize(len, 0);
-            let read = read_full_at(&*self.file, &mut self.block, self.at.0)?;
-            self.block.truncate(read);
-            self.block_start = self.at;
-            if read < COMMIT_LINE_BYTES {
+            self.window.move_to(self.at, self.file_len)?;
+            if self.window.bytes.len() < COMMIT_LINE_BYTES {
                 return Ok(None);
             }
         }
@@ -161,7 +156,8 @@ impl Survey {
         }
         let Some(chain) = self.begun_at(start)? else { return Ok(None) };
         let Some(place) = self.place(start, self.shift) else { return Ok(None) };
-        Ok((self.crc_after(chain, place, start, line)? == crc).then_some((chain, self.shift)))
+        let bytes_crc = self.crc_of(start, line)?;
+        Ok((chain.crc_of_summed(place, bytes_crc, line - start) == crc).then_some((chain, self.shift)))
     }
 
     /// Where the byte at `at` was written if it is `shift` bytes out of its place; `None`: not behind what is known.
@@ -187,7 +183,7 @@ impl Survey {
             },
         };
         self.asked += 1;
-        let bytes_crc = self.prefixes.range(&*self.file, start, line)?;
+        let bytes_crc = self.crc_of(start, line)?;
         let nearest = LogOffset(start.0.saturating_sub(MAX_SHIFT)).max(self.known_place);
         for place in chain.offsets_of(crc, bytes_crc, line - start, (nearest, start + MAX_SHIFT)) {
             let shift = place.0 as i64 - start.0 as i64;
@@ -210,7 +206,8 @@ impl Survey {
         let Some(start) = line.0.checked_sub(u64::from(len)).map(LogOffset) else { return Ok(false) };
         let (Some(before), Some(place)) = (self.line_before(start), self.place(start, shift)) else { return Ok(false) };
         let Some((_, stated)) = self.commit_line_at(before)? else { return Ok(false) };
-        Ok(self.crc_after(chain.after(stated), place, start, line)? == crc)
+        let bytes_crc = self.crc_of(start, line)?;
+        Ok(chain.after(stated).crc_of_summed(place, bytes_crc, line - start) == crc)
     }
 
     /// Whether the batch `start..line` states that all before `place` was durable: there it was written, then.
@@ -222,8 +219,8 @@ impl Survey {
     /// Searches again from `at` on.
     fn go_back(&mut self, at: LogOffset) {
         self.at = at;
-        self.block.clear();
-        self.block_start = at;
+        self.window.bytes.clear();
+        self.window.start = at;
     }
 
     /// Where a commit line would begin that ends at `start`, if that is behind what is known.
@@ -233,58 +230,51 @@ impl Survey {
 
     fn commit_line_at(&self, at: LogOffset) -> io::Result<Option<(u32, u32)>> {
         let mut line = [0; COMMIT_LINE_BYTES];
-        read_full_at(&*self.file, &mut line, at.0)?;
+        self.window.read(&mut line, at)?;
         Ok(commit_line(&line))
     }
 
     /// The chain whose header ends at `start`.
     fn begun_at(&self, start: LogOffset) -> io::Result<Option<Chain>> {
-        let header = start.0.checked_sub(HEADER_LINE_BYTES as u64).filter(|at| *at >= self.known.0);
+        let header = start.0.checked_sub(HEADER_LINE_BYTES as u64).map(LogOffset).filter(|at| *at >= self.known);
         let Some(header) = header else { return Ok(None) };
         let mut line = [0; HEADER_LINE_BYTES];
-        read_full_at(&*self.file, &mut line, header)?;
+        self.window.read(&mut line, header)?;
         Ok(salt_of_header(&line).map(Chain::new))
     }
 
     /// Whether the bytes `start..line` have the checksum `crc`, after one of the batches that may stand before them; and
     /// how far out of their place.
     fn fits(&mut self, chain: Chain, start: LogOffset, line: LogOffset, crc: u32) -> io::Result<Option<i64>> {
-        if self.crc_after(chain, self.known_place, start, line)? == crc {
+        let bytes_crc = self.crc_of(start, line)?;
+        let fits = |chain: Chain, place| chain.crc_of_summed(place, bytes_crc, line - start) == crc;
+        if fits(chain, self.known_place) {
             return Ok(Some(self.known_place.0 as i64 - start.0 as i64));
         }
         let (Some(before), Some(place)) = (self.line_before(start), self.place(start, self.shift)) else {
             return Ok(None);
         };
-        if let Some((_, stated)) = self.commit_line_at(before)?
-            && self.crc_after(chain.after(stated), place, start, line)? == crc
-        {
+        if self.commit_line_at(before)?.is_some_and(|(_, stated)| fits(chain.after(stated), place)) {
             return Ok(Some(self.shift));
         }
-        let computed = self.crc_after(chain, self.known_place, self.known, before)?;
-        let fits = self.crc_after(chain.after(computed), place, start, line)? == crc;
-        Ok(fits.then_some(self.shift))
+        let before_crc = self.prefixes.up_to(&self.window, before)?;
+        let computed = chain.crc_of_summed(self.known_place, before_crc, before - self.known);
+        Ok(fits(chain.after(computed), place).then_some(self.shift))
     }
 
-    /// The checksum that the bytes `start..line` would have in `chain` as a batch at `place`.
-    fn crc_after(&mut self, chain: Chain, place: LogOffset, start: LogOffset, line: LogOffset) -> io::Result<u32> {
-        if let Some(bytes) = self.at_hand(start, line) {
-            return Ok(chain.crc_of(place, [bytes]));
+    /// The checksum of the bytes `from..to` by themselves.
+    fn crc_of(&mut self, from: LogOffset, to: LogOffset) -> io::Result<u32> {
+        match self.window.slice(from, to) {
+            // As mostly.
+            Some(few) if few.len() as u64 <= CHECKPOINT_BYTES => Ok(crc32c::crc32c(few)),
+            _ => self.prefixes.range(&self.window, from, to),
         }
-        let bytes_crc = self.prefixes.range(&*self.file, start, line)?;
-        Ok(chain.crc_of_summed(place, bytes_crc, line - start))
-    }
-
-    /// The bytes `from..to`, if they are few and in the block, as they mostly are.
-    fn at_hand(&self, from: LogOffset, to: LogOffset) -> Option<&[u8]> {
-        let start = usize::try_from(from.0.checked_sub(self.block_start.0)?).ok()?;
-        let len = usize::try_from(to - from).ok().filter(|len| *len as u64 <= CHECKPOINT_BYTES)?;
-        self.block.get(start..start + len)
     }
 
     /// The annotations and the number of commands of a batch whose checksum fits; `None` if it is not RESP all the same.
     fn parse(&self, start: LogOffset, line: LogOffset, shift: i64) -> io::Result<Option<Survivor>> {
         let mut bytes = vec![0; (line - start) as usize];
-        let read = read_full_at(&*self.file, &mut bytes, start.0)?;
+        let read = self.window.read(&mut bytes, start)?;
         bytes.truncate(read);
         let end = line + COMMIT_LINE_BYTES as u64;
         let survivor = Survivor { start, end, shift, annotations: Vec::new(), records: 0 };
@@ -292,51 +282,77 @@ impl Survey {
     }
 }
 
-/// Checksums of prefixes, counted from where the search began.
+/// The part of the file that is searched, and the rest of it.
+struct Window {
+    file: Arc<dyn DiskFile>,
+    bytes: Vec<u8>,
+    start: LogOffset,
+}
+
+impl Window {
+    fn move_to(&mut self, start: LogOffset, file_len: u64) -> io::Result<()> {
+        self.bytes.resize((file_len - start.0).min(BLOCK_BYTES as u64) as usize, 0);
+        let read = read_full_at(&*self.file, &mut self.bytes, start.0)?;
+        self.bytes.truncate(read);
+        self.start = start;
+        Ok(())
+    }
+
+    /// The bytes `from..to`, if they are in the window.
+    fn slice(&self, from: LogOffset, to: LogOffset) -> Option<&[u8]> {
+        let start = usize::try_from(from.0.checked_sub(self.start.0)?).ok()?;
+        self.bytes.get(start..start + usize::try_from(to - from).ok()?)
+    }
+
+    /// Reads from `from` on, wherever that is.
+    fn read(&self, buffer: &mut [u8], from: LogOffset) -> io::Result<usize> {
+        match self.slice(from, from + buffer.len() as u64) {
+            Some(bytes) => {
+                buffer.copy_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            None => read_full_at(&*self.file, buffer, from.0),
+        }
+    }
+}
+
+/// Checksums of prefixes.
 struct Prefixes {
+    /// Where they all begin.
     origin: LogOffset,
     /// The checksum of the first `n * CHECKPOINT_BYTES` bytes, for each n.
     checkpoints: Vec<u32>,
-    /// The last answer, since the next question is mostly about bytes just behind it.
-    last: (LogOffset, u32),
-    block: Vec<u8>,
+    spare: Vec<u8>,
 }
 
 impl Prefixes {
-    fn new(origin: LogOffset) -> Self {
-        Self { origin, checkpoints: vec![0], last: (origin, 0), block: Vec::new() }
+    fn restart(&mut self, origin: LogOffset) {
+        self.origin = origin;
+        self.checkpoints.truncate(1);
     }
 
     /// The checksum of the bytes `from..to`.
-    fn range(&mut self, file: &dyn DiskFile, from: LogOffset, to: LogOffset) -> io::Result<u32> {
-        let (before, whole) = (self.up_to(file, from)?, self.up_to(file, to)?);
-        // crc(a ++ b) = shifted(crc(a), len of b) ^ crc(b), and shifted(c, n) is what combining c with 0 gives.
-        Ok(whole ^ crc32c::crc32c_combine(before, 0, (to - from) as usize))
+    fn range(&mut self, window: &Window, from: LogOffset, to: LogOffset) -> io::Result<u32> {
+        let (before, whole) = (self.up_to(window, from)?, self.up_to(window, to)?);
+        Ok(with_zeros(before, to - from) ^ whole)
     }
 
     /// The checksum of the bytes from the origin to `to`.
-    fn up_to(&mut self, file: &dyn DiskFile, to: LogOffset) -> io::Result<u32> {
+    fn up_to(&mut self, window: &Window, to: LogOffset) -> io::Result<u32> {
         let wanted = ((to - self.origin) / CHECKPOINT_BYTES) as usize;
         while self.checkpoints.len() <= wanted {
-            let n = self.checkpoints.len() as u64;
-            let (from, crc) = (self.origin + (n - 1) * CHECKPOINT_BYTES, self.checkpoints[n as usize - 1]);
-            let crc = self.extend(file, from, self.origin + n * CHECKPOINT_BYTES, crc)?;
-            self.checkpoints.push(crc);
+            let n = self.checkpoints.len() - 1;
+            let next = self.extend(window, n, CHECKPOINT_BYTES)?;
+            self.checkpoints.push(next);
         }
-        let checkpoint = self.origin + wanted as u64 * CHECKPOINT_BYTES;
-        let (from, crc) = match self.last {
-            (at, crc) if (checkpoint..=to).contains(&at) => (at, crc),
-            _ => (checkpoint, self.checkpoints[wanted]),
-        };
-        let crc = self.extend(file, from, to, crc)?;
-        self.last = (to, crc);
-        Ok(crc)
+        self.extend(window, wanted, (to - self.origin) % CHECKPOINT_BYTES)
     }
 
-    fn extend(&mut self, file: &dyn DiskFile, from: LogOffset, to: LogOffset, crc: u32) -> io::Result<u32> {
-        self.block.resize((to - from) as usize, 0);
-        let read = read_full_at(file, &mut self.block, from.0)?;
-        Ok(crc32c::crc32c_append(crc, &self.block[..read]))
+    /// The checksum of so many bytes more than at the n-th checkpoint.
+    fn extend(&mut self, window: &Window, n: usize, bytes: u64) -> io::Result<u32> {
+        self.spare.resize(bytes as usize, 0);
+        let read = window.read(&mut self.spare, self.origin + n as u64 * CHECKPOINT_BYTES)?;
+        Ok(crc32c::crc32c_append(self.checkpoints[n], &self.spare[..read]))
     }
 }
 

@@ -213,7 +213,7 @@ fn look_behind(file: &File, recovery: &Recovery) -> io::Result<Behind> {
         ..Behind::default()
     };
     let (mut survey, _) = header::survey(file, recovery)?;
-    while let Some(survivor) = survey.next()? {
+    while let Some(survivor) = survey.next(|_| {})? {
         behind.sound_batches += 1;
         behind.sound_records += survivor.records;
         behind.sound_bytes += survivor.end - survivor.start;

@@ -155,7 +155,7 @@ fn copy_survivors(file: &Arc<dyn DiskFile>, recovery: &Recovery, image: &mut Ima
     };
     let does_not_verify = "it does not verify";
     let mut why = if recovery.chain.is_some() { does_not_verify } else { "it is not whole, or no checksum covers it" };
-    while let Some(survivor) = survey.next()? {
+    while let Some(survivor) = survey.next(|_| {})? {
         gap(known, survivor.start, why);
         let mut bytes = vec![0; (survivor.end - survivor.start) as usize - COMMIT_LINE_BYTES];
         let read = read_full_at(&**file, &mut bytes, survivor.start.0)?;

@@ -134,6 +134,35 @@ fn a_survey_is_not_slowed_by_lines_that_look_like_commits() {
     assert_eq!(survivors(&log, &recover(&log.bytes)), [1, 2, 3, 4]);
 }
 
+/// A client can have them written, and kill the server before it has.
+#[test]
+fn a_torn_value_that_is_full_of_commit_lines_is_hardly_read_again() {
+    const LINES: u64 = 100_000;
+    // Of batches that end where the one before does, and of batches that begin anywhere in the value.
+    let small = |_: u64| COMMIT_LINE_BYTES as u64;
+    let any = |line: u64| line * 7919 % LINES * line * COMMIT_LINE_BYTES as u64 / LINES;
+    for (len, again_for_each) in [(&small as &dyn Fn(u64) -> u64, 0), (&any, 8 << 10)] {
+        let lines = (0..LINES).map(|line| format!("#C:{:08x}:00000000\r\n", len(line))).collect::<Vec<_>>().concat();
+        let log = Log::new().batch(&[]).batch_of(&lines, &[]);
+        let torn = &log.bytes[..log.bytes.len() - COMMIT_LINE_BYTES - 1];
+        let (found, read) = recover_counting(torn);
+        assert_eq!((found.verdict, found.end.0 as usize), (Verdict::Torn(Flaw::Incomplete), log.starts[1]));
+        let most = 3 * torn.len() as u64 + LINES * again_for_each;
+        assert!(read <= most, "{read} bytes were read, more than {most}");
+    }
+}
+
+#[test]
+fn a_survey_tells_how_far_it_has_come() {
+    let log = Log::new().batch(&[]).batch_of(&"v".repeat(5 << 20), &[]);
+    let torn = &log.bytes[..log.bytes.len() - 1];
+    let (mut told, end) = (Vec::new(), LogOffset(log.starts[1] as u64));
+    let found = replay(&Memory::file(torn), |at| told.push(at), |_| Ok(())).unwrap();
+    assert_eq!(found.end, end);
+    let behind = told.iter().filter(|at| **at > end).count();
+    assert!(behind >= 5 && told.is_sorted(), "{told:?}");
+}
+
 #[test]
 fn many_small_batches_behind_a_flaw_are_read_once() {
     let log = Log::new().batches(20_000, &[]).damage(0);
