@@ -203,6 +203,11 @@ impl Chain {
         self.salt
     }
 
+    /// Whether it has no batch yet.
+    pub fn is_new(self) -> bool {
+        self.crc == self.salt.header_crc()
+    }
+
     /// The same chain behind a batch whose commit line says `crc`.
     #[must_use]
     pub fn after(self, crc: u32) -> Self {

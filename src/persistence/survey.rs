@@ -13,7 +13,8 @@
 //! in which few places it may have been written, since it can be computed backwards. That one of them is no chance is
 //! shown by the batch before it, if it fits as far out of its own place, or by a `#SYNCED` in it that states this place,
 //! as the first and the last batch of a run have. No crash moves bytes. What was written before the last known boundary
-//! does not count: it is a copy.
+//! does not count: it is a copy. But nothing was before a chain's first batch: where another file was put before a log, all
+//! of that is behind the flaw, and was written from the beginning of a file on.
 //!
 //! Behind a flaw of a plain log, the chain with which kvred went on there is not known yet: it is the one whose header
 //! stands directly before a batch that verifies in it. A copy of another log in a value does not: it is out of its place,
@@ -69,6 +70,8 @@ pub struct Survey {
     known: LogOffset,
     /// Where that was written.
     known_place: LogOffset,
+    /// Where else it may have been written, and so all behind it: if it is a chain's header, at the beginning of a file.
+    other_place: Option<LogOffset>,
     /// How far out of their places batches are taken to be.
     shift: i64,
     asked: u32,
@@ -87,6 +90,7 @@ impl Survey {
             chain,
             known: flaw,
             known_place: flaw,
+            other_place: chain.filter(|chain| chain.is_new()).map(|_| LogOffset(HEADER_LINE_BYTES as u64)),
             shift: 0,
             asked: 0,
             at: flaw,
@@ -114,6 +118,7 @@ impl Survey {
                 self.known = survivor.end;
                 self.prefixes.restart(survivor.end);
                 self.known_place = LogOffset(survivor.end.0.wrapping_add_signed(shift));
+                self.other_place = None;
                 self.chain = Some(chain.after(crc));
                 return Ok(Some(survivor));
             }
@@ -162,7 +167,12 @@ impl Survey {
 
     /// Where the byte at `at` was written if it is `shift` bytes out of its place; `None`: not behind what is known.
     fn place(&self, at: LogOffset, shift: i64) -> Option<LogOffset> {
-        at.0.checked_add_signed(shift).map(LogOffset).filter(|place| *place >= self.known_place)
+        at.0.checked_add_signed(shift).map(LogOffset).filter(|place| *place >= self.nearest_place())
+    }
+
+    /// Where a batch behind what is known may have been written at the nearest.
+    fn nearest_place(&self) -> LogOffset {
+        self.other_place.unwrap_or(self.known_place)
     }
 
     /// Looks for the place in which the batch `start..line` was written. If that is told, the search goes back to the
@@ -184,7 +194,7 @@ impl Survey {
         };
         self.asked += 1;
         let bytes_crc = self.crc_of(start, line)?;
-        let nearest = LogOffset(start.0.saturating_sub(MAX_SHIFT)).max(self.known_place);
+        let nearest = LogOffset(start.0.saturating_sub(MAX_SHIFT)).max(self.nearest_place());
         for place in chain.offsets_of(crc, bytes_crc, line - start, (nearest, start + MAX_SHIFT)) {
             let shift = place.0 as i64 - start.0 as i64;
             let fits_with_the_one_before = match before {
@@ -248,8 +258,10 @@ impl Survey {
     fn fits(&mut self, chain: Chain, start: LogOffset, line: LogOffset, crc: u32) -> io::Result<Option<i64>> {
         let bytes_crc = self.crc_of(start, line)?;
         let fits = |chain: Chain, place| chain.crc_of_summed(place, bytes_crc, line - start) == crc;
-        if fits(chain, self.known_place) {
-            return Ok(Some(self.known_place.0 as i64 - start.0 as i64));
+        for place in [Some(self.known_place), self.other_place].into_iter().flatten() {
+            if fits(chain, place) {
+                return Ok(Some(place.0 as i64 - start.0 as i64));
+            }
         }
         let (Some(before), Some(place)) = (self.line_before(start), self.place(start, self.shift)) else {
             return Ok(None);

@@ -77,6 +77,29 @@ fn one_batch_behind_moved_bytes_tells_by_its_synced_line() {
 }
 
 #[test]
+fn a_log_behind_another_servers_is_damage_however_long_that_is() {
+    let log = Log::new();
+    let log = log.clone().batch(&[log.synced()]).batches(3, &[]);
+    let mut plain = Log::plain();
+    for others in [1, 200] {
+        while plain.starts.len() < others {
+            plain = plain.command(&["SET", "a", "1"]);
+            plain.starts.push(plain.bytes.len());
+        }
+        let (len, shift) = (plain.bytes.len(), -(plain.bytes.len() as i64));
+        // Any of its batches may have been hit, too.
+        for (hit, found) in [(None, &[0, 1, 2, 3][..]), (Some(0), &[1, 2, 3]), (Some(1), &[0, 2, 3])] {
+            let log = hit.map_or_else(|| log.clone(), |n| log.clone().damage(n));
+            let bytes = [&plain.bytes[..], &log.bytes].concat();
+            let recovery = recover(&bytes);
+            assert_eq!(because(&recovery), Some(Because::OutOfPlace(shift)), "behind {len} bytes, {hit:?}");
+            assert_eq!(recovery.end.0 as usize, len + HEADER_LINE_BYTES);
+            assert_eq!(found_moved(&log, &bytes), found.iter().map(|n| (*n, shift)).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
 fn where_bytes_were_moved_twice_what_is_between_is_found_and_what_is_behind() {
     let log = Log::new().batches(12, &[]);
     let changed = replaced(&log, log.starts[6] + 30, log.starts[6] + 30, b"more");
