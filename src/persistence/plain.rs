@@ -1,4 +1,4 @@
-//! What the end of a plain Redis log means, and whether one begins behind a chain. Such a log states nothing of itself.
+//! What the end of a plain Redis log means, and whether one follows a chain. Such a log states nothing of itself.
 //!
 //! Its incomplete last command is a torn tail only if no later offset parses as commands to the end of the file, and
 //! anything else that is wrong is damage; but for the remains of the header with which kvred had begun to go on in it.
@@ -11,31 +11,85 @@ use memchr::{memchr_iter, memmem};
 
 use super::LogOffset;
 use super::disk::{DiskFile, read_full_at};
-use super::format::{Annotation, COMMIT_LINE_BYTES, COMMIT_NAME, HEADER_LINE_BYTES, HEADER_NAME, Salt, salt_of_header};
+use super::format::{
+    Annotation, COMMIT_LINE_BYTES, COMMIT_NAME, HEADER_LINE_BYTES, HEADER_NAME, MAX_ANNOTATION_BYTES, Salt,
+    salt_of_header,
+};
 use super::replay::Because;
 use super::survey::commit_line;
-use crate::protocol::decode::{Args, array_at, bulk_at};
+use crate::protocol::decode::{Args, array_at, bulk_at, bulk_header_at};
 
-/// Whether commands begin at `from` that another server has appended: it first says which database they are for, or that
-/// a transaction begins. A server of ours writes neither; and where one of our tools has, all of it was synced before the
-/// log got its name.
-pub(super) fn begins_at(file: &dyn DiskFile, from: LogOffset) -> io::Result<bool> {
-    // Enough for such a command, and for the annotations that may stand before it.
-    let mut text = [0; 4 << 10];
-    let read = read_full_at(file, &mut text, from.0)?;
-    let (text, mut at) = (&text[..read], 0);
-    while text.get(at) == Some(&b'#') {
-        let Some(len) = memmem::find(&text[at..], b"\r\n") else { return Ok(false) };
-        at += len + 2;
+/// How much is looked at in one go.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// Whether another server has appended commands behind a chain whose last sound batch ends at `from`: it first says which
+/// database they are for, or that a transaction begins. A server of ours writes neither; and where one of our tools has,
+/// all of it was synced before the log got its name.
+///
+/// They need not stand at `from`. Of a batch that was torn, another server has cut off no more than an incomplete command.
+pub(super) fn another_server_follows(file: &dyn DiskFile, from: LogOffset) -> io::Result<bool> {
+    let (mut items, mut at) = (Items { file, block: Vec::new(), start: from }, from);
+    while let Some(item) = items.item(at)? {
+        if item.is_of_another_server {
+            return Ok(true);
+        }
+        at = item.end;
     }
-    let Some((len, first)) = array_at(text, at) else { return Ok(false) };
-    let Some((name, mut end)) = bulk_at(text, first) else { return Ok(false) };
-    for _ in 1..len {
-        let Some((_, behind)) = bulk_at(text, end) else { return Ok(false) };
-        end = behind;
+    Ok(false)
+}
+
+/// Commands and annotation lines, one after the other. What is long is not read.
+struct Items<'a> {
+    file: &'a dyn DiskFile,
+    /// The bytes of the file from `start` on.
+    block: Vec<u8>,
+    start: LogOffset,
+}
+
+struct Item {
+    /// Whether it is a command with which another server begins.
+    is_of_another_server: bool,
+    end: LogOffset,
+}
+
+impl Items<'_> {
+    /// The whole command or annotation line at `at`, if there is one.
+    fn item(&mut self, at: LogOffset) -> io::Result<Option<Item>> {
+        let text = self.text(at)?;
+        if text.starts_with(b"#") {
+            let line = memmem::find(text, b"\r\n");
+            return Ok(line.map(|len| Item { is_of_another_server: false, end: at + (len + 2) as u64 }));
+        }
+        let Some((strings, first)) = array_at(text, 0) else { return Ok(None) };
+        let (mut is_of_another_server, mut end) = (false, at + first as u64);
+        for n in 0..strings {
+            let text = self.text(end)?;
+            let Some((len, string)) = bulk_header_at(text, 0) else { return Ok(None) };
+            if n == 0 {
+                let is =
+                    |word: &[u8]| text.get(string..string + len).is_some_and(|name| name.eq_ignore_ascii_case(word));
+                is_of_another_server = strings == 2 && is(b"SELECT") || strings == 1 && is(b"MULTI");
+            }
+            end = end + (string + len) as u64;
+            if !self.text(end)?.starts_with(b"\r\n") {
+                return Ok(None);
+            }
+            end = end + 2;
+        }
+        Ok(Some(Item { is_of_another_server, end }))
     }
-    let is = |word: &[u8]| name.of(text).eq_ignore_ascii_case(word);
-    Ok(len == 2 && is(b"SELECT") || len == 1 && is(b"MULTI"))
+
+    /// What stands at `at`: enough for an annotation line, for a number, and for the name of a command.
+    fn text(&mut self, at: LogOffset) -> io::Result<&[u8]> {
+        if (at - self.start) as usize + MAX_ANNOTATION_BYTES > self.block.len() {
+            self.block.resize(BLOCK_BYTES, 0);
+            let read = read_full_at(self.file, &mut self.block, at.0)?;
+            self.block.truncate(read);
+            self.start = at;
+        }
+        let text = &self.block[(at - self.start) as usize..];
+        Ok(&text[..text.len().min(MAX_ANNOTATION_BYTES)])
+    }
 }
 
 /// Whether all that follows `from` is what a power cut left of a chain's header, which kvred writes behind a plain log:

@@ -367,6 +367,31 @@ fn another_servers_commands_behind_a_chain_are_no_tear() {
     }
 }
 
+/// It has cut off what was incomplete, and no more.
+#[test]
+fn another_servers_commands_behind_the_commands_of_a_torn_batch_are_no_tear() {
+    let log = Log::new().batches(2, &[]);
+    let end = log.bytes.len();
+    let large = "v".repeat(3 << 20);
+    let torn = log.command(&["SET", "a", "1"]).command(&["SET", "b", &large]).command(&["DEL", "a"]);
+    // The batch may be whole, too, and others behind it; then something in it has changed.
+    let mut changed = torn.clone();
+    Annotation::Timestamp(1).write(&mut changed.bytes);
+    Annotation::Commit { len: (changed.bytes.len() - end) as u32, crc: 0 }.write(&mut changed.bytes);
+    for ours in [torn.clone(), changed, torn.command(&["SET", "c", &large])] {
+        assert!(matches!(recover(&ours.bytes).verdict, Verdict::Torn(_)));
+        for first in [&["SELECT", "0"][..], &["MULTI"]] {
+            let log = ours.clone().command(first).command(&["SET", "theirs", "1"]);
+            let found = recover(&log.bytes);
+            let expected = Some(Because::PlainCommandsFollow);
+            assert_eq!((because(&found), found.end.0 as usize), (expected, end), "{first:?}");
+            // Behind something that is no whole command, none tells.
+            let torn = [&ours.bytes[..ours.bytes.len() - 3], &log.bytes[ours.bytes.len()..]].concat();
+            assert!(matches!(recover(&torn).verdict, Verdict::Torn(_)), "{first:?}");
+        }
+    }
+}
+
 /// Its pages come in any order, and the value may be anything.
 #[test]
 fn a_torn_batch_is_not_taken_for_another_servers_commands() {

@@ -10,7 +10,7 @@
 //! | only zero bytes from a commit on | clean: reserved space, cut off |
 //! | `X < D` | damage: bytes that were durable have changed |
 //! | `X >= D`, and a valid batch follows `X` in a stretch under `#NOSYNC` | damage, since hours may follow |
-//! | `X >= D`, and at `X` another server's commands begin | damage: they are no tear, and nobody may cut them off unasked |
+//! | `X >= D`, and at `X`, or behind whole commands there, another server's begin | damage: nobody may cut them off unasked |
 //! | a batch follows `X` that is valid in another place than its own | damage: no crash shifts bytes |
 //! | `X >= D` otherwise | a torn tail, the trace of a crash: nothing from `X` on was promised to survive it |
 //!
@@ -273,7 +273,7 @@ impl Recovery {
     ) -> io::Result<Verdict> {
         let because = match self.chain {
             Some(_) => match self.judge_by_survivors(file, progress)? {
-                None if plain::begins_at(&**file, self.end)? => Some(Because::PlainCommandsFollow),
+                None if plain::another_server_follows(&**file, self.end)? => Some(Because::PlainCommandsFollow),
                 because => because,
             },
             None if plain::header_remains(&**file, self.end, self.file_len)? => None,

@@ -441,11 +441,17 @@ pub fn array_at(buffer: &[u8], at: usize) -> Option<(usize, usize)> {
     (1..=RequestLimits::HIGHEST.array_len).contains(&len).then_some((len as usize, behind))
 }
 
-/// The same for a whole bulk string, and the position behind it.
-pub fn bulk_at(buffer: &[u8], at: usize) -> Option<(Span, usize)> {
+/// The same for a bulk string, of which no more than the header need be there: its length, and where it begins.
+pub fn bulk_header_at(buffer: &[u8], at: usize) -> Option<(usize, usize)> {
     let near = &buffer[..buffer.len().min(at + MAX_HEADER_BYTES)];
     let (len, start) = header(near, at, ProtocolError::BulkLineTooLong, ProtocolError::BulkLen).ok()??;
     let len = usize::try_from(len).ok().filter(|len| *len <= RequestLimits::HIGHEST.bulk_bytes)?;
+    Some((len, start))
+}
+
+/// The same for a whole bulk string, and the position behind it.
+pub fn bulk_at(buffer: &[u8], at: usize) -> Option<(Span, usize)> {
+    let (len, start) = bulk_header_at(buffer, at)?;
     let behind = behind_crlf(buffer, start + len)?;
     Some((Span::new(start, start + len), behind))
 }

@@ -321,14 +321,20 @@ fn appended(log: &[u8]) -> Vec<(String, Vec<u8>)> {
     all
 }
 
-/// All of it is whole, so nothing of it is the trace of a crash.
+/// All of it is whole, so nothing of it is the trace of a crash; a command of ours may be, which its batch was torn behind.
 #[test]
 fn what_another_server_has_appended_is_not_cut_off_unasked() {
     let dir = tempfile::tempdir().unwrap();
     let log = small_log(dir.path());
     let path = dir.path().join("kvred.aof");
     let ours = dump(&path);
-    for (what, more) in appended(&log) {
+    let torn = resp(&[b"SET", b"torn", b"1"]);
+    let appended = appended(&log).into_iter().chain(
+        appended(&[&log[..], &torn].concat())
+            .into_iter()
+            .map(|(what, more)| (format!("{what}, behind a torn batch"), [&torn[..], &more].concat())),
+    );
+    for (what, more) in appended {
         let whole = [&log[..], &more].concat();
         fs::write(&path, &whole).unwrap();
         let why = "plain commands follow the last batch";
