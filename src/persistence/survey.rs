@@ -46,6 +46,10 @@ const MAX_SHIFT: u64 = 16 << 20;
 /// a fraction of a millisecond.
 const MAX_ASKED: u32 = 1000;
 
+/// How much may be parsed that turns out to be no batch. By chance hardly any checksum fits that is none; but whoever knows
+/// the salt, as in a plain log whose value holds a header, can make a million fit, each of all the bytes before it.
+const MAX_IN_VAIN_BYTES: u64 = MAX_BATCH_BYTES as u64;
+
 /// A batch behind a flaw that verifies all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survivor {
@@ -75,6 +79,8 @@ pub struct Survey {
     /// How far out of their places batches are taken to be.
     shift: i64,
     asked: u32,
+    /// How much was parsed for nothing.
+    in_vain_bytes: u64,
     /// Where the search goes on.
     at: LogOffset,
     file_len: u64,
@@ -93,6 +99,7 @@ impl Survey {
             other_place: chain.filter(|chain| chain.is_new()).map(|_| LogOffset(HEADER_LINE_BYTES as u64)),
             shift: 0,
             asked: 0,
+            in_vain_bytes: 0,
             at: flaw,
             file_len,
             prefixes: Prefixes { origin: flaw, checkpoints: vec![0], spare: Vec::new() },
@@ -221,9 +228,13 @@ impl Survey {
     }
 
     /// Whether the batch `start..line` states that all before `place` was durable: there it was written, then.
-    fn states(&self, start: LogOffset, line: LogOffset, place: LogOffset) -> io::Result<bool> {
-        let batch = self.parse(start, line, 0)?;
-        Ok(batch.is_some_and(|batch| batch.annotations.contains(&Annotation::Synced(place))))
+    fn states(&mut self, start: LogOffset, line: LogOffset, place: LogOffset) -> io::Result<bool> {
+        let Some(batch) = self.parse(start, line, 0)? else { return Ok(false) };
+        let states = batch.annotations.contains(&Annotation::Synced(place));
+        if !states {
+            self.in_vain_bytes += line - start;
+        }
+        Ok(states)
     }
 
     /// Searches again from `at` on.
@@ -284,13 +295,20 @@ impl Survey {
     }
 
     /// The annotations and the number of commands of a batch whose checksum fits; `None` if it is not RESP all the same.
-    fn parse(&self, start: LogOffset, line: LogOffset, shift: i64) -> io::Result<Option<Survivor>> {
+    fn parse(&mut self, start: LogOffset, line: LogOffset, shift: i64) -> io::Result<Option<Survivor>> {
+        if self.in_vain_bytes > MAX_IN_VAIN_BYTES {
+            return Ok(None);
+        }
         let mut bytes = vec![0; (line - start) as usize];
         let read = self.window.read(&mut bytes, start)?;
         bytes.truncate(read);
         let end = line + COMMIT_LINE_BYTES as u64;
         let survivor = Survivor { start, end, shift, annotations: Vec::new(), records: 0 };
-        Ok(parse_batch(&mut bytes, survivor))
+        let parsed = parse_batch(&mut bytes, survivor);
+        if parsed.is_none() {
+            self.in_vain_bytes += line - start;
+        }
+        Ok(parsed)
     }
 }
 

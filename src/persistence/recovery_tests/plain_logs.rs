@@ -197,6 +197,33 @@ fn a_torn_value_that_is_full_of_chains_is_soon_judged() {
     }
 }
 
+/// Whoever knows where in the file the value will stand can write lines that are right for it.
+#[test]
+fn a_torn_value_that_is_full_of_checksums_that_fit_is_not_read_again_for_each() {
+    let log = Log::plain().command(&["SET", "a", "1"]);
+    let end = log.bytes.len();
+    let x = "x".repeat(4000);
+    let command = Log::plain().command(&["SET", "a", &x]).bytes;
+    // What is no command, and commands in another place than their own.
+    for (filler, place) in [(x.as_bytes(), 0), (&command, 1)] {
+        let mut bytes = [&log.bytes, &b"*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$99999999\r\n"[..]].concat();
+        Annotation::Header(Salt(5)).write(&mut bytes);
+        let (start, mut crc) = (bytes.len(), 0);
+        for _ in 0..2000 {
+            bytes.extend(filler);
+            crc = crc32c::crc32c_append(crc, filler);
+            let (line, len) = (bytes.len(), bytes.len() - start);
+            let commit = Chain::new(Salt(5)).crc_of_summed(LogOffset((start + place) as u64), crc, len as u64);
+            Annotation::Commit { len: len as u32, crc: commit }.write(&mut bytes);
+            crc = crc32c::crc32c_append(crc, &bytes[line..]);
+        }
+        let (found, read) = recover_counting(&bytes);
+        assert_eq!((found.verdict, found.end.0 as usize), (Verdict::Torn(Flaw::Incomplete), end));
+        let most = (1 << 30) + 10 * bytes.len() as u64;
+        assert!(read <= most, "{read} bytes were read, more than {most}");
+    }
+}
+
 proptest! {
     #[test]
     fn commands_follow_if_decoding_from_some_line_on_comes_to_the_end(pieces in prop::collection::vec(0..12usize, 1..12)) {
