@@ -29,6 +29,7 @@ fn assert_poisoned(server: &Server, client: &mut Client) {
     }
     assert!(error(client.ask_words("DEL k")).starts_with("MISCONF "));
     assert_eq!(client.ask_words("PING"), Reply::Simple("PONG".to_owned()));
+    server.wait_for_stderr("not to be trusted");
     let said = server.stderr();
     assert_eq!(said.matches("not to be trusted").count(), 1, "{said}");
     assert!(said.lines().count() < 15, "{said}");
