@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use rustix::net::sockopt::set_socket_recv_buffer_size;
+
 use super::DEADLINE;
 
 /// Encodes one command as clients send it.
@@ -95,7 +97,18 @@ impl Client {
 
     /// Another address of this machine's.
     pub fn try_connect_to(address: IpAddr, port: u16) -> std::io::Result<Self> {
-        let stream = TcpStream::connect((address, port))?;
+        Self::over(TcpStream::connect((address, port))?)
+    }
+
+    /// One that keeps a large reply waiting at the server until it is read. Else, where the system allows that, its buffer
+    /// has grown by the second one until it holds all of it.
+    pub fn connect_narrow(port: u16) -> Self {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the server listens");
+        set_socket_recv_buffer_size(&stream, 256 << 10).expect("a buffer's size can be set");
+        Self::over(stream).expect("timeouts can be set")
+    }
+
+    fn over(stream: TcpStream) -> std::io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_write_timeout(Some(DEADLINE))?;

@@ -50,7 +50,7 @@ fn a_million_gets_sent_before_the_first_reply_is_read_are_answered() {
 fn commands_sent_before_a_large_reply_is_read_are_answered() {
     let server = Server::start_with(&["--fsync", "none"]);
     let value = vec![b'x'; 16 << 20];
-    let (mut client, mut observer) = (server.connect(), server.connect());
+    let (mut client, mut observer) = (Client::connect_narrow(server.port()), server.connect());
     client.set("large", &value);
     let mut wait_for = |field: &str, there: bool| {
         wait_until(field, || {

@@ -126,9 +126,9 @@ fn empty_lines_without_end_do_not_stop_a_worker() {
 /// However many they are, and whatever commands are among them.
 #[test]
 fn others_have_their_turns_among_empty_lines() {
-    const LINES_BYTES: usize = 32 << 20;
+    const LINES_BYTES: usize = 4 << 20;
     let server = Server::start_with(&["--threads", "1"]);
-    let (mut client, mut neighbour) = (server.connect(), server.connect());
+    let (mut client, mut neighbour) = (Client::connect_narrow(server.port()), server.connect());
     let large = vec![b'x'; 16 << 20];
     client.set("large", &large);
     for between in [&b""[..], b"PING\r\n"] {
