@@ -4,6 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::helpers::{Client, Launch, Reply, Server, command, commands, wait_until};
 
+/// A client, and one that has come when that was served already: whichever workers they go to, it has the higher number.
+fn first_client_and_observer(server: &Server) -> (Client, Client) {
+    let first = server.connect_served(1).remove(0);
+    (first, server.connect())
+}
+
 /// A number in the first line of `CLIENT LIST`.
 fn of_first_client(observer: &mut Client, name: &str) -> usize {
     let list = String::from_utf8(observer.ask_words("CLIENT LIST").into_bytes()).unwrap();
@@ -14,7 +20,7 @@ fn of_first_client(observer: &mut Client, name: &str) -> usize {
 #[test]
 fn client_list_tells_what_is_allocated_for_a_command_under_way() {
     let server = Server::start();
-    let (mut client, mut observer) = (server.connect(), server.connect());
+    let (mut client, mut observer) = first_client_and_observer(&server);
     let mut field = |name: &str| of_first_client(&mut observer, name);
     let at_rest = field("tot-mem=");
     let header = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\n";
@@ -31,7 +37,7 @@ fn client_list_tells_what_is_allocated_for_a_command_under_way() {
 fn the_buffer_of_a_command_of_many_arguments_grows_by_more_and_more() {
     const STEPS: usize = 64;
     let server = Server::start();
-    let (mut client, mut observer) = (server.connect(), server.connect());
+    let (mut client, mut observer) = first_client_and_observer(&server);
     let (mut field, mut sizes) = (|name: &str| of_first_client(&mut observer, name), BTreeSet::new());
     let (header, arguments) = ("*9999999\r\n$6\r\nEXISTS\r\n", "$1\r\nk\r\n".repeat(20_000));
     client.send(header);
@@ -48,7 +54,7 @@ fn the_buffer_of_a_command_of_many_arguments_grows_by_more_and_more() {
 #[test]
 fn the_buffer_of_a_large_value_is_as_large_as_that() {
     let server = Server::start();
-    let (mut client, mut observer) = (server.connect(), server.connect());
+    let (mut client, mut observer) = first_client_and_observer(&server);
     let mut field = |name: &str| of_first_client(&mut observer, name);
     for value_len in [256 << 10, 1 << 20, 6 << 20] {
         let set = command(&[&b"SET"[..], b"k", &vec![b'x'; value_len]]);
