@@ -9,8 +9,8 @@ fn waitaof_waits_for_the_sync_that_covers_what_the_connection_wrote() {
         let server = Launch::new().args(&["--fsync", policy]).start();
         let mut client = server.connect();
         assert_eq!(client.ask_words("WAITAOF 1 0 0"), waited(1), "{policy}: nothing to wait for");
-        client.set("k", "v");
         let syncs = info_number(&mut client, "aof_fsyncs");
+        client.set("k", "v");
         assert_eq!(client.ask_words("WAITAOF 1 0 0"), waited(1), "{policy}");
         assert!(policy == "always" || info_number(&mut client, "aof_fsyncs") > syncs, "{policy}: without a sync");
         // In a pipeline, earlier replies first; later commands after it.

@@ -59,12 +59,13 @@ impl Writer {
         let (synced, synced_before) = (result.is_ok(), durable.get());
         let result = match result {
             Ok(()) => {
+                // Before anybody can be answered because of it.
+                self.note_sync(began);
                 durable.raise(written);
                 if !replaced {
                     sync.synced_group = sync.synced_group.max(group);
                 }
                 drop(sync);
-                self.note_sync(began);
                 Ok(())
             }
             Err(_) if replaced => {
