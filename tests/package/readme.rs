@@ -88,11 +88,14 @@ fn with_free_ports() -> (String, [u16; 4]) {
     let mut readme = std::fs::read_to_string(source("README.md")).unwrap();
     let free = ["6380", "6381", "6390", "6379"].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
     let ports = free.map(|listener| listener.local_addr().unwrap().port());
-    for (usual, free) in ["6380", "6381", "6390", "6379"].iter().zip(ports) {
-        // No output that is compared has such a number.
-        readme = readme.replace(usual, &format!("@{free}"));
+    // No output that is compared has such a number. All go before the first comes, which may look like another: 36381.
+    for (n, usual) in ["6380", "6381", "6390", "6379"].iter().enumerate() {
+        readme = readme.replace(usual, &format!("@{n}@"));
     }
-    (readme.replace('@', ""), ports)
+    for (n, free) in ports.iter().enumerate() {
+        readme = readme.replace(&format!("@{n}@"), &free.to_string());
+    }
+    (readme, ports)
 }
 
 #[test]
