@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::helpers::programs::refusing_port;
 use crate::helpers::terminal::{Terminal, without_escapes};
-use crate::helpers::{Launch, Server, free_port, wait_until};
+use crate::helpers::{Launch, Server, wait_until};
 use crate::kit::{bench, fake, finish, memory_server, run_at, stalling};
 use crate::results::interrupt;
 
 #[test]
 fn a_server_that_is_down_is_told_at_once() {
-    let port = free_port();
+    let (port, _kept) = refusing_port();
     let ran = run_at(port, "");
     assert_eq!((ran.code, &ran.out[..]), (Some(3), ""));
     assert!(ran.err.contains(&format!("cannot connect to 127.0.0.1:{port}: connection refused")), "{ran:?}");

@@ -12,12 +12,14 @@ use std::sync::mpsc::channel;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
-use crate::helpers::{Client, free_port, program};
+use crate::helpers::programs::refusing_port;
+use crate::helpers::{Client, program};
 use crate::server::{Server, cli, run, write};
 
 #[test]
 fn a_server_that_is_down_gives_one_helpful_line_and_3() {
-    let port = free_port().to_string();
+    let (port, _kept) = refusing_port();
+    let port = port.to_string();
     for args in [&["ping"][..], &[], &["--pipe"], &["--scan"], &["--stat"], &["--latency"], &["--bigkeys"]] {
         let mut command = cli(&["-p", &port]);
         command.args(args);
@@ -240,7 +242,8 @@ fn a_script_that_goes_on_over_another_connection_says_so() {
 #[test]
 fn where_nothing_can_be_said_the_exit_code_still_tells() {
     let server = Server::start(&[]);
-    let (port, down) = (server.port.to_string(), free_port().to_string());
+    let (down, _kept) = refusing_port();
+    let (port, down) = (server.port.to_string(), down.to_string());
     let script = server.file("script");
     std::fs::write(&script, "FOO\nFOO\n").unwrap();
     for (code, args) in [

@@ -1,7 +1,11 @@
 //! Other programs: where they are, and that none outlives its test.
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Child;
+
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
 use super::skip;
 
@@ -30,10 +34,18 @@ pub fn peers() -> Option<PathBuf> {
     dir.map(|dir| dir.join("bin"))
 }
 
-/// A port that was free a moment ago, for a program that cannot be told to take any, or where nobody is to listen.
+/// A port that was free a moment ago, for a program that cannot be told to take any.
 pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     listener.local_addr().expect("it has an address").port()
+}
+
+/// A port where nobody listens, nor can for as long as the socket is kept that has it.
+pub fn refusing_port() -> (u16, OwnedFd) {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket can be made");
+    bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("there is a free port");
+    let address = getsockname(&socket).ok().and_then(|address| SocketAddr::try_from(address).ok());
+    (address.expect("it has an address").port(), socket)
 }
 
 /// Ended when the test is, or fails.

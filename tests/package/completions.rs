@@ -6,6 +6,7 @@ use std::process::Command;
 use rexpect::session::spawn_command;
 use tempfile::TempDir;
 
+use crate::helpers::DEADLINE;
 use crate::{has, run, source};
 
 const TOOLS: [&str; 3] = ["check", "dump", "rewrite"];
@@ -34,7 +35,7 @@ impl Shell {
         let mut command = Command::new("sh");
         command.args(["-c", "stty echo; exec \"$@\"", "sh", self.program]);
         command.args(self.args).current_dir(dir.path()).env("HOME", dir.path()).env("TERM", "xterm");
-        let mut session = spawn_command(command, Some(20_000)).expect("the shell can be started");
+        let mut session = spawn_command(command, Some(DEADLINE.as_millis() as u64)).expect("the shell can be started");
         // At a terminal, shells do not end for a gentler signal.
         session.process_mut().set_kill_timeout(Some(0));
         // The quotes keep the echo of the line from looking like its output.

@@ -2,8 +2,9 @@
 
 use std::process::Command;
 
+use crate::helpers::programs::refusing_port;
 use crate::helpers::{Launch, Reply, Server, wait_until};
-use crate::{has, helpers, source};
+use crate::{has, source};
 
 /// The first column of the table, less its quotes; a row may name several.
 fn messages() -> Vec<String> {
@@ -98,8 +99,8 @@ fn full_disk() -> Option<String> {
 }
 
 fn no_server() -> String {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).unwrap().port();
-    let output = helpers::Launch::binary().args(["cli", "-p", &closed.to_string(), "PING"]).output().unwrap();
+    let (port, _kept) = refusing_port();
+    let output = Launch::binary().args(["cli", "-p", &port.to_string(), "PING"]).output().unwrap();
     String::from_utf8(output.stderr).unwrap()
 }
 

@@ -69,8 +69,10 @@ fn what_is_pushed_is_shown_above_the_prompt_as_it_comes() {
         let Some(server) = Server::peer(name) else { continue };
         let mut s = Session::with(server.port, &["-3"], |_| {});
         s.enters("client tracking on", "OK");
+        let mut reply = "(nil)".to_owned();
         for round in 0..3 {
-            s.enters("get k", "127.0.0.1");
+            s.enters("get k", &reply);
+            s.prompt();
             // Half a command is typed; nobody presses Enter.
             s.types("echo ab");
             s.sees("echo a");
@@ -82,6 +84,7 @@ fn what_is_pushed_is_shown_above_the_prompt_as_it_comes() {
             s.types("c\r");
             s.sees("\"abc\"");
             s.prompt();
+            reply = format!("\"{round}\"");
         }
         s.leaves();
     }
