@@ -105,7 +105,7 @@ async fn work(job: Job<'_>, reports: &mpsc::UnboundedSender<Report>) -> Result<(
     reports.send(Report::Done(Box::new(done)))
 }
 
-/// The worker's share: every so-manieth connection.
+/// The worker's share: every `threads`-th connection, from `index` on.
 fn share(job: &Job<'_>) -> impl Iterator<Item = u32> {
     (job.index..job.phase.clients).step_by(job.threads as usize)
 }

@@ -8,7 +8,7 @@ use std::fmt;
 pub(crate) enum Place {
     /// In this line; the first is 1.
     Line(u64),
-    /// Among RESP, which has no lines: the how many-th it is.
+    /// Among RESP, which has no lines: its number, counted from 1.
     Command(u64),
 }
 
