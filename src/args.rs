@@ -9,6 +9,7 @@ mod serve;
 mod tls;
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::str::FromStr;
 
 use clap::builder::Resettable;
@@ -224,9 +225,18 @@ impl From<YesNo> for bool {
     }
 }
 
-/// A number of bytes, with Redis's units: `k` is 1000, `kb` 1024, and so on to `gb`, in any letter case.
+/// A value of a flag, as it is written behind the flag.
+pub(crate) fn name_of(value: &impl ValueEnum) -> String {
+    value.to_possible_value().expect("the help shows every value").get_name().to_owned()
+}
+
+/// A number of bytes, with Redis's units in any letter case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);
+
+/// What a unit stands for, the largest first.
+const UNITS: [(&str, u64); 7] =
+    [("gb", 1 << 30), ("g", 1_000_000_000), ("mb", 1 << 20), ("m", 1_000_000), ("kb", 1 << 10), ("k", 1000), ("b", 1)];
 
 impl FromStr for Size {
     type Err = String;
@@ -234,21 +244,29 @@ impl FromStr for Size {
     fn from_str(text: &str) -> Result<Self, String> {
         let lower = text.to_ascii_lowercase();
         let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let unit: u64 = match &lower[digits.len()..] {
-            "" | "b" => 1,
-            "k" => 1000,
-            "kb" => 1 << 10,
-            "m" => 1_000_000,
-            "mb" => 1 << 20,
-            "g" => 1_000_000_000,
-            "gb" => 1 << 30,
-            other => return Err(format!("unknown unit '{other}'; use b, k, kb, m, mb, g or gb")),
+        let unit = match &lower[digits.len()..] {
+            "" => 1,
+            name => match UNITS.iter().find(|(known, _)| *known == name) {
+                Some((_, bytes)) => *bytes,
+                None => return Err(format!("unknown unit '{name}'; use b, k, kb, m, mb, g or gb")),
+            },
         };
         if digits.starts_with('+') {
             return Err(format!("'{text}' is not a size like 512mb or 1gb"));
         }
         let number: u64 = digits.parse().map_err(|_| format!("'{text}' is not a size like 512mb or 1gb"))?;
         number.checked_mul(unit).map(Self).ok_or_else(|| format!("'{text}' is too large"))
+    }
+}
+
+impl fmt::Display for Size {
+    /// In the largest unit of which it is a whole number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = UNITS.iter().find(|(_, bytes)| *bytes > 1 && self.0 > 0 && self.0.is_multiple_of(*bytes));
+        match unit {
+            Some((name, bytes)) => write!(f, "{}{name}", self.0 / bytes),
+            None => write!(f, "{}", self.0),
+        }
     }
 }
 
@@ -276,6 +294,9 @@ mod tests {
         }
         for text in ["", "mb", "-1", "+1", "1.5mb", "1tb", "99999999999gb", "1 mb"] {
             assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+        for text in ["0", "100", "1k", "1kb", "1023", "64mb", "2m", "1500m", "3gb", "18446744073709551615"] {
+            assert_eq!(text.parse::<Size>().unwrap().to_string(), text);
         }
     }
 }

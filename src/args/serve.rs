@@ -269,17 +269,6 @@ pub enum TlsAuthClients {
     No,
 }
 
-impl TlsAuthClients {
-    /// The word for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Yes => "yes",
-            Self::Optional => "optional",
-            Self::No => "no",
-        }
-    }
-}
-
 /// `--log-level`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "the names say it")]

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use super::load::{Mix, Op};
 use super::results::Settings;
 use super::threshold::Threshold;
-use crate::args::{BenchArgs, DataSize, Distribution, Ratio, Test, TlsArgs};
+use crate::args::{BenchArgs, DataSize, Distribution, Ratio, Test, TlsArgs, name_of};
 use crate::client::address::uri_wants_tls;
 use crate::client::flags;
 use crate::client::{Address, SetupError, Target};
@@ -128,11 +128,6 @@ impl Plan {
             Kind::Mixed(Ratio(set, get)) => Some(format!("{set}:{get}")),
             Kind::Single(_) => None,
         });
-        let distribution = match self.distribution {
-            Distribution::Uniform => "uniform",
-            Distribution::Zipf => "zipf",
-            Distribution::Sequential => "sequential",
-        };
         Settings {
             tests: self.tests.iter().map(|kind| kind.name().to_owned()).collect(),
             requests: self.requests,
@@ -143,7 +138,7 @@ impl Plan {
             value_bytes_min: self.size.0,
             value_bytes_max: self.size.1,
             keyspace: self.keyspace,
-            distribution: distribution.to_owned(),
+            distribution: name_of(&self.distribution),
             ratio,
             rate: self.rate,
             warmup: self.warmup,

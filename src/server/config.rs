@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::balance::Moves;
 use super::tls::TlsFiles;
-use crate::args::{ServeArgs, Size};
+use crate::args::{ServeArgs, Size, TlsAuthClients, name_of};
 use crate::machine;
 use crate::persistence::FsyncPolicy;
 use crate::protocol::limits::HIGHEST_MAX_BULK_BYTES;
@@ -147,7 +147,7 @@ impl Config {
             ("protected-mode", yes_no(self.protected_mode)),
             ("save", String::new()),
             ("tcp-keepalive", super::listen::KEEPALIVE.as_secs().to_string()),
-            ("tls-auth-clients", self.tls.as_ref().map_or("yes", |tls| tls.auth_clients.name()).to_owned()),
+            ("tls-auth-clients", name_of(self.tls.as_ref().map_or(&TlsAuthClients::Yes, |tls| &tls.auth_clients))),
             ("tls-ca-cert-file", tls_file(|tls| tls.ca_cert.as_deref())),
             ("tls-cert-file", tls_file(|tls| Some(&tls.cert))),
             ("tls-key-file", tls_file(|tls| Some(&tls.key))),
@@ -201,7 +201,7 @@ impl Live {
         };
         for setting in LIVE_SETTINGS {
             if !setting.range.contains(&setting.number((setting.value)(&live).load(Ordering::Relaxed))) {
-                let [least, most] = [setting.range.start(), setting.range.end()].map(|end| setting.for_people(*end));
+                let [least, most] = [setting.range.start(), setting.range.end()].map(|end| setting.written(*end));
                 let variable = setting.name.to_uppercase().replace('-', "_");
                 bail!("--{} (or KVRED_{variable}) must lie between {least} and {most}", setting.name);
             }
@@ -249,11 +249,9 @@ impl LiveSetting {
         if self.kind == Kind::Signed { value.cast_signed().into() } else { value.into() }
     }
 
-    /// A number as one would give it: `1gb`.
-    fn for_people(&self, number: i128) -> String {
-        let units = [(1 << 30, "gb"), (1 << 20, "mb")];
-        let unit = units.iter().find(|(bytes, _)| self.kind == Kind::Size && number > 0 && number % bytes == 0);
-        unit.map_or_else(|| number.to_string(), |(bytes, name)| format!("{}{name}", number / bytes))
+    /// A number as one would give it.
+    fn written(&self, number: i128) -> String {
+        if self.kind == Kind::Size { Size(number as u64).to_string() } else { number.to_string() }
     }
 
     /// Reads a value for it.

@@ -29,7 +29,7 @@ use super::plan::{Kind, Plan};
 use super::results::Settings;
 use super::run::{in_turn, problems};
 use super::session::{Session, Side};
-use crate::args::{DataSize, Distribution, Fsync, Peer, ReportArgs, Test};
+use crate::args::{DataSize, Distribution, Peer, ReportArgs, Test, name_of};
 use crate::exit::{Failure, OrExit, Status, print};
 use crate::terminal::for_shell;
 
@@ -92,10 +92,9 @@ fn begin(args: &ReportArgs) -> Result<Book, Failure> {
         return Err(Failure::new(Status::Unavailable, error));
     }
     let mut fsync: Vec<String> = Vec::new();
-    for &policy in &args.fsync {
-        let name = policy_name(policy);
-        if fsync.iter().all(|known| known != name) {
-            fsync.push(name.to_owned());
+    for name in args.fsync.iter().map(name_of) {
+        if !fsync.contains(&name) {
+            fsync.push(name);
         }
     }
     let settings = ReportSettings {
@@ -252,12 +251,4 @@ fn is_finished(book: &Book, programs: &[Program], policy: &str) -> bool {
     let tests = || READS.into_iter().chain(WRITES).map(Kind::Single);
     let has_all = |server: &str, kind| (1..=book.settings.repeats).all(|n| book.has(policy, server, kind, n));
     programs.iter().all(|program| tests().all(|kind| has_all(&program.name, kind)))
-}
-
-fn policy_name(policy: Fsync) -> &'static str {
-    match policy {
-        Fsync::Always => "always",
-        Fsync::Everysec => "everysec",
-        Fsync::None => "none",
-    }
 }

@@ -6,7 +6,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::{After, Context, rest};
 use crate::command::errors::CommandError;
 use crate::command::glob;
-use crate::persistence::FsyncPolicy;
 use crate::protocol::decode::Args;
 use crate::protocol::encode::{array, bulk, integer, map, simple};
 use crate::protocol::number::parse_i64;
@@ -41,7 +40,7 @@ pub(super) fn config_set(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8
         let refused = |reason: String| CommandError::SettingRefused(name.to_ascii_lowercase(), reason);
         match LiveSetting::find(&name) {
             Some(setting) => changes.push((setting, setting.parse(&value).map_err(refused)?)),
-            None if name.eq_ignore_ascii_case(APPEND_FSYNC) => policy = Some(parse_policy(&value).map_err(refused)?),
+            None if name.eq_ignore_ascii_case(APPEND_FSYNC) => policy = Some(value.parse().map_err(refused)?),
             // It is so already.
             None => {}
         }
@@ -94,15 +93,6 @@ fn may_stay(name: &str, current: &str, value: &[u8]) -> bool {
         _ => current.as_bytes().eq_ignore_ascii_case(value),
     };
     as_it_is && !FIXED_IN_REDIS.contains(&name)
-}
-
-fn parse_policy(value: &str) -> Result<FsyncPolicy, String> {
-    match value.to_ascii_lowercase().as_str() {
-        "always" => Ok(FsyncPolicy::Always),
-        "everysec" => Ok(FsyncPolicy::Everysec),
-        "no" | "none" => Ok(FsyncPolicy::None),
-        _ => Err("argument(s) must be one of the following: everysec, always, no".to_owned()),
-    }
 }
 
 pub(super) fn config_reset_stat(server: &Server, out: &mut Vec<u8>) {
