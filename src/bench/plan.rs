@@ -31,6 +31,11 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// The names of all.
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        TESTS.map(Self::Single).into_iter().chain([Self::Mixed(Ratio(1, 1))]).map(Self::name)
+    }
+
     /// As it is called in results.
     pub(super) fn name(self) -> &'static str {
         match self {

@@ -3,10 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::results::Figures;
-
-/// The tests that a metric can be asked of.
-const TESTS: [&str; 6] = ["ping", "set", "get", "exists", "del", "mixed"];
+use super::plan::Kind;
+use super::results::{Figures, Latency};
 
 /// A condition that makes a run fail.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,8 +18,8 @@ pub(super) struct Threshold {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Metric {
-    /// In microseconds; the place in `Latency::named`.
-    Latency(usize),
+    /// In microseconds; its name in `Latency::named`.
+    Latency(&'static str),
     OpsPerSec,
     Operations,
     Errors,
@@ -30,23 +28,6 @@ enum Metric {
     Misses,
     HitRate,
 }
-
-const METRICS: [(&str, Metric); 14] = [
-    ("mean", Metric::Latency(0)),
-    ("p50", Metric::Latency(1)),
-    ("p95", Metric::Latency(2)),
-    ("p99", Metric::Latency(3)),
-    ("p99_9", Metric::Latency(4)),
-    ("p99_99", Metric::Latency(5)),
-    ("max", Metric::Latency(6)),
-    ("ops_per_sec", Metric::OpsPerSec),
-    ("operations", Metric::Operations),
-    ("errors", Metric::Errors),
-    ("wrong", Metric::Wrong),
-    ("hits", Metric::Hits),
-    ("misses", Metric::Misses),
-    ("hit_rate", Metric::HitRate),
-];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Comparison {
@@ -77,13 +58,13 @@ impl FromStr for Threshold {
             .find_map(|&(sign, comparison)| Some((rest.strip_prefix(sign)?, comparison)))
             .ok_or_else(|| format!("'{text}': compare with >, >=, <, <= or =="))?;
         let (test, name) = match name.split_once('.').map(|(test, name)| (test.to_lowercase(), name)) {
-            Some((test, name)) if TESTS.contains(&&test[..]) => (Some(test), name),
+            Some((test, name)) if Kind::names().any(|known| known == test) => (Some(test), name),
             _ => (None, name),
         };
         // People write it as they say it.
         let plain = name.replace('.', "_");
-        let (_, metric) = METRICS.iter().find(|(known, _)| *known == plain).copied().ok_or_else(|| {
-            let names: Vec<&str> = METRICS.iter().map(|(name, _)| *name).collect();
+        let (_, metric) = Metric::all().find(|(known, _)| *known == plain).ok_or_else(|| {
+            let names: Vec<&str> = Metric::all().map(|(name, _)| name).collect();
             format!("'{name}' is no metric; there are {} (behind a test and a dot, of that test)", names.join(", "))
         })?;
         let value = number(value.trim(), metric).ok_or_else(|| match metric {
@@ -135,9 +116,24 @@ impl Threshold {
 }
 
 impl Metric {
+    /// All of them, with their names.
+    fn all() -> impl Iterator<Item = (&'static str, Self)> {
+        let latencies = Latency::default().named().map(|(name, _)| (name, Self::Latency(name)));
+        let others = [
+            ("ops_per_sec", Self::OpsPerSec),
+            ("operations", Self::Operations),
+            ("errors", Self::Errors),
+            ("wrong", Self::Wrong),
+            ("hits", Self::Hits),
+            ("misses", Self::Misses),
+            ("hit_rate", Self::HitRate),
+        ];
+        latencies.into_iter().chain(others)
+    }
+
     fn of(self, figures: &Figures) -> Option<f64> {
         Some(match self {
-            Self::Latency(at) => figures.latency_us.named()[at].1,
+            Self::Latency(name) => figures.latency_us.named().into_iter().find(|(known, _)| *known == name)?.1,
             Self::OpsPerSec => figures.ops_per_sec,
             Self::Operations => figures.operations as f64,
             Self::Errors => figures.errors as f64,
