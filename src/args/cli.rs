@@ -172,6 +172,11 @@ pub struct CliArgs {
 }
 
 impl CliArgs {
+    /// How often `-r` asks for something: so often if it is not given, without end if it is negative.
+    pub(crate) fn rounds(&self, without: u64) -> u64 {
+        self.repeat.map_or(without, |rounds| u64::try_from(rounds).unwrap_or(u64::MAX))
+    }
+
     /// See [`ConnectArgs::prefer_flags`]. What says how replies are printed comes before the variable, too; a value as it was
     /// stored is in no format at all.
     pub(super) fn prefer_flags(&mut self, matches: &ArgMatches) {

@@ -34,9 +34,7 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
         (None, true) => None,
         (interval, _) => Some(Duration::from_secs_f64(interval.unwrap_or(1.0))),
     };
-    let rounds =
-        args.repeat.and_then(|n| u64::try_from(n).ok()).unwrap_or(if args.repeat.is_some() { u64::MAX } else { 1 });
-    for _ in 0..rounds {
+    for _ in 0..args.rounds(1) {
         let mut histogram = new_histogram()?;
         let interrupted = tokio::select! {
             result = measure(session, &mut histogram, until, live) => { result?; false }

@@ -21,10 +21,9 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
     if is_stream(&command) {
         return stream(session, &command, printer).await;
     }
-    // Negative: without end, as for redis-cli.
-    let mut left = args.repeat.unwrap_or(1);
+    let rounds = args.rounds(1);
     let mut status = Status::Fine;
-    while left != 0 {
+    for round in 1..=rounds {
         match session.call(&command).await {
             Ok(answer) => {
                 for push in &answer.pushes {
@@ -42,10 +41,7 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
             Err(CallError::Refused(why)) => return Err(Failure::new(Status::Usage, anyhow!(why)).into()),
             Err(error) => return Err(error.into()),
         }
-        left = if left > 0 { left - 1 } else { left };
-        if left != 0
-            && let Some(wait) = args.interval
-        {
+        if let Some(wait) = args.interval.filter(|_| round < rounds) {
             tokio::time::sleep(Duration::from_secs_f64(wait)).await;
         }
     }

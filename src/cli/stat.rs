@@ -34,7 +34,7 @@ struct Figures {
 pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer) -> Result<Status, Stop> {
     session.connect().await?;
     let wait = Duration::from_secs_f64(args.interval.unwrap_or(1.0));
-    let lines = args.repeat.and_then(|n| u64::try_from(n).ok()).unwrap_or(u64::MAX);
+    let lines = args.rounds(u64::MAX);
     let mut last: Option<u64> = None;
     let mut so_far = 0;
     while so_far < lines {

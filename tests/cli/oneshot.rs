@@ -46,6 +46,7 @@ fn a_value_of_64_mib_comes_back_exactly() {
 fn commands_repeat() {
     let server = Server::start(&[]);
     assert_eq!(server.ok(&["-r", "3", "ping"]), "PONG\nPONG\nPONG\n");
+    assert_eq!(server.ok(&["-r", "0", "ping"]), "");
     let started = std::time::Instant::now();
     server.ok(&["-r", "3", "-i", "0.1", "ping"]);
     assert!(started.elapsed().as_millis() >= 200);
