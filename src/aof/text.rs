@@ -2,6 +2,8 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::protocol::number::plural;
+
 /// `1234567` as `1,234,567`.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -15,13 +17,9 @@ pub(super) fn grouped(number: u64) -> String {
     out
 }
 
-/// `1 record`, `2 records`.
+/// `1 record`, `2,000 records`.
 pub(super) fn counted(number: u64, noun: &str) -> String {
-    let plural = match noun {
-        "batch" => "batches".to_owned(),
-        _ => format!("{noun}s"),
-    };
-    format!("{} {}", grouped(number), if number == 1 { noun } else { &plural })
+    if number == 1 { format!("1 {noun}") } else { format!("{} {}", grouped(number), plural(noun)) }
 }
 
 /// Unix seconds as `2026-05-01T12:00:00Z`; as the number where there is no such date.

@@ -9,9 +9,10 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::environment;
 use super::results::{Compared, Document, Figures, Ratio, TestResult};
-use super::text::{compact, micros, percent, plural, short};
+use super::text::{compact, micros, percent, short};
 use crate::args::BenchFormat;
 use crate::exit::{Failure, OrExit, Status};
+use crate::protocol::number::counted;
 use crate::terminal::size;
 
 /// How wide a table in a file may be.
@@ -62,9 +63,9 @@ fn tables(document: &Document, columns: usize) -> String {
     let mut out = format!(
         "{}\n{}, pipeline {}, {}{rate}\n{} keys ({}), values of {} bytes\n",
         described(&document.server),
-        plural(s.clients.into(), "connection"),
+        counted(s.clients.into(), "connection"),
         s.pipeline,
-        plural(s.threads.into(), "thread"),
+        counted(s.threads.into(), "thread"),
         s.keyspace,
         s.distribution,
         s.value_sizes(),

@@ -41,11 +41,6 @@ pub(super) fn percent(share: f64) -> String {
     if share >= 1.0 { "100%".to_owned() } else { format!("{:.1}%", (share * 1000.0).floor() / 10.0) }
 }
 
-/// `1 core`, `2 cores`.
-pub(super) fn plural(n: u64, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,6 +18,7 @@ use crate::exit::Status;
 use crate::protocol::encode;
 use crate::protocol::frame::Frame;
 use crate::protocol::json as json_format;
+use crate::protocol::number::{counted, plural};
 use crate::terminal::shown;
 
 /// `-i` waits once in so many cycles, as in `redis-cli`.
@@ -34,15 +35,15 @@ struct Tally {
 /// How the sizes of a type are found, and what they count.
 fn measure(kind: &str, has_strlen: bool) -> (&'static [&'static str], &'static str) {
     match kind {
-        "string" if has_strlen => (&["STRLEN"], "bytes"),
+        "string" if has_strlen => (&["STRLEN"], "byte"),
         // Exact sizes would mean to fetch every value.
-        "string" => (&["MEMORY", "USAGE"], "bytes of memory"),
-        "list" => (&["LLEN"], "items"),
-        "set" => (&["SCARD"], "members"),
-        "hash" => (&["HLEN"], "fields"),
-        "zset" => (&["ZCARD"], "members"),
-        "stream" => (&["XLEN"], "entries"),
-        _ => (&[], "keys"),
+        "string" => (&["MEMORY", "USAGE"], "byte of memory"),
+        "list" => (&["LLEN"], "item"),
+        "set" => (&["SCARD"], "member"),
+        "hash" => (&["HLEN"], "field"),
+        "zset" => (&["ZCARD"], "member"),
+        "stream" => (&["XLEN"], "entry"),
+        _ => (&[], "key"),
     }
 }
 
@@ -160,23 +161,14 @@ async fn pipeline<'a>(
     Ok(replies)
 }
 
-/// `1 key`, `2 keys`: so much of what [`measure`] names.
-fn counted(number: u64, unit: &str) -> String {
-    match unit {
-        _ if number != 1 => format!("{number} {unit}"),
-        "entries" => "1 entry".to_owned(),
-        _ => format!("1 {}", unit.replacen('s', "", 1)),
-    }
-}
-
 fn as_text(tallies: &BTreeMap<String, Tally>, has_strlen: bool) -> Result<Vec<u8>, Stop> {
     let mut out = Vec::new();
     let total: u64 = tallies.values().map(|tally| tally.keys).sum();
-    writeln!(out, "{}", counted(total, "keys"))?;
+    writeln!(out, "{}", counted(total, "key"))?;
     for (kind, tally) in tallies {
         let (_, unit) = measure(kind, has_strlen);
         let average = tally.size as f64 / (tally.keys as f64).max(1.0);
-        let (keys, size) = (counted(tally.keys, "keys"), counted(tally.size, unit));
+        let (keys, size) = (counted(tally.keys, "key"), counted(tally.size, unit));
         writeln!(out, "{kind}: {keys}, {size}, {average:.2} on average")?;
         if let Some((key, size)) = &tally.biggest {
             writeln!(out, "  biggest: {} with {}", quote_if_needed(key), counted(*size, unit))?;
@@ -189,7 +181,8 @@ fn as_csv(tallies: &BTreeMap<String, Tally>, has_strlen: bool) -> Vec<u8> {
     let mut out = b"type,keys,size,unit,biggest_size,biggest_key\n".to_vec();
     for (kind, tally) in tallies {
         let (key, size) = tally.biggest.clone().unwrap_or_default();
-        let row = format!("{kind},{},{},{},{size},", tally.keys, tally.size, measure(kind, has_strlen).1);
+        let unit = plural(measure(kind, has_strlen).1);
+        let row = format!("{kind},{},{},{unit},{size},", tally.keys, tally.size);
         out.extend_from_slice(row.as_bytes());
         super::output::csv::render(&mut out, &Frame::Bulk(key));
         out.push(b'\n');
@@ -203,7 +196,7 @@ fn as_json(tallies: &BTreeMap<String, Tally>, has_strlen: bool) -> Vec<u8> {
         .map(|(kind, tally)| {
             let biggest =
                 tally.biggest.as_ref().map(|(key, size)| json!({"key": json_format::Text(key), "size": size}));
-            let unit = measure(kind, has_strlen).1;
+            let unit = plural(measure(kind, has_strlen).1);
             json!({"type": kind, "keys": tally.keys, "size": tally.size, "unit": unit, "biggest": biggest})
         })
         .collect();

@@ -1,4 +1,4 @@
-//! Numbers as text: decimal integers in exactly one spelling, as Redis's `string2ll` reads them; bytes for people.
+//! Numbers as text: decimal integers in exactly one spelling, as Redis's `string2ll` reads them; bytes and counts for people.
 
 /// Reads a whole string as a decimal integer: no sign but `-`, no leading zeros, no spaces, nothing behind it.
 ///
@@ -45,9 +45,40 @@ pub fn human(bytes: u64) -> String {
     format!("{value:.2}{}", UNITS[unit])
 }
 
+/// `1 key`, `2 keys`.
+pub fn counted(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {}", plural(noun)) }
+}
+
+/// `keys` of `key`, `bytes of memory` of `byte of memory`.
+pub fn plural(noun: &str) -> String {
+    let (head, of) = noun.split_at(noun.find(" of ").unwrap_or(noun.len()));
+    match head {
+        "batch" => format!("batches{of}"),
+        "entry" => format!("entries{of}"),
+        _ => format!("{head}s{of}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{human, parse_i64};
+    use super::{counted, human, parse_i64};
+
+    #[test]
+    fn nouns_agree_with_their_number() {
+        for (number, noun, want) in [
+            (1, "batch", "1 batch"),
+            (2, "batch", "2 batches"),
+            (0, "key", "0 keys"),
+            (1, "entry", "1 entry"),
+            (3, "entry", "3 entries"),
+            (1, "byte of memory", "1 byte of memory"),
+            (1000, "byte of memory", "1000 bytes of memory"),
+            (2, "more range", "2 more ranges"),
+        ] {
+            assert_eq!(counted(number, noun), want);
+        }
+    }
 
     #[test]
     fn bytes_are_given_in_the_unit_that_fits() {

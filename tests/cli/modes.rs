@@ -18,7 +18,7 @@ pub(crate) fn all_modes(server: &Server) {
     let text = server.ok(&["--bigkeys"]);
     assert!(text.starts_with("501 keys\n") && text.contains("biggest: \"a big\\nkey\" with"), "{text}");
     assert!(server.ok(&["--bigkeys", "--json"]).contains("\"keys\":501"));
-    assert!(server.ok(&["--bigkeys", "--csv", "--pattern", "user:*"]).contains("string,500,"));
+    assert!(server.ok(&["--bigkeys", "--csv", "--pattern", "user:*"]).contains("\nstring,500,500,bytes,1,"));
 
     let text = server.ok(&["--stat", "-r", "2", "-i", "0.05"]);
     let lines: Vec<&str> = text.lines().collect();

@@ -8,7 +8,8 @@ use crate::args::Test;
 use crate::bench::environment;
 use crate::bench::plan::Kind;
 use crate::bench::results::{Latency, Spread};
-use crate::bench::text::{plural, short};
+use crate::bench::text::short;
+use crate::protocol::number::counted;
 
 /// Room for the title, the machine and the legend.
 const TOP: f64 = 134.0;
@@ -114,8 +115,8 @@ fn label(test: Test) -> String {
 fn heading(svg: &mut Svg, book: &Book, title: &str, shown: &str, servers: &[&str]) {
     svg.text((24.0, 32.0), "ink title", Anchor::Start, title);
     let partial = if book.partial { ", not finished" } else { "" };
-    let machine = format!("{}, {}, {}", book.host.cpu, plural(book.host.cores as u64, "core"), book.host.kernel);
-    let runs = plural(book.settings.repeats.into(), "run");
+    let machine = format!("{}, {}, {}", book.host.cpu, counted(book.host.cores as u64, "core"), book.host.kernel);
+    let runs = counted(book.settings.repeats.into(), "run");
     let what = format!("One connection, one request at a time; {shown} {runs}{partial}");
     svg.text((24.0, 52.0), "soft", Anchor::Start, &machine);
     svg.text((24.0, 69.0), "soft", Anchor::Start, &what);

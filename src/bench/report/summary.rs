@@ -5,7 +5,8 @@ use std::fmt::Write;
 use super::book::Book;
 use super::{READS, WRITES};
 use crate::bench::environment;
-use crate::bench::text::{compact, micros, plural};
+use crate::bench::text::{compact, micros};
+use crate::protocol::number::counted;
 
 /// The whole file.
 pub(super) fn markdown(book: &Book) -> String {
@@ -35,7 +36,7 @@ pub(super) fn markdown(book: &Book) -> String {
          values of {} bytes, {} keys\n\
          - {} of each test, servers in turn, after {} that did not count\n\n",
         host.cpu,
-        plural(host.cores as u64, "core"),
+        counted(host.cores as u64, "core"),
         host.kernel,
         host.arch,
         servers.join(", "),
@@ -43,7 +44,7 @@ pub(super) fn markdown(book: &Book) -> String {
         s.ops_write,
         s.load.value_sizes(),
         s.load.keyspace,
-        plural(s.repeats.into(), "run"),
+        counted(s.repeats.into(), "run"),
         s.warmup,
     );
     out.push_str(&lines);
