@@ -4,8 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::helpers::server::Exit;
-use crate::helpers::{self, Launch};
+use crate::helpers::{self, Exit, Launch};
 pub(crate) use crate::helpers::{Client, Reply};
 
 /// Runs `kvred aof` with these arguments, without a terminal.

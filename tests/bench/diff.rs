@@ -16,15 +16,15 @@ fn two_results_are_compared() {
         assert_eq!(ran.code, Some(0), "{ran:?}");
     }
     let ran = run(&["diff", &before, &before]);
-    assert_eq!((ran.code, &ran.err[..]), (Some(0), ""));
-    assert_eq!(ran.out.matches("no difference").count(), 2, "{ran:?}");
-    assert!(ran.out.contains("1.00 ("), "the ratio has a spread: {}", ran.out);
-    assert!(ran.out.lines().all(|line| line.chars().count() <= 80), "{}", ran.out);
+    assert_eq!((ran.code, &ran.stderr[..]), (Some(0), ""));
+    assert_eq!(ran.stdout.matches("no difference").count(), 2, "{ran:?}");
+    assert!(ran.stdout.contains("1.00 ("), "the ratio has a spread: {}", ran.stdout);
+    assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ran.stdout);
     let ran = run(&["diff", &before, &after]);
-    assert!(ran.code == Some(0) && ran.err.contains("seed was 1 and is 2"), "{ran:?}");
+    assert!(ran.code == Some(0) && ran.stderr.contains("seed was 1 and is 2"), "{ran:?}");
     std::fs::write(&slow, a_thousand_times_slower(&std::fs::read_to_string(&before).unwrap())).unwrap();
     let ran = run(&["diff", &before, &slow]);
-    assert!(ran.out.contains("slower") && ran.err.contains("rate was null and is 1000"), "{ran:?}");
+    assert!(ran.stdout.contains("slower") && ran.stderr.contains("rate was null and is 1000"), "{ran:?}");
 }
 
 /// A result as a slower server would give it, at a rate that was asked for. Measured, it might not be slower: on a busy
@@ -51,8 +51,8 @@ fn results_without_a_common_test_exit_1_as_the_help_says() {
         path
     });
     let ran = run(&["diff", &ping, &get]);
-    assert!(ran.code == Some(1) && ran.err.contains("the two have no test in common"), "{ran:?}");
-    let help = run(&["diff", "--help"]).out;
+    assert!(ran.code == Some(1) && ran.stderr.contains("the two have no test in common"), "{ran:?}");
+    let help = run(&["diff", "--help"]).stdout;
     assert!(help.contains("\n  1    the two have no test in common\n"), "{help}");
 }
 
@@ -62,7 +62,7 @@ fn what_is_no_result_is_told() {
     let path = dir.path().join("x.json").to_str().unwrap().to_owned();
     std::fs::write(&path, "{\"results\": []}").unwrap();
     let ran = run(&["diff", &path, &path]);
-    assert!(ran.code == Some(3) && ran.err.contains("is no result of kvred bench"), "{ran:?}");
+    assert!(ran.code == Some(3) && ran.stderr.contains("is no result of kvred bench"), "{ran:?}");
     let ran = run(&["diff", "/nonexistent/a", &path]);
-    assert!(ran.code == Some(3) && ran.err.contains("/nonexistent/a"), "{ran:?}");
+    assert!(ran.code == Some(3) && ran.stderr.contains("/nonexistent/a"), "{ran:?}");
 }

@@ -4,9 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command};
 
-use serde_json::Value;
-
-use crate::helpers::{Launch, Server};
+use crate::helpers::{Exit, Launch, Server};
 
 /// `kvred bench` with a clean environment.
 pub fn bench(args: &[&str]) -> Command {
@@ -15,34 +13,17 @@ pub fn bench(args: &[&str]) -> Command {
     command
 }
 
-/// What came of a run.
-#[derive(Debug)]
-pub struct Ran {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
-}
-
-impl Ran {
-    /// The JSON on stdout.
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {self:?}"))
-    }
-}
-
 /// Waits for a run that was started.
-pub fn finish(child: Child) -> Ran {
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+pub fn finish(child: Child) -> Exit {
+    Exit::of(child.wait_with_output().unwrap())
 }
 
-pub fn run(args: &[&str]) -> Ran {
+pub fn run(args: &[&str]) -> Exit {
     finish(bench(args).spawn().unwrap())
 }
 
 /// The same for a server's port, the flags in one line.
-pub fn run_at(port: u16, flags: &str) -> Ran {
+pub fn run_at(port: u16, flags: &str) -> Exit {
     let port = port.to_string();
     let mut args = vec!["-p", &port];
     args.extend(flags.split_whitespace());

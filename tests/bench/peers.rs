@@ -19,7 +19,7 @@ fn two_servers_are_measured_in_turn() {
     assert_eq!(ratio["test"], "get");
     let address = format!("127.0.0.1:{}", second.port());
     assert_eq!(compare["server"]["address"], address);
-    let table = run_at(first.port(), &flags).out;
+    let table = run_at(first.port(), &flags).stdout;
     assert!(table.contains("ratio of ops/s") && table.contains(&address), "{table}");
     assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
 }
@@ -46,7 +46,7 @@ fn a_threshold_is_of_the_first_server_which_it_names() {
     let flags = format!("-n 100 -t ping --repeats 2 --fail-if ops_per_sec>0 --compare 127.0.0.1:{second}");
     let ran = run_at(first, &flags);
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    let failed: Vec<&str> = ran.err.lines().filter(|line| line.starts_with("failed: ")).collect();
+    let failed: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("failed: ")).collect();
     assert!(failed.len() == 1, "{ran:?}");
     assert!(failed[0].starts_with(&format!("failed: ping at 127.0.0.1:{first}: ops_per_sec>0 (it is ")), "{ran:?}");
 }
@@ -65,9 +65,9 @@ fn a_login_that_one_of_two_servers_refuses_is_told_with_its_address_and_the_way_
     };
     let ran = compared(&format!("127.0.0.1:{open}"));
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(ran.err.contains(&format!("127.0.0.1:{open}: AUTH failed: ERR ")), "{ran:?}");
+    assert!(ran.stderr.contains(&format!("127.0.0.1:{open}: AUTH failed: ERR ")), "{ran:?}");
     let uri = format!("redis://127.0.0.1:{open}");
-    assert!(ran.err.contains(&format!("--compare {uri}")), "{ran:?}");
+    assert!(ran.stderr.contains(&format!("--compare {uri}")), "{ran:?}");
     assert_eq!(compared(&uri).code, Some(0));
 }
 

@@ -5,9 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::helpers::peer;
-use crate::helpers::wait_until;
-use crate::kit::{Ran, bench, finish, run};
+use crate::helpers::{Exit, peer, wait_until};
+use crate::kit::{bench, finish, run};
 use crate::results::interrupt;
 
 fn json(path: &Path) -> Value {
@@ -36,7 +35,7 @@ fn a_report_has_its_files() {
     }
     let ran = run(&args);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.err.starts_with(&format!("writing to {out}\n")), "the path comes first: {}", ran.err);
+    assert!(ran.stderr.starts_with(&format!("writing to {out}\n")), "the path comes first: {}", ran.stderr);
     let servers = if redis.is_some() { 2 } else { 1 };
     let results = json(&root.join("raw/results.json"));
     assert_eq!(results["results"].as_array().unwrap().len(), 2 * 5 * 3 * servers);
@@ -66,7 +65,7 @@ fn a_report_has_its_files() {
 
     // Another one does not take its place.
     let ran = run(&[&small[..], &["--fsync", "none", "-o", out]].concat());
-    assert_eq!((ran.code, ran.err), (Some(3), refusal(out)));
+    assert_eq!((ran.code, ran.stderr), (Some(3), refusal(out)));
     assert_eq!(json(&root.join("raw/results.json")), results);
 }
 
@@ -87,10 +86,10 @@ fn an_interrupted_report_keeps_what_was_finished() {
     assert!(fs::read_to_string(root.join("summary.md")).unwrap().contains("**Partial**"));
     assert!(root.join("charts/fsync-always.svg").exists());
     assert_eq!(names_in(&root), ["charts", "raw", "summary.md"]);
-    assert!(ran.err.contains(&format!("kvred bench report --resume '{out}'")), "{ran:?}");
+    assert!(ran.stderr.contains(&format!("kvred bench report --resume '{out}'")), "{ran:?}");
 
     let again = run(&["report", "-o", out]);
-    assert_eq!((again.code, again.err), (Some(3), refusal(out)), "nor is it begun anew");
+    assert_eq!((again.code, again.stderr), (Some(3), refusal(out)), "nor is it begun anew");
 
     // Gone on with, as if it had been asked for one round more than is there, and for one policy.
     let before = runs(&root);
@@ -113,13 +112,13 @@ fn an_interrupted_report_keeps_what_was_finished() {
     assert!(exists["latency_us"]["p50"].as_f64() > Some(0.0));
     assert!(!fs::read_to_string(root.join("summary.md")).unwrap().contains("Partial"));
     let ran = run(&["report", "--resume", out]);
-    assert!(ran.code == Some(3) && ran.err.contains("is no report to go on with: it is finished"), "{ran:?}");
+    assert!(ran.code == Some(3) && ran.stderr.contains("is no report to go on with: it is finished"), "{ran:?}");
     let ran = run(&["report", "--resume", &dir.path().join("nothing").display().to_string()]);
-    assert!(ran.code == Some(3) && ran.err.contains("unfinished.json: No such file"), "{ran:?}");
+    assert!(ran.code == Some(3) && ran.stderr.contains("unfinished.json: No such file"), "{ran:?}");
 }
 
 /// A report that is interrupted once enough of it is there.
-fn interrupted(out: &str, enough: impl Fn() -> bool) -> Ran {
+fn interrupted(out: &str, enough: impl Fn() -> bool) -> Exit {
     let args = ["report", "--repeats", "1000", "--warmup", "0", "--ops-read", "50", "--ops-write", "10", "-o", out];
     let child = bench(&args).spawn().unwrap();
     wait_until("enough runs are finished", enough);
@@ -173,13 +172,13 @@ fn runs_of_other_machines_or_servers_are_not_mixed_in() {
     interrupted(out, || unfinished.exists());
     rewrite(dir.path(), |book| book["servers"]["kvred"]["kvred_version"] = "0.0.1".into());
     let ran = run(&["report", "--resume", out]);
-    assert!(ran.code == Some(1) && ran.err.contains("kvred was kvred 0.0.1 when the report began"), "{ran:?}");
+    assert!(ran.code == Some(1) && ran.stderr.contains("kvred was kvred 0.0.1 when the report began"), "{ran:?}");
     rewrite(dir.path(), |book| book["host"]["cpu"] = "an abacus".into());
     let ran = run(&["report", "--resume", out]);
-    assert!(ran.code == Some(1) && ran.err.contains("on another machine"), "{ran:?}");
+    assert!(ran.code == Some(1) && ran.stderr.contains("on another machine"), "{ran:?}");
     fs::write(&unfinished, "{}").unwrap();
     let ran = run(&["report", "--resume", out]);
-    assert!(ran.code == Some(3) && ran.err.contains("unfinished.json"), "{ran:?}");
+    assert!(ran.code == Some(3) && ran.stderr.contains("unfinished.json"), "{ran:?}");
 }
 
 #[test]
@@ -191,10 +190,10 @@ fn a_server_that_cannot_be_run_is_told() {
         (["--peer", "redis=/bin/true"], "neither kvred nor Redis nor Valkey"),
     ] {
         let ran = run(&[&["report", "-o", out], &flags[..]].concat());
-        assert!(ran.code == Some(3) && ran.err.contains(word), "{ran:?}");
+        assert!(ran.code == Some(3) && ran.stderr.contains(word), "{ran:?}");
     }
     let ran = run(&["report", "-o", "/proc/nothing"]);
-    assert!(ran.code == Some(3) && ran.err.contains("cannot make /proc/nothing"), "{ran:?}");
+    assert!(ran.code == Some(3) && ran.stderr.contains("cannot make /proc/nothing"), "{ran:?}");
 }
 
 #[test]
@@ -206,7 +205,7 @@ fn a_program_whose_path_is_not_utf_8_is_refused_before_anything_is_measured() {
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_kvred"), odd.join("kvred")).unwrap();
     let mut command = bench(&["report", "--server-bin", "./kvred"]);
     let ran = finish(command.current_dir(&odd).spawn().unwrap());
-    assert!(ran.code == Some(3) && ran.err.contains("is not UTF-8"), "{ran:?}");
+    assert!(ran.code == Some(3) && ran.stderr.contains("is not UTF-8"), "{ran:?}");
     assert_eq!(fs::read_dir(&odd).unwrap().count(), 1, "nothing was begun");
 
     // Where the report lies is noted nowhere.
@@ -232,7 +231,11 @@ fn errors_name_their_run_and_exit_1() {
     let summary = fs::read_to_string(root.join("summary.md")).unwrap();
     for round in ["warm-up", "run 1", "run 2"] {
         let problem = format!("none kvred set, {round}: 10 of 10 replies were errors, the first: OOM");
-        assert_eq!((ran.err.matches(&problem).count(), summary.matches(&problem).count()), (1, 1), "{ran:?} {summary}");
+        assert_eq!(
+            (ran.stderr.matches(&problem).count(), summary.matches(&problem).count()),
+            (1, 1),
+            "{ran:?} {summary}"
+        );
     }
 }
 
@@ -245,5 +248,5 @@ fn a_disk_that_is_none_is_told() {
     let args =
         ["report", "--repeats", "1", "--warmup", "0", "--ops-read", "10", "--ops-write", "10", "--fsync", "none"];
     let ran = run(&[&args[..], &["-o", out]].concat());
-    assert!(ran.code == Some(0) && ran.err.contains("in memory and not on a disk"), "{ran:?}");
+    assert!(ran.code == Some(0) && ran.stderr.contains("in memory and not on a disk"), "{ran:?}");
 }

@@ -11,7 +11,7 @@ fn json_has_the_documented_names() {
     let server = memory_server();
     let ran = run_at(server.port(), "-n 300 -r 100 -c 3 -t get,set --repeats 2 --format json");
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.err.contains("filled"), "that keys are filled in first is said: {}", ran.err);
+    assert!(ran.stderr.contains("filled"), "that keys are filled in first is said: {}", ran.stderr);
     let names = |value: &Value| {
         let mut names: Vec<String> = value.as_object().unwrap().keys().cloned().collect();
         names.sort();
@@ -28,7 +28,7 @@ fn json_has_the_documented_names() {
     assert_eq!(names(&result["latency_us"]), "max mean p50 p95 p99 p99_9 p99_99");
     assert_eq!((&document["partial"], &result["test"]), (&false.into(), &"get".into()));
     assert_eq!((&result["operations"], &result["hits"], &result["misses"]), (&600.into(), &600.into(), &0.into()));
-    let help = run(&["--help"]).out;
+    let help = run(&["--help"]).stdout;
     for name in [&document, result, &result["latency_us"]].into_iter().flat_map(|v| v.as_object().unwrap().keys()) {
         assert!(help.contains(&name[..]), "{name} is documented");
     }
@@ -71,7 +71,7 @@ fn values_are_verified() {
     crate::helpers::wait_until("it is read again", || gets(&mut client) >= at_least);
     interrupt(&child);
     let ran = crate::kit::finish(child);
-    assert!(ran.err.contains("were wrong, the first: GET key:000000000000 gave another value"), "{ran:?}");
+    assert!(ran.stderr.contains("were wrong, the first: GET key:000000000000 gave another value"), "{ran:?}");
 }
 
 /// How many GETs the server has executed.
@@ -91,9 +91,9 @@ fn a_table_fits_80_columns() {
     let server = memory_server();
     let ran = run_at(server.port(), "-n 500 -r 100 --repeats 3");
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.out.lines().all(|line| line.chars().count() <= 80), "{}", ran.out);
+    assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ran.stdout);
     for word in ["ping", "set", "get", "exists", "del", "ops/s", "p99.9", "errors", "hits", "100%", "50 connections"] {
-        assert!(ran.out.contains(word), "{word}: {}", ran.out);
+        assert!(ran.stdout.contains(word), "{word}: {}", ran.stdout);
     }
 }
 
@@ -101,7 +101,7 @@ fn a_table_fits_80_columns() {
 fn csv_has_a_column_for_each_name() {
     let server = memory_server();
     let ran = run_at(server.port(), "-n 100 -r 100 -t ping,get --format csv");
-    let lines: Vec<&str> = ran.out.lines().collect();
+    let lines: Vec<&str> = ran.stdout.lines().collect();
     assert_eq!(lines.len(), 3, "{ran:?}");
     assert!(lines[0].starts_with("server,test,operations,seconds,ops_per_sec,latency_us_mean,latency_us_p50,"));
     assert!(lines.iter().all(|line| line.split(',').count() == lines[0].split(',').count()), "{ran:?}");
@@ -115,7 +115,7 @@ fn a_file_takes_its_format_from_its_name() {
     let path = dir.path().join("run.json");
     let ran = run_at(server.port(), &format!("-n 100 -t ping -o {}", path.display()));
     assert_eq!(ran.code, Some(0));
-    assert!(ran.out.contains("ops/s"), "the table is printed all the same: {}", ran.out);
+    assert!(ran.stdout.contains("ops/s"), "the table is printed all the same: {}", ran.stdout);
     let saved: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     assert_eq!(saved["results"][0]["operations"], 100);
 }
@@ -131,7 +131,7 @@ fn a_file_that_cannot_be_written_is_told_before_the_run() {
         (&format!("{dir}/new/"), "it is a directory"),
     ] {
         let ran = run_at(server.port(), &format!("-t ping --duration 600 -o {path}"));
-        assert!(ran.code == Some(3) && ran.err.contains(path) && ran.err.contains(word), "{ran:?}");
+        assert!(ran.code == Some(3) && ran.stderr.contains(path) && ran.stderr.contains(word), "{ran:?}");
     }
 }
 
@@ -149,8 +149,8 @@ fn results_that_cannot_be_written_in_the_end_are_printed() {
     std::fs::remove_dir(&gone).unwrap();
     interrupt(&child);
     let ran = crate::kit::finish(child);
-    assert!(ran.code == Some(3) && ran.err.contains(path.to_str().unwrap()), "{ran:?}");
-    assert!(ran.out.contains("ops/s") && ran.out.contains("set*"), "{ran:?}");
+    assert!(ran.code == Some(3) && ran.stderr.contains(path.to_str().unwrap()), "{ran:?}");
+    assert!(ran.stdout.contains("ops/s") && ran.stdout.contains("set*"), "{ran:?}");
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn what_is_no_regular_file_stays_what_it_is() {
     let bench_to = |name: &str| {
         let ran = run_at(server.port(), &format!("-n 100 -t ping --format json -o {}", at(name).display()));
         assert_eq!(ran.code, Some(0), "{ran:?}");
-        assert!(ran.out.contains("ops/s"), "{ran:?}");
+        assert!(ran.stdout.contains("ops/s"), "{ran:?}");
     };
     std::fs::write(at("there"), "old").unwrap();
     symlink("there", at("link")).unwrap();
@@ -238,7 +238,10 @@ fn thresholds_decide_the_exit_code() {
     assert_eq!(run_at(port, "-n 100 -t ping --fail-if errors>0 --fail-if p99>100s").code, Some(0));
     let ran = run_at(port, "-n 100 -t ping,set --fail-if set.ops_per_sec<1000M");
     assert_eq!(ran.code, Some(1));
-    assert!(ran.err.contains("failed: set: set.ops_per_sec<1000M") && !ran.err.contains("failed: ping"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("failed: set: set.ops_per_sec<1000M") && !ran.stderr.contains("failed: ping"),
+        "{ran:?}"
+    );
     assert_eq!(run_at(port, "-n 100 -r 10 -t ping,get --fail-if hit_rate<1").code, Some(0));
     assert_eq!(run_at(port, "-n 100 -r 10 -t GET --fail-if GET.hit_rate<1").code, Some(0));
     for (flags, word) in [
@@ -249,7 +252,7 @@ fn thresholds_decide_the_exit_code() {
     ] {
         let ran = run_at(port, flags);
         assert_eq!(ran.code, Some(2));
-        assert!(ran.err.contains(word), "{ran:?}");
+        assert!(ran.stderr.contains(word), "{ran:?}");
     }
 }
 
@@ -288,11 +291,11 @@ fn wrong_usage_exits_2() {
         "diff one",
     ] {
         let ran = run(&flags.split_whitespace().collect::<Vec<_>>());
-        assert_eq!((ran.code, &ran.out[..]), (Some(2), ""), "{flags}: {ran:?}");
+        assert_eq!((ran.code, &ran.stdout[..]), (Some(2), ""), "{flags}: {ran:?}");
     }
     let help = run(&["--help"]);
     assert_eq!(help.code, Some(0));
-    assert!(help.out.contains("--fail-if") && help.out.contains("KVRED_PORT"));
+    assert!(help.stdout.contains("--fail-if") && help.stdout.contains("KVRED_PORT"));
 }
 
 #[test]
@@ -304,11 +307,11 @@ fn a_duration_ends_a_run() {
     assert!(ran.json()["results"][0]["seconds"].as_f64().unwrap() >= 0.29);
     // All keys are gone long before the time is over.
     let ran = run_at(server.port(), "-t del -r 100 --duration 600");
-    assert!(ran.code == Some(0) && ran.err.contains("all 100 keys were deleted"), "{ran:?}");
+    assert!(ran.code == Some(0) && ran.stderr.contains("all 100 keys were deleted"), "{ran:?}");
     // What the rate would have sent of a time that was not needed is not missed.
     let ran = run_at(server.port(), "-t del -r 100 --rate 1000 --duration 600");
-    assert!(ran.code == Some(0) && ran.err.contains("all 100 keys were deleted"), "{ran:?}");
-    assert!(!ran.err.contains("not sent in time"), "{ran:?}");
+    assert!(ran.code == Some(0) && ran.stderr.contains("all 100 keys were deleted"), "{ran:?}");
+    assert!(!ran.stderr.contains("not sent in time"), "{ran:?}");
 }
 
 #[test]
@@ -338,8 +341,8 @@ fn passwords_and_sockets_work_as_for_the_cli() {
     admin.ask(&["AUTH", "pass word"]);
     admin.ask_words("CONFIG RESETSTAT");
     let ran = crate::kit::finish(with(&["-p", &port]).spawn().unwrap());
-    assert_eq!((ran.code, &ran.out[..]), (Some(1), ""));
-    assert!(ran.err.contains("INFO failed: NOAUTH") && ran.err.contains("--password-file"), "{ran:?}");
+    assert_eq!((ran.code, &ran.stdout[..]), (Some(1), ""));
+    assert!(ran.stderr.contains("INFO failed: NOAUTH") && ran.stderr.contains("--password-file"), "{ran:?}");
     let stats = String::from_utf8(admin.ask_words("INFO commandstats").into_bytes()).unwrap();
     assert!(!stats.contains("cmdstat_set:"), "nothing is sent that would be refused: {stats}");
 }

@@ -17,8 +17,8 @@ use crate::results::interrupt;
 fn a_server_that_is_down_is_told_at_once() {
     let (port, _kept) = refusing_port();
     let ran = run_at(port, "");
-    assert_eq!((ran.code, &ran.out[..]), (Some(3), ""));
-    assert!(ran.err.contains(&format!("cannot connect to 127.0.0.1:{port}: connection refused")), "{ran:?}");
+    assert_eq!((ran.code, &ran.stdout[..]), (Some(3), ""));
+    assert!(ran.stderr.contains(&format!("cannot connect to 127.0.0.1:{port}: connection refused")), "{ran:?}");
 }
 
 #[test]
@@ -28,9 +28,9 @@ fn a_limit_of_files_is_not_answered_with_starting_a_server() {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 100; exec \"$0\" \"$@\""]).arg(bench.get_program()).args(bench.get_args());
     let ran = finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
-    assert_eq!((ran.code, &ran.out[..]), (Some(3), ""), "{ran:?}");
-    assert!(ran.err.contains("too many open files; raise the limit with \"ulimit -n\""), "{ran:?}");
-    assert!(!ran.err.contains("kvred serve"), "{ran:?}");
+    assert_eq!((ran.code, &ran.stdout[..]), (Some(3), ""), "{ran:?}");
+    assert!(ran.stderr.contains("too many open files; raise the limit with \"ulimit -n\""), "{ran:?}");
+    assert!(!ran.stderr.contains("kvred serve"), "{ran:?}");
 }
 
 /// With more requests than connections, one that was refused would be found by its first.
@@ -39,9 +39,9 @@ fn connections_that_the_server_has_no_room_for_are_told_also_where_no_request_fa
     let server = Server::start_with(&["--appendonly", "no", "--maxclients", "20"]);
     for flags in ["-t ping -n 1", "-t set -n 10", "-t ping --rate 1000 -n 5"] {
         let ran = run_at(server.port(), &format!("{flags} -c 50"));
-        assert_eq!((ran.code, &ran.out[..]), (Some(1), ""), "{flags}: {ran:?}");
+        assert_eq!((ran.code, &ran.stdout[..]), (Some(1), ""), "{flags}: {ran:?}");
         assert!(
-            ran.err.contains("PING failed: ERR max number of clients reached; use fewer connections"),
+            ran.stderr.contains("PING failed: ERR max number of clients reached; use fewer connections"),
             "{flags}: {ran:?}"
         );
     }
@@ -59,8 +59,8 @@ fn a_connection_that_is_closed_without_a_word_is_told_before_the_run() {
         listener.incoming().for_each(drop);
     });
     let ran = run_at(port, "-t ping -n 1 -c 5");
-    assert_eq!((ran.code, &ran.out[..]), (Some(3), ""), "{ran:?}");
-    assert!(!ran.err.contains("ended early"), "{ran:?}");
+    assert_eq!((ran.code, &ran.stdout[..]), (Some(3), ""), "{ran:?}");
+    assert!(!ran.stderr.contains("ended early"), "{ran:?}");
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_server_that_never_answers_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let ran = run_at(listener.local_addr().unwrap().port(), "--connect-timeout 0.3");
     assert_eq!(ran.code, Some(3));
-    assert!(ran.err.contains("no answer within 0.3 s"), "{ran:?}");
+    assert!(ran.stderr.contains("no answer within 0.3 s"), "{ran:?}");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn errors_are_counted_and_exit_1() {
     }
     assert_eq!(ran.json()["results"].as_array().unwrap().len(), 5);
     // What a server says does not get to move the cursor.
-    assert!(ran.err.contains("500 of 500 replies were errors, the first: ERR ?[31malways"), "{ran:?}");
+    assert!(ran.stderr.contains("500 of 500 replies were errors, the first: ERR ?[31malways"), "{ran:?}");
 }
 
 #[test]
@@ -93,9 +93,9 @@ fn misses_and_replies_of_the_wrong_kind_exit_1() {
     assert_eq!((ran.code, &ran.json()["results"][0]["wrong"]), (Some(1), &100.into()), "{ran:?}");
     let ran = run_at(fake(b"+PONG\r\n+PONG\r\n", usize::MAX), "-n 100 -c 1 -t ping");
     assert_eq!(ran.code, Some(3));
-    assert!(ran.err.contains("more replies than it was sent requests"), "{ran:?}");
+    assert!(ran.stderr.contains("more replies than it was sent requests"), "{ran:?}");
     let ran = run_at(fake(b"HTTP/1.1 400 Bad Request\r\n", usize::MAX), "-n 100 -t ping");
-    assert!(ran.code == Some(3) && ran.err.contains("not RESP"), "{ran:?}");
+    assert!(ran.code == Some(3) && ran.stderr.contains("not RESP"), "{ran:?}");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_server_killed_in_the_middle_leaves_partial_results() {
     server.kill9();
     let ran = finish(child);
     assert_eq!(ran.code, Some(3), "{ran:?}");
-    assert!(ran.err.contains("the run ended early: "), "{ran:?}");
+    assert!(ran.stderr.contains("the run ended early: "), "{ran:?}");
     assert_eq!(ran.json()["partial"], true);
     assert!(ran.json()["results"][0]["operations"].as_u64().unwrap() > 0);
 }
@@ -120,7 +120,7 @@ fn of_two_servers_the_one_that_goes_away_is_named() {
     for (first, second) in [(port, other.clone()), (server.port(), format!("127.0.0.1:{port}"))] {
         let ran = run_at(first, &format!("-n 1000 -c 1 -t ping --compare {second}"));
         assert_eq!(ran.code, Some(3), "{ran:?}");
-        assert!(ran.err.contains(&format!("the run ended early: 127.0.0.1:{port}: ")), "{ran:?}");
+        assert!(ran.stderr.contains(&format!("the run ended early: 127.0.0.1:{port}: ")), "{ran:?}");
     }
 }
 
@@ -129,7 +129,7 @@ fn connections_closed_by_the_server_end_the_run() {
     let ran = run_at(fake(b"+PONG\r\n", 50), "-n 1000 -c 1 -t ping --format json");
     // The first is the one that shows that the connection is there.
     assert_eq!((ran.code, &ran.json()["results"][0]["operations"]), (Some(3), &49.into()), "{ran:?}");
-    assert!(ran.err.contains("closed the connection"), "{ran:?}");
+    assert!(ran.stderr.contains("closed the connection"), "{ran:?}");
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn ctrl_c_prints_what_there_is() {
         let ran = finish(child);
         assert_eq!(ran.code, Some(130), "{ran:?}");
         match format {
-            "table" => assert!(ran.out.contains("PARTIAL") && ran.out.contains("set*"), "{ran:?}"),
+            "table" => assert!(ran.stdout.contains("PARTIAL") && ran.stdout.contains("set*"), "{ran:?}"),
             _ => assert!(ran.json()["partial"] == true && ran.json()["results"][0]["partial"] == true),
         }
     }
@@ -198,7 +198,7 @@ fn a_rate_that_cannot_be_kept_is_told() {
     let server = memory_server();
     let ran = run_at(server.port(), "-t ping --rate 100M --duration 0.2 -c 1");
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.err.contains("were due and not sent in time"), "{ran:?}");
+    assert!(ran.stderr.contains("were due and not sent in time"), "{ran:?}");
 }
 
 #[test]
@@ -207,13 +207,13 @@ fn a_server_that_stalls_from_the_second_run_on_is_told_once() {
     let slow = stalling(2);
     let ran = run_at(slow, "-t ping --rate 1000 --duration 0.3 -c 1 --repeats 3");
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert_eq!(ran.err.matches("were due and not sent in time").count(), 1, "{ran:?}");
+    assert_eq!(ran.stderr.matches("were due and not sent in time").count(), 1, "{ran:?}");
 
     let (quick, slow) = (memory_server(), stalling(1));
     let flags = format!("-t ping --rate 1000 --duration 0.3 -c 1 --repeats 2 --compare 127.0.0.1:{slow}");
     let ran = run_at(quick.port(), &flags);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.err.contains(&format!("warning: ping at 127.0.0.1:{slow}: ")), "{ran:?}");
+    assert!(ran.stderr.contains(&format!("warning: ping at 127.0.0.1:{slow}: ")), "{ran:?}");
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn an_error_is_no_key_that_is_gone() {
         (":1\r\n", 0, "1 key\nstring: 1 key, 1 byte, 1.00 on average\n  biggest: k with 1 byte\n", ""),
     ] {
         let ran = run(cli(&["-p", &with_a_string(strlen).to_string(), "--bigkeys"]), "");
-        assert_eq!((ran.code, &ran.out[..], &ran.err[..]), (Some(code), out, err), "{strlen:?}");
+        assert_eq!((ran.code, &ran.stdout[..], &ran.stderr[..]), (Some(code), out, err), "{strlen:?}");
     }
 }
 

@@ -202,8 +202,8 @@ fn askpass_without_a_terminal_says_so() {
     let kvred = cli(&["-p", &server.port.to_string(), "--askpass", "ping"]);
     command.arg("--wait").arg(kvred.get_program()).args(kvred.get_args());
     let ran = crate::server::run(command, "");
-    assert_eq!((ran.code, &ran.out[..]), (Some(3), ""), "{}", ran.err);
-    assert!(ran.err.contains("there is no terminal"), "{}", ran.err);
+    assert_eq!((ran.code, &ran.stdout[..]), (Some(3), ""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("there is no terminal"), "{}", ran.stderr);
 }
 
 #[test]

@@ -11,11 +11,11 @@ fn a_reply_goes_to_stdout_and_an_error_to_stderr_with_exit_1() {
     assert_eq!(server.ok(&["get", "k"]), "a b\n");
     assert_eq!(server.ok(&["set", "k", "-1"]), "OK\n", "a value may begin with a dash");
     let ran = server.run(&["get"], "");
-    assert_eq!((ran.code, &ran.out[..]), (Some(1), ""));
-    assert_eq!(ran.err, "ERR wrong number of arguments for 'get' command\n");
+    assert_eq!((ran.code, &ran.stdout[..]), (Some(1), ""));
+    assert_eq!(ran.stderr, "ERR wrong number of arguments for 'get' command\n");
     let ran = server.run(&["--output", "pretty", "get"], "");
-    assert_eq!((ran.code, &ran.err[..]), (Some(1), ""));
-    assert_eq!(ran.out, "(error) ERR wrong number of arguments for 'get' command\n");
+    assert_eq!((ran.code, &ran.stderr[..]), (Some(1), ""));
+    assert_eq!(ran.stdout, "(error) ERR wrong number of arguments for 'get' command\n");
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn values_of_any_bytes_come_back_exactly() {
     let mut value: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     value.extend_from_slice(b"\n\n");
     for value in [&value[..], b"", b"\n", b"no newline", b"\r\n\x00"] {
-        assert_eq!(server.run(&["-x", "set", "k"], value).out, "OK\n");
+        assert_eq!(server.run(&["-x", "set", "k"], value).stdout, "OK\n");
         assert_eq!(server.run(&["--no-newline", "get", "k"], "").bytes, value);
     }
 }
@@ -38,7 +38,7 @@ fn a_value_of_64_mib_comes_back_exactly() {
         state
     };
     let value: Vec<u8> = (0..16 << 20).flat_map(|_| next().to_le_bytes()).collect();
-    assert_eq!(server.run(&["-x", "set", "k"], &value).out, "OK\n");
+    assert_eq!(server.run(&["-x", "set", "k"], &value).stdout, "OK\n");
     assert!(server.run(&["--no-newline", "get", "k"], "").bytes == value);
 }
 
@@ -85,12 +85,12 @@ fn wrong_usage_exits_2() {
         &["--quoted-input", "--scan"],
     ] {
         let ran = server.run(args, "");
-        assert_eq!((ran.code, &ran.out[..]), (Some(2), ""), "{args:?}");
-        assert!(!ran.err.is_empty());
+        assert_eq!((ran.code, &ran.stdout[..]), (Some(2), ""), "{args:?}");
+        assert!(!ran.stderr.is_empty());
     }
     let help = server.run(&["--help"], "");
     assert_eq!(help.code, Some(0));
-    assert!(help.out.contains("--no-newline") && help.out.contains("KVRED_PASSWORD"));
+    assert!(help.stdout.contains("--no-newline") && help.stdout.contains("KVRED_PASSWORD"));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn uris_and_sockets_are_other_ways_to_the_same_server() {
     for args in [["-u", &tcp], ["-u", &unix], ["-s", &socket]] {
         let mut command = crate::server::cli(&args);
         command.args(["get", "k"]);
-        assert_eq!(run(command, "").out, "v\n", "{args:?}");
+        assert_eq!(run(command, "").stdout, "v\n", "{args:?}");
     }
 }
 
@@ -164,9 +164,9 @@ fn a_variable_that_gives_the_server_no_port_matters_only_where_one_is_needed() {
         for mut command in [cli(&["ping"]), bench(&[])] {
             command.env("KVRED_PORT", value);
             let ran = run(command, "");
-            assert_eq!((ran.code, &ran.out[..]), (Some(2), ""), "KVRED_PORT={value}");
+            assert_eq!((ran.code, &ran.stdout[..]), (Some(2), ""), "KVRED_PORT={value}");
             assert_eq!(
-                ran.err,
+                ran.stderr,
                 "kvred: KVRED_PORT names no port to connect to; give one with -p, or a socket with -s\n"
             );
         }
@@ -192,7 +192,7 @@ fn json_has_objects_unless_resp2_is_asked_for() {
         assert_eq!(get(&[]), "{\"maxmemory\":\"0\"}\n");
         assert_eq!(get(&["-2"]), "[\"maxmemory\",\"0\"]\n");
     }
-    assert_eq!(server.run(&["--json"], "config get maxmemory\n").out, "{\"maxmemory\":\"0\"}\n");
+    assert_eq!(server.run(&["--json"], "config get maxmemory\n").stdout, "{\"maxmemory\":\"0\"}\n");
 }
 
 /// A server that answers `HELLO` so, then `GET` and `SUBSCRIBE`.
@@ -223,27 +223,27 @@ fn a_server_without_resp3_answers_in_json_all_the_same() {
     let port = with_hello("-ERR unknown command 'HELLO'\r\n");
     let get = |flags: &[&str]| run(cli(&[&["-p", &port][..], flags, &["GET", "k"]].concat()), "");
     let ran = get(&["--json"]);
-    assert_eq!((ran.code, &ran.out[..]), (Some(0), "\"v\"\n"), "{ran:?}");
-    assert!(ran.err.contains("HELLO 3 failed: ERR unknown command"), "{ran:?}");
+    assert_eq!((ran.code, &ran.stdout[..]), (Some(0), "\"v\"\n"), "{ran:?}");
+    assert!(ran.stderr.contains("HELLO 3 failed: ERR unknown command"), "{ran:?}");
     // Not asked.
     let ran = get(&["-2", "--json"]);
-    assert_eq!((ran.code, &ran.out[..], &ran.err[..]), (Some(0), "\"v\"\n", ""));
+    assert_eq!((ran.code, &ran.stdout[..], &ran.stderr[..]), (Some(0), "\"v\"\n", ""));
     let ran = get(&["-3", "--json"]);
-    assert_eq!((ran.code, &ran.out[..]), (Some(1), ""), "{ran:?}");
+    assert_eq!((ran.code, &ran.stdout[..]), (Some(1), ""), "{ran:?}");
 }
 
 #[test]
 fn what_is_subscribed_to_is_an_array_in_json_as_ever() {
     let port = with_hello("%1\r\n$5\r\nproto\r\n:3\r\n");
     let ran = run(cli(&["-p", &port, "--json", "SUBSCRIBE", "c"]), "");
-    assert_eq!((ran.code, ran.out.lines().next()), (Some(1), Some("[\"subscribe\",\"c\",1]")), "{ran:?}");
+    assert_eq!((ran.code, ran.stdout.lines().next()), (Some(1), Some("[\"subscribe\",\"c\",1]")), "{ran:?}");
 }
 
 #[test]
 fn the_version_is_printed_as_redis_cli_does() {
     for flag in ["-v", "--version"] {
         let ran = run(cli(&[flag]), "");
-        assert_eq!((ran.code, &ran.out[..]), (Some(0), concat!("kvred-cli ", env!("CARGO_PKG_VERSION"), "\n")));
+        assert_eq!((ran.code, &ran.stdout[..]), (Some(0), concat!("kvred-cli ", env!("CARGO_PKG_VERSION"), "\n")));
     }
 }
 
@@ -254,7 +254,7 @@ fn who_wants_help_by_h_and_names_no_host_is_told_how() {
         kvred.args([command, "-h"]);
         let ran = run(kvred, "");
         assert_eq!(ran.code, Some(2));
-        assert!(ran.err.contains("tip: -h is the host here, as in redis-cli; --help helps"), "{}", ran.err);
+        assert!(ran.stderr.contains("tip: -h is the host here, as in redis-cli; --help helps"), "{}", ran.stderr);
     }
 }
 
@@ -272,7 +272,7 @@ fn numbers_below_zero_are_refused_as_numbers() {
         let mut kvred = crate::helpers::Launch::binary();
         kvred.args(args.split(' '));
         let ran = run(kvred, "");
-        assert!(ran.code == Some(2) && ran.err.contains(why), "{args}: {ran:?}");
+        assert!(ran.code == Some(2) && ran.stderr.contains(why), "{args}: {ran:?}");
     }
 }
 
@@ -290,13 +290,13 @@ fn variables_that_are_empty_do_not_count_and_wrong_ones_are_named() {
     for name in ["KVRED_HOST", "KVRED_URI", "KVRED_USER", "KVRED_OUTPUT", "KVRED_CONNECT_TIMEOUT"] {
         command.env(name, "");
     }
-    assert_eq!(run(command, "").out, "PONG\n");
+    assert_eq!(run(command, "").stdout, "PONG\n");
     let mut command = cli(&["ping"]);
     command.env("KVRED_PORT", "x");
     let ran = run(command, "");
     assert_eq!(ran.code, Some(2));
-    assert!(ran.err.contains("this comes from the variable KVRED_PORT"), "{}", ran.err);
+    assert!(ran.stderr.contains("this comes from the variable KVRED_PORT"), "{}", ran.stderr);
     let mut command = cli(&["ping"]);
     command.env("KVRED_URI", "http://h");
-    assert!(run(command, "").err.contains("KVRED_URI"));
+    assert!(run(command, "").stderr.contains("KVRED_URI"));
 }

@@ -50,7 +50,7 @@ fn wrong_usage_and_help_are_in_colour_as_replies_are() {
             command
         };
         let ran = run(command(), "");
-        assert_eq!((ran.out + &ran.err).contains('\u{1b}'), in_a_pipe, "{args:?} {variable:?}");
+        assert_eq!((ran.stdout + &ran.stderr).contains('\u{1b}'), in_a_pipe, "{args:?} {variable:?}");
         let (screen, _) = Terminal::start(command()).ends();
         assert_eq!(screen.contains('\u{1b}'), at_a_terminal, "{args:?} {variable:?}: {screen:?}");
     }
@@ -72,7 +72,7 @@ fn without_a_newline_a_value_is_its_bytes_whatever_the_variable_says() {
         let get = |flags: &[&str]| {
             let mut command = server.cli(flags);
             command.args(["get", "k"]).env("KVRED_OUTPUT", format);
-            run(command, "").out
+            run(command, "").stdout
         };
         assert_eq!(get(&["--no-newline"]), "a \"b\"\n", "{format}");
         assert_ne!(get(&[]), "a \"b\"\n", "{format}");
@@ -86,14 +86,14 @@ fn one_format_is_asked_for_and_a_flag_comes_before_the_variable() {
     for flags in ["--json --output csv", "--output pretty --raw", "--csv --json", "--raw --no-raw"] {
         let flags: Vec<&str> = flags.split(' ').chain(["get", "nothing"]).collect();
         let ran = server.run(&flags, "");
-        assert_eq!((ran.code, &ran.out[..]), (Some(2), ""), "{flags:?}: {ran:?}");
+        assert_eq!((ran.code, &ran.stdout[..]), (Some(2), ""), "{flags:?}: {ran:?}");
     }
     for (flag, null) in [("--json", "null\n"), ("--csv", "NULL\n"), ("--raw", "\n"), ("--no-raw", "(nil)\n")] {
         for variable in ["json", "csv", "raw", "pretty"] {
             let mut command = server.cli(&[flag, "get", "nothing"]);
             command.env("KVRED_OUTPUT", variable);
             let ran = run(command, "");
-            assert_eq!((ran.code, &ran.out[..], &ran.err[..]), (Some(0), null, ""), "{flag} {variable}");
+            assert_eq!((ran.code, &ran.stdout[..], &ran.stderr[..]), (Some(0), null, ""), "{flag} {variable}");
         }
     }
 }

@@ -12,8 +12,8 @@ fn scripts_and_modes_work_against_redis_and_valkey() {
     for server in peers() {
         all_modes(&server);
         let ran = server.run(&[], "set a 1\nnope\nset a 2\n");
-        assert_eq!((ran.code, &ran.out[..]), (Some(1), "OK\n"));
-        assert!(ran.err.starts_with("kvred: line 2: ERR unknown command 'nope'"), "{}", ran.err);
+        assert_eq!((ran.code, &ran.stdout[..]), (Some(1), "OK\n"));
+        assert!(ran.stderr.starts_with("kvred: line 2: ERR unknown command 'nope'"), "{}", ran.stderr);
         let value: Vec<u8> = (0..=255).cycle().take(1 << 20).collect();
         server.run(&["-x", "set", "k"], &value);
         assert!(server.run(&["--no-newline", "get", "k"], "").bytes == value);
@@ -46,10 +46,11 @@ fn the_same_scripts_do_the_same_on_every_server() {
     for server in peers() {
         for &(args, input, code) in cases {
             let (own, theirs) = (kvred.run(args, input), server.run(args, input));
-            let port = |ran: &crate::server::Ran, server: &Server| ran.err.replace(&server.port.to_string(), "PORT");
+            let port =
+                |ran: &crate::helpers::Exit, server: &Server| ran.stderr.replace(&server.port.to_string(), "PORT");
             let (own_err, their_err) = (port(&own, &kvred), port(&theirs, &server));
             assert_eq!((theirs.code, their_err), (Some(code), own_err), "{args:?} {input:?}");
-            assert_eq!(without_times(&theirs.out), without_times(&own.out), "{args:?} {input:?}");
+            assert_eq!(without_times(&theirs.stdout), without_times(&own.stdout), "{args:?} {input:?}");
         }
         assert_eq!(server.ok(&["get", "a"]), "4\n");
     }
@@ -82,11 +83,11 @@ fn an_error_inside_exec_is_an_error() {
         let ran = server.run(&["--json"], "set s x\nmulti\nincr s\nset t 1\nexec\n");
         assert_eq!(ran.code, Some(1));
         assert!(
-            ran.out.ends_with("[{\"error\":\"ERR value is not an integer or out of range\"},\"OK\"]\n"),
+            ran.stdout.ends_with("[{\"error\":\"ERR value is not an integer or out of range\"},\"OK\"]\n"),
             "{}",
-            ran.out
+            ran.stdout
         );
-        assert!(ran.err.starts_with("kvred: line 5: "), "{}", ran.err);
+        assert!(ran.stderr.starts_with("kvred: line 5: "), "{}", ran.stderr);
     }
 }
 
@@ -98,7 +99,7 @@ fn another_database_is_selected_before_any_command() {
         let uri = format!("redis://127.0.0.1:{}/3", server.port);
         assert_eq!(server.ok(&["-u", &uri, "get", "k"]), "in 3\n");
         let ran = server.run(&["-n", "99", "set", "k", "v"], "");
-        assert_eq!((ran.code, &ran.out[..]), (Some(1), ""));
-        assert!(ran.err.contains("SELECT failed"), "{}", ran.err);
+        assert_eq!((ran.code, &ran.stdout[..]), (Some(1), ""));
+        assert!(ran.stderr.contains("SELECT failed"), "{}", ran.stderr);
     }
 }

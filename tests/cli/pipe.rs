@@ -7,15 +7,15 @@ fn lines_and_resp_are_sent_and_counted() {
     let server = Server::start(&[]);
     let lines: String = (0..20_000).map(|i| format!("set key{i} \"value \\x41 {i}\"\n")).collect();
     let ran = server.run(&["--pipe"], lines);
-    assert_eq!(ran.code, Some(0), "{}", ran.err);
-    assert!(ran.out.starts_with("errors: 0, replies: 20000 ("), "{}", ran.out);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stdout.starts_with("errors: 0, replies: 20000 ("), "{}", ran.stdout);
     assert_eq!(server.ok(&["get", "key19999"]), "value A 19999\n");
 
     let ran = server.run(&["--pipe", "--json"], "*3\r\n$3\r\nSET\r\n$1\r\nr\r\n$2\r\n\r\n\r\n*1\r\n$4\r\nPING\r\n");
-    assert!(ran.out.starts_with('{') && ran.out.contains("\"replies\":2"), "{}", ran.out);
+    assert!(ran.stdout.starts_with('{') && ran.stdout.contains("\"replies\":2"), "{}", ran.stdout);
     assert_eq!(server.ok(&["--json", "get", "r"]), "\"\\r\\n\"\n");
     let ran = server.run(&["--pipe", "--output", "csv"], "ping\nping\n");
-    assert!(ran.out.starts_with("replies,errors,seconds,replies_per_sec\n2,0,"), "{}", ran.out);
+    assert!(ran.stdout.starts_with("replies,errors,seconds,replies_per_sec\n2,0,"), "{}", ran.stdout);
 }
 
 #[test]
@@ -23,8 +23,12 @@ fn errors_are_counted_and_named() {
     let server = Server::start(&[]);
     let ran = server.run(&["--pipe"], "set a 1\n\nnope\nget\nping\n");
     assert_eq!(ran.code, Some(1));
-    assert!(ran.out.starts_with("errors: 2, replies: 4 "), "{}", ran.out);
-    assert!(ran.err.contains("line 3: ERR unknown") && ran.err.contains("line 4: ERR wrong number"), "{}", ran.err);
+    assert!(ran.stdout.starts_with("errors: 2, replies: 4 "), "{}", ran.stdout);
+    assert!(
+        ran.stderr.contains("line 3: ERR unknown") && ran.stderr.contains("line 4: ERR wrong number"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
@@ -32,10 +36,10 @@ fn an_input_that_breaks_off_is_an_error() {
     let server = Server::start(&[]);
     let ran = server.run(&["--pipe"], "*1\r\n$4\r\nPING\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nab");
     assert_eq!(ran.code, Some(1));
-    assert!(ran.out.starts_with("errors: 0, replies: 1 "), "{}", ran.out);
-    assert!(ran.err.contains("command 2, at byte 14 of the input: the input ends in the middle"), "{}", ran.err);
+    assert!(ran.stdout.starts_with("errors: 0, replies: 1 "), "{}", ran.stdout);
+    assert!(ran.stderr.contains("command 2, at byte 14 of the input: the input ends in the middle"), "{}", ran.stderr);
     let ran = server.run(&["--pipe"], "*1\r\n$4\r\nPI");
-    assert!(ran.err.contains("command 1, at byte 0 of the input"), "{}", ran.err);
+    assert!(ran.stderr.contains("command 1, at byte 0 of the input"), "{}", ran.stderr);
 }
 
 #[test]
@@ -43,7 +47,7 @@ fn comments_are_not_looked_at_and_long_lines_are_whole() {
     let server = Server::start(&[]);
     let long = "x".repeat(1_000_000);
     let ran = server.run(&["--pipe"], format!("# don't\nset k {long}\n"));
-    assert_eq!((ran.code, &ran.err[..]), (Some(0), ""));
+    assert_eq!((ran.code, &ran.stderr[..]), (Some(0), ""));
     assert_eq!(server.ok(&["strlen", "k"]), "1000000\n");
 }
 
@@ -54,11 +58,11 @@ fn what_looks_like_half_a_command_is_never_run() {
     // An array that is one short: its last argument is no command.
     let ran = server.run(&["--pipe"], "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n$8\r\nFLUSHALL\r\n");
     assert_eq!(ran.code, Some(1));
-    assert!(ran.out.starts_with("errors: 0, replies: 1 "), "{}", ran.out);
-    assert!(ran.err.contains("command 2, at byte 20 of the input: a command begins with '$'"), "{}", ran.err);
+    assert!(ran.stdout.starts_with("errors: 0, replies: 1 "), "{}", ran.stdout);
+    assert!(ran.stderr.contains("command 2, at byte 20 of the input: a command begins with '$'"), "{}", ran.stderr);
     let ran = server.run(&["--pipe"], "set k a\0b\n");
     assert_eq!(ran.code, Some(1));
-    assert!(ran.err.contains("line 1: a NUL byte outside quotes"), "{}", ran.err);
+    assert!(ran.stderr.contains("line 1: a NUL byte outside quotes"), "{}", ran.stderr);
     assert_eq!(server.ok(&["get", "k"]), "v\n");
 }
 
@@ -70,11 +74,15 @@ fn every_kind_of_reply_is_counted_once() {
                  eval \"return redis.error_reply('ERR ' .. string.rep('x', 100000))\" 0\nget k\n";
     let ran = server.run(&["--pipe"], lines);
     assert_eq!(ran.code, Some(1));
-    assert!(ran.out.starts_with("errors: 2, replies: 19 "), "{}", ran.out);
-    assert!(ran.err.contains("line 9: ERR value is not") && ran.err.contains("line 18: ERR xxx"), "{}", ran.err);
+    assert!(ran.stdout.starts_with("errors: 2, replies: 19 "), "{}", ran.stdout);
+    assert!(
+        ran.stderr.contains("line 9: ERR value is not") && ran.stderr.contains("line 18: ERR xxx"),
+        "{}",
+        ran.stderr
+    );
     // More replies than commands are no reason to panic, or to wait.
     let ran = server.run(&["--pipe"], "subscribe a b c\nping\n");
-    assert_eq!((ran.code, &ran.err[..]), (Some(0), ""));
+    assert_eq!((ran.code, &ran.stderr[..]), (Some(0), ""));
 }
 
 #[test]
@@ -82,7 +90,7 @@ fn nothing_is_sent_well() {
     let server = Server::start(&[]);
     let ran = server.run(&["--pipe"], "");
     assert_eq!(ran.code, Some(0));
-    assert!(ran.out.starts_with("errors: 0, replies: 0 "), "{}", ran.out);
+    assert!(ran.stdout.starts_with("errors: 0, replies: 0 "), "{}", ran.stdout);
 }
 
 #[test]
@@ -90,5 +98,5 @@ fn a_server_that_goes_away_is_told_with_what_is_unknown() {
     let server = Server::start(&[]);
     let ran = server.run(&["--pipe"], "set a 1\nshutdown\nset b 2\nset c 3\n");
     assert_eq!(ran.code, Some(3));
-    assert!(ran.err.contains("outcome is unknown"), "{}", ran.err);
+    assert!(ran.stderr.contains("outcome is unknown"), "{}", ran.stderr);
 }

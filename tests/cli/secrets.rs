@@ -16,10 +16,10 @@ fn a_password_comes_from_a_file_the_environment_a_flag_or_the_uri() {
     for name in ["KVRED_PASSWORD", "REDISCLI_AUTH"] {
         let mut command = server.cli(&["ping"]);
         command.env(name, "s3cret");
-        assert_eq!(crate::server::run(command, "").out, "PONG\n");
+        assert_eq!(crate::server::run(command, "").stdout, "PONG\n");
     }
     assert_eq!(server.ok(&["-a", "s3cret", "--no-auth-warning", "ping"]), "PONG\n");
-    assert!(server.run(&["-a", "s3cret", "ping"], "").err.starts_with("warning: "));
+    assert!(server.run(&["-a", "s3cret", "ping"], "").stderr.starts_with("warning: "));
     assert_eq!(server.ok(&["-u", &format!("redis://:s3cret@127.0.0.1:{}", server.port), "ping"]), "PONG\n");
     assert_eq!(server.ok(&["--user", "default", "-a", "s3cret", "--no-auth-warning", "ping"]), "PONG\n");
 }
@@ -41,7 +41,7 @@ fn who_a_flag_logs_in_comes_before_the_uri_and_that_before_variables() {
         let mut command = server.cli(flags);
         command.arg("ping").env("KVRED_USER", user).env("KVRED_PASSWORD", password);
         let ran = crate::server::run(command, "");
-        assert_eq!(ran.code, Some(code), "{flags:?} KVRED_USER={user} KVRED_PASSWORD={password}: {}", ran.err);
+        assert_eq!(ran.code, Some(code), "{flags:?} KVRED_USER={user} KVRED_PASSWORD={password}: {}", ran.stderr);
     }
 }
 
@@ -52,10 +52,10 @@ fn a_wrong_password_stops_before_any_command() {
         let mut command = server.cli(args);
         command.env("KVRED_PASSWORD", "wrong");
         let ran = crate::server::run(command, "set k v\n");
-        assert_eq!((ran.code, &ran.out[..]), (Some(1), ""), "{args:?}");
+        assert_eq!((ran.code, &ran.stdout[..]), (Some(1), ""), "{args:?}");
         let refused = format!("kvred: 127.0.0.1:{}: AUTH failed: WRONGPASS", server.port);
-        assert!(ran.err.starts_with(&refused), "{}", ran.err);
-        assert!(!ran.err.contains("wrong"), "{}", ran.err);
+        assert!(ran.stderr.starts_with(&refused), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("wrong"), "{}", ran.stderr);
     }
     let file = write(&server.file("client-pw"), "s3cret");
     assert_eq!(server.ok(&["--password-file", &file, "exists", "k"]), "0\n");
@@ -68,7 +68,7 @@ fn no_password_is_told() {
     let server = with_password();
     for args in [&["ping"][..], &["--scan"], &["--bigkeys"], &["--latency"], &["--stat"], &["-n", "0", "get", "k"]] {
         let ran = server.run(args, "");
-        assert_eq!((ran.code, &ran.out[..]), (Some(1), ""), "{args:?}");
-        assert!(ran.err.contains("NOAUTH") && ran.err.contains("--password-file"), "{args:?}: {}", ran.err);
+        assert_eq!((ran.code, &ran.stdout[..]), (Some(1), ""), "{args:?}");
+        assert!(ran.stderr.contains("NOAUTH") && ran.stderr.contains("--password-file"), "{args:?}: {}", ran.stderr);
     }
 }

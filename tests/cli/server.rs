@@ -2,12 +2,12 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
 use crate::helpers::peer::Peer;
-use crate::helpers::{self, Launch};
+use crate::helpers::{self, Exit, Launch};
 
 /// A server on a port and in a directory of its own; it ends with the test.
 pub(crate) struct Server {
@@ -57,15 +57,15 @@ impl Server {
     }
 
     /// Runs `kvred cli` with this standard input.
-    pub(crate) fn run(&self, args: &[&str], input: impl AsRef<[u8]>) -> Ran {
+    pub(crate) fn run(&self, args: &[&str], input: impl AsRef<[u8]>) -> Exit {
         run(self.cli(args), input)
     }
 
     /// Runs one command that must do well, and returns what it printed.
     pub(crate) fn ok(&self, args: &[&str]) -> String {
         let ran = self.run(args, "");
-        assert_eq!((ran.code, &ran.err[..]), (Some(0), ""), "{args:?}");
-        ran.out
+        assert_eq!((ran.code, &ran.stderr[..]), (Some(0), ""), "{args:?}");
+        ran.stdout
     }
 
     /// Ends it at once.
@@ -84,26 +84,16 @@ pub(crate) fn cli(args: &[&str]) -> Command {
     command
 }
 
-/// What came of a run.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
-    pub(crate) bytes: Vec<u8>,
-}
-
 /// Runs a command with this standard input.
-pub(crate) fn run(mut command: Command, input: impl AsRef<[u8]>) -> Ran {
+pub(crate) fn run(mut command: Command, input: impl AsRef<[u8]>) -> Exit {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.as_ref().to_vec();
     // It may leave before it has read everything.
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
-    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ran { code: status.code(), out: text(&stdout), err: text(&stderr), bytes: stdout }
+    Exit::of(output)
 }
 
 /// Writes a file.

@@ -24,9 +24,9 @@ fn a_server_that_is_down_gives_one_helpful_line_and_3() {
         let mut command = cli(&["-p", &port]);
         command.args(args);
         let ran = run(command, "ping\n");
-        assert_eq!((ran.code, &ran.out[..]), (Some(3), ""), "{args:?}");
+        assert_eq!((ran.code, &ran.stdout[..]), (Some(3), ""), "{args:?}");
         assert_eq!(
-            ran.err,
+            ran.stderr,
             format!(
                 "kvred: cannot connect to 127.0.0.1:{port}: connection refused; start a server with \"kvred serve --port {port}\"\n"
             )
@@ -35,11 +35,11 @@ fn a_server_that_is_down_gives_one_helpful_line_and_3() {
     // Where the server listens unless told otherwise is another address.
     let ran = run(cli(&["-h", "::1", "-p", &port, "ping"]), "");
     assert_eq!(ran.code, Some(3));
-    assert!(ran.err.contains(&format!("\"kvred serve --bind ::1 --port {port}\"")), "{}", ran.err);
+    assert!(ran.stderr.contains(&format!("\"kvred serve --bind ::1 --port {port}\"")), "{}", ran.stderr);
     for (socket, shown) in [("/nonexistent/s", "/nonexistent/s"), ("/nonexistent/a b", "'/nonexistent/a b'")] {
         let ran = run(cli(&["-s", socket, "ping"]), "");
         assert_eq!(ran.code, Some(3));
-        assert!(ran.err.contains(&format!("kvred serve --unixsocket {shown}\"")), "{}", ran.err);
+        assert!(ran.stderr.contains(&format!("kvred serve --unixsocket {shown}\"")), "{}", ran.stderr);
     }
 }
 
@@ -59,7 +59,7 @@ fn what_no_server_would_help_with_is_not_answered_with_starting_one() {
         let Some(command) = command else { continue };
         let ran = run(command, "");
         assert_eq!(ran.code, Some(3), "{ran:?}");
-        assert!(ran.err.contains(why) && !ran.err.contains("kvred serve"), "{why:?} is not in: {}", ran.err);
+        assert!(ran.stderr.contains(why) && !ran.stderr.contains("kvred serve"), "{why:?} is not in: {}", ran.stderr);
     }
 }
 
@@ -79,7 +79,7 @@ fn a_server_that_does_not_answer_the_set_up_is_given_up() {
     let port = listener.local_addr().unwrap().port().to_string();
     let ran = run(cli(&["-p", &port, "-t", "0.3", "-a", "x", "--no-auth-warning", "ping"]), "");
     assert_eq!(ran.code, Some(3));
-    assert!(ran.err.contains("no answer within 0.3 s"), "{}", ran.err);
+    assert!(ran.stderr.contains("no answer within 0.3 s"), "{}", ran.stderr);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn the_text_of_an_error_cannot_steer_the_terminal() {
         command.args(args);
         let ran = run(command, "ping\n");
         assert_eq!(ran.code, Some(1), "{args:?}");
-        assert!(ran.err.contains("ERR ?[2Jcleared") && !ran.err.contains('\u{1b}'), "{args:?}: {:?}", ran.err);
+        assert!(ran.stderr.contains("ERR ?[2Jcleared") && !ran.stderr.contains('\u{1b}'), "{args:?}: {:?}", ran.stderr);
     }
 }
 
@@ -117,7 +117,7 @@ fn a_command_whose_reply_never_came_is_of_unknown_outcome_and_sent_once() {
     });
     let ran = run(cli(&["-p", &port, "set", "k", "v"]), "");
     assert_eq!(ran.code, Some(3));
-    assert!(ran.err.contains("outcome of the command is unknown"), "{}", ran.err);
+    assert!(ran.stderr.contains("outcome of the command is unknown"), "{}", ran.stderr);
     let (listener, got) = server.join().unwrap();
     assert!(got.contains("set"), "{got}");
     listener.set_nonblocking(true).unwrap();
@@ -146,8 +146,8 @@ fn a_value_that_is_refused_while_it_is_sent_is_refused_with_the_servers_words() 
         (&full, &[], ["ERR max number of clients reached"; 2]),
     ] {
         let ran = server.run(&[flags, &["-x", "set", "k"]].concat(), &value);
-        assert_eq!((ran.code, &ran.out[..]), (Some(1), ""), "{ran:?}");
-        assert!(why.iter().all(|why| ran.err.contains(why)), "{why:?} are not in: {}", ran.err);
+        assert_eq!((ran.code, &ran.stdout[..]), (Some(1), ""), "{ran:?}");
+        assert!(why.iter().all(|why| ran.stderr.contains(why)), "{why:?} are not in: {}", ran.stderr);
     }
 }
 
@@ -161,14 +161,14 @@ fn what_does_not_speak_resp_is_told() {
     });
     let ran = run(cli(&["-p", &port, "ping"]), "");
     assert_eq!(ran.code, Some(3));
-    assert!(ran.err.contains("not RESP"), "{}", ran.err);
+    assert!(ran.stderr.contains("not RESP"), "{}", ran.stderr);
 }
 
 #[test]
 fn a_script_names_the_line_where_the_server_went_away() {
     let server = Server::start(&[]);
     let ran = server.run(&[], "ping\nshutdown\nping\n");
-    assert_eq!((ran.code, &ran.out[..]), (Some(3), "PONG\n"));
+    assert_eq!((ran.code, &ran.stdout[..]), (Some(3), "PONG\n"));
 }
 
 /// A script whose server closes the connection behind its first reply, and only then gets the rest: how the run ended, and
@@ -279,5 +279,5 @@ fn a_port_for_tls_is_told() {
     });
     let ran = run(cli(&["-p", &port, "ping"]), "");
     assert_eq!(ran.code, Some(3));
-    assert!(ran.err.contains("try --tls"), "{}", ran.err);
+    assert!(ran.stderr.contains("try --tls"), "{}", ran.stderr);
 }

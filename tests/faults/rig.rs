@@ -8,8 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::helpers::server::Exit;
-use crate::helpers::{Client, Launch, QUIET_STRACE, Reply, Server, info, info_number, skip, wait_until};
+use crate::helpers::{Client, Exit, Launch, QUIET_STRACE, Reply, Server, info, info_number, skip, wait_until};
 
 /// A file system mounted where a [`Launch`] has its directory; unmounted when this is dropped.
 pub struct Volume {

@@ -1,9 +1,9 @@
-//! Other programs: where they are, and that none outlives its test.
+//! Programs: where others are, what came of a run, and that none outlives its test.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::process::Child;
+use std::process::{Child, Output};
 
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
@@ -46,6 +46,44 @@ pub fn refusing_port() -> (u16, OwnedFd) {
     bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("there is a free port");
     let address = getsockname(&socket).ok().and_then(|address| SocketAddr::try_from(address).ok());
     (address.expect("it has an address").port(), socket)
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Exit {
+    /// `None`: a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    /// Stdout, which may be no text.
+    pub bytes: Vec<u8>,
+}
+
+impl Exit {
+    pub fn of(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            code: output.status.code(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+            bytes: output.stdout,
+        }
+    }
+
+    /// Asserts the exit code and that stderr says each of `words`.
+    #[track_caller]
+    pub fn expect(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
+        for word in words {
+            assert!(self.stderr.contains(word), "\"{word}\" is not in: {}", self.stderr);
+        }
+    }
+
+    /// The JSON on stdout.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
 }
 
 /// Ended when the test is, or fails.

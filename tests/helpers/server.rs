@@ -1,8 +1,8 @@
 //! A `kvred serve` of a test's own: the real binary, on a free port of the loopback, mostly in a directory of its own.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::terminal::without_escapes;
-use super::{Client, DEADLINE, wait_until};
+use super::{Client, DEADLINE, Exit, wait_until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_kvred");
 
@@ -25,24 +25,6 @@ pub struct Launch {
     env: Vec<(String, String)>,
     /// A program that becomes the server, and its arguments.
     under: Vec<String>,
-}
-
-/// A run that ended by itself.
-#[derive(Debug)]
-pub struct Exit {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-impl Exit {
-    /// Asserts the exit code and that stderr says each of `words`.
-    pub fn expect(&self, code: i32, words: &[&str]) {
-        assert_eq!(self.code, Some(code), "{}", self.stderr);
-        for word in words {
-            assert!(self.stderr.contains(word), "\"{word}\" is not in: {}", self.stderr);
-        }
-    }
 }
 
 impl Default for Launch {
@@ -308,12 +290,11 @@ impl Server {
     /// Waits for it to end.
     pub fn exit(mut self) -> Exit {
         let status = self.wait();
-        let mut stdout = String::new();
+        let mut stdout = Vec::new();
         if let Some(mut pipe) = self.child.stdout.take() {
-            use std::io::Read;
-            pipe.read_to_string(&mut stdout).expect("stdout is text");
+            pipe.read_to_end(&mut stdout).expect("stdout can be read");
         }
-        Exit { code: status.code(), stdout, stderr: self.stderr() }
+        Exit::of(Output { status, stdout, stderr: self.stderr().into_bytes() })
     }
 
     fn wait(&mut self) -> ExitStatus {

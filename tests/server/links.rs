@@ -4,13 +4,10 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use crate::helpers::server::Exit;
-use crate::helpers::{Launch, Reply, Server, skip, wait_until};
+use crate::helpers::{Exit, Launch, Reply, Server, skip, wait_until};
 
 fn aof(args: &[&str], log: &Path) -> Exit {
-    let output = Launch::binary().arg("aof").args(args).arg(log).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Exit { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    Exit::of(Launch::binary().arg("aof").args(args).arg(log).output().unwrap())
 }
 
 fn rewrite(server: &Server) {
