@@ -14,8 +14,9 @@ use kvred::persistence::disk::DiskFile;
 use kvred::persistence::format::HEADER_LINE_BYTES;
 use kvred::persistence::replay::{ReplayError, Verdict, replay};
 
-use super::kit::{Reply, Server, adopted_log, aof, arg, code, data, dump, resp, small_log, stderr, stdout};
+use super::kit::{adopted_log, aof, arg, data, dump, resp, small_log};
 use crate::helpers::peer::{Peer, SERVERS};
+use crate::helpers::{Launch, Reply};
 
 /// A file in memory whose bytes the test changes.
 struct Memory(Mutex<Vec<u8>>);
@@ -196,30 +197,30 @@ fn both_binaries_agree_and_a_repaired_log_loads_here_in_redis_and_in_valkey() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("kvred.aof");
         fs::write(&path, &bytes).unwrap();
-        let checked = code(&aof(&["check", arg(&path)]));
+        let checked = aof(&["check", arg(&path)]).code;
         // The server repairs what is torn, so it gets a copy.
         let other = tempfile::tempdir().unwrap();
         fs::write(other.path().join("kvred.aof"), &bytes).unwrap();
-        match Server::try_start(other.path(), &[]) {
+        match Launch::at(other.path()).try_start() {
             Ok(server) => {
-                assert!(checked == 0 || checked == 1, "{what}: serve starts, check says {checked}");
-                server.stop();
+                assert!(matches!(checked, Some(0 | 1)), "{what}: serve starts, check says {checked:?}");
+                server.terminate().expect(0, &[]);
             }
             Err(exit) => {
-                assert_eq!(checked, 4, "{what}: {}", exit.stderr);
+                assert_eq!(checked, Some(4), "{what}: {}", exit.stderr);
                 exit.expect(4, &["kvred aof check"]);
             }
         }
         let fixed = aof(&["check", "--fix", "--yes", arg(&path)]);
-        assert_eq!(code(&fixed), 0, "{what}: {}{}", stdout(&fixed), stderr(&fixed));
-        assert_eq!(code(&aof(&["check", arg(&path)])), 0, "{what}");
+        assert_eq!(fixed.code, Some(0), "{what}: {}{}", fixed.stdout, fixed.stderr);
+        assert_eq!(aof(&["check", arg(&path)]).code, Some(0), "{what}");
         kept_completely(dir.path(), &path, &bytes, &what);
         assert!(log.starts_with(&fs::read(&path).unwrap()), "{what}: a beginning of the log as it was");
         let keys = data(&path).len() as i64;
         loads_in_peers(&fs::read(&path).unwrap(), keys, &what);
-        let server = Server::start(dir.path());
-        assert_eq!(server.client().ask(&["DBSIZE"]), Reply::Integer(keys), "{what}");
-        server.stop();
+        let server = Launch::at(dir.path()).start();
+        assert_eq!(server.connect().ask(&["DBSIZE"]), Reply::Integer(keys), "{what}");
+        server.terminate().expect(0, &[]);
     }
 }
 
@@ -252,13 +253,13 @@ fn a_wrong_bit_in_the_header_costs_nothing() {
             flipped[byte] ^= 1 << (byte % 8);
             fs::write(&path, &flipped).unwrap();
             let saved = dir.path().join(format!("saved-{header}-{byte}.aof"));
-            assert_eq!(code(&aof(&["check", arg(&path)])), 4, "byte {byte}");
+            assert_eq!(aof(&["check", arg(&path)]).code, Some(4), "byte {byte}");
             let salvaged = aof(&["check", "--salvage", arg(&saved), arg(&path)]);
-            assert_eq!(code(&salvaged), 0, "byte {byte}: {}{}", stdout(&salvaged), stderr(&salvaged));
+            assert_eq!(salvaged.code, Some(0), "byte {byte}: {}{}", salvaged.stdout, salvaged.stderr);
             let fixed = aof(&["check", "--fix", "--yes", "--json", arg(&path)]);
-            assert_eq!(code(&fixed), 0, "{}", stderr(&fixed));
+            fixed.expect(0, &[]);
             assert_eq!(fs::read(&path).unwrap(), log, "byte {byte}");
-            let json: serde_json::Value = serde_json::from_slice(&fixed.stdout).unwrap();
+            let json = fixed.json();
             let kept = fs::read(json["fixed"]["kept_in"].as_str().unwrap()).unwrap();
             assert_eq!(kept, flipped[header..header + HEADER_LINE_BYTES], "byte {byte}");
             assert_eq!(data(&saved), data(&path), "byte {byte}");
@@ -274,12 +275,11 @@ fn fix_asks_and_without_a_terminal_changes_nothing() {
     let path = dir.path().join("kvred.aof");
     fs::write(&path, &log).unwrap();
     let asked = aof(&["check", "--fix", arg(&path)]);
-    assert_eq!(code(&asked), 2);
-    assert!(stderr(&asked).contains("nothing was changed"), "{}", stderr(&asked));
+    asked.expect(2, &["nothing was changed"]);
     assert_eq!(fs::read(&path).unwrap(), log);
     let done = aof(&["check", "--fix", "--yes", "--json", arg(&path)]);
-    assert_eq!(code(&done), 0);
-    let json: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    done.expect(0, &[]);
+    let json = done.json();
     assert_eq!(json["verdict"], "clean");
     assert_eq!(json["fixed"]["cut_bytes"], 4);
     assert!(Path::new(json["fixed"]["kept_in"].as_str().unwrap()).exists());
@@ -292,12 +292,12 @@ fn a_command_that_serve_refuses_is_reported_with_its_place() {
     let log = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n*4\r\n$4\r\nHSET\r\n$1\r\nh\r\n$1\r\nf\r\n$1\r\nv\r\n";
     fs::write(&path, log).unwrap();
     let checked = aof(&["check", "--json", arg(&path)]);
-    assert_eq!(code(&checked), 4);
-    let json: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+    checked.expect(4, &[]);
+    let json = checked.json();
     assert_eq!((json["verdict"].as_str(), json["refused"]["offset"].as_u64()), (Some("refused"), Some(27)));
-    Server::try_start(dir.path(), &[]).err().expect("it is refused").expect(4, &[]);
+    Launch::at(dir.path()).refused().expect(4, &[]);
     let fixed = aof(&["check", "--fix", "--yes", arg(&path)]);
-    assert_eq!(code(&fixed), 4);
+    fixed.expect(4, &[]);
     assert_eq!(fs::read_to_string(&path).unwrap(), log, "a whole command is not cut");
 }
 
@@ -339,17 +339,17 @@ fn what_another_server_has_appended_is_not_cut_off_unasked() {
         fs::write(&path, &whole).unwrap();
         let why = "plain commands follow the last batch";
         let checked = aof(&["check", arg(&path)]);
-        assert_eq!(code(&checked), 4, "{what}: {}", stdout(&checked));
-        assert!(stdout(&checked).contains(why), "{what}: {}", stdout(&checked));
-        Server::try_start(dir.path(), &[]).err().expect("it is refused").expect(4, &[why]);
+        assert_eq!(checked.code, Some(4), "{what}: {}", checked.stdout);
+        assert!(checked.stdout.contains(why), "{what}: {}", checked.stdout);
+        Launch::at(dir.path()).refused().expect(4, &[why]);
         assert_eq!(fs::read(&path).unwrap(), whole, "{what}");
         let saved = dir.path().join("saved.aof");
         let salvaged = aof(&["check", "--salvage", arg(&saved), arg(&path)]);
-        assert_eq!(code(&salvaged), 1, "{what}: {}", stderr(&salvaged));
+        assert_eq!(salvaged.code, Some(1), "{what}: {}", salvaged.stderr);
         assert_eq!(dump(&saved), ours, "{what}");
         fs::remove_file(&saved).unwrap();
         let fixed = aof(&["check", "--fix", "--yes", arg(&path)]);
-        assert_eq!(code(&fixed), 0, "{what}: {}{}", stdout(&fixed), stderr(&fixed));
+        assert_eq!(fixed.code, Some(0), "{what}: {}{}", fixed.stdout, fixed.stderr);
         assert_eq!(fs::read(&path).unwrap(), log, "{what}");
         let kept = dir.path().join(format!("kvred.aof.cut-{}", log.len()));
         assert_eq!(fs::read(&kept).unwrap(), more, "{what}");

@@ -8,8 +8,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use crate::helpers::{Client, Reply, command, rounds};
-use crate::kit::{Server, aof, arg, code, stderr, stdout};
+use crate::helpers::{Client, Launch, Reply, command, rounds};
+use crate::kit::{aof, arg};
 
 /// Keys of one writer: few, so that a rewrite has something to leave out.
 const SLOTS: u64 = 40;
@@ -40,8 +40,8 @@ fn go_on(client: &mut Client, writer: usize, told: &AtomicU64, count: u64) {
 
 /// Asserts that `copy` loads, and holds what a writer had written up to some moment, not before `acknowledged`.
 fn assert_holds(copy: &Path, acknowledged: &[u64]) {
-    let server = Server::start(copy.parent().unwrap());
-    let mut client = server.client();
+    let server = Launch::at(copy.parent().unwrap()).start();
+    let mut client = server.connect();
     for (writer, &acknowledged) in acknowledged.iter().enumerate() {
         let mut found = |slot: u64| {
             let value = client.get(write(writer, slot).0.as_bytes());
@@ -60,18 +60,19 @@ fn assert_holds(copy: &Path, acknowledged: &[u64]) {
 /// Takes one backup after the other under load and rewrites.
 fn backups_under_load(policy: &str, allowed: &[i32], take: impl Fn(&Path, &Path)) {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::start_with(dir.path(), &["--fsync", policy, "--auto-aof-rewrite-min-size", "1mb"]);
+    let server = Launch::at(dir.path()).args(&["--fsync", policy, "--auto-aof-rewrite-min-size", "1mb"]).start();
+    let log = server.launch().log_path();
     let (told, done) = ([const { AtomicU64::new(0) }; WRITERS], AtomicBool::new(false));
     std::thread::scope(|scope| {
         for (writer, told) in told.iter().enumerate() {
-            let (mut client, done) = (server.client(), &done);
+            let (mut client, done) = (server.connect(), &done);
             scope.spawn(move || {
                 while !done.load(SeqCst) {
                     go_on(&mut client, writer, told, PIPELINE);
                 }
             });
         }
-        let (mut client, done) = (server.client(), &done);
+        let (mut client, done) = (server.connect(), &done);
         scope.spawn(move || {
             while !done.load(SeqCst) {
                 // Refused while one is under way.
@@ -84,28 +85,26 @@ fn backups_under_load(policy: &str, allowed: &[i32], take: impl Fn(&Path, &Path)
                 let copies = tempfile::tempdir().unwrap();
                 let copy = copies.path().join("kvred.aof");
                 let acknowledged = told.each_ref().map(|told| told.load(SeqCst));
-                take(&server.log, &copy);
+                take(&log, &copy);
                 let checked = aof(&["check", arg(&copy)]);
-                assert!(allowed.contains(&code(&checked)), "{policy}, backup {round}: {}", stdout(&checked));
+                assert!(allowed.contains(&checked.code.unwrap()), "{policy}, backup {round}: {}", checked.stdout);
                 assert_holds(&copy, &acknowledged);
             }
         }));
         done.store(true, SeqCst);
         outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     });
-    let report = aof(&["check", "--json", arg(&server.log)]);
-    let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
+    let report = aof(&["check", "--json", arg(&log)]).json();
     assert!(report["rewrites"].as_u64() > Some(0), "nothing was rewritten meanwhile: {report}");
 }
 
 fn cp(log: &Path, copy: &Path) {
     let output = Command::new("cp").args([log, copy]).output().unwrap();
-    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(output.status.success(), "{output:?}");
 }
 
 fn salvage(log: &Path, copy: &Path) {
-    let output = aof(&["check", "--salvage", arg(copy), arg(log)]);
-    assert_eq!(code(&output), 0, "{}{}", stdout(&output), stderr(&output));
+    aof(&["check", "--salvage", arg(copy), arg(log)]).expect(0, &[]);
 }
 
 /// At worst its last batch is cut.
@@ -149,20 +148,20 @@ fn slow_copy(log: &Path, copy: &Path, client: &mut Client, told: &AtomicU64, mut
 fn a_copy_that_the_server_overtakes_is_sound_but_for_space_reserved_under_always() {
     for policy in ["everysec", "none", "always"] {
         let dir = tempfile::tempdir().unwrap();
-        let server = Server::start_with(dir.path(), &["--fsync", policy, "--auto-aof-rewrite-percentage", "0"]);
-        let (mut client, told) = (server.client(), AtomicU64::new(0));
+        let server = Launch::at(dir.path()).args(&["--fsync", policy, "--auto-aof-rewrite-percentage", "0"]).start();
+        let (mut client, told) = (server.connect(), AtomicU64::new(0));
         go_on(&mut client, 0, &told, SLOTS);
         let copies = tempfile::tempdir().unwrap();
         let copy = copies.path().join("kvred.aof");
-        slow_copy(&server.log, &copy, &mut client, &told, 9);
+        slow_copy(&server.launch().log_path(), &copy, &mut client, &told, 9);
         let checked = aof(&["check", arg(&copy)]);
         if policy == "always" {
             // It has read zeros where the log goes on by now: nobody can tell that from damage, so it is not taken.
-            assert_eq!(code(&checked), 4, "{}", stdout(&checked));
+            checked.expect(4, &[]);
             let fixed = aof(&["check", "--fix", "--yes", arg(&copy)]);
-            assert!(code(&fixed) <= 1, "{}{}", stdout(&fixed), stderr(&fixed));
+            assert!(matches!(fixed.code, Some(0 | 1)), "{}{}", fixed.stdout, fixed.stderr);
         } else {
-            assert!(code(&checked) <= 1, "{policy}: {}", stdout(&checked));
+            assert!(matches!(checked.code, Some(0 | 1)), "{policy}: {}", checked.stdout);
             assert!(fs::metadata(&copy).unwrap().len() > 2 * BLOCK_BYTES as u64, "the server did not overtake it");
         }
         assert_holds(&copy, &[SLOTS]);

@@ -5,16 +5,16 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::kit::{Client, Reply, Server, aof, arg, code, data, resp, stderr, stdout};
+use super::kit::{aof, arg, data, resp};
 use crate::helpers::peer::{Peer, SERVERS};
-use crate::helpers::{DEADLINE, wait_until};
+use crate::helpers::{Client, DEADLINE, Exit, Launch, Reply, Server, wait_until};
 
 /// A running follower whose lines arrive on a channel.
 struct Follower {
@@ -37,14 +37,7 @@ fn lines_of(stream: impl Read + Send + 'static) -> Receiver<String> {
 
 impl Follower {
     fn start(log: &Path, flags: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_kvred"))
-            .args(["aof", "dump", "--follow"])
-            .args(flags)
-            .arg(log)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = Launch::binary().args(["aof", "dump", "--follow"]).args(flags).arg(log).spawn().unwrap();
         let lines = lines_of(child.stdout.take().unwrap());
         let complaints = lines_of(child.stderr.take().unwrap());
         Self { child, lines, complaints }
@@ -87,69 +80,68 @@ impl Drop for Follower {
 
 #[track_caller]
 fn rewrite(log: &Path) {
-    let output = aof(&["rewrite", arg(log)]);
-    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    aof(&["rewrite", arg(log)]).expect(0, &[]);
 }
 
 #[test]
 fn a_follower_shows_each_change_once_across_restarts_and_rewrites() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::start_with(dir.path(), &["--fsync", "always"]);
-    let log = server.log.clone();
-    server.client().ask(&["SET", "a", "1"]);
+    let server = Launch::at(dir.path()).args(&["--fsync", "always"]).start();
+    let log = server.launch().log_path();
+    server.connect().ask(&["SET", "a", "1"]);
     let follower = Follower::start(&log, &[]);
     follower.expect(&["SET a 1"]);
-    server.client().ask(&["SET", "a", "2"]);
+    server.connect().ask(&["SET", "a", "2"]);
     follower.expect(&["SET a 2"]);
-    server.kill();
-    let server = Server::start(dir.path());
-    server.client().ask(&["DEL", "a"]);
+    server.kill9();
+    let server = Launch::at(dir.path()).start();
+    server.connect().ask(&["DEL", "a"]);
     follower.expect(&["DEL a"]);
-    server.client().ask(&["SET", "b", "1"]);
-    server.stop();
+    server.connect().ask(&["SET", "b", "1"]);
+    server.terminate().expect(0, &[]);
     // Directly after the last change: the follower may not have seen that one yet.
     rewrite(&log);
-    let server = Server::start(dir.path());
-    server.client().ask(&["SET", "b", "2"]);
+    let server = Launch::at(dir.path()).start();
+    server.connect().ask(&["SET", "b", "2"]);
     follower.expect(&["SET b 1", "SET b 2"]);
-    server.stop();
+    server.terminate().expect(0, &[]);
     rewrite(&log);
     follower.expect_silence();
-    let server = Server::start(dir.path());
-    server.client().ask(&["SET", "b", "3"]);
+    let server = Launch::at(dir.path()).start();
+    server.connect().ask(&["SET", "b", "3"]);
     follower.expect(&["SET b 3"]);
     follower.expect_silence();
-    server.stop();
+    server.terminate().expect(0, &[]);
     assert!(follower.complaints.try_recv().is_err());
 }
 
 #[test]
 fn what_is_not_committed_is_not_shown() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path());
-    let log = server.log.clone();
-    server.client().ask(&["SET", "a", "1"]);
-    server.kill();
+    let server = Launch::at(dir.path()).start();
+    let log = server.launch().log_path();
+    server.connect().ask(&["SET", "a", "1"]);
+    server.kill9();
     let follower = Follower::start(&log, &[]);
     follower.expect(&["SET a 1"]);
     // A whole command, and a commit line that lies.
     let mut file = fs::OpenOptions::new().append(true).open(&log).unwrap();
     file.write_all(b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$1\r\n1\r\n#C:0000001b:00000000\r\n").unwrap();
     follower.expect_complaint("torn at byte");
-    let server = Server::start(dir.path());
-    server.client().ask(&["SET", "a", "2"]);
+    let server = Launch::at(dir.path()).start();
+    server.connect().ask(&["SET", "a", "2"]);
     follower.expect(&["SET a 2"]);
-    server.stop();
+    server.terminate().expect(0, &[]);
 }
 
 #[test]
 fn a_missed_rewrite_or_another_log_makes_it_start_over_and_say_so() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path());
-    let log = server.log.clone();
-    server.client().ask(&["SET", "a", "1"]);
-    server.client().ask(&["SET", "b", "1"]);
-    server.stop();
+    let server = Launch::at(dir.path()).start();
+    let log = server.launch().log_path();
+    server.connect().ask(&["SET", "a", "1"]);
+    server.connect().ask(&["SET", "b", "1"]);
+    server.terminate().expect(0, &[]);
     let follower = Follower::start(&log, &[]);
     follower.expect(&["SET a 1", "SET b 1"]);
     // Two rewrites at once: made elsewhere, then renamed over the log.
@@ -176,8 +168,7 @@ fn a_log_as_it_was_before_makes_it_start_over_and_say_so() {
     let dir = tempfile::tempdir().unwrap();
     let (log, then) = (dir.path().join("kvred.aof"), dir.path().join("then.aof"));
     let go_back_to = |time: u64| {
-        let output = aof(&["rewrite", "-o", arg(&then), "--until", &time.to_string(), arg(&log)]);
-        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        aof(&["rewrite", "-o", arg(&then), "--until", &time.to_string(), arg(&log)]).expect(0, &[]);
         fs::rename(&then, &log).unwrap();
     };
     let (a, b, c) = (resp(&[b"SET", b"a", b"1"]), resp(&[b"SET", b"b", b"1"]), resp(&[b"DEL", b"a"]));
@@ -191,10 +182,10 @@ fn a_log_as_it_was_before_makes_it_start_over_and_say_so() {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let rewritten = now();
     wait_until("what is written now is later", || now() > rewritten);
-    let server = Server::start(dir.path());
-    server.client().ask(&["DEL", "a", "b"]);
-    server.client().ask(&["SET", "c", "1"]);
-    server.stop();
+    let server = Launch::at(dir.path()).start();
+    server.connect().ask(&["DEL", "a", "b"]);
+    server.connect().ask(&["SET", "c", "1"]);
+    server.terminate().expect(0, &[]);
     follower.expect(&["DEL a b", "SET c 1"]);
     go_back_to(rewritten);
     follower.expect_complaint("it was replaced by rewrite 4, after 2 the next would have been 3; starting over");
@@ -221,24 +212,24 @@ fn a_follower_by_time_says_of_each_log_that_it_begins_what_has_no_times() {
     since.expect_start_over(["SET a 1", "SET b 1"]);
     until.expect_complaint("what it was before that is not in it any more");
     assert_eq!(until.child.wait().unwrap().code(), Some(1));
-    let server = Server::start(dir.path());
-    server.client().ask(&["SET", "a", "2"]);
+    let server = Launch::at(dir.path()).start();
+    server.connect().ask(&["SET", "a", "2"]);
     since.expect(&["SET a 2"]);
     assert!(since.complaints.try_recv().is_err());
-    server.stop();
+    server.terminate().expect(0, &[]);
 }
 
 #[test]
 fn a_log_that_was_cut_back_and_replaced_between_two_looks_makes_it_start_over() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path());
-    let log = server.log.clone();
-    server.client().ask(&["SET", "a", "1"]);
-    server.kill();
+    let server = Launch::at(dir.path()).start();
+    let log = server.launch().log_path();
+    server.connect().ask(&["SET", "a", "1"]);
+    server.kill9();
     let published = fs::read(&log).unwrap().len() as u64;
-    let server = Server::start(dir.path());
-    server.client().ask(&["SET", "b", "1"]);
-    server.kill();
+    let server = Launch::at(dir.path()).start();
+    server.connect().ask(&["SET", "b", "1"]);
+    server.kill9();
     let follower = Follower::start(&log, &[]);
     follower.expect(&["SET a 1", "SET b 1"]);
     let pid = rustix::process::Pid::from_child(&follower.child);
@@ -255,26 +246,26 @@ fn a_log_that_was_cut_back_and_replaced_between_two_looks_makes_it_start_over() 
 #[test]
 fn a_limit_a_closed_pipe_and_an_interrupt_end_it() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path());
-    let log = server.log.clone();
-    server.client().ask(&["SET", "a", "1"]);
+    let server = Launch::at(dir.path()).start();
+    let log = server.launch().log_path();
+    server.connect().ask(&["SET", "a", "1"]);
     let mut limited = Follower::start(&log, &["--limit", "2"]);
     limited.expect(&["SET a 1"]);
     let mut closed = Follower::start(&log, &["--format", "json"]);
     closed.lines.recv().unwrap();
     // The reader is gone: nothing needs to be written for the follower to notice.
     drop(std::mem::replace(&mut closed.lines, channel().1));
-    server.client().ask(&["SET", "a", "2"]);
+    server.connect().ask(&["SET", "a", "2"]);
     limited.expect(&["SET a 2"]);
     for follower in [&mut limited, &mut closed] {
-        server.client().ask(&["SET", "a", "3"]);
+        server.connect().ask(&["SET", "a", "3"]);
         assert!(follower.child.wait().unwrap().success());
     }
     let mut interrupted = Follower::start(&log, &[]);
     interrupted.expect(&["SET a 1"]);
     kill_process(Pid::from_child(&interrupted.child), Signal::INT).unwrap();
     assert_eq!(interrupted.child.wait().unwrap().signal(), Some(Signal::INT.as_raw()));
-    server.stop();
+    server.terminate().expect(0, &[]);
 }
 
 /// A follower whose output goes through a pipe into `kvred cli --pipe`, which fills another server.
@@ -287,18 +278,11 @@ struct WarmCopy {
 
 impl WarmCopy {
     fn start(name: &'static str, log: &Path, port: u16) -> Self {
-        let kvred = || Command::new(env!("CARGO_BIN_EXE_kvred"));
-        let mut follower = kvred()
-            .args(["aof", "dump", "--follow", "--format", "resp", arg(log)])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let cli = kvred()
+        let follow = ["aof", "dump", "--follow", "--format", "resp", arg(log)];
+        let mut follower = Launch::binary().args(follow).spawn().unwrap();
+        let cli = Launch::binary()
             .args(["cli", "-h", "127.0.0.1", "-p", &port.to_string(), "--pipe"])
             .stdin(follower.stdout.take().unwrap())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         Self { follower, cli, client: Client::connect(port), name }
@@ -307,17 +291,17 @@ impl WarmCopy {
     /// Ends the follower; that must have had nothing to complain about, and every command a good reply.
     fn ends(self) {
         kill_process(Pid::from_child(&self.follower), Signal::TERM).unwrap();
-        let follower = self.follower.wait_with_output().unwrap();
-        assert_eq!(stderr(&follower), "", "{}: it never had to start over", self.name);
-        let cli = self.cli.wait_with_output().unwrap();
-        assert_eq!((code(&cli), stderr(&cli)), (0, String::new()), "{}", self.name);
-        assert!(stdout(&cli).starts_with("errors: 0, replies: "), "{}: {}", self.name, stdout(&cli));
+        let follower = Exit::of(self.follower.wait_with_output().unwrap());
+        assert_eq!(follower.stderr, "", "{}: it never had to start over", self.name);
+        let cli = Exit::of(self.cli.wait_with_output().unwrap());
+        assert_eq!((cli.code, &cli.stderr[..]), (Some(0), ""), "{}", self.name);
+        assert!(cli.stdout.starts_with("errors: 0, replies: "), "{}: {}", self.name, cli.stdout);
     }
 }
 
 /// Writes before a rewrite, during it and after it; what was acknowledged, and the one command whose outcome is not known if the server was killed.
 fn load(server: Server, seed: u32, end: impl FnOnce(Server) + Send, model: &mut BTreeMap<String, Option<String>>) {
-    let (port, acknowledged) = (server.port, AtomicU64::new(0));
+    let (port, acknowledged) = (server.port(), AtomicU64::new(0));
     let unknown = std::thread::scope(|scope| {
         let acknowledged = &acknowledged;
         let writer = scope.spawn(move || {
@@ -362,10 +346,10 @@ fn load(server: Server, seed: u32, end: impl FnOnce(Server) + Send, model: &mut 
 #[test]
 fn copies_on_other_servers_are_what_was_acknowledged() {
     let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let copy = Server::start_with(other.path(), &["--appendonly", "no"]);
-    let server = Server::start(dir.path());
-    let log = server.log.clone();
-    let mut copies = vec![WarmCopy::start("kvred", &log, copy.port)];
+    let copy = Launch::at(other.path()).args(&["--appendonly", "no"]).start();
+    let server = Launch::at(dir.path()).start();
+    let log = server.launch().log_path();
+    let mut copies = vec![WarmCopy::start("kvred", &log, copy.port())];
     let peers: Vec<_> = SERVERS
         .into_iter()
         .filter_map(|name| {
@@ -376,16 +360,16 @@ fn copies_on_other_servers_are_what_was_acknowledged() {
         })
         .collect();
     let mut model = BTreeMap::new();
-    load(server, 1, Server::kill, &mut model);
-    load(Server::start(dir.path()), 2, Server::stop, &mut model);
+    load(server, 1, Server::kill9, &mut model);
+    load(Launch::at(dir.path()).start(), 2, |server| server.terminate().expect(0, &[]), &mut model);
     rewrite(&log);
-    load(Server::start_with(dir.path(), &["--fsync", "always"]), 3, Server::kill, &mut model);
+    load(Launch::at(dir.path()).args(&["--fsync", "always"]).start(), 3, Server::kill9, &mut model);
     // The start repairs what the kill tore, so that the rewrite takes it.
-    Server::start(dir.path()).stop();
+    Launch::at(dir.path()).start().terminate().expect(0, &[]);
     rewrite(&log);
-    load(Server::start(dir.path()), 4, Server::kill, &mut model);
-    let server = Server::start(dir.path());
-    server.client().ask(&["SET", "last", "one"]);
+    load(Launch::at(dir.path()).start(), 4, Server::kill9, &mut model);
+    let server = Launch::at(dir.path()).start();
+    server.connect().ask(&["SET", "last", "one"]);
     for WarmCopy { client, name, .. } in &mut copies {
         wait_until("the copy has the last change", || client.ask(&["EXISTS", "last"]) == Reply::Integer(1));
         for (key, value) in &model {
@@ -394,7 +378,7 @@ fn copies_on_other_servers_are_what_was_acknowledged() {
         }
     }
     // And they are what the first server has, to the key.
-    server.stop();
+    server.terminate().expect(0, &[]);
     let keys = data(&log).len() as i64;
     for mut copy in copies {
         assert_eq!(copy.client.ask(&["DBSIZE"]), Reply::Integer(keys), "{}", copy.name);

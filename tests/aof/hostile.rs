@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::kit::{Server, aof, arg, code, data, small_log, stderr, stdout};
-use crate::helpers::{self, DEADLINE, skip};
+use super::kit::{aof, arg, data, small_log};
+use crate::helpers::{self, DEADLINE, Exit, Launch, skip};
 
 /// All reading tools: how each ended. The limit is for work that grows with the square of a file's length.
 fn all_tools(path: &Path) -> Vec<(i32, String)> {
@@ -17,7 +17,7 @@ fn all_tools(path: &Path) -> Vec<(i32, String)> {
         let began = Instant::now();
         let output = aof(&[command, &[arg(path)][..]].concat());
         assert!(began.elapsed() < DEADLINE, "{command:?} took {:?}", began.elapsed());
-        (code(&output), stderr(&output))
+        (output.code.expect("not killed"), output.stderr)
     };
     commands.iter().map(run).collect()
 }
@@ -33,7 +33,7 @@ fn what_is_no_readable_file_is_named() {
         for (code, said) in all_tools(path) {
             assert!(code == 3 || code == 4, "{}: {code} {said}", path.display());
         }
-        assert_eq!(code(&aof(&["rewrite", arg(path)])), 3, "{}", path.display());
+        assert_eq!(aof(&["rewrite", arg(path)]).code, Some(3), "{}", path.display());
     }
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no lock was made for what is no log");
 }
@@ -51,8 +51,8 @@ fn a_dash_is_no_file_and_said_to_be_none() {
         (&["rewrite", "-o", "-", arg(&log)], "dump --format resp"),
     ] {
         let output = aof(args);
-        assert_eq!(code(&output), 2, "{args:?}");
-        assert!(stderr(&output).contains(word), "{args:?}: {}", stderr(&output));
+        assert_eq!(output.code, Some(2), "{args:?}");
+        assert!(output.stderr.contains(word), "{args:?}: {}", output.stderr);
     }
     assert!(!Path::new("-").exists());
 }
@@ -67,7 +67,8 @@ fn a_command_that_is_proposed_can_be_pasted_wherever_the_log_lies() {
     let paste = |command: &str| {
         let bin = Path::new(env!("CARGO_BIN_EXE_kvred")).parent().unwrap();
         let script = format!("PATH=\"$0:$PATH\"; {command}");
-        code(&Command::new("sh").args(["-c", &script, arg(bin)]).stdin(Stdio::null()).output().unwrap())
+        let output = Launch::clean(Command::new("sh")).args(["-c", &script, arg(bin)]).output().unwrap();
+        output.status.code()
     };
     let in_backquotes = |said: &str| said.split('`').nth(1).unwrap_or_else(|| panic!("no command: {said}")).to_owned();
 
@@ -75,23 +76,23 @@ fn a_command_that_is_proposed_can_be_pasted_wherever_the_log_lies() {
     log[middle] ^= 1;
     fs::write(&path, &log).unwrap();
     for tool in ["rewrite", "dump"] {
-        let command = in_backquotes(&stderr(&aof(&[tool, arg(&path)])));
-        assert_eq!(paste(&command), 4, "{command}");
+        let command = in_backquotes(&aof(&[tool, arg(&path)]).stderr);
+        assert_eq!(paste(&command), Some(4), "{command}");
     }
-    let refused = Server::try_start(&odd, &[]).err().expect("a damaged log is refused").stderr;
+    let refused = Launch::at(&odd).refused().stderr;
     let command = refused.split("run \"").nth(1).and_then(|rest| rest.split("\" to see").next()).expect(&refused);
-    assert_eq!(paste(command), 4, "{command}");
-    let said = stdout(&aof(&["check", arg(&path)]));
+    assert_eq!(paste(command), Some(4), "{command}");
+    let said = aof(&["check", arg(&path)]).stdout;
     let command = said.lines().find_map(|line| line.trim().strip_prefix("to save it")).expect(&said);
-    assert_eq!(paste(&command.replace("OUT", &format!("{}/saved", arg(dir.path())))), 1, "{command}");
+    assert_eq!(paste(&command.replace("OUT", &format!("{}/saved", arg(dir.path())))), Some(1), "{command}");
 
     log[middle] ^= 1;
     fs::write(&path, &log[..log.len() - 5]).unwrap();
-    let command = in_backquotes(&stderr(&aof(&["rewrite", arg(&path)])));
-    let said = stdout(&aof(&["check", arg(&path)]));
+    let command = in_backquotes(&aof(&["rewrite", arg(&path)]).stderr);
+    let said = aof(&["check", arg(&path)]).stdout;
     assert!(said.contains(&format!("to repair it  {command}\n")), "{command}: {said}");
     paste(&format!("{command} --yes"));
-    assert_eq!(code(&aof(&["check", arg(&path)])), 0, "{command}");
+    assert_eq!(aof(&["check", arg(&path)]).code, Some(0), "{command}");
 }
 
 #[test]
@@ -99,8 +100,15 @@ fn what_is_not_resp_is_said_without_the_words_for_clients() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     fs::write(&path, "*1\r\n$x\r\n").unwrap();
-    let said = stdout(&aof(&["check", arg(&path)]));
+    let said = aof(&["check", arg(&path)]).stdout;
     assert!(said.contains("it is not RESP: invalid bulk length"), "{said}");
+}
+
+/// Checks a log in an address space of so many KiB.
+fn check_with_memory(kib: &str, log: &Path) -> Exit {
+    let script = format!("ulimit -v {kib}; exec \"$0\" aof check \"$1\"");
+    let mut command = Launch::clean(Command::new("sh"));
+    Exit::of(command.args(["-c", &script, env!("CARGO_BIN_EXE_kvred"), arg(log)]).output().unwrap())
 }
 
 #[test]
@@ -126,11 +134,8 @@ fn hostile_bytes_are_damage_and_cost_little_memory() {
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned();
         assert_eq!([ran[0].0, ran[2].0], codes, "{shown:?}: {ran:?}");
         // In an address space of 400 MB: an allocation of what the file claims would fail.
-        let limited = Command::new("sh")
-            .args(["-c", "ulimit -v 400000; exec \"$0\" aof check \"$1\"", env!("CARGO_BIN_EXE_kvred"), arg(&path)])
-            .output()
-            .unwrap();
-        assert_eq!(limited.status.code(), Some(codes[0]), "{shown:?}: {}", stderr(&limited));
+        let limited = check_with_memory("400000", &path);
+        assert_eq!(limited.code, Some(codes[0]), "{shown:?}: {}", limited.stderr);
     }
 }
 
@@ -141,12 +146,9 @@ fn a_batch_of_nothing_but_annotations_costs_little_memory() {
     let header = small_log(dir.path())[..36].to_vec();
     let path = dir.path().join("annotated.aof");
     fs::write(&path, [header, b"#\r\n".repeat((4 << 20) + 100)].concat()).unwrap();
-    let limited = Command::new("sh")
-        .args(["-c", "ulimit -v 150000; exec \"$0\" aof check \"$1\"", env!("CARGO_BIN_EXE_kvred"), arg(&path)])
-        .output()
-        .unwrap();
-    assert_eq!(limited.status.code(), Some(1), "{}", stderr(&limited));
-    assert!(stdout(&limited).contains("its tail is torn"), "{}", stdout(&limited));
+    let limited = check_with_memory("150000", &path);
+    limited.expect(1, &[]);
+    assert!(limited.stdout.contains("its tail is torn"), "{}", limited.stdout);
 }
 
 /// What must not change: content, modification time, inode and permissions.
@@ -190,7 +192,7 @@ fn where_a_log_is_torn_or_damaged_and_why_each_have_a_line_within_80_columns() {
     ] {
         fs::write(&path, bytes).unwrap();
         let checked = aof(&["check", arg(&path)]);
-        let said = stdout(&checked);
+        let said = checked.stdout;
         let lines: Vec<&str> = said.lines().skip_while(|line| !line.starts_with(what)).take(2).collect();
         assert!(lines.len() == 2 && lines[1].starts_with(why), "{said}");
         assert!(lines.iter().all(|line| line.len() <= 80), "{said}");
@@ -209,7 +211,7 @@ impl ReadOnly {
             match Command::new("mount").args(args).output() {
                 Ok(output) if output.status.success() => {}
                 Ok(output) => {
-                    skip(&format!("mount {}: {}", args.join(" "), stderr(&output).trim()));
+                    skip(&format!("mount {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim()));
                     return None;
                 }
                 Err(e) => {
@@ -250,10 +252,10 @@ fn a_read_only_mount_is_read_and_what_cannot_be_changed_is_said() {
             assert_eq!(code, code_of_check, "{name}: {said}");
         }
         let out = elsewhere.path().join(name);
-        assert_eq!(code(&aof(&["rewrite", "-o", arg(&out), arg(&path)])), code_of_rewrite, "{name}");
+        assert_eq!(aof(&["rewrite", "-o", arg(&out), arg(&path)]).code, Some(code_of_rewrite), "{name}");
         drop(fs::remove_file(&out));
         let salvaged = aof(&["check", "--salvage", arg(&out), arg(&path)]);
-        assert_eq!(code(&salvaged), i32::from(name != "clean.aof"), "{name}: {}", stderr(&salvaged));
+        assert_eq!(salvaged.code, Some(i32::from(name != "clean.aof")), "{name}: {}", salvaged.stderr);
         // What would have to write says that it cannot, and where.
         let inside = mount.0.path().join("out.aof");
         for command in [
@@ -263,12 +265,12 @@ fn a_read_only_mount_is_read_and_what_cannot_be_changed_is_said() {
             &["check", "--salvage", arg(&inside), arg(&path)],
         ] {
             let output = aof(command);
-            let said = stderr(&output);
+            let said = output.stderr;
             if name == "damaged.aof" && command[..2] == ["rewrite", "-o"] {
                 // It is read before anything is made, and not rewritten anyway.
-                assert_eq!(code(&output), 4, "{command:?}: {said}");
+                assert_eq!(output.code, Some(4), "{command:?}: {said}");
             } else {
-                assert_eq!(code(&output), 3, "{command:?}: {said}");
+                assert_eq!(output.code, Some(3), "{command:?}: {said}");
                 assert!(said.contains("Read-only file system") && said.contains(".aof"), "{command:?}: {said}");
             }
         }
@@ -280,35 +282,34 @@ fn a_read_only_mount_is_read_and_what_cannot_be_changed_is_said() {
 #[test]
 fn the_log_of_a_running_server_is_read_through_a_read_only_mount() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::start_with(dir.path(), &["--fsync", "always"]);
+    let server = Launch::at(dir.path()).args(&["--fsync", "always"]).start();
     let Some(mount) = ReadOnly::of(dir.path()) else { return };
     let path = mount.0.path().join("kvred.aof");
     for value in ["1", "2"] {
-        server.client().ask(&["SET", "a", value]);
-        let before = state(&server.log);
+        server.connect().ask(&["SET", "a", value]);
+        let before = state(&server.launch().log_path());
         for (code, said) in all_tools(&path) {
             assert_eq!(code, 0, "{said}");
         }
         let dumped = aof(&["dump", arg(&path)]);
-        assert!(stdout(&dumped).ends_with(&format!("SET a {value}\n")), "{}", stdout(&dumped));
+        assert!(dumped.stdout.ends_with(&format!("SET a {value}\n")), "{}", dumped.stdout);
         // A clean sync of the server's own may come in between, over the zeros at the end, but no write of ours.
         let written = before.0.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-        assert!(state(&server.log).0.starts_with(&before.0[..written]));
+        assert!(state(&server.launch().log_path()).0.starts_with(&before.0[..written]));
     }
     let refused = aof(&["rewrite", "-o", arg(&dir.path().join("out.aof")), arg(&path)]);
-    assert_eq!(code(&refused), 3);
-    assert!(stderr(&refused).contains("in use by a kvred server"), "{}", stderr(&refused));
+    refused.expect(3, &["in use by a kvred server"]);
     drop(mount);
-    server.stop();
+    server.terminate().expect(0, &[]);
 }
 
 #[test]
 fn a_log_that_a_server_holds_is_read_and_never_changed() {
     let dir = tempfile::tempdir().unwrap();
     for policy in ["always", "none"] {
-        let server = Server::start_with(dir.path(), &["--fsync", policy]);
-        let path = server.log.clone();
-        server.client().ask(&["SET", "a", "1"]);
+        let server = Launch::at(dir.path()).args(&["--fsync", policy]).start();
+        let path = server.launch().log_path();
+        server.connect().ask(&["SET", "a", "1"]);
         for (code, said) in all_tools(&path) {
             assert_eq!(code, 0, "{said}");
         }
@@ -319,11 +320,11 @@ fn a_log_that_a_server_holds_is_read_and_never_changed() {
             &["rewrite", "-o", arg(&out), arg(&path)],
         ] {
             let output = aof(command);
-            assert_eq!(code(&output), 3, "{command:?}");
-            assert!(stderr(&output).contains("in use by a kvred server"), "{}", stderr(&output));
+            assert_eq!(output.code, Some(3), "{command:?}");
+            assert!(output.stderr.contains("in use by a kvred server"), "{}", output.stderr);
         }
         assert!(!out.exists());
-        server.stop();
+        server.terminate().expect(0, &[]);
     }
 }
 
@@ -338,58 +339,60 @@ fn the_help_of_each_tool_names_the_exit_codes_that_it_ends_with() {
     flipped[2000] ^= 1;
     fs::write(&damaged, flipped).unwrap();
     fs::write(&other, helpers::command(&["HSET", "h", "f", "v"])).unwrap();
-    let server = Server::start(dir.path());
+    let server = Launch::at(dir.path()).start();
     for (tool, writes) in [
         (&["check"][..], &["check", "--fix", "--yes"][..]),
         (&["dump"], &["dump"]),
         (&["rewrite", "-o", arg(&out)], &["rewrite"]),
     ] {
-        let help = stdout(&aof(&[tool[0], "--help"]));
+        let help = aof(&[tool[0], "--help"]).stdout;
         let status = help.split_once("\nExit status:\n").expect("it tells of them").1;
         let ends_with = |tool: &[&str], log: &Path, told: &str| {
             let output = aof(&[tool, &[arg(log)]].concat());
+            let code = output.code.expect("not killed");
             drop(fs::remove_file(&out));
-            let is_told = status.lines().any(|line| line.starts_with(&format!("  {} ", code(&output))));
-            assert!(is_told, "{tool:?}: {} is not in: {status}", code(&output));
-            assert_eq!(code(&output) != 0, status.contains(told), "{tool:?} {log:?} {}: {status}", code(&output));
+            let is_told = status.lines().any(|line| line.starts_with(&format!("  {code} ")));
+            assert!(is_told, "{tool:?}: {code} is not in: {status}");
+            assert_eq!(code != 0, status.contains(told), "{tool:?} {log:?} {code}: {status}");
         };
         ends_with(tool, &torn, "tail is torn");
         ends_with(tool, &damaged, "the log is damaged");
         ends_with(tool, &other, "has a command that kvred does not offer");
-        ends_with(writes, &server.log, "a server holds the log");
+        ends_with(writes, &server.launch().log_path(), "a server holds the log");
         for flag in ["--fix", "--salvage", "--until"] {
             assert!(!status.contains(flag) || help.contains(&format!("\n      {flag}")), "{tool:?} has no {flag}");
         }
     }
-    server.stop();
+    server.terminate().expect(0, &[]);
 }
 
 /// A rewrite by the server, which the refusal names else, would leave nothing of what it was then.
 #[test]
 fn what_a_log_was_that_a_server_holds_comes_from_a_copy_and_the_refusal_says_so() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path());
-    server.client().ask(&["SET", "a", "1"]);
+    let server = Launch::at(dir.path()).start();
+    server.connect().ask(&["SET", "a", "1"]);
     let [copy, out] = ["copy.aof", "out.aof"].map(|name| dir.path().join(name));
     let until = |log| aof(&["rewrite", "-o", arg(&out), "--until", "9999999999", log]);
-    let refused = until(arg(&server.log));
-    assert_eq!(code(&refused), 3);
-    let said = stderr(&refused);
-    let instead = format!("`kvred aof check --salvage COPY {}`", server.log.display());
+    let log = server.launch().log_path();
+    let refused = until(arg(&log));
+    refused.expect(3, &[]);
+    let said = refused.stderr;
+    let instead = format!("`kvred aof check --salvage COPY {}`", log.display());
     assert!(said.contains("in use by a kvred server") && said.contains(&instead), "{said}");
     assert!(!said.contains("BGREWRITEAOF"), "{said}");
-    assert_eq!(code(&aof(&["check", "--salvage", arg(&copy), arg(&server.log)])), 0);
-    assert_eq!(code(&until(arg(&copy))), 0);
+    aof(&["check", "--salvage", arg(&copy), arg(&log)]).expect(0, &[]);
+    until(arg(&copy)).expect(0, &[]);
     assert_eq!(data(&out), ["SET a 1"]);
-    server.stop();
+    server.terminate().expect(0, &[]);
 }
 
 #[test]
 fn a_log_that_grows_meanwhile_is_clean_and_the_tools_end() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::start_with(dir.path(), &["--fsync", "none"]);
-    let path = server.log.clone();
-    let mut client = server.client();
+    let server = Launch::at(dir.path()).args(&["--fsync", "none"]).start();
+    let path = server.launch().log_path();
+    let mut client = server.connect();
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -410,7 +413,7 @@ fn a_log_that_grows_meanwhile_is_clean_and_the_tools_end() {
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
-    server.stop();
+    server.terminate().expect(0, &[]);
 }
 
 #[test]
@@ -419,15 +422,10 @@ fn a_closed_pipe_is_not_an_error() {
     small_log(dir.path());
     let path = dir.path().join("kvred.aof");
     for command in ["dump", "check"] {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_kvred"))
-            .args(["aof", command, arg(&path)])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = Launch::binary().args(["aof", command, arg(&path)]).spawn().unwrap();
         drop(child.stdout.take());
-        let output = child.wait_with_output().unwrap();
-        assert_eq!((code(&output), stderr(&output)), (0, String::new()), "{command}");
+        let output = Exit::of(child.wait_with_output().unwrap());
+        assert_eq!((output.code, &output.stderr[..]), (Some(0), ""), "{command}");
     }
 }
 
@@ -437,15 +435,11 @@ fn what_cannot_be_written_is_told_also_when_there_was_enough() {
     small_log(dir.path());
     let path = dir.path().join("kvred.aof");
     for flags in [&[][..], &["--limit", "3"], &["--follow", "--limit", "3"], &["--format", "json", "--limit", "1"]] {
-        let output = Command::new(env!("CARGO_BIN_EXE_kvred"))
-            .args(["aof", "dump"])
-            .args(flags)
-            .arg(&path)
-            .stdout(fs::File::options().write(true).open("/dev/full").unwrap())
-            .output()
-            .unwrap();
-        assert_eq!(code(&output), 3, "{flags:?}");
-        assert!(stderr(&output).contains("cannot write the output"), "{flags:?}: {}", stderr(&output));
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = Launch::binary().args(["aof", "dump"]).args(flags).arg(&path).stdout(full).output().unwrap();
+        let output = Exit::of(output);
+        assert_eq!(output.code, Some(3), "{flags:?}");
+        assert!(output.stderr.contains("cannot write the output"), "{flags:?}: {}", output.stderr);
     }
 }
 
@@ -460,11 +454,11 @@ fn paths_that_are_not_utf_8_are_told_byte_for_byte_in_json() {
     let torn = [&small_log(&odd)[..], b"*3\r\n"].concat();
     let (path, saved) = (odd.join("kvred.aof"), odd.join("saved.aof"));
     fs::write(&path, &torn).unwrap();
-    let told = |code_expected: i32, args: &[&OsStr]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_kvred")).args(["aof", "check", "--json"]).args(args).output();
-        let output = output.unwrap();
-        assert_eq!(code(&output), code_expected, "{args:?}: {}", stderr(&output));
-        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    let told = |code: i32, args: &[&OsStr]| {
+        let output = Launch::binary().args(["aof", "check", "--json"]).args(args).output();
+        let output = Exit::of(output.unwrap());
+        assert_eq!(output.code, Some(code), "{args:?}: {}", output.stderr);
+        output.json()
     };
     let path_of = |value: &serde_json::Value| {
         let bytes = base64::engine::general_purpose::STANDARD.decode(value["base64"].as_str().unwrap()).unwrap();
@@ -487,8 +481,8 @@ fn a_torn_log_is_dumped_up_to_the_tear() {
     log.extend_from_slice(b"*3\r\n$3\r\nSET\r\n");
     fs::write(&path, &log).unwrap();
     let torn = aof(&["dump", arg(&path)]);
-    assert_eq!((code(&torn), stdout(&torn)), (1, stdout(&whole)));
-    assert!(stderr(&torn).contains("torn at byte"), "{}", stderr(&torn));
+    assert_eq!((torn.code, torn.stdout), (Some(1), whole.stdout));
+    assert!(torn.stderr.contains("torn at byte"), "{}", torn.stderr);
 }
 
 #[test]
@@ -498,7 +492,7 @@ fn nothing_is_written_over_a_file_that_is_there() {
     let (path, out) = (dir.path().join("kvred.aof"), dir.path().join("precious"));
     fs::write(&out, "mine").unwrap();
     for command in [["rewrite", "-o", arg(&out), arg(&path)], ["check", "--salvage", arg(&out), arg(&path)]] {
-        assert_eq!(code(&aof(&command)), 3);
+        aof(&command).expect(3, &[]);
         assert_eq!(fs::read_to_string(&out).unwrap(), "mine");
     }
 }
@@ -522,12 +516,11 @@ fn nothing_is_removed_for_a_log_with_a_new_name() {
         for command in [["rewrite", "-o", arg(&out), arg(&source)], ["check", "--salvage", arg(&out), arg(&source)]] {
             // The first finds no room.
             for (limit, expected) in [("0", 3), ("unlimited", 0)] {
-                let output = Command::new("sh")
+                let ran = Launch::clean(Command::new("sh"))
                     .args(["-c", &format!("ulimit -f {limit}; exec \"$0\" aof \"$@\""), env!("CARGO_BIN_EXE_kvred")])
                     .args(command)
-                    .output()
-                    .unwrap();
-                assert_eq!(code(&output), expected, "{command:?}: {}", stderr(&output));
+                    .output();
+                Exit::of(ran.unwrap()).expect(expected, &[]);
                 assert_eq!(out.exists(), expected == 0, "{command:?}");
                 if expected == 0 {
                     fs::remove_file(&out).unwrap();

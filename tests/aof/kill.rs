@@ -4,10 +4,10 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use super::kit::{aof, arg, code, data, small_log, stderr, stdout};
-use crate::helpers::{QUIET_STRACE, skip};
+use super::kit::{aof, arg, data, small_log};
+use crate::helpers::{Launch, QUIET_STRACE, skip};
 
 /// Every system call by which files are opened, changed, made durable or closed. One that only reads, or locks, leaves
 /// behind what the next of these finds.
@@ -36,14 +36,14 @@ enum Run {
 /// Runs a tool that is killed when it makes a call on one of the names in its directory for the n-th time; `None`
 /// after having said why that cannot be.
 fn run_killed(dir: &Path, args: &[&str], names: &[&str], call: &str, nth: usize) -> Option<Run> {
-    let mut command = Command::new("strace");
+    let mut command = Launch::clean(Command::new("strace"));
     command.args([QUIET_STRACE, "-f", "-o", "/dev/null"]);
     for name in ["", "kvred.aof", "kvred.aof.lock"].iter().chain(names) {
         command.arg("-P").arg(dir.join(name));
     }
     command.args(["-e", &format!("inject={call}:signal=SIGKILL:when={nth}")]);
     command.arg(env!("CARGO_BIN_EXE_kvred")).arg("aof").args(args);
-    let output = match command.stdin(Stdio::null()).output() {
+    let output = match command.output() {
         Ok(output) => output,
         Err(e) => {
             skip(&format!("strace: {e}"));
@@ -54,7 +54,7 @@ fn run_killed(dir: &Path, args: &[&str], names: &[&str], call: &str, nth: usize)
         (Some(0), _) => Some(Run::Ended),
         (_, Some(9)) => Some(Run::Killed),
         _ => {
-            let said = stderr(&output);
+            let said = String::from_utf8_lossy(&output.stderr);
             let last = said.lines().last().filter(|line| line.starts_with("strace: "));
             let why = last.unwrap_or_else(|| panic!("{args:?}, to be killed at {call} {nth}: {output:?}"));
             skip(&format!("strace cannot trace: {why}"));
@@ -103,14 +103,13 @@ fn a_kill_at_any_call_of_an_offline_rewrite_leaves_the_old_log_or_the_new() {
     at_every_call(dir.path(), &["rewrite", arg(&path)], &["temp-rewrite-kvred.aof"], prepare, |what| {
         let now = fs::read(&path).unwrap();
         let renamed = now != log;
-        assert_eq!(code(&aof(&["check", arg(&path)])), 0, "{what}");
+        assert_eq!(aof(&["check", arg(&path)]).code, Some(0), "{what}");
         assert_eq!(data(&path), expected, "{what}");
-        let json = aof(&["check", "--json", arg(&path)]);
-        let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+        let json = aof(&["check", "--json", arg(&path)]).json();
         assert_eq!(json["rewrites"].as_u64(), Some(u64::from(renamed)), "{what}");
         // Nothing stands in the way of the next one, and it tidies up.
         let again = aof(&["rewrite", arg(&path)]);
-        assert_eq!(code(&again), 0, "{what}: {}", stderr(&again));
+        assert_eq!(again.code, Some(0), "{what}: {}", again.stderr);
         assert!(!dir.path().join("temp-rewrite-kvred.aof").exists(), "{what}");
         assert_eq!(data(&path), expected, "{what}");
         renamed
@@ -139,7 +138,7 @@ fn a_kill_at_any_call_of_fix_loses_no_byte() {
             assert_eq!([now, fs::read(kept).unwrap()].concat(), torn, "{what}");
         }
         let again = aof(&["check", "--fix", "--yes", arg(&path)]);
-        assert_eq!(code(&again), 0, "{what}: {}{}", stdout(&again), stderr(&again));
+        assert_eq!(again.code, Some(0), "{what}: {}{}", again.stdout, again.stderr);
         assert_eq!(fs::read(&path).unwrap(), log, "{what}");
         let [kept] = &cuts(dir.path())[..] else { panic!("{what}: one copy, also after the second time") };
         assert_eq!(fs::read(kept).unwrap(), torn[log.len()..], "{what}");
@@ -164,7 +163,7 @@ fn a_kill_at_any_call_of_a_header_s_repair_leaves_it_wrong_or_right() {
         let now = fs::read(&path).unwrap();
         assert!(now == wrong || now == log, "{what}");
         let again = aof(&["check", "--fix", "--yes", arg(&path)]);
-        assert_eq!(code(&again), 0, "{what}: {}{}", stdout(&again), stderr(&again));
+        assert_eq!(again.code, Some(0), "{what}: {}{}", again.stdout, again.stderr);
         assert_eq!(fs::read(&path).unwrap(), log, "{what}");
         now == log
     });

@@ -4,9 +4,9 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use super::kit::{Reply, Server, aof, arg, code, data, dump, resp, small_log, stderr, stdout};
+use super::kit::{aof, arg, data, dump, resp, small_log};
 use crate::helpers::peer::{Peer, SERVERS, binary};
-use crate::helpers::wait_until;
+use crate::helpers::{Exit, Launch, Reply, wait_until};
 
 #[test]
 fn a_log_in_parts_is_read_through_its_manifest() {
@@ -26,10 +26,10 @@ fn a_log_in_parts_is_read_through_its_manifest() {
         assert_eq!(client.ask(&["EXEC"]), Reply::Array(vec![Reply::ok(), Reply::Integer(1)]));
         drop(server);
         let checked = aof(&["check", arg(&manifest)]);
-        assert_eq!(code(&checked), 0, "{name}: {}{}", stdout(&checked), stderr(&checked));
-        assert!(stdout(&checked).contains("a log in 2 parts"), "{}", stdout(&checked));
+        assert_eq!(checked.code, Some(0), "{name}: {}{}", checked.stdout, checked.stderr);
+        assert!(checked.stdout.contains("a log in 2 parts"), "{}", checked.stdout);
         assert_eq!(data(&manifest), ["SET b 2", "SET c 3"], "{name}");
-        assert_eq!(code(&aof(&["rewrite", arg(&manifest)])), 2, "not in place");
+        assert_eq!(aof(&["rewrite", arg(&manifest)]).code, Some(2), "not in place");
     }
 }
 
@@ -67,7 +67,7 @@ fn a_manifest_is_taken_or_refused_as_redis_does() {
         fs::write(&manifest, &text).unwrap();
         let theirs = Command::new(&check).arg(&manifest).output().unwrap().status.success();
         let ours = aof(&["check", arg(&manifest)]);
-        assert_eq!(code(&ours), if theirs { 0 } else { 3 }, "{text}{}{}", stdout(&ours), stderr(&ours));
+        assert_eq!(ours.code, Some(if theirs { 0 } else { 3 }), "{text}{}{}", ours.stdout, ours.stderr);
         if theirs {
             assert_eq!(data(&manifest), ["SET k second"], "{text}");
         }
@@ -82,11 +82,11 @@ fn an_rdb_base_is_named_and_nothing_is_shown_without_it() {
     drop(server);
     let manifest = dir.path().join("appendonlydir/appendonly.aof.manifest");
     let checked = aof(&["check", arg(&manifest)]);
-    assert_eq!(code(&checked), 3);
-    assert!(stdout(&checked).contains("base.rdb: cannot be read: it is an RDB snapshot"), "{}", stdout(&checked));
-    assert!(stdout(&checked).contains("incr.aof: clean"), "{}", stdout(&checked));
+    checked.expect(3, &[]);
+    assert!(checked.stdout.contains("base.rdb: cannot be read: it is an RDB snapshot"), "{}", checked.stdout);
+    assert!(checked.stdout.contains("incr.aof: clean"), "{}", checked.stdout);
     let dumped = aof(&["dump", arg(&manifest)]);
-    assert_eq!((code(&dumped), stdout(&dumped)), (3, String::new()));
+    assert_eq!((dumped.code, &dumped.stdout[..]), (Some(3), ""));
 }
 
 /// The cure is told, and nothing is called damaged that Redis wrote so.
@@ -98,11 +98,11 @@ fn a_log_that_begins_with_a_snapshot_is_told_as_that() {
     fs::write(&path, &log).unwrap();
     let told = |args: &[&str]| {
         let told = aof(&[&["check"], args, &[arg(&path)]].concat());
-        assert_eq!(code(&told), 4);
-        format!("{}{}", stdout(&told), stderr(&told))
+        told.expect(4, &[]);
+        format!("{}{}", told.stdout, told.stderr)
     };
     let cure = "it is an RDB snapshot, or begins with one, which kvred cannot read; with `aof-use-rdb-preamble no`";
-    let refused = Server::try_start(dir.path(), &[]).err().expect("it is refused");
+    let refused = Launch::at(dir.path()).refused();
     refused.expect(4, &[cure]);
     for text in [told(&[]), told(&["--fix", "--yes"]), refused.stderr] {
         assert!(text.contains(cure), "{text}");
@@ -124,8 +124,8 @@ fn an_empty_part_behind_a_clean_one_makes_no_new_log() {
     for (base, verdict) in [(resp(&[b"SET", b"a", b"1"]), "clean"), (Vec::new(), "new")] {
         fs::write(dir.path().join("a.1.base.aof"), base).unwrap();
         let checked = aof(&["check", "--json", arg(&manifest)]);
-        let json: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
-        assert_eq!((code(&checked), json["verdict"].as_str()), (0, Some(verdict)));
+        let json = checked.json();
+        assert_eq!((checked.code, json["verdict"].as_str()), (Some(0), Some(verdict)));
         assert_eq!(json["parts"][1]["verdict"], "new");
     }
 }
@@ -139,15 +139,15 @@ fn a_torn_part_before_the_last_is_damage() {
     fs::write(dir.path().join("a.1.base.aof"), &whole[..whole.len() - 2]).unwrap();
     fs::write(dir.path().join("a.1.incr.aof"), &whole).unwrap();
     for tool in ["check", "dump"] {
-        assert_eq!(code(&aof(&[tool, arg(&manifest)])), 4, "{tool}");
+        assert_eq!(aof(&[tool, arg(&manifest)]).code, Some(4), "{tool}");
     }
     fs::write(dir.path().join("a.1.base.aof"), &whole).unwrap();
     fs::write(dir.path().join("a.1.incr.aof"), &whole[..whole.len() - 2]).unwrap();
     for tool in ["check", "dump"] {
-        assert_eq!(code(&aof(&[tool, arg(&manifest)])), 1, "{tool}");
+        assert_eq!(aof(&[tool, arg(&manifest)]).code, Some(1), "{tool}");
     }
     fs::remove_file(dir.path().join("a.1.base.aof")).unwrap();
-    assert_eq!(code(&aof(&["check", arg(&manifest)])), 3);
+    aof(&["check", arg(&manifest)]).expect(3, &[]);
 }
 
 /// Made as short as its data, it would not delete what a part before it holds.
@@ -166,16 +166,17 @@ fn a_part_that_goes_on_from_another_is_not_rewritten() {
     std::os::unix::fs::symlink(at("a.1.incr.aof"), &link).unwrap();
     let part = at("a.1.incr.aof");
     for args in [&[arg(&part)][..], &[arg(&link)], &["a.1.incr.aof"], &["-o", arg(&at("out.aof")), arg(&part)]] {
-        let mut tool = Command::new(env!("CARGO_BIN_EXE_kvred"));
+        let mut tool = Launch::binary();
         let refused = tool.current_dir(dir.path()).args(["aof", "rewrite"]).args(args).output().unwrap();
-        assert_eq!(code(&refused), 2, "{args:?}: {}{}", stdout(&refused), stderr(&refused));
-        assert!(stderr(&refused).contains("appendonly.aof.manifest lists before it"), "{}", stderr(&refused));
+        let refused = Exit::of(refused);
+        assert_eq!(refused.code, Some(2), "{args:?}: {}{}", refused.stdout, refused.stderr);
+        assert!(refused.stderr.contains("appendonly.aof.manifest lists before it"), "{}", refused.stderr);
         assert_eq!(fs::read(&part).unwrap(), incremental);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3, "nothing was made");
     }
     // The base is where the log begins.
     let rewritten = aof(&["rewrite", arg(&at("a.1.base.aof"))]);
-    assert_eq!(code(&rewritten), 0, "{}", stderr(&rewritten));
+    rewritten.expect(0, &[]);
     assert_eq!(data(&manifest), ["SET b 1", "SET c 1"]);
 }
 
@@ -204,8 +205,8 @@ fn a_dump_restores_the_data_through_redis_cli() {
                 .stdout(Stdio::piped())
                 .spawn()
                 .unwrap();
-            child.stdin.take().unwrap().write_all(&dumped.stdout).unwrap();
-            let said = stdout(&child.wait_with_output().unwrap());
+            child.stdin.take().unwrap().write_all(&dumped.bytes).unwrap();
+            let said = Exit::of(child.wait_with_output().unwrap()).stdout;
             assert!(!said.contains("ERR"), "{said}");
             let expected = data(&log);
             assert_eq!(peer.connect().ask(&["DBSIZE"]), Reply::Integer(expected.len() as i64), "{format}");

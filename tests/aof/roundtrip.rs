@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use super::kit::{Reply, Server, adopted_log, aof, arg, code, data, dump, resp, small_log, stderr, stdout};
+use super::kit::{adopted_log, aof, arg, data, dump, resp, small_log};
+use crate::helpers::{Exit, Launch, Reply};
 
 fn write_plain(path: &Path, commands: &[Vec<Vec<u8>>]) {
     let mut bytes = Vec::new();
@@ -43,13 +43,13 @@ fn a_rewrite_tells_how_long_the_log_was_and_is() {
     let kept = [b"#TS:1000\r\n", &set[..], &set, &set].concat();
     fs::write(&plain, [&kept[..], b"#TS:2000\r\n", &set].concat()).unwrap();
     let len = |path: &Path| fs::metadata(path).unwrap().len();
-    assert_eq!(code(&aof(&["rewrite", "-o", arg(&own), arg(&plain)])), 0);
+    aof(&["rewrite", "-o", arg(&own), arg(&plain)]).expect(0, &[]);
     for (log, until, was) in
         [(&plain, None, len(&plain)), (&plain, Some("1500"), kept.len() as u64), (&own, None, len(&own))]
     {
         let until = until.map_or(vec![], |time| vec!["--until", time]);
         let output = aof(&[&["rewrite", "-o", arg(&out)], &until[..], &[arg(log)]].concat());
-        let text = stdout(&output);
+        let text = output.stdout;
         let row = text.lines().find(|line| line.trim_start().starts_with("bytes")).unwrap_or_else(|| panic!("{text}"));
         let told: Vec<u64> = row.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         assert_eq!(told, [was, len(&out)], "{text}");
@@ -60,7 +60,7 @@ fn a_rewrite_tells_how_long_the_log_was_and_is() {
 #[test]
 fn a_dump_fed_to_an_empty_server_gives_the_same_data_and_so_does_a_rewrite() {
     let server_dir = tempfile::tempdir().unwrap();
-    let server = Server::start(server_dir.path());
+    let server = Launch::at(server_dir.path()).start();
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("plain.aof");
     let mut runner = TestRunner::new(ProptestConfig::with_cases(40));
@@ -68,7 +68,7 @@ fn a_dump_fed_to_an_empty_server_gives_the_same_data_and_so_does_a_rewrite() {
         write_plain(&log, &commands);
         let text = dump(&log);
         prop_assert_eq!(text.lines().count(), commands.len());
-        let mut client = server.client();
+        let mut client = server.connect();
         client.ask(&["FLUSHALL"]);
         // The server reads the lines as redis-cli would.
         client.send(text.replace('\n', "\r\n"));
@@ -78,7 +78,7 @@ fn a_dump_fed_to_an_empty_server_gives_the_same_data_and_so_does_a_rewrite() {
         }
         let rewritten = dir.path().join("rewritten.aof");
         drop(fs::remove_file(&rewritten));
-        prop_assert_eq!(code(&aof(&["rewrite", "-o", arg(&rewritten), arg(&log)])), 0);
+        prop_assert_eq!(aof(&["rewrite", "-o", arg(&rewritten), arg(&log)]).code, Some(0));
         let mut keys = 0;
         for line in dump(&rewritten).lines() {
             keys += 1;
@@ -94,11 +94,11 @@ fn a_dump_fed_to_an_empty_server_gives_the_same_data_and_so_does_a_rewrite() {
         }
         // Rewriting once more changes nothing.
         let (before, output) = (data(&rewritten), aof(&["rewrite", arg(&rewritten)]));
-        prop_assert_eq!(code(&output), 0, "{}", stderr(&output));
+        prop_assert_eq!(output.code, Some(0), "{}", output.stderr);
         prop_assert_eq!(data(&rewritten), before);
         Ok(())
     });
-    server.stop();
+    server.terminate().expect(0, &[]);
     result.unwrap();
 }
 
@@ -118,21 +118,18 @@ fn a_dump_restores_the_data_through_kvred_cli() {
 fn restores_through_kvred_cli(log: &Path) {
     for (format, flags) in [("commands", &[][..]), ("commands", &["--pipe"]), ("resp", &["--pipe"])] {
         let empty = tempfile::tempdir().unwrap();
-        let server = Server::start(empty.path());
-        let mut dump = Command::new(env!("CARGO_BIN_EXE_kvred"))
-            .args(["aof", "dump", "--format", format, arg(log)])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let cli = Command::new(env!("CARGO_BIN_EXE_kvred"))
-            .args(["cli", "-p", &server.port.to_string()])
+        let server = Launch::at(empty.path()).start();
+        let mut dump = Launch::binary().args(["aof", "dump", "--format", format, arg(log)]).spawn().unwrap();
+        let cli = Launch::binary()
+            .args(["cli", "-p", &server.port().to_string()])
             .args(flags)
             .stdin(dump.stdout.take().unwrap())
             .output()
             .unwrap();
+        let cli = Exit::of(cli);
         assert!(dump.wait().unwrap().success());
-        assert_eq!((code(&cli), stderr(&cli)), (0, String::new()), "{format} {flags:?}: {}", stdout(&cli));
-        server.stop();
+        assert_eq!((cli.code, &cli.stderr[..]), (Some(0), ""), "{format} {flags:?}: {}", cli.stdout);
+        server.terminate().expect(0, &[]);
         assert_eq!(data(&empty.path().join("kvred.aof")), data(log), "{format} {flags:?}");
     }
 }
@@ -174,9 +171,9 @@ fn a_dump_of_an_adopted_log_is_in_commands_that_kvred_takes() {
         "EXEC",
     ];
     write_lines(&path, &commands);
-    let server = Server::start(dir.path());
-    assert_eq!(server.client().ask(&["SET", "own", "8"]), Reply::ok());
-    server.stop();
+    let server = Launch::at(dir.path()).start();
+    assert_eq!(server.connect().ask(&["SET", "own", "8"]), Reply::ok());
+    server.terminate().expect(0, &[]);
     assert_eq!(data(&path), ["SET b 6", "SET c 4", "SET d 3", "SET g 1", "SET h 1", "SET i 2", "SET own 8"]);
     restores_through_kvred_cli(&path);
 
@@ -186,7 +183,7 @@ fn a_dump_of_an_adopted_log_is_in_commands_that_kvred_takes() {
     as_it_is.push("SET own 8".to_owned());
     let told = |record: &Vec<Vec<u8>>| String::from_utf8(record.join(&b' ')).unwrap();
     assert_eq!(records(&path).iter().map(told).collect::<Vec<_>>(), as_it_is);
-    let table = stdout(&aof(&["dump", "--format", "table", arg(&path)]));
+    let table = aof(&["dump", "--format", "table", arg(&path)]).stdout;
     assert!(table.contains(" MSET d 1 e 2 d 3\n") && table.contains(" SET a 3 KEEPTTL\n"), "{table}");
 }
 
@@ -212,7 +209,7 @@ fn model_of(commands: &[Vec<Vec<u8>>], key: &[u8]) -> Option<Vec<u8>> {
 fn records(path: &Path) -> Vec<Vec<Vec<u8>>> {
     use base64::Engine;
     let output = aof(&["dump", "--format", "json", arg(path)]);
-    assert_eq!(code(&output), 0);
+    output.expect(0, &[]);
     let bytes = |value: &serde_json::Value| match value {
         serde_json::Value::String(text) => text.clone().into_bytes(),
         other => base64::engine::general_purpose::STANDARD.decode(other["base64"].as_str().unwrap()).unwrap(),
@@ -221,7 +218,7 @@ fn records(path: &Path) -> Vec<Vec<Vec<u8>>> {
         let json: serde_json::Value = serde_json::from_str(line).unwrap();
         std::iter::once(&json["command"]).chain(json["args"].as_array().unwrap()).map(bytes).collect()
     };
-    stdout(&output).lines().map(line).collect()
+    output.stdout.lines().map(line).collect()
 }
 
 #[test]
@@ -233,9 +230,8 @@ fn all_formats_tell_the_same_commands() {
     let raw = aof(&["dump", "--format", "resp", arg(&path)]);
     let expected: Vec<u8> =
         records.iter().flat_map(|r| resp(&r.iter().map(Vec::as_slice).collect::<Vec<_>>())).collect();
-    assert_eq!(raw.stdout, expected);
-    let table = aof(&["dump", "--format", "table", arg(&path)]);
-    let table = stdout(&table);
+    assert_eq!(raw.bytes, expected);
+    let table = aof(&["dump", "--format", "table", arg(&path)]).stdout;
     assert_eq!(table.lines().count(), records.len() + 1);
     assert!(table.lines().all(|line| line.chars().count() <= 120), "{table}");
     assert_eq!(dump(&path).lines().count(), records.len());
@@ -256,8 +252,8 @@ fn filters_choose_by_key_offset_time_and_number() {
     fs::write(&path, bytes).unwrap();
     let dumped = |flags: &[&str]| {
         let output = aof(&[&["dump"], flags, &[arg(&path)]].concat());
-        assert_eq!(code(&output), 0, "{}", stderr(&output));
-        stdout(&output)
+        output.expect(0, &[]);
+        output.stdout
     };
     assert_eq!(dumped(&["--key", "user:*"]), "SET user:1 a\nDEL user:1\nSET user:2 c\n");
     assert_eq!(dumped(&["--from", &second.to_string()]), "DEL user:1 other\nSET user:2 c\nSET x d\n");
@@ -268,13 +264,13 @@ fn filters_choose_by_key_offset_time_and_number() {
     assert_eq!(dumped(&["--limit", "0"]), "");
     for nothing in [["--key", "nobody"], ["--from", "99999"], ["--since", "4000"], ["--until", "999"]] {
         let output = aof(&[&["dump"], &nothing[..], &[arg(&path)]].concat());
-        assert_eq!((code(&output), &stdout(&output)[..]), (1, ""), "{nothing:?}");
-        assert!(stderr(&output).contains("no command in"), "{nothing:?}: {}", stderr(&output));
+        assert_eq!((output.code, &output.stdout[..]), (Some(1), ""), "{nothing:?}");
+        assert!(output.stderr.contains("no command in"), "{nothing:?}: {}", output.stderr);
     }
     let out = dir.path().join("then.aof");
-    assert_eq!(code(&aof(&["rewrite", "-o", arg(&out), "--until", "1500", arg(&path)])), 0);
+    aof(&["rewrite", "-o", arg(&out), "--until", "1500", arg(&path)]).expect(0, &[]);
     assert_eq!(data(&out), ["SET other b", "SET user:1 a"]);
-    assert_eq!(code(&aof(&["rewrite", "--until", "1500", arg(&path)])), 2, "never in place");
+    assert_eq!(aof(&["rewrite", "--until", "1500", arg(&path)]).code, Some(2), "never in place");
 }
 
 #[test]
@@ -284,17 +280,15 @@ fn a_rewritten_log_does_not_know_what_was_before() {
     let path = dir.path().join("kvred.aof");
     let before = data(&path);
     let output = aof(&["rewrite", arg(&path)]);
-    assert_eq!(code(&output), 0, "{}", stderr(&output));
-    assert!(stdout(&output).contains("before"), "{}", stdout(&output));
+    output.expect(0, &[]);
+    assert!(output.stdout.contains("before"), "{}", output.stdout);
     assert_eq!(data(&path), before);
     assert!(!dir.path().join("temp-rewrite-kvred.aof").exists());
     let out = dir.path().join("then.aof");
     let refused = aof(&["rewrite", "-o", arg(&out), "--until", "1000", arg(&path)]);
-    assert_eq!(code(&refused), 1);
-    assert!(stderr(&refused).contains("was rewritten at"), "{}", stderr(&refused));
+    refused.expect(1, &["was rewritten at"]);
     assert!(!out.exists());
-    let json = aof(&["check", "--json", arg(&path)]);
-    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let json = aof(&["check", "--json", arg(&path)]).json();
     assert_eq!((json["rewrites"].as_u64(), json["keys"].as_u64()), (Some(1), Some(before.len() as u64)));
 }
 
@@ -305,14 +299,14 @@ fn what_has_no_times_is_shown_with_a_warning_since_then_and_refused_until_then()
     let [begins, rewritten, out] = ["begins.aof", "rewritten.aof", "out.aof"].map(|name| dir.path().join(name));
     let (a, b) = (resp(&[b"SET", b"a", b"1"]), resp(&[b"SET", b"b", b"2"]));
     fs::write(&begins, [&a[..], b"#TS:2000\r\n", &b].concat()).unwrap();
-    assert_eq!(code(&aof(&["rewrite", "-o", arg(&rewritten), arg(&begins)])), 0);
+    aof(&["rewrite", "-o", arg(&rewritten), arg(&begins)]).expect(0, &[]);
     let checked = aof(&["check", "--json", arg(&rewritten)]);
-    let at = serde_json::from_slice::<serde_json::Value>(&checked.stdout).unwrap()["last_time"].as_i64().unwrap();
+    let at = checked.json()["last_time"].as_i64().unwrap();
     let dumped = |flag: &str, time: i64, log: &Path| {
         let output = aof(&["dump", flag, &time.to_string(), arg(log)]);
-        let mut lines: Vec<String> = stdout(&output).lines().map(str::to_owned).collect();
+        let mut lines: Vec<String> = output.stdout.lines().map(str::to_owned).collect();
         lines.sort();
-        (code(&output), lines.join(", "), stderr(&output))
+        (output.code, lines.join(", "), output.stderr)
     };
     let both = "SET a 1, SET b 2".to_owned();
     for (log, latest, refusal, warning) in [
@@ -320,18 +314,18 @@ fn what_has_no_times_is_shown_with_a_warning_since_then_and_refused_until_then()
         (&rewritten, at, "what it was before that is not in it any more", "has no times; it is shown too"),
     ] {
         let refused = dumped("--until", latest - 1, log);
-        assert_eq!((refused.0, &refused.1[..]), (1, ""), "{refused:?}");
+        assert_eq!((refused.0, &refused.1[..]), (Some(1), ""), "{refused:?}");
         assert!(refused.2.contains(refusal), "{refused:?}");
         let rewrite = aof(&["rewrite", "-o", arg(&out), "--until", &(latest - 1).to_string(), arg(log)]);
-        assert_eq!((code(&rewrite), stderr(&rewrite)), (1, refused.2), "they say the same");
-        assert_eq!(dumped("--until", latest, log), (0, both.clone(), String::new()));
+        assert_eq!((rewrite.code, rewrite.stderr), (Some(1), refused.2), "they say the same");
+        assert_eq!(dumped("--until", latest, log), (Some(0), both.clone(), String::new()));
         for since in [1, latest] {
             let shown = dumped("--since", since, log);
-            assert_eq!((shown.0, &shown.1), (0, &both), "{shown:?}");
+            assert_eq!((shown.0, &shown.1), (Some(0), &both), "{shown:?}");
             assert!(shown.2.contains(warning), "{shown:?}");
         }
         let later = dumped("--since", latest + 1, log);
-        assert_eq!((later.0, &later.1[..]), (1, ""), "{later:?}");
+        assert_eq!((later.0, &later.1[..]), (Some(1), ""), "{later:?}");
         assert!(!later.2.contains("no times"), "{later:?}");
     }
 
@@ -339,7 +333,7 @@ fn what_has_no_times_is_shown_with_a_warning_since_then_and_refused_until_then()
     fs::write(&begins, [a, b].concat()).unwrap();
     let log = dir.path().join("kvred.aof");
     fs::rename(&rewritten, &log).unwrap();
-    Server::start(dir.path()).stop();
+    Launch::at(dir.path()).start().terminate().expect(0, &[]);
     let mut damaged = fs::read(&log).unwrap();
     let rewrite = damaged.windows(11).position(|w| w == b"#REWRITTEN:").unwrap();
     damaged[rewrite + 11] ^= 2;
@@ -348,21 +342,21 @@ fn what_has_no_times_is_shown_with_a_warning_since_then_and_refused_until_then()
         [(&begins, 1, "it holds no times, so"), (&log, 4, "does not tell what it was then; see `kvred aof check")]
     {
         let dump = aof(&["dump", "--until", "3000", arg(log)]);
-        assert_eq!((code(&dump), &stdout(&dump)[..]), (status, ""));
-        assert!(stderr(&dump).contains(says), "{}", stderr(&dump));
+        assert_eq!((dump.code, &dump.stdout[..]), (Some(status), ""));
+        assert!(dump.stderr.contains(says), "{}", dump.stderr);
         let rewrite = aof(&["rewrite", "-o", arg(&out), "--until", "3000", arg(log)]);
-        assert_eq!((code(&rewrite), stderr(&rewrite)), (status, stderr(&dump)));
+        assert_eq!((rewrite.code, rewrite.stderr), (Some(status), dump.stderr));
         assert!(!out.exists());
     }
     let shown = dumped("--since", 3000, &begins);
-    assert_eq!((shown.0, shown.1), (0, both));
+    assert_eq!((shown.0, shown.1), (Some(0), both));
     assert!(shown.2.contains("it holds no times; all of it is shown"), "{}", shown.2);
 
     // One that is new holds nothing that would have none.
     fs::write(&begins, "").unwrap();
     for flag in ["--since", "--until"] {
         let (code, shown, said) = dumped(flag, 3000, &begins);
-        assert_eq!((code, &shown[..]), (1, ""));
+        assert_eq!((code, &shown[..]), (Some(1), ""));
         assert!(said.contains("no command in"), "{said}");
     }
 }
@@ -374,7 +368,8 @@ fn salvage_saves_all_batches_but_the_damaged_one() {
     let path = dir.path().join("kvred.aof");
     let all: Vec<String> = dump(&path).lines().map(str::to_owned).collect();
     let json = aof(&["dump", "--format", "json", arg(&path)]);
-    let offsets: Vec<usize> = stdout(&json)
+    let offsets: Vec<usize> = json
+        .stdout
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["offset"].as_u64().unwrap() as usize)
         .collect();
@@ -387,15 +382,15 @@ fn salvage_saves_all_batches_but_the_damaged_one() {
             _ => [before, b"more", at].concat(),
         };
         fs::write(&path, &damaged).unwrap();
-        assert_eq!(code(&aof(&["check", arg(&path)])), 4);
+        aof(&["check", arg(&path)]).expect(4, &[]);
         let out = dir.path().join(format!("saved-{n}.aof"));
         let salvaged = aof(&["check", "--salvage", arg(&out), arg(&path)]);
-        assert_eq!(code(&salvaged), 1, "{}", stderr(&salvaged));
-        assert!(stdout(&salvaged).contains(&format!("lost  bytes {} to", offsets[n])), "{}", stdout(&salvaged));
+        salvaged.expect(1, &[]);
+        assert!(salvaged.stdout.contains(&format!("lost  bytes {} to", offsets[n])), "{}", salvaged.stdout);
         let mut expected = all.clone();
         expected.remove(n);
         assert_eq!(dump(&out).lines().collect::<Vec<_>>(), expected, "batch of record {n}");
-        assert_eq!(code(&aof(&["check", arg(&out)])), 0);
+        aof(&["check", arg(&out)]).expect(0, &[]);
         assert_eq!(fs::read(&path).unwrap(), damaged, "the log itself is as it was");
     }
 }
@@ -413,17 +408,17 @@ fn what_kvred_has_appended_to_a_plain_log_is_saved_from_behind_a_flaw_in_that() 
         damaged[changed] = byte;
         fs::write(&path, &damaged).unwrap();
         let checked = aof(&["check", arg(&path)]);
-        assert_eq!(code(&checked), 4, "{}", stdout(&checked));
+        checked.expect(4, &[]);
         for says in [&format!("damage        at byte {large} "), "; 2 records in", " still verify", "--salvage OUT"] {
-            assert!(stdout(&checked).contains(says), "{says}: {}", stdout(&checked));
+            assert!(checked.stdout.contains(says), "{says}: {}", checked.stdout);
         }
-        Server::try_start(dir.path(), &[]).err().expect("it is refused").expect(4, &["is damaged"]);
+        Launch::at(dir.path()).refused().expect(4, &["is damaged"]);
         assert_eq!(fs::read(&path).unwrap(), damaged, "nothing is cut");
         let out = dir.path().join(format!("saved-{changed}.aof"));
         let salvaged = aof(&["check", "--salvage", arg(&out), arg(&path)]);
-        assert_eq!(code(&salvaged), 1, "{}", stderr(&salvaged));
+        salvaged.expect(1, &[]);
         let lost = format!("4 records saved, {} bytes lost\n  lost  bytes {large} to", joint + 36 - large);
-        assert!(stdout(&salvaged).contains(&lost), "{lost}: {}", stdout(&salvaged));
+        assert!(salvaged.stdout.contains(&lost), "{lost}: {}", salvaged.stdout);
         assert_eq!(dump(&out), "SET first 1\nSET second 2\nSET ours 4\nSET \"ours too\" 5\n");
     }
 }
@@ -434,9 +429,9 @@ fn salvaged(commands: &[&str]) -> (String, Vec<String>) {
     let (path, out) = (dir.path().join("plain.aof"), dir.path().join("out.aof"));
     write_lines(&path, commands);
     let output = aof(&["check", "--salvage", arg(&out), arg(&path)]);
-    assert_eq!(code(&output), 1, "{}", stderr(&output));
-    assert_eq!(code(&aof(&["check", arg(&out)])), 0);
-    (stdout(&output), dump(&out).lines().map(str::to_owned).collect())
+    output.expect(1, &[]);
+    aof(&["check", arg(&out)]).expect(0, &[]);
+    (output.stdout, dump(&out).lines().map(str::to_owned).collect())
 }
 
 #[test]

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::kit::{Server, arg, resp, small_log};
-use crate::helpers::terminal::{Terminal, without_escapes};
+use super::kit::{arg, resp, small_log};
+use crate::helpers::Launch;
+use crate::helpers::terminal::{Terminal, after, without_escapes};
 
 fn tool(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kvred"));
+    let mut command = Launch::binary();
     command.arg("aof").args(args).env("TERM", "xterm");
     command
 }
@@ -65,12 +66,12 @@ fn while_fix_asks_no_server_takes_the_log_by_another_name() {
     fs::hard_link(&path, other.path().join("kvred.aof")).unwrap();
     let mut terminal = Terminal::start(tool(&["check", "--fix", arg(&path)]));
     terminal.sees("[y/N] ");
-    let refused = Server::try_start(other.path(), &[]).err().expect("the log is held");
+    let refused = Launch::at(other.path()).refused();
     refused.expect(3, &["in use by another kvred"]);
     terminal.types("n\r");
     assert_eq!(terminal.ends().1, 1);
     assert_eq!(fs::read(&path).unwrap(), torn);
-    drop(Server::start(other.path()));
+    drop(Launch::at(other.path()).start());
 }
 
 #[test]
@@ -116,12 +117,7 @@ fn long_log(path: &Path) {
 /// is stopped. What it showed.
 fn slowly(command: &Command, columns: u16, ctrl_c: bool) -> (String, i32) {
     // What it prints to stdout is not to hide the bar, which is on stderr.
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "echo \"pid $$.\"; exec \"$@\"", "sh"]).arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        shell.env(name, value.unwrap());
-    }
-    let mut terminal = Terminal::sized(&shell, columns, 24);
+    let mut terminal = Terminal::sized(&after("echo \"pid $$.\"", command), columns, 24);
     terminal.sees("pid ");
     let pid = Pid::from_raw(terminal.sees(".").trim().parse().unwrap()).unwrap();
     std::thread::scope(|scope| {

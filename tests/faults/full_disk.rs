@@ -194,7 +194,7 @@ fn a_limit_on_the_size_of_files_is_told_from_the_first_write_on() {
             runs.push(&["aof", "rewrite", "kvred.aof"]);
         }
         for args in runs {
-            let output = std::process::Command::new("sh")
+            let output = Launch::clean(std::process::Command::new("sh"))
                 .args(["-c", "ulimit -f 0; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_kvred")])
                 .args(args)
                 .current_dir(launch.dir())

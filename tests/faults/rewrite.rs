@@ -26,7 +26,7 @@ fn a_log_keeps_its_mode_where_nobody_may_give_files_away() {
     assert_eq!(mode(&log), 0o640, "by the server");
     drop(tracer);
     server.terminate().expect(0, &[]);
-    let tool = Command::new("strace")
+    let tool = Launch::clean(Command::new("strace"))
         .args(["-f", "-o", "/dev/null", "-e", inject, env!("CARGO_BIN_EXE_kvred"), "aof", "rewrite"])
         .arg(&log)
         .output()
@@ -54,7 +54,7 @@ fn the_names_of_new_directories_are_synced_where_they_stand() {
     let launch = Launch::new();
     let calls = launch.dir().join("calls");
     // It ends by itself: the log's first byte is one too many.
-    let traced = Command::new("strace")
+    let traced = Launch::clean(Command::new("strace"))
         .args(["-f", "-y", "-e", "trace=fsync", "-o"])
         .arg(&calls)
         .args(["sh", "-c", "ulimit -f 0; exec \"$0\" serve --port 0 --dir \"$1\"", env!("CARGO_BIN_EXE_kvred")])

@@ -100,7 +100,8 @@ impl Launch {
         Self::clean(Command::new(BINARY))
     }
 
-    fn clean(mut command: Command) -> Command {
+    /// A program with no `KVRED_*` of the caller's: one that starts the binary, for instance.
+    pub fn clean(mut command: Command) -> Command {
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("KVRED_") {
                 command.env_remove(name);

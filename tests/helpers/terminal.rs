@@ -25,17 +25,8 @@ impl Terminal {
 
     /// Starts a program at a terminal of this size, in columns and rows.
     pub fn sized(command: &Command, columns: u16, rows: u16) -> Self {
-        let mut sized = Command::new("sh");
         // The size has to be there before the program asks for it.
-        sized.args(["-c", &format!("stty cols {columns} rows {rows}; exec \"$@\""), "sh"]);
-        sized.arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => sized.env(name, value),
-                None => sized.env_remove(name),
-            };
-        }
-        Self::start(sized)
+        Self::start(after(&format!("stty cols {columns} rows {rows}"), command))
     }
 
     /// Changes the size, as a person does who pulls at the window's corner.
@@ -91,6 +82,20 @@ impl Terminal {
             other => panic!("it ended as {other:?}"),
         }
     }
+}
+
+/// A shell that first does something, and then becomes the program.
+pub fn after(first: &str, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{first}; exec \"$@\""), "sh"]);
+    shell.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
 }
 
 /// Text whose every byte was taken for a character.

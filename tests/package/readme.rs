@@ -10,7 +10,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::helpers::{peer, skip};
+use crate::helpers::{Launch, peer, skip};
 use crate::source;
 
 /// A command, and what the README says it prints, if it does.
@@ -148,8 +148,8 @@ fn shell_blocks_do_what_they_say() {
             script.push_str("wait $!\n");
         }
     }
-    let mut bash = Command::new("timeout");
-    bash.args(["300", "bash", "-c", &script]).current_dir(dir.path()).stdin(Stdio::null()).stderr(Stdio::null());
+    let mut bash = Launch::clean(Command::new("timeout"));
+    bash.args(["300", "bash", "-c", &script]).current_dir(dir.path()).stderr(Stdio::null());
     // Server and client take the same variable.
     bash.env("PATH", &path).env("KVRED_PORT", port.to_string()).env("HOME", dir.path());
     let output = bash.output().unwrap();

@@ -77,7 +77,7 @@ fn activated(dir: &Path, sockets: Vec<OwnedFd>, names: &str, args: &[&str]) -> C
     let count = streams.len();
     let script = "exec 3<&0; [ $1 = 1 ] || exec 4<&1; export LISTEN_PID=$$ LISTEN_FDS=$1 LISTEN_FDNAMES=$2; \
                   shift 2; exec \"$@\" </dev/null >/dev/null";
-    let mut shell = Command::new("sh");
+    let mut shell = Launch::clean(Command::new("sh"));
     shell.args(["-c", script, "sh", &count.to_string(), names]);
     shell.arg(Launch::binary().get_program()).arg("serve").args(args).current_dir(dir);
     shell.stdin(streams.next().unwrap()).stderr(Stdio::piped());
