@@ -131,7 +131,7 @@ fn messages_of_the_readme_are_said() {
     ];
     let full_disk = full_disk();
     let unprovoked: &[&str] = match &full_disk {
-        // It takes a stranger's address; tests/server/malformed.rs has one.
+        // It takes a stranger's address; tests/server/limits.rs has one.
         Some(_) => &["-DENIED …"],
         None => &["-DENIED …", "-MISCONF …"],
     };

@@ -91,20 +91,6 @@ fn replies_that_are_not_read_do_not_pile_up() {
     }
 }
 
-#[test]
-fn a_client_with_too_much_unexecuted_input_is_closed() {
-    let server = Server::start_with(&["--client-query-buffer-limit", "1mb"]);
-    let mut client = server.connect();
-    client.set("large", vec![b'x'; 512 << 10]);
-    let mut lazy = server.connect();
-    // Its replies are not read, so its input is not executed.
-    let gets = command(&["GET", "large"]).repeat(1000);
-    let closed = (0..2000).any(|_| lazy.try_send(&gets).is_err());
-    assert!(closed, "the server took 50 MB of input that it could not execute");
-    server.wait_for_stderr("closing a client with");
-    client.send("PING\r\n").expect("+PONG\r\n");
-}
-
 /// Each of them keeps to its own limit.
 #[test]
 fn clients_that_together_have_too_much_unexecuted_input_are_closed() {

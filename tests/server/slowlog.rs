@@ -137,3 +137,16 @@ fn command_stats_count_calls_times_and_refusals() {
     let info = String::from_utf8(client.ask_words("INFO commandstats").into_bytes()).unwrap();
     assert!(!info.contains("cmdstat_get"), "{info}");
 }
+
+#[test]
+fn the_slow_log_is_as_long_as_was_said_last() {
+    let server = Server::start_with(&["--slowlog-log-slower-than", "0"]);
+    let mut client = server.connect();
+    for most in [3, 5, 2] {
+        client.send(format!("CONFIG SET slowlog-max-len {most}\r\n")).expect("+OK\r\n");
+        for _ in 0..10 {
+            client.set("k", "v");
+        }
+        assert_eq!(client.ask_words("SLOWLOG LEN"), Reply::Integer(most));
+    }
+}
