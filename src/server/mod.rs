@@ -62,6 +62,7 @@ use self::places::Places;
 use self::signals::StopSignals;
 use self::slowlog::SlowLog;
 use self::stats::{Rate, Stats};
+use self::tls::Certificates;
 use self::worker::{Message, Worker, WorkerHandle};
 use crate::args::{ColorWhen, LogFormat, ServeArgs};
 use crate::db::log_thread::LogThreads;
@@ -79,6 +80,8 @@ pub struct Server {
     pub config: Config,
     /// Those that can change, as they are now.
     pub live: Live,
+    /// What is shown to those who speak TLS.
+    pub certificates: Option<Arc<Certificates>>,
     /// The way to write, and the keyspace behind it.
     pub writer: Arc<Writer>,
     /// Who is connected.
@@ -302,6 +305,7 @@ async fn run(prepared: Prepared, mut stop: StopSignals) -> Result<Status, Failur
         .unzip();
     let server = Arc::new(Server {
         live,
+        certificates,
         stats: Stats::new(config.workers()),
         writer,
         clients: Clients::default(),
@@ -332,7 +336,7 @@ async fn run(prepared: Prepared, mut stop: StopSignals) -> Result<Status, Failur
     tokio::select! {
         () = accept::from_all(&listeners, &server) => unreachable!("accepting never ends by itself"),
         () = server.tick_regularly() => unreachable!("it goes on for ever"),
-        () = stop.next(certificates.as_deref()) => {}
+        () = stop.next(server.certificates.as_deref()) => {}
         () = server.stop.notified() => {}
     }
     drop(listeners);

@@ -72,10 +72,6 @@ fn reload(certificates: Option<&Certificates>) {
         return tracing::info!("SIGHUP: there are no certificates to read anew");
     };
     systemd::reloading();
-    let result = certificates.reload();
+    certificates.reload();
     systemd::ready_again();
-    match result {
-        Ok(()) => tracing::info!("the TLS certificates were read anew; new connections use them"),
-        Err(e) => tracing::error!("the TLS certificates stay as they were, the new ones cannot be used: {e:#}"),
-    }
 }

@@ -62,14 +62,14 @@ impl Certificates {
         Ok(Self { files, current: Mutex::new(config) })
     }
 
-    /// Reads them anew; connections that are open keep what they have.
-    ///
-    /// # Errors
-    /// As [`Certificates::load`]; those in use stay.
-    pub fn reload(&self) -> Result<()> {
-        let config = read(&self.files)?;
-        *self.current.lock() = config;
-        Ok(())
+    /// Reads them anew, and logs what came of it: whether new connections use them. If not, those in use stay.
+    pub fn reload(&self) -> bool {
+        let read = read(&self.files);
+        match &read {
+            Ok(_) => tracing::info!("the TLS certificates were read anew; new connections use them"),
+            Err(e) => tracing::error!("the TLS certificates stay as they were, the new ones cannot be used: {e:#}"),
+        }
+        read.map(|config| *self.current.lock() = config).is_ok()
     }
 
     /// What new connections use.

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use self::certs::{Authority, Kind};
 use crate::helpers::client::shown;
-use crate::helpers::{Client, Launch, Server, info, program, skip, wait_until};
+use crate::helpers::{Client, Launch, Reply, Server, info, program, skip, wait_until};
 
 /// A server with TLS, and what belongs to it.
 struct Rig {
@@ -284,6 +284,41 @@ fn new_certificates_are_read_on_sighup_and_bad_ones_refused() {
         told += std::str::from_utf8(&message[..len]).unwrap();
     }
     assert_eq!(told.matches("RELOADING=1\nMONOTONIC_USEC=").count(), 5, "{told}");
+}
+
+/// So programs that know Redis renew them.
+#[test]
+fn new_certificates_are_read_when_their_settings_are_set_to_what_they_are() {
+    let rig = Rig::new("no");
+    let server = rig.launch.start();
+    let mut client = server.connect();
+    let dir = rig.launch.dir();
+    let (key, cert) = (dir.join("server.key"), dir.join("server.pem"));
+    let ping = |ca: &str| cli(&server, &["--cacert", ca, "PING"]);
+    let mut set = |name: &str, file: &str| client.ask(&["CONFIG", "SET", "timeout", "7", name, file]);
+    let (old_key, [key_path, cert_path]) = (std::fs::read(&key).unwrap(), [&key, &cert].map(|p| p.to_str().unwrap()));
+    std::fs::write(&key, "no key at all").unwrap();
+    for (name, file) in [("tls-cert-file", cert_path), ("TLS-Key-File", key_path), ("tls-ca-cert-file", &rig.ca.cert())]
+    {
+        let name_of_it = name.to_ascii_lowercase();
+        let refusal = format!(
+            "ERR CONFIG SET failed (possibly related to argument '{name_of_it}') - Unable to update TLS configuration. \
+             Check server logs."
+        );
+        assert_eq!(set(name, file), Reply::Error(refusal));
+    }
+    assert_eq!(server.stderr().matches("the TLS certificates stay as they were").count(), 3, "{}", server.stderr());
+    assert_eq!(answer(&ping(&rig.ca.cert())), "PONG");
+    assert_eq!(server.connect().ask_words("CONFIG GET timeout").into_array().pop(), Some(Reply::bulk("0")));
+    std::fs::write(&key, old_key).unwrap();
+
+    let new = Authority::new(dir, "new-ca");
+    new.sign("server", Kind::Server);
+    assert_eq!(set("tls-auth-clients", "no"), Reply::ok());
+    assert_eq!(answer(&ping(&rig.ca.cert())), "PONG");
+    assert_eq!(set("tls-cert-file", cert_path), Reply::ok());
+    assert_eq!(answer(&ping(&new.cert())), "PONG");
+    complaint(&ping(&rig.ca.cert()), 3);
 }
 
 #[test]

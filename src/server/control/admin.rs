@@ -41,7 +41,7 @@ pub(super) fn config_set(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8
         match LiveSetting::find(&name) {
             Some(setting) => changes.push((setting, setting.parse(&value).map_err(refused)?)),
             None if name.eq_ignore_ascii_case(APPEND_FSYNC) => policy = Some(value.parse().map_err(refused)?),
-            // It is so already.
+            // It is so already, but for what is in a file.
             None => {}
         }
     }
@@ -53,6 +53,7 @@ pub(super) fn config_set(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8
             return Err(CommandError::SettingRefused(setting.name.to_owned(), reason));
         }
     }
+    reload_certificates(&pairs, server)?;
     for (setting, value) in changes {
         (setting.value)(&server.live).store(value, Ordering::Relaxed);
     }
@@ -61,6 +62,21 @@ pub(super) fn config_set(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8
     }
     simple(out, "OK");
     Ok(())
+}
+
+/// Reads the certificates anew if one of their files was named, as Redis does: so they are renewed without a signal.
+fn reload_certificates(pairs: &[&[u8]], server: &Server) -> Result<(), CommandError> {
+    let mut names = pairs.chunks_exact(2).map(|pair| String::from_utf8_lossy(pair[0]).to_ascii_lowercase());
+    let (Some(certificates), Some(name)) =
+        (&server.certificates, names.find(|name| name.starts_with("tls-") && name.ends_with("-file")))
+    else {
+        return Ok(());
+    };
+    if certificates.reload() {
+        return Ok(());
+    }
+    // Redis's words; the log has the reason.
+    Err(CommandError::SettingRefused(name, "Unable to update TLS configuration. Check server logs.".to_owned()))
 }
 
 /// Checks that there are such settings, each once, and that they can be changed, or need not be. Redis looks at names before
