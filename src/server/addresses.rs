@@ -1,7 +1,7 @@
 //! Where clients are served: addresses are taken before the log is loaded, so that one in use is told at once, and
 //! listened on after it.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -54,8 +54,9 @@ impl Addresses {
         let sockets = match handed {
             Some(handed) => Sockets::Handed(handed),
             None => {
-                config.bind = addresses_of(&args.bind)?;
-                Sockets::Own(take_addresses(config, certificates.as_ref())?)
+                let addresses = addresses_of(&args.bind)?;
+                config.bind = addresses.iter().map(SocketAddr::ip).collect();
+                Sockets::Own(take_addresses(&addresses, config, certificates.as_ref())?)
             }
         };
         Ok(Self { certificates, sockets })
@@ -78,8 +79,8 @@ impl Addresses {
     }
 }
 
-/// The addresses that are named, each once: twice, it would be in its own way.
-fn addresses_of(names: &[String]) -> Result<Vec<IpAddr>, Failure> {
+/// The addresses that are named, without a port, each once: twice, it would be in its own way.
+fn addresses_of(names: &[String]) -> Result<Vec<SocketAddr>, Failure> {
     let mut once = Vec::new();
     for name in names {
         let all = (name.as_str(), 0).to_socket_addrs();
@@ -89,8 +90,8 @@ fn addresses_of(names: &[String]) -> Result<Vec<IpAddr>, Failure> {
         // Of several, those count that this machine has: `localhost` names `::1` even where there is no IPv6.
         let (here, elsewhere): (Vec<_>, Vec<_>) = all.partition(|address| listen::bind(*address).is_ok());
         for address in if here.is_empty() { elsewhere } else { here } {
-            if !once.contains(&address.ip()) {
-                once.push(address.ip());
+            if !once.contains(&address) {
+                once.push(address);
             }
         }
     }
@@ -98,20 +99,26 @@ fn addresses_of(names: &[String]) -> Result<Vec<IpAddr>, Failure> {
 }
 
 /// Takes the addresses of the flags. A unix socket has a file, which is made when it is listened on.
-fn take_addresses(config: &mut Config, certificates: Option<&Arc<Certificates>>) -> Result<Vec<Taken>, Failure> {
+fn take_addresses(
+    addresses: &[SocketAddr],
+    config: &mut Config,
+    certificates: Option<&Arc<Certificates>>,
+) -> Result<Vec<Taken>, Failure> {
     let mut taken: Vec<Taken> = Vec::new();
-    for addr in &config.bind {
+    for address in addresses {
         let tls_port = config.tls_port.as_mut().zip(certificates);
         let ports = config.port.as_mut().map(|port| (port, None)).into_iter();
         for (port, certificates) in ports.chain(tls_port.map(|(port, certificates)| (port, Some(certificates)))) {
-            let wanted = SocketAddr::new(*addr, *port);
+            let mut address = *address;
+            address.set_port(*port);
             // Both could be taken: it is only listening that would fail.
-            if let Some(error) = taken.iter().find_map(|other| conflict(other.address, wanted)) {
+            if let Some(error) = taken.iter().find_map(|other| conflict(other.address, address)) {
                 return Err(Failure::new(Status::Usage, error));
             }
-            let (socket, address) = listen::bind(wanted).or_exit(Status::Unavailable, || cannot_listen(wanted))?;
+            let (socket, given) = listen::bind(address).or_exit(Status::Unavailable, || cannot_listen(address))?;
             // With port 0, all addresses share the port that the first was given.
-            *port = address.port();
+            *port = given;
+            address.set_port(given);
             taken.push(Taken { address, socket, certificates: certificates.cloned() });
         }
     }
@@ -129,7 +136,7 @@ fn conflict(one: SocketAddr, other: SocketAddr) -> Option<anyhow::Error> {
         return None;
     }
     // An address is named once, so it comes again with the other port.
-    if a == b {
+    if one == other {
         return Some(anyhow!("--port and --tls-port (or KVRED_PORT and KVRED_TLS_PORT) are both {port}: give two"));
     }
     let (all, part) = if a.is_unspecified() { (a, b) } else { (b, a) };
@@ -187,4 +194,25 @@ fn adopt_listeners(
         listeners.push(Listener::adopt_unix(listener).or_exit(Status::Unavailable, failed)?);
     }
     Ok(listeners)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without its interface an address of a link cannot be listened on, and the same is one on each.
+    #[test]
+    fn an_address_keeps_its_scope_and_each_is_taken_once() {
+        let names = ["fe80::1%1", "fe80::1%2", "fe80::1%1", "127.0.0.1", "127.0.0.1"].map(str::to_owned);
+        let found = addresses_of(&names).unwrap_or_else(|e| panic!("{e:#}"));
+        assert_eq!(found.len(), 3, "{found:?}");
+        let scopes = found.iter().filter_map(|a| if let SocketAddr::V6(a) = a { Some(a.scope_id()) } else { None });
+        assert_eq!(scopes.collect::<Vec<_>>(), [1, 2]);
+        let on_port = |mut address: SocketAddr| {
+            address.set_port(7);
+            address
+        };
+        let conflicts = |i: usize, j: usize| conflict(on_port(found[i]), on_port(found[j])).is_some();
+        assert!(!conflicts(0, 1) && conflicts(0, 0));
+    }
 }

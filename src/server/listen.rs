@@ -91,19 +91,19 @@ impl Drop for Listener {
     }
 }
 
-/// Takes a TCP address, where connections are still refused; port 0 takes any free one. Returns the one that it is.
+/// Takes a TCP address, where connections are still refused; port 0 takes any free one. Returns the port that it is.
 ///
 /// # Errors
 /// The address cannot be had.
-pub fn bind(addr: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
+pub fn bind(addr: SocketAddr) -> io::Result<(Socket, u16)> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.bind(&addr.into())?;
-    let taken = socket.local_addr()?.as_socket().unwrap_or(addr);
-    Ok((socket, taken))
+    let port = socket.local_addr()?.as_socket().unwrap_or(addr).port();
+    Ok((socket, port))
 }
 
 /// Listens on an address that was taken.
