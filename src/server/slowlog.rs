@@ -14,7 +14,7 @@ use crate::protocol::encode::{array, bulk, integer};
 /// Most arguments that an entry keeps, as in Redis; the last then says how many more there were.
 const MAX_ARGS: usize = 32;
 
-/// Most bytes of an argument that an entry keeps, as in Redis.
+/// Most bytes of an argument that an entry keeps, as in Redis; and of the client's name, which Redis keeps whole.
 const MAX_ARG_BYTES: usize = 128;
 
 /// The settings that are secret in Redis and Valkey; kvred has none of them.
@@ -58,7 +58,11 @@ struct Entry {
 impl SlowLog {
     /// Keeps a command, and drops the oldest beyond `max_len`.
     pub fn add(&self, id: CommandId, args: Args<'_>, took_us: u64, unix_seconds: u64, client: &Client, max_len: usize) {
-        let (args, addr, name) = (kept(id, args), client.addr.clone(), client.about.lock().name.clone());
+        let name = {
+            let about = client.about.lock();
+            about.name[..about.name.len().min(MAX_ARG_BYTES)].to_vec()
+        };
+        let (args, addr) = (kept(id, args), client.addr.clone());
         let mut entries = self.entries.lock();
         let id = entries.next_id;
         entries.next_id += 1;

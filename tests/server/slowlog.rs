@@ -53,6 +53,20 @@ fn it_keeps_a_bounded_part_of_a_bounded_number_of_commands() {
     assert_eq!(kept[1], format!("SET long {}... (872 more bytes)", "x".repeat(128)));
 }
 
+/// Entries outlive the client and its name.
+#[test]
+fn of_a_clients_name_too_it_keeps_a_bounded_part() {
+    let server = Server::start_with(&["--slowlog-log-slower-than", "0"]);
+    let mut client = server.connect();
+    for length in [128, 129, 1 << 20] {
+        let name = "n".repeat(length);
+        assert_eq!(client.ask(&["CLIENT", "SETNAME", &name]), Reply::ok());
+        let entry = client.ask_words("SLOWLOG GET 1").into_array().remove(0).into_array();
+        assert_eq!(entry[5], Reply::bulk(&name[..128]));
+        assert_eq!(client.ask_words("CLIENT GETNAME"), Reply::bulk(&name), "the client's own is whole");
+    }
+}
+
 /// A batch is timed as one; what took the time in it is told from what did not.
 #[test]
 fn the_slow_one_of_a_batch_is_the_one_that_is_kept() {
