@@ -15,6 +15,7 @@
 //! | [`control`] | commands about connection and server |
 //! | [`clients`], [`stats`], [`info`] | who is connected, what was counted, what `INFO` says |
 //! | [`file_limit`] | how many files may be open, so how many clients connected |
+//! | [`purge`] | memory that was freed, given back to the system |
 //! | [`signals`], [`stop`] | `SIGTERM`, `SIGINT`, `SIGHUP`; what is finished before the end |
 //! | [`systemd`] | what systemd is told, and the sockets that it hands over |
 //! | [`timing`], [`slowlog`] | how long commands take, and those that took long |
@@ -35,6 +36,7 @@ pub mod listen;
 pub mod load;
 mod logging;
 pub mod places;
+pub mod purge;
 pub mod signals;
 pub mod slowlog;
 pub mod socket;

@@ -20,6 +20,7 @@ use super::connection::Connection;
 use super::intake::Intake;
 use super::listen::Accepted;
 use super::places::Places;
+use super::purge;
 use super::stats::WorkerStats;
 use super::tls::HANDSHAKE_LIMIT;
 use crate::command::batch::{Held, Queue};
@@ -37,7 +38,8 @@ const REQUEST_POLL: Duration = Duration::from_micros(50);
 const COMMIT_POLL: Duration = Duration::from_micros(150);
 const MANY_HELD: usize = 8;
 
-/// How often idle connections are looked for; killed ones are at once, see [`Message::Sweep`].
+/// How often idle connections are looked for, and memory is given back; killed connections are at once, see
+/// [`Message::Sweep`].
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long replies may take to be read at shutdown.
@@ -405,6 +407,7 @@ impl Worker {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
+            purge::give_back();
             if self.server.live.timeout_seconds.load(Ordering::Relaxed) > 0 {
                 self.sweep();
             }

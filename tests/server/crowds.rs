@@ -259,6 +259,27 @@ fn clients_that_have_sent_a_large_value_hold_no_memory_for_it() {
     assert!(list.lines().all(|line| line.contains(" qbuf=0 qbuf-free=0 ")), "{list}");
 }
 
+/// Somebody else may need it; and whoever is held to account for it, by the OOM killer, is this server.
+#[test]
+fn what_large_values_took_is_given_back_to_the_system_when_they_are_gone() {
+    const VALUES: usize = 200;
+    let server = Server::start_with(&["--fsync", "none"]);
+    let (mut clients, mut other) = (server.connect_served(10), server.connect());
+    let value = vec![b'x'; MIB as usize];
+    let before = server.resident_bytes();
+    // Without anybody's doing that happens now and then.
+    for _ in 0..5 {
+        for i in 0..VALUES {
+            let clients_turn = i % clients.len();
+            clients[clients_turn].set(format!("k{i}"), &value);
+        }
+        for i in 0..VALUES {
+            assert_eq!(other.ask(&["DEL", &format!("k{i}")]), Reply::Integer(1));
+        }
+        wait_until("it is given back", || server.resident_bytes() < before + 64 * MIB);
+    }
+}
+
 /// What a worker notes of each argument is not kept for the next command.
 #[test]
 fn a_command_of_very_many_arguments_leaves_no_memory_behind() {
