@@ -407,6 +407,8 @@ impl Worker {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
+            // What was a busy moment's only is not kept: with many large replies, that is a lot.
+            self.spare_buffers.take();
             purge::give_back();
             if self.server.live.timeout_seconds.load(Ordering::Relaxed) > 0 {
                 self.sweep();

@@ -280,6 +280,27 @@ fn what_large_values_took_is_given_back_to_the_system_when_they_are_gone() {
     }
 }
 
+/// A worker keeps buffers of replies for those to come, though not for ever.
+#[test]
+fn what_many_large_replies_took_is_given_back() {
+    const KEYS: usize = 9000;
+    let server = Server::start_with(&["--appendonly", "no", "--threads", "1"]);
+    let mut client = server.connect();
+    for i in 0..KEYS {
+        client.send(command(&["SET", &format!("{i:090}"), "v"]));
+    }
+    client.expect("+OK\r\n".repeat(KEYS));
+    let mut clients = server.connect_served(100);
+    let before = server.resident_bytes();
+    for asking in &mut clients {
+        asking.send("KEYS *\r\n");
+    }
+    for asking in &mut clients {
+        assert_eq!(asking.reply().into_array().len(), KEYS);
+    }
+    wait_until("it is given back", || server.resident_bytes() < before + 20 * MIB);
+}
+
 /// What a worker notes of each argument is not kept for the next command.
 #[test]
 fn a_command_of_very_many_arguments_leaves_no_memory_behind() {
