@@ -8,24 +8,19 @@
 //! | `memory`, `huge` | memory from the system, and in huge pages |
 //! | [`ahead`], `prefetch` | what lookups of many keys load into the cache beforehand |
 //! | `multi` | several keys as one step |
-//! | [`writer`], `group`, `pending` | the one order of all writes: evaluate, commit, publish, answer |
-//! | [`rewrite`] | a new log with the state as it is, while the server works |
-//! | [`log_thread`], `background` | the threads that commit, sync, write back and rewrite; those whose work can wait |
+//! | [`writer`] | the one order of all writes: evaluate, commit, publish, answer; the rewrite, and the log's threads |
+//! | `background` | threads whose work can wait |
 
 pub mod ahead;
 mod background;
 mod blobs;
 mod bucket;
 mod entry;
-mod group;
 mod hash;
 mod huge;
-pub mod log_thread;
 mod memory;
 mod multi;
-mod pending;
 mod prefetch;
-pub mod rewrite;
 mod shard;
 mod slab;
 pub mod state;

@@ -67,8 +67,8 @@ use self::stats::{Rate, Stats};
 use self::tls::Certificates;
 use self::worker::{Message, Worker, WorkerHandle};
 use crate::args::{ColorWhen, LogFormat, ServeArgs};
-use crate::db::log_thread::LogThreads;
 use crate::db::state::Keyspace;
+use crate::db::writer::threads::LogThreads;
 use crate::db::writer::{SystemClock, Wake, Writer};
 use crate::exit::{Failure, OrExit, Status};
 

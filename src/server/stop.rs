@@ -9,7 +9,7 @@ use anyhow::Context;
 use super::signals::StopSignals;
 use super::worker::Message;
 use super::{Server, systemd};
-use crate::db::log_thread::LogThreads;
+use crate::db::writer::threads::LogThreads;
 use crate::exit::{Failure, OrExit, Status};
 
 /// How often systemd is told that stopping goes on.

@@ -7,8 +7,8 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use kvred::command::loader::Loader;
-use kvred::db::rewrite::{Pieces, Step};
 use kvred::db::state::{Keyspace, NewValue, ValueRef};
+use kvred::db::writer::rewrite::{Pieces, Step};
 use kvred::db::writer::{LogPlace, SystemClock, Ticket, WriteFailure, Writer};
 use kvred::persistence::FsyncPolicy;
 use kvred::persistence::aof::Aof;

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use kvred::db::rewrite::{Pieces, Rewrite, RewriteError, Step};
 use kvred::db::state::{Keyspace, NewValue, ValueRef};
+use kvred::db::writer::rewrite::{Pieces, Rewrite, RewriteError, Step};
 use kvred::db::writer::{Clock, NotNow, WriteFailure, Writer};
 use kvred::persistence::FsyncPolicy;
 use parking_lot::Mutex;

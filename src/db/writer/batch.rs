@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
 
+use super::group::Outcome;
+use super::pending::Lookup;
 use super::{Open, WriteFailure, Writer};
-use crate::db::group::Outcome;
-use crate::db::pending::Lookup;
 use crate::db::state::{KeyHash, NewValue, ValueRef};
 
 /// Why a batch with a write cannot be evaluated.

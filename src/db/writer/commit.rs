@@ -7,9 +7,9 @@ use std::time::Duration;
 use parking_lot::MutexGuard;
 
 use super::failure::{Failure, resolve, sync_failure};
+use super::group::{Effect, Group, Op, Outcome};
 use super::{Log, Open, SyncState, Writer};
 use crate::db::ahead::Ahead;
-use crate::db::group::{Effect, Group, Op, Outcome};
 use crate::db::state::{Garbage, NewValue, Shard};
 use crate::persistence::FsyncPolicy;
 use crate::persistence::aof::{Aof, AppendError};
@@ -93,7 +93,7 @@ impl Writer {
 
     /// `everysec`: waits while the oldest unsynced byte is too old, so that a slow disk slows writers down and what a
     /// crash can take stays bounded.
-    pub(in crate::db) fn wait_for_slow_sync(&self, stopped: impl Fn() -> bool) {
+    pub(super) fn wait_for_slow_sync(&self, stopped: impl Fn() -> bool) {
         let mut sync = self.sync.lock();
         let mut counted = false;
         while self.policy() == FsyncPolicy::Everysec

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
+use super::group::{Group, Outcome};
 use super::{Open, Token, WriteFailure, Writer};
-use crate::db::group::{Group, Outcome};
 
 /// Why a group failed.
 pub(super) struct Failure {
@@ -63,7 +63,7 @@ impl Writer {
     }
 
     /// Fails what is open and takes no more writes. For who holds the token: no group is under way.
-    pub(in crate::db) fn fail_open_group(&self, mut open: MutexGuard<'_, Open>, reason: &Arc<str>) {
+    pub(super) fn fail_open_group(&self, mut open: MutexGuard<'_, Open>, reason: &Arc<str>) {
         mark_poisoned(&mut open, reason);
         let (failed, _pending) = (std::mem::take(&mut open.group), std::mem::take(&mut open.pending));
         resolve(&failed.outcome, Err(WriteFailure::Refused(Arc::clone(reason))));

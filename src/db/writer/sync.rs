@@ -17,7 +17,7 @@ impl Writer {
     }
 
     /// How much of the log is not known to be durable.
-    pub(in crate::db) fn unsynced_bytes(&self) -> u64 {
+    pub(super) fn unsynced_bytes(&self) -> u64 {
         self.sync.lock().unsynced_bytes()
     }
 
@@ -96,7 +96,7 @@ impl Writer {
     }
 
     /// Lets the system write what the log has grown by, and forget what it has written. It may wait for the disk.
-    pub(in crate::db) fn write_back(&self) {
+    pub(super) fn write_back(&self) {
         let mut sync = self.sync.lock();
         let Some(file) = sync.file.clone() else { return };
         let (end, epoch) = (sync.written, sync.epoch);
@@ -161,14 +161,14 @@ impl Writer {
         self.sync_waiters.fetch_sub(1, Ordering::SeqCst);
     }
 
-    pub(in crate::db) fn wake_sync_waiters(&self) {
+    pub(super) fn wake_sync_waiters(&self) {
         if self.sync_waiters.load(Ordering::SeqCst) > 0 {
             self.wakes.iter().for_each(|wake| wake());
         }
     }
 
     /// Whether somebody waits for a sync that the policy would not bring.
-    pub(in crate::db) fn sync_requested(&self) -> bool {
+    pub(super) fn sync_requested(&self) -> bool {
         self.sync.lock().requested
     }
 
@@ -179,7 +179,7 @@ impl Writer {
     }
 
     /// Waits until something changes for the thread that syncs, at most for `timeout`; not at all if a sync is asked for.
-    pub(in crate::db) fn wait_for_sync_change(&self, timeout: Duration, stopped: impl Fn() -> bool) {
+    pub(super) fn wait_for_sync_change(&self, timeout: Duration, stopped: impl Fn() -> bool) {
         let mut sync = self.sync.lock();
         if !stopped() && !sync.requested {
             self.sync_changed.wait_for(&mut sync, timeout);

@@ -31,13 +31,13 @@ impl WorkerSet {
 
 /// A flag that one thread waits for.
 #[derive(Debug, Default)]
-pub(in crate::db) struct Signal {
+pub(super) struct Signal {
     raised: Mutex<bool>,
     changed: Condvar,
 }
 
 impl Signal {
-    pub(in crate::db) fn raise(&self) {
+    pub(super) fn raise(&self) {
         let mut raised = self.raised.lock();
         if !*raised {
             *raised = true;
@@ -46,7 +46,7 @@ impl Signal {
     }
 
     /// Waits until it is raised, and lowers it.
-    pub(in crate::db) fn wait(&self) {
+    pub(super) fn wait(&self) {
         let mut raised = self.raised.lock();
         while !*raised {
             self.changed.wait(&mut raised);
@@ -55,7 +55,7 @@ impl Signal {
     }
 
     /// The same, for at most `timeout`.
-    pub(in crate::db) fn wait_for(&self, timeout: Duration) {
+    pub(super) fn wait_for(&self, timeout: Duration) {
         let mut raised = self.raised.lock();
         if !*raised {
             self.changed.wait_for(&mut raised, timeout);

@@ -7,14 +7,14 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::state::{KeyHash, NewValue, ValueRef};
+use crate::db::state::{KeyHash, NewValue, ValueRef};
 use crate::persistence::aof::BATCH_OVERHEAD_BYTES;
 use crate::persistence::format::MAX_BATCH_BYTES;
 use crate::protocol::encode;
 use crate::protocol::rope::{Rope, SHARE_AT_LEAST_BYTES};
 
 /// Past so much a group takes no further commands; the next one follows as soon as it is committed.
-pub(super) const GROUP_FULL_BYTES: usize = 32 << 20;
+const GROUP_FULL_BYTES: usize = 32 << 20;
 
 /// The most that a group's records may be.
 const MAX_RECORD_BYTES: usize = MAX_BATCH_BYTES - BATCH_OVERHEAD_BYTES;

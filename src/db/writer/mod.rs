@@ -9,15 +9,27 @@
 //! Invariants: no reader of the keyspace sees a write before step 3 is done. What was evaluated on top of a group that
 //! fails, fails with it, unwritten. After a failed sync nothing is acknowledged any more.
 //!
-//! Evaluation is in `batch`, commits are in `commit`, syncs beside them in `sync`, what a failure leaves behind in `failure`,
-//! who is woken in `wake`.
+//! | module | what it does |
+//! |---|---|
+//! | `batch` | step 1, in the writer's view |
+//! | `group`, `pending` | what is evaluated and not published yet; what that does to keys |
+//! | `commit` | steps 2 to 5 |
+//! | `sync` | syncs beside the commits, and the end of the log |
+//! | `failure` | what a failed write or sync leaves behind |
+//! | [`rewrite`] | a new log with the state as it is, while the server works |
+//! | [`threads`] | the log's threads: they commit, sync, write back and rewrite |
+//! | `wake` | who is woken |
 //!
-//! Nothing here starts a thread or waits for anything but the disk: [`log_thread`](super::log_thread) does that.
+//! Nothing but [`threads`] starts a thread or waits for anything but the disk.
 
 mod batch;
 mod commit;
 mod failure;
+mod group;
+mod pending;
+pub mod rewrite;
 mod sync;
+pub mod threads;
 mod wake;
 
 use std::path::PathBuf;
@@ -28,12 +40,12 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 pub use self::batch::{NotNow, Ticket, WriteBatch};
-pub(super) use self::wake::Signal;
+use self::group::Group;
+pub use self::group::{WriteFailure, can_be_logged, own_if_large};
+use self::pending::Pending;
+use self::rewrite::RewriteReport;
+use self::wake::Signal;
 pub use self::wake::WorkerSet;
-use super::group::Group;
-pub use super::group::{WriteFailure, can_be_logged, own_if_large};
-use super::pending::Pending;
-use super::rewrite::RewriteReport;
 use super::state::Keyspace;
 use crate::persistence::aof::{Aof, DurableMark};
 use crate::persistence::disk::{Disk, DiskFile};
@@ -84,36 +96,36 @@ pub struct LogPlace {
 
 /// The sequencer. One per server, shared by all threads.
 pub struct Writer {
-    pub(super) keyspace: Arc<Keyspace>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) open: Mutex<Open>,
+    keyspace: Arc<Keyspace>,
+    clock: Arc<dyn Clock>,
+    open: Mutex<Open>,
     /// The commit token, with what only its holder uses.
-    pub(super) log: Mutex<Log>,
+    log: Mutex<Log>,
     /// `None`: nothing is written to disk.
-    pub(super) place: Option<LogPlace>,
+    place: Option<LogPlace>,
     /// The log's newest batches stand under `#NOSYNC`.
-    pub(super) in_no_sync_stretch: AtomicBool,
+    in_no_sync_stretch: AtomicBool,
     /// A rewrite is under way.
-    pub(super) rewriting: AtomicBool,
+    rewriting: AtomicBool,
     /// Keys that it has written.
-    pub(super) rewritten_keys: AtomicU64,
-    pub(super) rewrite_report: Mutex<RewriteReport>,
+    rewritten_keys: AtomicU64,
+    rewrite_report: Mutex<RewriteReport>,
     /// Woken when a rewrite is asked for.
-    pub(super) rewrite_signal: Signal,
+    rewrite_signal: Signal,
     /// Connections that wait for a sync.
     sync_waiters: AtomicU64,
     /// Set by who wanted the token and did not get it: the holder looks before it goes.
     commit_wanted: AtomicBool,
     policy: PolicyCell,
-    pub(super) sync: Mutex<SyncState>,
+    sync: Mutex<SyncState>,
     /// Woken when there is something to sync, when a sync has ended, and at shutdown.
-    pub(super) sync_changed: Condvar,
+    sync_changed: Condvar,
     /// Woken when the log has grown enough for [`Writer::write_back`].
-    pub(super) write_back_signal: Signal,
+    write_back_signal: Signal,
     /// Woken when the log thread has something to commit.
-    pub(super) log_signal: Signal,
+    log_signal: Signal,
     /// How many batches the log thread waits for.
-    pub(super) batches_wanted: AtomicUsize,
+    batches_wanted: AtomicUsize,
     wakes: Box<[Wake]>,
     counters: Counters,
 }
@@ -125,7 +137,7 @@ impl std::fmt::Debug for Writer {
 }
 
 /// What evaluation needs, under the short lock.
-pub(super) struct Open {
+struct Open {
     group: Group,
     pending: Pending,
     /// Workers that wait for the open group, or for room in the next, a bit each.
@@ -133,43 +145,43 @@ pub(super) struct Open {
     /// Workers that wait for the group under way.
     waiting_for_sealed: WorkerSet,
     /// Why no write is taken, after a failed sync or undo.
-    pub(super) poisoned: Option<Arc<str>>,
+    poisoned: Option<Arc<str>>,
 }
 
 /// What the holder of the commit token has.
-pub(super) struct Log {
+struct Log {
     /// `None`: nothing is written to disk, or it is closed.
-    pub(super) aof: Option<Aof>,
+    aof: Option<Aof>,
     /// An emptied group, to save its allocations.
     spare: Option<Group>,
 }
 
 /// What the threads that write and sync tell each other.
-pub(super) struct SyncState {
-    pub(super) file: Option<Arc<dyn DiskFile>>,
-    pub(super) durable: Arc<DurableMark>,
+struct SyncState {
+    file: Option<Arc<dyn DiskFile>>,
+    durable: Arc<DurableMark>,
     /// Where the log ends.
-    pub(super) written: LogOffset,
+    written: LogOffset,
     /// How far it was begun to be written back.
-    pub(super) write_back: WriteBack,
+    write_back: WriteBack,
     /// The log's length after the last rewrite, or when it was loaded.
-    pub(super) base_bytes: u64,
+    base_bytes: u64,
     /// When the oldest byte that is not durable was written.
-    pub(super) oldest_unsynced: Option<Duration>,
+    oldest_unsynced: Option<Duration>,
     /// While a sync is running: when the oldest byte was written that it may not cover.
-    pub(super) oldest_uncovered: Option<Duration>,
+    oldest_uncovered: Option<Duration>,
     running: bool,
     /// Some of the file is being begun to be written back. If that fails, a sync beside it need not know.
     writing_back: bool,
     /// A sync of this file has failed, or a write-back: what a later sync says proves nothing.
-    pub(super) failed: Option<Arc<str>>,
+    failed: Option<Arc<str>>,
     /// A sync is wanted now, whatever the policy.
     requested: bool,
     /// Groups written, and synced, since the start: positions that only grow, also across rewrites.
-    pub(super) written_group: u64,
-    pub(super) synced_group: u64,
+    written_group: u64,
+    synced_group: u64,
     /// Counts the files: a sync of a file that was replaced meanwhile means nothing any more.
-    pub(super) epoch: u64,
+    epoch: u64,
 }
 
 impl SyncState {
@@ -322,7 +334,7 @@ impl Writer {
     }
 
     /// How many batches wait for the open group.
-    pub(super) fn batches_waiting(&self) -> usize {
+    fn batches_waiting(&self) -> usize {
         // Each holds a ticket, which is a share of the outcome.
         Arc::strong_count(&self.open.lock().group.outcome) - 1
     }
@@ -338,7 +350,7 @@ impl Writer {
     }
 
     /// Takes the commit token, for something other than committing the open group.
-    pub(super) fn token(&self) -> Token<'_> {
+    fn token(&self) -> Token<'_> {
         Token { writer: self, log: Some(self.log.lock()) }
     }
 
@@ -375,7 +387,7 @@ impl Writer {
 }
 
 /// The commit token. Who wanted it meanwhile to commit, and did not get it, has left that to its holder.
-pub(super) struct Token<'w> {
+struct Token<'w> {
     writer: &'w Writer,
     log: Option<MutexGuard<'w, Log>>,
 }

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::background::step_back;
+use super::Writer;
 use super::rewrite::{Rewrite, RewriteError, RewriteReport, Step};
-use super::writer::Writer;
+use crate::db::background::step_back;
 use crate::persistence::FsyncPolicy;
 
 /// How often `everysec` syncs.

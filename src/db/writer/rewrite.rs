@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::state::{SHARDS, ValueRef, WalkPosition};
-use super::writer::{Log, LogPlace, Writer};
+use super::{Log, LogPlace, Writer};
+use crate::db::state::{SHARDS, ValueRef, WalkPosition};
 use crate::persistence::LogOffset;
 use crate::persistence::aof::{Aof, AppendError, temporary_name};
 use crate::persistence::disk::{DiskFile, PIECE_BYTES};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use super::group::{Effect, Group, Op};
-use super::state::{KeyHash, ValueRef};
+use crate::db::state::{KeyHash, ValueRef};
 
 /// Up to so many operations are compared one by one; hashing them into the index costs more.
 const SEARCHED_OPS: usize = 24;
