@@ -120,7 +120,9 @@ impl Client {
 
     /// Memory that it takes, in bytes.
     pub fn memory_bytes(&self) -> usize {
-        self.buffer_bytes().iter().sum::<usize>() + size_of::<Self>() + size_of::<super::connection::Connection>()
+        self.buffer_bytes().iter().sum::<usize>()
+            + size_of::<Self>()
+            + size_of::<super::worker::connection::Connection>()
     }
 
     /// Of input that waits, of room for more, and of replies.

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
 
-use super::balance::Moves;
 use super::tls::TlsFiles;
+use super::worker::balance::Moves;
 use crate::args::{ServeArgs, Size, TlsAuthClients, name_of};
 use crate::machine;
 use crate::persistence::FsyncPolicy;

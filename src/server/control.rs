@@ -6,8 +6,8 @@ mod keys;
 
 pub use self::admin::reply_wait_aof;
 use super::clients::Client;
-use super::connection::Session;
 use super::worker::Worker;
+use super::worker::connection::Session;
 use crate::command::batch::count_error;
 use crate::command::errors::CommandError;
 use crate::command::introspect;

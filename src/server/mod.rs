@@ -5,219 +5,60 @@
 //! | [`config`] | the settings |
 //! | [`load`] | the log of the last run -> keyspace and log |
 //! | [`addresses`], [`listen`], [`tls`] | what is listened on, and when; listening sockets; certificates |
-//! | [`accept`], [`places`] | who is served, and by which worker; how many connections that has |
+//! | `shared` | what all workers share |
+//! | [`accept`] | who is served, and by which worker |
 //! | [`worker`] | a thread that serves its share of the connections |
-//! | [`busy_poll`] | how it waits for more to do |
-//! | [`balance`] | which connections a worker had better hand to another |
-//! | [`intake`] | what it has read from connections that are ready, and runs together |
-//! | [`connection`] | one client: reading, turns, writing, waiting |
-//! | [`socket`] | its socket |
+//! | [`socket`] | the socket of a connection |
 //! | [`control`] | commands about connection and server |
 //! | [`clients`], [`stats`], [`info`] | who is connected, what was counted, what `INFO` says |
 //! | [`file_limit`] | how many files may be open, so how many clients connected |
 //! | [`purge`] | memory that was freed, given back to the system |
 //! | [`signals`], [`stop`] | `SIGTERM`, `SIGINT`, `SIGHUP`; what is finished before the end |
 //! | [`systemd`] | what systemd is told, and the sockets that it hands over |
-//! | [`timing`], [`slowlog`] | how long commands take, and those that took long |
+//! | [`slowlog`] | the commands that took long |
 //! | `logging` | log messages on stderr, as text or as JSON Lines |
 
 pub mod accept;
 pub mod addresses;
-pub mod balance;
-pub mod busy_poll;
 pub mod clients;
 pub mod config;
-pub mod connection;
 pub mod control;
 pub mod file_limit;
 pub mod info;
-pub mod intake;
 pub mod listen;
 pub mod load;
 mod logging;
-pub mod places;
 pub mod purge;
+mod shared;
 pub mod signals;
 pub mod slowlog;
 pub mod socket;
 pub mod stats;
 pub mod stop;
 pub mod systemd;
-pub mod timing;
 pub mod tls;
 pub mod worker;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 
 use self::addresses::Addresses;
-use self::clients::Clients;
 use self::config::{Config, Live};
 use self::load::Loaded;
-use self::places::Places;
+pub use self::shared::Server;
 use self::signals::StopSignals;
-use self::slowlog::SlowLog;
-use self::stats::{Rate, Stats};
-use self::tls::Certificates;
+use self::worker::places::Places;
 use self::worker::{Message, Worker, WorkerHandle};
 use crate::args::{ColorWhen, LogFormat, ServeArgs};
 use crate::db::state::Keyspace;
 use crate::db::writer::threads::LogThreads;
 use crate::db::writer::{SystemClock, Wake, Writer};
 use crate::exit::{Failure, OrExit, Status};
-
-/// How often what is counted by the second is looked at.
-const TICK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// What all workers share.
-#[derive(Debug)]
-pub struct Server {
-    /// The settings.
-    pub config: Config,
-    /// Those that can change, as they are now.
-    pub live: Live,
-    /// What is shown to those who speak TLS.
-    pub certificates: Option<Arc<Certificates>>,
-    /// The way to write, and the keyspace behind it.
-    pub writer: Arc<Writer>,
-    /// Who is connected.
-    pub clients: Clients,
-    /// What was counted.
-    pub stats: Stats,
-    /// What was slow.
-    pub slow_log: SlowLog,
-    /// When the process began to serve.
-    pub started: Instant,
-    /// The same by the calendar.
-    pub started_unix_seconds: u64,
-    /// Random, new with each start: 40 hexadecimal digits.
-    pub run_id: String,
-    /// Whole seconds since `started`; a clock that costs nothing to read.
-    pub now_seconds: AtomicU64,
-    /// How many commands a second.
-    pub commands: Rate,
-    /// Bytes a second that are read from clients.
-    pub input: Rate,
-    /// Bytes a second that are written to them.
-    pub output: Rate,
-    /// The most memory that the data has taken, as far as it was looked at: once a second, and by `INFO`.
-    pub peak_memory_bytes: AtomicUsize,
-    /// What the process took before it had any data.
-    pub startup_bytes: usize,
-    /// Unexecuted input of all clients.
-    pub query_bytes: AtomicUsize,
-    /// Notified to stop the server.
-    pub stop: Notify,
-    workers: Vec<WorkerHandle>,
-}
-
-impl Server {
-    /// Keeps what is counted by the second.
-    async fn tick_regularly(&self) {
-        let mut interval = tokio::time::interval(TICK_INTERVAL);
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            interval.tick().await;
-            self.tick();
-        }
-    }
-
-    fn tick(&self) {
-        self.now_seconds.store(self.started.elapsed().as_secs(), Ordering::Relaxed);
-        let totals = self.stats.totals();
-        self.commands.tick(totals.commands);
-        self.input.tick(totals.input_bytes);
-        self.output.tick(totals.output_bytes);
-        self.note_peak_memory();
-        self.rewrite_if_grown();
-    }
-
-    /// Looks at how much memory the data takes: that, and the most so far.
-    pub fn note_peak_memory(&self) -> (usize, usize) {
-        let now = self.writer.keyspace().memory().total_bytes();
-        (now, self.peak_memory_bytes.fetch_max(now, Ordering::Relaxed).max(now))
-    }
-
-    /// Starts a rewrite when the log has grown enough since the last.
-    fn rewrite_if_grown(&self) {
-        let percentage = self.live.rewrite_percentage.load(Ordering::Relaxed);
-        let log = self.writer.stats();
-        let least = self.live.rewrite_min_bytes.load(Ordering::Relaxed);
-        let may_start = log.rewrite.may_start_by_itself(self.writer.clock().monotonic());
-        if percentage == 0 || log.log_bytes < least || log.poisoned.is_some() || !may_start {
-            return;
-        }
-        let grown = log.log_bytes.saturating_sub(log.base_bytes);
-        if u128::from(grown) * 100 >= u128::from(percentage) * u128::from(log.base_bytes.max(1))
-            && self.writer.request_rewrite()
-        {
-            tracing::info!(
-                "the append-only file has grown from {} to {} bytes: rewriting it",
-                log.base_bytes,
-                log.log_bytes
-            );
-        }
-    }
-
-    /// Sets what is counted back to zero.
-    pub fn reset_stats(&self) {
-        self.stats.reset();
-        for rate in [&self.commands, &self.input, &self.output] {
-            rate.begin_anew();
-        }
-        self.peak_memory_bytes.store(0, Ordering::Relaxed);
-    }
-
-    /// The worker with the fewest connections that takes more now; the spare one if no other does.
-    pub fn least_loaded_worker(&self) -> usize {
-        let load = |worker: &usize| {
-            let places = &self.workers[*worker].places;
-            (places.are_closed(), self.config.is_spare(*worker), places.taken())
-        };
-        (0..self.config.workers()).min_by_key(load).unwrap_or(0)
-    }
-
-    /// Takes a place for a new connection.
-    fn take_place(&self) -> &WorkerHandle {
-        loop {
-            let worker = &self.workers[self.least_loaded_worker()];
-            // At most one worker stays closed, the one that syncs; any other opens again as soon as it finds a commit under
-            // way. So this loop ends.
-            if worker.places.take() {
-                return worker;
-            }
-        }
-    }
-
-    /// How many connections the spare worker has.
-    pub fn spare_worker_connections(&self) -> usize {
-        self.workers[self.config.threads..].iter().map(|w| w.places.taken()).sum()
-    }
-
-    /// Passes a connection on from one worker to another; it stays if that one takes none now.
-    pub fn pass_on(&self, from: usize, to: usize, connection: Message) {
-        let to = if self.workers[to].places.take() {
-            self.workers[from].places.give_back();
-            to
-        } else {
-            from
-        };
-        // A worker that has ended, at shutdown, closes it.
-        drop(self.workers[to].messages.send(connection));
-    }
-
-    /// Has a worker look for killed connections at once.
-    pub fn sweep(&self, worker: usize) {
-        // A worker that has ended has no connections.
-        drop(self.workers[worker].messages.send(Message::Sweep));
-    }
-}
 
 /// Runs the server until it is told to stop.
 ///
@@ -305,27 +146,7 @@ async fn run(prepared: Prepared, mut stop: StopSignals) -> Result<Status, Failur
             (WorkerHandle { messages, places: Places::default() }, receiver)
         })
         .unzip();
-    let server = Arc::new(Server {
-        live,
-        certificates,
-        stats: Stats::new(config.workers()),
-        writer,
-        clients: Clients::default(),
-        slow_log: SlowLog::default(),
-        started: Instant::now(),
-        started_unix_seconds: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
-        run_id: format!("{:016x}{:016x}{:08x}", random_u64(), random_u64(), random_u64() as u32),
-        now_seconds: AtomicU64::new(0),
-        commands: Rate::default(),
-        input: Rate::default(),
-        output: Rate::default(),
-        peak_memory_bytes: AtomicUsize::new(0),
-        startup_bytes,
-        query_bytes: AtomicUsize::new(0),
-        stop: Notify::new(),
-        workers: handles,
-        config,
-    });
+    let server = Arc::new(Server::new(config, live, certificates, writer, startup_bytes, handles));
     let threads = receivers
         .into_iter()
         .zip(notifies)

@@ -2,6 +2,22 @@
 //!
 //! The end of a turn is a task that the first connection with input wakes: it comes after the other connections that are
 //! ready in the same turn, runs what was read of all of them, writes all replies, and commits for all at once.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`connection`] | one client: reading, turns, writing, waiting |
+//! | [`intake`] | what was read from connections that are ready, and is run together |
+//! | [`timing`] | how long commands take |
+//! | [`busy_poll`] | how a worker waits for more to do |
+//! | [`places`] | how many connections it has, and whether it takes more |
+//! | [`balance`] | which of them it had better hand to another |
+
+pub mod balance;
+pub mod busy_poll;
+pub mod connection;
+pub mod intake;
+pub mod places;
+pub mod timing;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -12,14 +28,14 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
+use self::balance::{Lookout, Moving};
+use self::busy_poll::BusyPoll;
+use self::connection::Connection;
+use self::intake::Intake;
+use self::places::Places;
 use super::Server;
-use super::balance::{Lookout, Moving};
-use super::busy_poll::BusyPoll;
 use super::clients::Client;
-use super::connection::Connection;
-use super::intake::Intake;
 use super::listen::Accepted;
-use super::places::Places;
 use super::purge;
 use super::stats::WorkerStats;
 use super::tls::HANDSHAKE_LIMIT;
@@ -80,11 +96,11 @@ pub struct Worker {
     /// Its counters.
     pub stats: Arc<WorkerStats>,
     /// Buffers that every turn uses.
-    pub scratch: RefCell<Scratch>,
+    scratch: RefCell<Scratch>,
     /// Looks for who had better be served elsewhere.
-    pub lookout: Lookout,
+    lookout: Lookout,
     /// Whom it serves, by id.
-    pub connections: RefCell<BTreeMap<u64, Rc<Connection>>>,
+    connections: RefCell<BTreeMap<u64, Rc<Connection>>>,
     notify: Arc<Notify>,
     /// How it waits for requests, and for a commit with a sync that many wait for.
     request_poll: BusyPoll,
@@ -107,11 +123,11 @@ pub struct Worker {
 
 /// Buffers that hold nothing between turns of the worker.
 #[derive(Debug, Default)]
-pub struct Scratch {
+struct Scratch {
     /// What was read, of several connections, and is run together.
-    pub intake: Intake,
+    intake: Intake,
     /// The commands of a connection that runs by itself.
-    pub queue: Queue,
+    queue: Queue,
 }
 
 impl Worker {
@@ -181,7 +197,7 @@ impl Worker {
     }
 
     /// Lets a connection run.
-    pub fn start(self: &Rc<Self>, connection: Rc<Connection>) {
+    fn start(self: &Rc<Self>, connection: Rc<Connection>) {
         self.connections.borrow_mut().insert(connection.client.id, Rc::clone(&connection));
         drop(tokio::task::spawn_local(connection.serve(Rc::clone(self))));
     }
@@ -196,7 +212,7 @@ impl Worker {
     }
 
     /// Strikes off a client whose connection has ended.
-    pub fn forget(&self, client: &Client) {
+    fn forget(&self, client: &Client) {
         self.connections.borrow_mut().remove(&client.id);
         self.places().give_back();
         self.server.clients.remove(client);
@@ -207,19 +223,19 @@ impl Worker {
     // ---- commits ---------------------------------------------------------------------------------------------------
 
     /// Keeps a connection's replies back until its group is committed, and sees to it that it will be.
-    pub fn hold(&self, held: Held, connection: &Rc<Connection>) {
+    fn hold(&self, held: Held, connection: &Rc<Connection>) {
         self.held.borrow_mut().push_back((held, Rc::downgrade(connection)));
         self.request_commit();
     }
 
     /// Lets a connection wait until the log has room.
-    pub fn wait_for_room(&self, connection: &Rc<Connection>) {
+    fn wait_for_room(&self, connection: &Rc<Connection>) {
         self.no_room.borrow_mut().push(Rc::downgrade(connection));
         self.request_commit();
     }
 
     /// Lets a connection wait until so many groups are synced, the time is over, or it has ended.
-    pub fn wait_for_sync(self: &Rc<Self>, connection: &Rc<Connection>, group: u64, timeout_ms: u64) {
+    fn wait_for_sync(self: &Rc<Self>, connection: &Rc<Connection>, group: u64, timeout_ms: u64) {
         let (worker, connection) = (Rc::clone(self), Rc::downgrade(connection));
         drop(tokio::task::spawn_local(async move {
             let writer = &worker.server.writer;
@@ -253,13 +269,13 @@ impl Worker {
     }
 
     /// Writes a connection's replies when the other connections that are ready now have run too.
-    pub fn flush_later(&self, connection: &Rc<Connection>) {
+    fn flush_later(&self, connection: &Rc<Connection>) {
         self.to_flush.borrow_mut().push(Rc::clone(connection));
         self.end_turn_soon();
     }
 
     /// Runs the intake when it is full, or when the other connections that are ready now are in it too.
-    pub fn run_intake_soon(self: &Rc<Self>) {
+    fn run_intake_soon(self: &Rc<Self>) {
         self.end_turn_soon();
         if self.scratch.borrow().intake.is_full() {
             self.run_intake();
@@ -350,7 +366,7 @@ impl Worker {
     // ---- what connections need -------------------------------------------------------------------------------------
 
     /// Whether no further command is to be run.
-    pub fn stopping(&self) -> bool {
+    fn stopping(&self) -> bool {
         self.stopping.get()
     }
 
@@ -360,12 +376,12 @@ impl Worker {
     }
 
     /// An empty reply buffer: `own`, if that has an allocation, or a spare one.
-    pub fn take_buffer(&self, own: Vec<u8>) -> Vec<u8> {
+    fn take_buffer(&self, own: Vec<u8>) -> Vec<u8> {
         if own.capacity() > 0 { own } else { self.spare_buffers.borrow_mut().pop().unwrap_or_default() }
     }
 
     /// Keeps an emptied reply buffer for another turn.
-    pub fn give_buffer(&self, buffer: Vec<u8>) {
+    fn give_buffer(&self, buffer: Vec<u8>) {
         let mut spare = self.spare_buffers.borrow_mut();
         if buffer.capacity() > 0 && buffer.capacity() <= SPARE_BUFFER_BYTES && spare.len() < SPARE_BUFFERS {
             debug_assert!(buffer.is_empty(), "what a client was to get must not reach another one");
@@ -374,7 +390,7 @@ impl Worker {
     }
 
     /// Notes how much unexecuted input a connection has, for the limit over all of them.
-    pub fn account(&self, accounted: &mut usize, now: usize) {
+    fn account(&self, accounted: &mut usize, now: usize) {
         if *accounted != now {
             let total = &self.server.query_bytes;
             if now > *accounted {
@@ -387,7 +403,7 @@ impl Worker {
     }
 
     /// Whether a connection with so much unexecuted input has to go, and for which reason.
-    pub fn over_limit(&self, query_bytes: usize, authenticated: bool) -> Option<String> {
+    fn over_limit(&self, query_bytes: usize, authenticated: bool) -> Option<String> {
         let limit = self.server.live.max_query_bytes.load(Ordering::Relaxed) as usize;
         if !authenticated && query_bytes > MAX_QUERY_BYTES_UNAUTHENTICATED {
             return Some(format!("before authentication, {MAX_QUERY_BYTES_UNAUTHENTICATED} is the limit"));

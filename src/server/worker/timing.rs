@@ -7,11 +7,11 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::clients::Client;
-use super::worker::Worker;
+use super::Worker;
 use crate::command::batch::Batch;
 use crate::command::spec::CommandSpec;
 use crate::protocol::decode::Args;
+use crate::server::clients::Client;
 
 impl Worker {
     /// Notes the time of the first commands of a batch, so many, that has just been run.

@@ -5,8 +5,8 @@
 
 use std::rc::Rc;
 
+use super::Worker;
 use super::connection::{Connection, Next};
-use super::worker::Worker;
 use crate::command::batch::{Env, Queue, Taken};
 use crate::protocol::decode::RequestDecoder;
 

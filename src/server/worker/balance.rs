@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::sched_getaffinity;
 
-use super::clients::Client;
 use super::connection::{Connection, State};
-use super::socket::Detached;
-use super::worker::{Message, Worker};
+use super::{Message, Worker};
 use crate::machine;
+use crate::server::clients::Client;
+use crate::server::socket::Detached;
 
 /// A pipeline of so many commands in a turn is deep; one of half as many is not any more.
 const DEEP_COMMANDS: u32 = 32;

@@ -19,11 +19,8 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 pub use self::turn::Next;
+use super::Worker;
 use super::balance::Depth;
-use super::clients::Client;
-use super::control;
-use super::socket::Socket;
-use super::worker::Worker;
 use crate::command::batch::{Env, Held, TURN_COMMANDS, count_error};
 use crate::command::table::CommandId;
 use crate::db::writer::WriteFailure;
@@ -31,6 +28,9 @@ use crate::protocol::decode::RequestDecoder;
 use crate::protocol::encode::{self, Resp};
 use crate::protocol::limits::RequestLimits;
 use crate::protocol::rope::Rope;
+use crate::server::clients::Client;
+use crate::server::control;
+use crate::server::socket::Socket;
 
 /// Least room made for input that did not fit into the worker's shared buffer.
 const INPUT_BYTES: usize = 64 << 10;
