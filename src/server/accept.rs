@@ -49,7 +49,7 @@ async fn from_one(listener: &Listener, server: &Arc<Server>) {
 
 /// Gives a connection to the worker with the fewest, or refuses it.
 fn hand_over(accepted: Accepted, server: &Server) {
-    let connected: usize = server.workers.iter().map(|w| w.places.taken()).sum();
+    let connected: usize = server.workers.iter().map(|w| w.connection_count.get()).sum();
     if connected as u64 >= server.live.max_clients.load(Ordering::Relaxed) {
         server.stats.rejected.fetch_add(1, Ordering::Relaxed);
         return accepted.refuse(b"-ERR max number of clients reached\r\n");
@@ -60,8 +60,8 @@ fn hand_over(accepted: Accepted, server: &Server) {
     }
     // As in Redis: one that was refused is not among those received.
     server.stats.connections.fetch_add(1, Ordering::Relaxed);
-    let worker = server.take_place();
+    let worker = server.assign_worker();
     if worker.messages.send(Message::Serve(accepted)).is_err() {
-        worker.places.give_back();
+        worker.connection_count.subtract();
     }
 }

@@ -52,7 +52,7 @@ use self::config::{Config, Live};
 use self::load::Loaded;
 pub use self::shared::Server;
 use self::signals::StopSignals;
-use self::worker::places::Places;
+use self::worker::connection_count::ConnectionCount;
 use self::worker::{Message, Worker, WorkerHandle};
 use crate::args::{ColorWhen, LogFormat, ServeArgs};
 use crate::db::state::Keyspace;
@@ -143,7 +143,7 @@ async fn run(prepared: Prepared, mut stop: StopSignals) -> Result<Status, Failur
     let (handles, receivers): (Vec<_>, Vec<_>) = (0..config.workers())
         .map(|_| {
             let (messages, receiver) = mpsc::unbounded_channel();
-            (WorkerHandle { messages, places: Places::default() }, receiver)
+            (WorkerHandle { messages, connection_count: ConnectionCount::default() }, receiver)
         })
         .unzip();
     let server = Arc::new(Server::new(config, live, certificates, writer, startup_bytes, handles));

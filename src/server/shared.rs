@@ -152,19 +152,19 @@ impl Server {
     /// The worker with the fewest connections that takes more now; the spare one if no other does.
     pub fn least_loaded_worker(&self) -> usize {
         let load = |worker: &usize| {
-            let places = &self.workers[*worker].places;
-            (places.are_closed(), self.config.is_spare(*worker), places.taken())
+            let count = &self.workers[*worker].connection_count;
+            (count.is_closed(), self.config.is_spare(*worker), count.get())
         };
         (0..self.config.workers()).min_by_key(load).unwrap_or(0)
     }
 
-    /// Takes a place for a new connection.
-    pub(super) fn take_place(&self) -> &WorkerHandle {
+    /// The worker for a new connection, which it counts already.
+    pub(super) fn assign_worker(&self) -> &WorkerHandle {
         loop {
             let worker = &self.workers[self.least_loaded_worker()];
             // At most one worker stays closed, the one that syncs; any other opens again as soon as it finds a commit under
             // way. So this loop ends.
-            if worker.places.take() {
+            if worker.connection_count.add() {
                 return worker;
             }
         }
@@ -172,13 +172,13 @@ impl Server {
 
     /// How many connections the spare worker has.
     pub fn spare_worker_connections(&self) -> usize {
-        self.workers[self.config.threads..].iter().map(|w| w.places.taken()).sum()
+        self.workers[self.config.threads..].iter().map(|w| w.connection_count.get()).sum()
     }
 
     /// Passes a connection on from one worker to another; it stays if that one takes none now.
     pub fn pass_on(&self, from: usize, to: usize, connection: Message) {
-        let to = if self.workers[to].places.take() {
-            self.workers[from].places.give_back();
+        let to = if self.workers[to].connection_count.add() {
+            self.workers[from].connection_count.subtract();
             to
         } else {
             from

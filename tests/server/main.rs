@@ -10,6 +10,7 @@
 #[path = "../helpers/mod.rs"]
 mod helpers;
 
+mod addresses;
 mod backlog;
 mod clients;
 mod connections;
@@ -24,7 +25,6 @@ mod malformed;
 mod moves;
 mod pace;
 mod peers;
-mod places;
 mod proxy;
 mod recovery;
 mod reply;

@@ -1,4 +1,4 @@
-//! What several clients send at once is run in one turn of their worker: each is answered as if it were alone.
+//! What several clients send at once is run in one round of their worker: each is answered as if it were alone.
 
 use std::io::{Read, Write};
 
@@ -175,7 +175,7 @@ fn wait_for_arrival(server: &Server) {
 }
 
 #[test]
-fn a_client_that_is_killed_in_the_same_turn_runs_nothing_more() {
+fn a_client_that_is_killed_in_the_same_round_runs_nothing_more() {
     let server = Server::start_with(&["--threads", "1"]);
     let mut killer = server.connect();
     let large = "x".repeat(100_000);

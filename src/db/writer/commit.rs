@@ -22,7 +22,7 @@ const INLINE_GROUP_BYTES: usize = 256 << 10;
 const INLINE_UNSYNCED_BYTES: u64 = 256 << 20;
 
 /// How many groups a worker commits in a row before it leaves the rest to the log thread.
-const INLINE_ROUNDS: usize = 2;
+const INLINE_GROUPS: usize = 2;
 
 /// `everysec`: past this age of the oldest unsynced byte, writes wait for the sync.
 const MAX_UNSYNCED_AGE: Duration = Duration::from_secs(2);
@@ -35,8 +35,8 @@ impl Writer {
     /// (`may_sync`); else leaves it to the log thread. `worker` is not woken for what is resolved here: it looks by itself.
     pub fn commit_from_worker(&self, worker: usize, may_sync: bool) {
         // The next group's sync is not one that the caller's own clients should wait for.
-        let rounds = if may_sync { 1 } else { INLINE_ROUNDS };
-        for _ in 0..rounds {
+        let groups = if may_sync { 1 } else { INLINE_GROUPS };
+        for _ in 0..groups {
             self.commit_wanted.store(true, Ordering::SeqCst);
             // Either this thread finds the token free, or its holder, when it has let it go, finds the wish.
             fence(Ordering::SeqCst);

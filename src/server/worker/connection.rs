@@ -39,7 +39,7 @@ const INPUT_BYTES: usize = 64 << 10;
 /// grows with what has arrived.
 const TRUSTED_BYTES: usize = (1 << 20) + INPUT_BYTES;
 
-/// A connection, shared by its own task and by the worker's committer.
+/// A connection, shared by its own task and by the one that ends the worker's rounds.
 #[derive(Debug)]
 pub struct Connection {
     socket: Socket,
@@ -74,7 +74,7 @@ pub struct State {
     waits_for_sync: bool,
     /// The next command waits for room in the log.
     no_room: bool,
-    /// The worker will write the replies at the end of its turn.
+    /// The worker will write the replies at the end of its round.
     flush_due: bool,
     /// There may be a whole command in `input`.
     more: bool,

@@ -1,7 +1,8 @@
 //! A worker: one thread with a runtime of its own, and the connections that it serves.
 //!
-//! The end of a turn is a task that the first connection with input wakes: it comes after the other connections that are
-//! ready in the same turn, runs what was read of all of them, writes all replies, and commits for all at once.
+//! It works in **rounds**: each connection that is ready reads, then the end of the round runs what was read of all of
+//! them, writes all replies, and commits for all at once. That end is a task. The first connection with input wakes it, so
+//! it comes after the others that are ready.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -9,14 +10,14 @@
 //! | [`intake`] | what was read from connections that are ready, and is run together |
 //! | [`timing`] | how long commands take |
 //! | [`busy_poll`] | how a worker waits for more to do |
-//! | [`places`] | how many connections it has, and whether it takes more |
+//! | [`connection_count`] | how many connections it has, and whether it takes more |
 //! | [`balance`] | which of them it had better hand to another |
 
 pub mod balance;
 pub mod busy_poll;
 pub mod connection;
+pub mod connection_count;
 pub mod intake;
-pub mod places;
 pub mod timing;
 
 use std::cell::{Cell, RefCell};
@@ -31,8 +32,8 @@ use tokio::sync::{Notify, mpsc};
 use self::balance::{Lookout, Moving};
 use self::busy_poll::BusyPoll;
 use self::connection::Connection;
+use self::connection_count::ConnectionCount;
 use self::intake::Intake;
-use self::places::Places;
 use super::Server;
 use super::clients::Client;
 use super::listen::Accepted;
@@ -82,8 +83,8 @@ pub enum Message {
 pub struct WorkerHandle {
     /// Where messages go.
     pub messages: mpsc::UnboundedSender<Message>,
-    /// The connections that it serves, counted.
-    pub places: Places,
+    /// How many connections it serves.
+    pub connection_count: ConnectionCount,
 }
 
 /// A worker's own state; it never leaves its thread.
@@ -95,7 +96,7 @@ pub struct Worker {
     pub server: Arc<Server>,
     /// Its counters.
     pub stats: Arc<WorkerStats>,
-    /// Buffers that every turn uses.
+    /// Buffers that every round uses.
     scratch: RefCell<Scratch>,
     /// Looks for who had better be served elsewhere.
     lookout: Lookout,
@@ -112,16 +113,16 @@ pub struct Worker {
     held: RefCell<VecDeque<(Held, Weak<Connection>)>>,
     /// Connections that wait for room in the log.
     no_room: RefCell<Vec<Weak<Connection>>>,
-    /// Connections with replies to write at the end of the turn.
+    /// Connections with replies to write at the end of the round.
     to_flush: RefCell<Vec<Rc<Connection>>>,
     commit_due: Cell<bool>,
-    /// The task that ends the turn has been woken.
-    turn_ends: Cell<bool>,
+    /// The task that ends the round has been woken.
+    round_end_due: Cell<bool>,
     spare_buffers: RefCell<Vec<Vec<u8>>>,
     stopping: Cell<bool>,
 }
 
-/// Buffers that hold nothing between turns of the worker.
+/// Buffers that hold nothing between rounds.
 #[derive(Debug, Default)]
 struct Scratch {
     /// What was read, of several connections, and is run together.
@@ -154,11 +155,11 @@ impl Worker {
             no_room: RefCell::default(),
             to_flush: RefCell::default(),
             commit_due: Cell::new(false),
-            turn_ends: Cell::new(false),
+            round_end_due: Cell::new(false),
             spare_buffers: RefCell::default(),
             stopping: Cell::new(false),
         });
-        let committer = tokio::task::spawn_local(Self::commit(Rc::clone(&worker)));
+        let rounds = tokio::task::spawn_local(Self::end_rounds(Rc::clone(&worker)));
         let sweeper = tokio::task::spawn_local(Self::sweep_regularly(Rc::clone(&worker)));
         while let Some(message) = messages.recv().await {
             match message {
@@ -170,7 +171,7 @@ impl Worker {
         }
         worker.drain().await;
         sweeper.abort();
-        committer.abort();
+        rounds.abort();
     }
 
     fn serve(self: &Rc<Self>, accepted: Accepted) {
@@ -180,7 +181,7 @@ impl Worker {
             Ok(socket) => socket,
             Err(e) => {
                 tracing::warn!("a connection from {addr} cannot be served: {e}");
-                self.places().give_back();
+                self.connection_count().subtract();
                 return;
             }
         };
@@ -192,8 +193,8 @@ impl Worker {
         self.start(connection);
     }
 
-    fn places(&self) -> &Places {
-        &self.server.workers[self.number].places
+    fn connection_count(&self) -> &ConnectionCount {
+        &self.server.workers[self.number].connection_count
     }
 
     /// Lets a connection run.
@@ -214,13 +215,13 @@ impl Worker {
     /// Strikes off a client whose connection has ended.
     fn forget(&self, client: &Client) {
         self.connections.borrow_mut().remove(&client.id);
-        self.places().give_back();
+        self.connection_count().subtract();
         self.server.clients.remove(client);
         // Nobody waits for a sync on its behalf any more.
         self.sync_news.notify_waiters();
     }
 
-    // ---- commits ---------------------------------------------------------------------------------------------------
+    // ---- rounds and commits ----------------------------------------------------------------------------------------
 
     /// Keeps a connection's replies back until its group is committed, and sees to it that it will be.
     fn hold(&self, held: Held, connection: &Rc<Connection>) {
@@ -265,18 +266,18 @@ impl Worker {
 
     fn request_commit(&self) {
         self.commit_due.set(true);
-        self.end_turn_soon();
+        self.end_round_soon();
     }
 
     /// Writes a connection's replies when the other connections that are ready now have run too.
     fn flush_later(&self, connection: &Rc<Connection>) {
         self.to_flush.borrow_mut().push(Rc::clone(connection));
-        self.end_turn_soon();
+        self.end_round_soon();
     }
 
     /// Runs the intake when it is full, or when the other connections that are ready now are in it too.
     fn run_intake_soon(self: &Rc<Self>) {
-        self.end_turn_soon();
+        self.end_round_soon();
         if self.scratch.borrow().intake.is_full() {
             self.run_intake();
         }
@@ -288,14 +289,14 @@ impl Worker {
         intake.run(self, queue);
     }
 
-    /// Wakes the task that ends the turn; it runs behind those that are ready already.
-    fn end_turn_soon(&self) {
-        if !self.turn_ends.replace(true) {
+    /// Wakes the task that ends the round; it runs behind those that are ready already.
+    fn end_round_soon(&self) {
+        if !self.round_end_due.replace(true) {
             self.notify.notify_one();
         }
     }
 
-    async fn commit(self: Rc<Self>) {
+    async fn end_rounds(self: Rc<Self>) {
         let mut held_before = 0;
         loop {
             let held = self.held.borrow().len();
@@ -307,10 +308,10 @@ impl Worker {
             }
             held_before = held;
             self.run_intake();
-            self.turn_ends.set(false);
-            self.flush_turn();
+            self.round_end_due.set(false);
+            self.flush_round();
             if self.commit_due.take() {
-                self.commit_open();
+                self.commit();
             }
             self.resume_resolved();
             self.sync_news.notify_waiters();
@@ -320,12 +321,12 @@ impl Worker {
     /// Commits what is open, or leaves it to the log thread: so while a sync is running, this one serves on. But if all that
     /// it serves wait for this commit, it may as well sync itself, which saves two hand-overs. Somebody who comes meanwhile
     /// is served by another worker.
-    fn commit_open(&self) {
+    fn commit(&self) {
         let writer = &self.server.writer;
         let may_sync = writer.commits_may_sync() && self.server.config.workers() > 1 && self.close_if_all_wait();
         writer.commit_from_worker(self.number, may_sync);
         if may_sync {
-            self.places().open();
+            self.connection_count().open();
         }
     }
 
@@ -334,10 +335,10 @@ impl Worker {
         let (held, connections) = (self.held.borrow(), self.connections.borrow());
         // One that was killed meanwhile is not there any more.
         let all_are_there = || held.iter().all(|(_, held)| held.strong_count() > 0);
-        held.len() == connections.len() && all_are_there() && self.places().close_at(held.len())
+        held.len() == connections.len() && all_are_there() && self.connection_count().close_at(held.len())
     }
 
-    fn flush_turn(&self) {
+    fn flush_round(&self) {
         let mut flushed = self.to_flush.take();
         for connection in flushed.drain(..) {
             connection.flush_turn(self);
