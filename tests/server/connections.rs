@@ -170,21 +170,3 @@ fn of_filters_of_client_kill_the_last_counts_and_of_mistakes_the_first() {
         }
     }
 }
-
-/// As in Redis: scripts send and forget. When the first replies cannot be written, the rest is still to be run.
-#[test]
-fn what_was_read_of_a_client_that_reads_nothing_and_goes_is_run() {
-    const WRITES: usize = 400;
-    let launch = Launch::new();
-    let path = launch.dir().join("kvred.sock");
-    let server = launch.args(&["--fsync", "none", "--unixsocket", path.to_str().unwrap()]).start();
-    let mut observer = server.connect();
-    for round in 0..20 {
-        let mut hasty = if round % 2 == 0 { Client::connect_unix(&path) } else { server.connect() };
-        let set = |i| command(&["SET", &format!("{round}:{i}"), "v"]);
-        hasty.send((0..WRITES).flat_map(set).collect::<Vec<_>>());
-        drop(hasty);
-        let all = Reply::Integer(((round + 1) * WRITES) as i64);
-        wait_until("all of it has run", || observer.ask_words("DBSIZE") == all);
-    }
-}

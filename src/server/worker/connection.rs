@@ -80,7 +80,7 @@ pub struct State {
     more: bool,
     /// The socket has something to read, which waits until the connection is not held up any more.
     read_when_resumed: bool,
-    /// Nothing more is read: the client has said so, or is gone.
+    /// The client will send nothing more.
     end_of_input: bool,
     /// Close once all replies are written.
     closing: bool,
@@ -332,11 +332,15 @@ impl Connection {
             self.socket.read_append(&mut state.input)
         };
         let read = match read {
-            Ok(Some(read @ 1..)) => read,
-            Ok(None) => return,
-            // What it had sent before is executed, as far as it has come, even if it is gone.
-            Ok(Some(0)) | Err(_) => {
+            Ok(Some(0)) => {
                 state.end_of_input = true;
+                return;
+            }
+            Ok(Some(read)) => read,
+            Ok(None) => return,
+            Err(_) => {
+                // The client is gone; what it had sent before is executed, as far as it has come.
+                state.closed = true;
                 return;
             }
         };
@@ -377,9 +381,8 @@ impl Connection {
                     }
                 }
                 Err(_) => {
-                    // The client is gone, and nobody will read any of it; what it had sent is executed all the same.
-                    state.end_of_input = true;
-                    state.sent = state.out.len();
+                    state.closed = true;
+                    return;
                 }
             }
         }
