@@ -111,9 +111,9 @@ impl Image {
         if self.batch.len() >= BATCH_BYTES { self.commit() } else { Ok(()) }
     }
 
-    /// Adds what stands in a batch of another log, as far as it makes sense in this one, as a batch of its own.
-    /// `bytes` are whole commands and annotations. What `check` refuses is returned and not added; if the batch is
-    /// `atomic`, nothing of it is added then.
+    /// Adds what stands in a batch of another log, as far as it makes sense in this one. `bytes` are whole commands and
+    /// annotations. What `check` refuses is returned and not added. If the batch is `atomic`, it is one here too, and
+    /// nothing of it is added then; else a batch begins with each `#TS`.
     pub(super) fn copy(
         &mut self,
         bytes: &mut [u8],
@@ -127,9 +127,14 @@ impl Image {
             if bytes[at] == b'#' {
                 let len = memchr::memmem::find(&bytes[at..], b"\r\n").unwrap_or(bytes.len() - at);
                 end = (at + len + 2).min(bytes.len());
+                let annotation = Annotation::parse(&bytes[at..at + len]);
+                if !atomic && matches!(annotation, Annotation::Timestamp(_)) && !self.batch.is_empty() {
+                    // It tells of what follows it; in a batch, of what stands before it too.
+                    self.commit()?;
+                }
                 // What it says about syncs and chains was true of the other file.
                 let keep = !matches!(
-                    Annotation::parse(&bytes[at..at + len]),
+                    annotation,
                     Annotation::Synced(_) | Annotation::NoSync | Annotation::Header(_) | Annotation::Commit { .. }
                 );
                 if keep {

@@ -23,7 +23,7 @@ pub const MAX_ANNOTATION_BYTES: usize = 128;
 pub const MAX_BATCH_BYTES: usize = 1 << 30;
 
 /// The most known annotation lines that one batch may hold, so that they take less memory than its bytes may. kvred writes
-/// three; `check --salvage` makes one batch of what a plain log holds in a block of the reader, with each `#TS` in it.
+/// three; of a plain log a batch is what a block of the reader holds, which has no room for so many.
 pub const MAX_ANNOTATIONS: usize = 1 << 20;
 
 /// The length of a commit line, `#C:` to CRLF.

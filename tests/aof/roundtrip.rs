@@ -361,6 +361,38 @@ fn what_has_no_times_is_shown_with_a_warning_since_then_and_refused_until_then()
     }
 }
 
+/// A plain log's times, each of what follows it, are those of the copy's batches.
+#[test]
+fn what_a_plain_log_was_then_its_salvaged_copy_tells_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let [log, copy, out] = ["plain.aof", "copy.aof", "out.aof"].map(|name| dir.path().join(name));
+    let (a, b) = (resp(&[b"SET", b"a", b"1"]), resp(&[b"SET", b"b", b"2"]));
+    let timed = [&b"#TS:1000\r\n"[..], &a, b"#TS:2000\r\n", &b].concat();
+    let untimed = [&a[..], b"#TS:2000\r\n", &b].concat();
+    let ending = [&b"#TS:1000\r\n"[..], &a, b"#TS:2000\r\n"].concat();
+    for (plain, then) in [(timed, Some("SET a 1")), (untimed, None), (ending, Some("SET a 1"))] {
+        fs::write(&log, &plain).unwrap();
+        aof(&["check", "--salvage", arg(&copy), arg(&log)]).expect(0, &[]);
+        assert_eq!(dump(&copy), dump(&log));
+        for file in [&log, &copy] {
+            let what = format!("{}: {}", file.display(), plain.escape_ascii());
+            let dumped = aof(&["dump", "--until", "1500", arg(file)]);
+            let rewritten = aof(&["rewrite", "-o", arg(&out), "--until", "1500", arg(file)]);
+            let Some(then) = then else {
+                for refused in [dumped, rewritten] {
+                    refused.expect(1, &["before 1970-01-01T00:33:20Z have no times, so what it was then is not known"]);
+                }
+                continue;
+            };
+            assert_eq!((dumped.code, dumped.stdout.trim_end()), (Some(0), then), "{what}");
+            rewritten.expect(0, &[]);
+            assert_eq!(data(&out), [then], "{what}");
+            fs::remove_file(&out).unwrap();
+        }
+        fs::remove_file(&copy).unwrap();
+    }
+}
+
 #[test]
 fn salvage_saves_all_batches_but_the_damaged_one() {
     let dir = tempfile::tempdir().unwrap();
