@@ -23,8 +23,7 @@ use crate::protocol::decode::{Args, array_at, bulk_at, bulk_header_at};
 const BLOCK_BYTES: usize = 1 << 20;
 
 /// Whether another server has appended commands behind a chain whose last sound batch ends at `from`: it first says which
-/// database they are for, or that a transaction begins. A server of ours writes neither; and where one of our tools has,
-/// all of it was synced before the log got its name.
+/// database they are for, or that a transaction begins. Neither our server nor our tools write either.
 ///
 /// They need not stand at `from`. Of a batch that was torn, another server has cut off no more than an incomplete command.
 pub(super) fn another_server_follows(file: &dyn DiskFile, from: LogOffset) -> io::Result<bool> {
