@@ -14,6 +14,7 @@ mod terminal;
 
 pub mod args;
 pub mod exit;
+mod interrupt;
 mod machine;
 mod pem;
 

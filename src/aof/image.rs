@@ -1,13 +1,15 @@
 //! Writes a new log: under a temporary name, batch by batch in a chain of its own, synced, then renamed into place.
 //!
 //! The place of a log is held by its locks, and so is the name under which a server would make one for it. A name that is
-//! new is held by nobody: beside it nothing is removed, for it may be the log that is read, or another tool's.
+//! new is held by nobody: beside it nothing is removed, for it may be the log that is read, or another tool's. So whoever
+//! makes such a file removes it, also when it is interrupted.
 
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::interrupt;
 use crate::persistence::LogOffset;
 use crate::persistence::aof::{remove_leftover, temporary_name};
 use crate::persistence::disk::{Disk, DiskFile, RealDisk, file_name, take_after, write_all_at};
@@ -23,7 +25,7 @@ const BATCH_BYTES: usize = 256 << 10;
 
 /// A log that is being written.
 pub(super) struct Image {
-    disk: RealDisk,
+    disk: Arc<RealDisk>,
     temporary: PathBuf,
     /// What it will be called.
     name: PathBuf,
@@ -83,7 +85,15 @@ impl Image {
 
     fn begin(disk: RealDisk, temporary: PathBuf, name: &Path, in_place: bool) -> io::Result<Self> {
         let salt = Salt(random()?);
+        let disk = Arc::new(disk);
+        let interrupted = interrupt::Exit::listen()?;
         let file = disk.create(&temporary)?;
+        let remove = {
+            let (disk, temporary) = (Arc::clone(&disk), temporary.clone());
+            // Once it has its name, there is nothing to remove.
+            move || drop(disk.remove(&temporary))
+        };
+        interrupted.after(remove).inspect_err(|_| drop(disk.remove(&temporary)))?;
         let mut buffer = Vec::with_capacity(BUFFER_BYTES);
         Annotation::Header(salt).write(&mut buffer);
         let chain = Chain::new(salt);

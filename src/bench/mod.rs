@@ -6,7 +6,6 @@
 //! | `plan`, `threshold` | what is to be measured, and when that counts as failed |
 //! | `session` | fills the key space, warms up, measures; on one server or on several in turn |
 //! | `phase`, `worker`, `drive` | one load: the threads, their connections, what each of them does |
-//! | `interrupt` | Ctrl-C and SIGTERM, heard from the start to the end |
 //! | `schedule`, `timer` | which request leaves when, in a closed and in an open loop |
 //! | `load`, `keys`, `values` | requests, and what their replies say |
 //! | `tally`, `results` | what was counted, and what it comes to |
@@ -19,7 +18,6 @@ mod destination;
 mod diff;
 mod drive;
 mod environment;
-mod interrupt;
 mod keys;
 mod load;
 mod output;

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
-use super::interrupt::Interrupt;
 use super::load::Load;
 use super::schedule::Schedule;
 use super::tally::Tally;
 use super::worker::{self, Job, Report, State};
 use crate::client::{SetupError, Target};
+use crate::interrupt::Interrupt;
 
 /// With no reply at all for so long, a server counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use tokio::runtime::Runtime;
 
-use super::interrupt::Interrupt;
 use super::keys::Picker;
 use super::load::{Load, Mix, Op};
 use super::phase::{self, End, Outcome, Phase};
@@ -16,6 +15,7 @@ use super::values::Values;
 use crate::args::Distribution;
 use crate::client::Target;
 use crate::exit::{Failure, OrExit, Status};
+use crate::interrupt::Interrupt;
 
 /// Connections that fill the key space, at most.
 const FILL_CLIENTS: u32 = 8;

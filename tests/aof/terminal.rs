@@ -114,8 +114,8 @@ fn long_log(path: &Path) {
 }
 
 /// Runs a tool on a machine that is slow enough for its bar to be seen, whatever machine this is: most of the time it
-/// is stopped. What it showed.
-fn slowly(command: &Command, columns: u16, ctrl_c: bool) -> (String, i32) {
+/// is stopped. `when_seen` is done when the bar is there. What it showed.
+fn slowly(command: &Command, columns: u16, when_seen: impl FnOnce(&mut Terminal, Pid)) -> (String, i32) {
     // What it prints to stdout is not to hide the bar, which is on stderr.
     let mut terminal = Terminal::sized(&after("echo \"pid $$.\"", command), columns, 24);
     terminal.sees("pid ");
@@ -135,9 +135,7 @@ fn slowly(command: &Command, columns: u16, ctrl_c: bool) -> (String, i32) {
             }
         });
         let mut seen = terminal.sees(" left");
-        if ctrl_c {
-            terminal.presses('c');
-        }
+        when_seen(&mut terminal, pid);
         let (rest, code) = terminal.ends();
         brake.join().unwrap();
         seen += " left";
@@ -160,7 +158,7 @@ fn long_work_shows_a_bar_that_fits_and_goes_away() {
                 long_log(&path);
             }
             drop(fs::remove_file(&out));
-            let (seen, code) = slowly(&tool(args), columns, false);
+            let (seen, code) = slowly(&tool(args), columns, |_, _| ());
             assert_eq!(code, 0, "{seen}");
             let frames: Vec<&str> = seen.split(['\r', '\n']).filter(|f| f.contains(" left")).collect();
             assert!(!frames.is_empty(), "{seen:?}");
@@ -196,7 +194,28 @@ fn ctrl_c_ends_a_rewrite_and_leaves_the_log() {
     let path = dir.path().join("long.aof");
     long_log(&path);
     let before = fs::read(&path).unwrap();
-    let (seen, code) = slowly(&tool(&["rewrite", arg(&path)]), 80, true);
+    let (seen, code) = slowly(&tool(&["rewrite", arg(&path)]), 80, |terminal, _| terminal.presses('c'));
     assert_eq!(code, -2, "{seen:?}");
     assert!(fs::read(&path).unwrap() == before);
+}
+
+/// Nobody else would ever remove a file with a name of its own.
+#[test]
+fn an_interrupt_of_a_salvage_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let [path, out] = ["long.aof", "out.aof"].map(|name| dir.path().join(name));
+    long_log(&path);
+    let salvage = tool(&["check", "--salvage", arg(&out), arg(&path)]);
+    let names = || {
+        let names = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect::<Vec<_>>()
+    };
+    for signal in [Signal::INT, Signal::TERM] {
+        let (seen, code) = slowly(&salvage, 80, |_, pid| {
+            assert_eq!(names().iter().filter(|name| name.starts_with("temp-rewrite-out.aof.")).count(), 1);
+            kill_process(pid, signal).unwrap();
+        });
+        assert_eq!(code, 130, "{signal:?}: {seen:?}");
+        assert_eq!(names(), ["long.aof"], "{signal:?}");
+    }
 }
