@@ -12,6 +12,7 @@
 //! | `X >= D`, and a valid batch follows `X` in a stretch under `#NOSYNC` | damage, since hours may follow |
 //! | `X >= D`, and at `X`, or behind whole commands there, another server's begin | damage: nobody may cut them off unasked |
 //! | a batch follows `X` that is valid in another place than its own | damage: no crash shifts bytes |
+//! | more follows `X` that looks like batches than can be looked into | damage: what was durable may be among it |
 //! | `X >= D` otherwise | a torn tail, the trace of a crash: nothing from `X` on was promised to survive it |
 //!
 //! A plain Redis log states nothing; what its end tells is for `plain` to say.
@@ -64,6 +65,9 @@ pub enum Because {
     /// A batch follows that is valid so many bytes out of its place ([`Survivor::shift`](super::survey::Survivor)).
     #[error("later batches verify, but out of their places: {}", moved(*.0))]
     OutOfPlace(i64),
+    /// So much looks like batches that it was not all looked into ([`Survey::gave_up`]).
+    #[error("more of what follows looks like batches than can be looked into")]
+    TooMuchFollows,
     /// A plain log whose end parses from a later offset on.
     #[error("whole commands follow it")]
     CommandsFollow,
@@ -318,6 +322,8 @@ impl Recovery {
             Some(Because::WasDurable)
         } else if sound_under_no_sync {
             Some(Because::SoundBatchesFollow)
+        } else if survey.gave_up() {
+            Some(Because::TooMuchFollows)
         } else {
             None
         })

@@ -47,7 +47,8 @@ const MAX_SHIFT: u64 = 16 << 20;
 const MAX_ASKED: u32 = 1000;
 
 /// How much may be parsed that turns out to be no batch. By chance hardly any checksum fits that is none; but whoever knows
-/// the salt, as in a plain log whose value holds a header, can make a million fit, each of all the bytes before it.
+/// the salt, as in a plain log whose value holds a header, can make a million fit, each of all the bytes behind that header.
+/// As much again may be parsed from other places: what such a value has used up is not missing for what follows it.
 const MAX_IN_VAIN_BYTES: u64 = MAX_BATCH_BYTES as u64;
 
 /// A batch behind a flaw that verifies all the same.
@@ -79,8 +80,10 @@ pub struct Survey {
     /// How far out of their places batches are taken to be.
     shift: i64,
     asked: u32,
-    /// How much was parsed for nothing.
+    /// How much was parsed for nothing, and from where last.
     in_vain_bytes: u64,
+    in_vain_from: Option<LogOffset>,
+    gave_up: bool,
     /// Where the search goes on.
     at: LogOffset,
     file_len: u64,
@@ -100,6 +103,8 @@ impl Survey {
             shift: 0,
             asked: 0,
             in_vain_bytes: 0,
+            in_vain_from: None,
+            gave_up: false,
             at: flaw,
             file_len,
             prefixes: Prefixes { origin: flaw, checkpoints: vec![0], spare: Vec::new() },
@@ -131,6 +136,11 @@ impl Survey {
             }
         }
         Ok(None)
+    }
+
+    /// Whether something was passed over that may have been a batch: there was too much of that kind.
+    pub fn gave_up(&self) -> bool {
+        self.gave_up
     }
 
     /// Finds the next line that has the form of a commit line: its position, and what it states.
@@ -232,7 +242,7 @@ impl Survey {
         let Some(batch) = self.parse(start, line, 0)? else { return Ok(false) };
         let states = batch.annotations.contains(&Annotation::Synced(place));
         if !states {
-            self.in_vain_bytes += line - start;
+            self.in_vain(start, line);
         }
         Ok(states)
     }
@@ -296,7 +306,10 @@ impl Survey {
 
     /// The annotations and the number of commands of a batch whose checksum fits; `None` if it is not RESP all the same.
     fn parse(&mut self, start: LogOffset, line: LogOffset, shift: i64) -> io::Result<Option<Survivor>> {
-        if self.in_vain_bytes > MAX_IN_VAIN_BYTES {
+        let from_there_again = self.in_vain_from == Some(start);
+        let most = if from_there_again { MAX_IN_VAIN_BYTES } else { 2 * MAX_IN_VAIN_BYTES };
+        if self.in_vain_bytes > most {
+            self.gave_up |= !from_there_again;
             return Ok(None);
         }
         let mut bytes = vec![0; (line - start) as usize];
@@ -306,9 +319,14 @@ impl Survey {
         let survivor = Survivor { start, end, shift, annotations: Vec::new(), records: 0 };
         let parsed = parse_batch(&mut bytes, survivor);
         if parsed.is_none() {
-            self.in_vain_bytes += line - start;
+            self.in_vain(start, line);
         }
         Ok(parsed)
+    }
+
+    fn in_vain(&mut self, start: LogOffset, line: LogOffset) {
+        self.in_vain_bytes += line - start;
+        self.in_vain_from = Some(start);
     }
 }
 

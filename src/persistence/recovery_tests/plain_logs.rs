@@ -197,31 +197,70 @@ fn a_torn_value_that_is_full_of_chains_is_soon_judged() {
     }
 }
 
-/// Whoever knows where in the file the value will stand can write lines that are right for it.
+/// The log with one more command, whose value does not end: headers, and lines that are right for all behind one of these,
+/// by turns. Whoever knows where in the file a value will stand can write it so.
+fn full_of_lines_that_fit(log: &Log, headers: usize, lines: usize, filler: &[u8], place: usize) -> Vec<u8> {
+    let mut bytes = [&log.bytes, &b"*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$99999999\r\n"[..]].concat();
+    let mut begun: Vec<(usize, u32)> = Vec::new();
+    let append = |bytes: &mut Vec<u8>, begun: &mut Vec<(usize, u32)>, more: &[u8]| {
+        bytes.extend(more);
+        for (_, crc) in begun {
+            *crc = crc32c::crc32c_append(*crc, more);
+        }
+    };
+    for _ in 0..headers {
+        append(&mut bytes, &mut begun, &Log::plain().header(5).bytes);
+        begun.push((bytes.len(), 0));
+    }
+    for n in 0..lines {
+        append(&mut bytes, &mut begun, filler);
+        let (start, crc) = begun[n % headers];
+        let len = bytes.len() - start;
+        let crc = Chain::new(Salt(5)).crc_of_summed(LogOffset((start + place) as u64), crc, len as u64);
+        let mut line = Vec::new();
+        Annotation::Commit { len: len as u32, crc }.write(&mut line);
+        append(&mut bytes, &mut begun, &line);
+    }
+    bytes
+}
+
 #[test]
 fn a_torn_value_that_is_full_of_checksums_that_fit_is_not_read_again_for_each() {
     let log = Log::plain().command(&["SET", "a", "1"]);
-    let end = log.bytes.len();
     let x = "x".repeat(4000);
     let command = Log::plain().command(&["SET", "a", &x]).bytes;
     // What is no command, and commands in another place than their own.
     for (filler, place) in [(x.as_bytes(), 0), (&command, 1)] {
-        let mut bytes = [&log.bytes, &b"*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$99999999\r\n"[..]].concat();
-        Annotation::Header(Salt(5)).write(&mut bytes);
-        let (start, mut crc) = (bytes.len(), 0);
-        for _ in 0..2000 {
-            bytes.extend(filler);
-            crc = crc32c::crc32c_append(crc, filler);
-            let (line, len) = (bytes.len(), bytes.len() - start);
-            let commit = Chain::new(Salt(5)).crc_of_summed(LogOffset((start + place) as u64), crc, len as u64);
-            Annotation::Commit { len: len as u32, crc: commit }.write(&mut bytes);
-            crc = crc32c::crc32c_append(crc, &bytes[line..]);
-        }
+        let bytes = full_of_lines_that_fit(&log, 1, 2000, filler, place);
         let (found, read) = recover_counting(&bytes);
-        assert_eq!((found.verdict, found.end.0 as usize), (Verdict::Torn(Flaw::Incomplete), end));
+        assert_eq!((found.verdict, found.end.0 as usize), (Verdict::Torn(Flaw::Incomplete), log.bytes.len()));
         let most = (1 << 30) + 10 * bytes.len() as u64;
         assert!(read <= most, "{read} bytes were read, more than {most}");
     }
+}
+
+#[test]
+fn what_kvred_has_appended_behind_a_value_that_is_full_of_checksums_that_fit_is_found() {
+    let log = Log::plain().command(&["SET", "a", "1"]);
+    let end = log.bytes.len();
+    let mut log = Log { bytes: full_of_lines_that_fit(&log, 1, 1000, &[b'x'; 4000], 0), ..log };
+    log.bytes.extend(b"\r\n");
+    let log = log.header(9);
+    let synced = log.synced();
+    let log = log.batch(&[synced]).batch(&[]);
+    let found = recover(&log.bytes);
+    assert_eq!((because(&found), found.end.0 as usize), (Some(Because::WasDurable), end));
+    assert_eq!(survivors(&log, &found), [0, 1]);
+}
+
+#[test]
+fn what_looks_like_more_batches_than_can_be_looked_into_is_no_tear() {
+    let log = Log::plain().command(&["SET", "a", "1"]);
+    let bytes = full_of_lines_that_fit(&log, 2, 1200, &[b'x'; 4000], 0);
+    let (found, read) = recover_counting(&bytes);
+    assert_eq!((because(&found), found.end.0 as usize), (Some(Because::TooMuchFollows), log.bytes.len()));
+    let most = (2 << 30) + 10 * bytes.len() as u64;
+    assert!(read <= most, "{read} bytes were read, more than {most}");
 }
 
 proptest! {
