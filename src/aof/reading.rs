@@ -57,6 +57,7 @@ pub(super) fn read<E>(
         replay.retry();
         if let Some(batch) = replay.next()? {
             // It was being written. What comes behind it is of later than this pass.
+            snapshot.end_at(batch.end);
             if let Err(why) = each(&batch) {
                 return Ok(Err(why));
             }
@@ -89,27 +90,39 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
     use super::*;
+    use crate::persistence::LogOffset;
+    use crate::persistence::format::{Annotation, Chain, Salt};
     use crate::persistence::reader::Flaw;
-    use crate::persistence::replay::Verdict;
+    use crate::persistence::replay::{Because, Verdict};
+    use crate::protocol::encode;
 
-    const DAMAGED: &[u8] = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$x\r\nb\r\n";
+    /// A log that may be longer whenever somebody asks.
+    struct Growing<F> {
+        bytes: Vec<u8>,
+        /// How long it is for who asks for the n-th time; behind its bytes there are others.
+        len: F,
+        asked: AtomicU64,
+    }
 
-    /// A damaged log that is longer whenever somebody asks.
-    struct Growing(AtomicU64);
+    impl<F: Fn(u64) -> u64 + Send + Sync + 'static> Growing<F> {
+        fn file(bytes: Vec<u8>, len: F) -> Arc<dyn DiskFile> {
+            Arc::new(Self { bytes, len, asked: AtomicU64::new(0) })
+        }
+    }
 
-    impl DiskFile for Growing {
+    impl<F: Fn(u64) -> u64 + Send + Sync> DiskFile for Growing<F> {
         fn len(&self) -> io::Result<u64> {
-            let asked = self.0.fetch_add(1, Relaxed);
+            let asked = self.asked.fetch_add(1, Relaxed);
             // Twice as often as there are looks in that time.
             assert!(asked < 4 * WRITTEN_WITHIN.as_millis() as u64 / SETTLES_WITHIN.as_millis() as u64, "for ever");
-            Ok(DAMAGED.len() as u64 + asked)
+            Ok((self.len)(asked))
         }
 
         fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-            let from = DAMAGED.len().min(usize::try_from(offset).unwrap_or(usize::MAX));
+            let from = self.bytes.len().min(usize::try_from(offset).unwrap_or(usize::MAX));
             buffer.fill(b'x');
-            let there = buffer.len().min(DAMAGED.len() - from);
-            buffer[..there].copy_from_slice(&DAMAGED[from..from + there]);
+            let there = buffer.len().min(self.bytes.len() - from);
+            buffer[..there].copy_from_slice(&self.bytes[from..from + there]);
             Ok(buffer.len())
         }
 
@@ -132,8 +145,53 @@ mod tests {
 
     #[test]
     fn damage_is_not_waited_for_however_the_log_grows() {
-        let file: Arc<dyn DiskFile> = Arc::new(Growing(AtomicU64::new(0)));
-        let Ok(found) = read(&file, &Progress::hidden(), Settle::Wait, |_| Ok::<_, Infallible>(())).unwrap();
+        let damaged = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$x\r\nb\r\n".to_vec();
+        let len = damaged.len() as u64;
+        let found = found(&Growing::file(damaged, move |asked: u64| len + asked));
         assert!(matches!(found.verdict, Verdict::Damaged { flaw: Flaw::NotResp(_), .. }), "{found:?}");
+    }
+
+    /// What shows that it is damage may have been written since the pass began.
+    #[test]
+    fn damage_at_the_end_is_told_by_what_follows_it_meanwhile() {
+        let (mut log, ends) = three_batches();
+        log[ends[0] as usize + 30] ^= 1;
+        let at_first = move |asked: u64| if asked == 0 { ends[1] } else { ends[2] };
+        let found = found(&Growing::file(log, at_first));
+        let Verdict::Damaged { because, .. } = found.verdict else { panic!("{found:?}") };
+        assert_eq!((because, found.end.0, found.file_len), (Because::WasDurable, ends[0], ends[2]));
+    }
+
+    #[test]
+    fn a_pass_ends_with_the_batch_that_was_being_written_when_it_began() {
+        let (log, ends) = three_batches();
+        let at_first = move |asked: u64| if asked == 0 { ends[1] - 10 } else { ends[2] };
+        let found = found(&Growing::file(log, at_first));
+        assert_eq!((found.verdict, found.end.0, found.file_len, found.batches), (Verdict::Clean, ends[1], ends[1], 2));
+    }
+
+    fn found(file: &Arc<dyn DiskFile>) -> Recovery {
+        let Ok(found) = read(file, &Progress::hidden(), Settle::Wait, |_| Ok::<_, Infallible>(())).unwrap();
+        found
+    }
+
+    /// A log of three batches, of which the last states that the others were durable; and where each of them ends.
+    fn three_batches() -> (Vec<u8>, [u64; 3]) {
+        let (mut log, mut chain) = (Vec::new(), Chain::new(Salt(7)));
+        Annotation::Header(chain.salt()).write(&mut log);
+        let ends = [0, 1, 2].map(|n| {
+            let start = LogOffset(log.len() as u64);
+            let mut batch = Vec::new();
+            encode::request(&mut batch, &["SET", "key", "value"]);
+            if n == 2 {
+                Annotation::Synced(start).write(&mut batch);
+            }
+            let crc = chain.crc_of(start, [&batch[..]]);
+            Annotation::Commit { len: batch.len() as u32, crc }.write(&mut batch);
+            chain = chain.after(crc);
+            log.extend(batch);
+            log.len() as u64
+        });
+        (log, ends)
     }
 }

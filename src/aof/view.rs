@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::persistence::LogOffset;
 use crate::persistence::disk::DiskFile;
 
 /// A file that cannot be written to, and seems to end where it did when it was looked at.
@@ -30,6 +31,11 @@ impl View {
         let len = self.file.len()?;
         self.end.store(len, Relaxed);
         Ok(len)
+    }
+
+    /// Moves the end back to there.
+    pub(super) fn end_at(&self, end: LogOffset) {
+        self.end.store(end.0, Relaxed);
     }
 }
 

@@ -238,6 +238,8 @@ impl Replay {
     /// The file cannot be read.
     pub fn finish(self, mut progress: impl FnMut(LogOffset)) -> io::Result<Recovery> {
         let mut found = self.found;
+        // Who has looked again has seen more of it than there was at first.
+        found.file_len = self.file.len()?;
         found.chain = self.reader.chain();
         if let Some((flaw, seen_at)) = self.flaw {
             found.verdict = found.judge(&self.file, flaw, seen_at, &mut progress)?;
