@@ -22,10 +22,11 @@ use crate::command::loader::Loader;
 use crate::db::state::{Keyspace, SHARDS, WalkPosition};
 use crate::exit::{Failure, OrExit, Status, print};
 use crate::persistence::LogOffset;
-use crate::persistence::disk::DiskFile;
+use crate::persistence::disk::{DiskFile, RealDisk, file_name};
 use crate::persistence::format::Annotation;
 use crate::persistence::lock::lock_is_held;
 use crate::persistence::reader::Batch;
+use crate::persistence::recover::only_copy;
 use crate::persistence::replay::{Recovery, RefusedRecord, Verdict};
 use crate::terminal::for_shell;
 use crate::terminal::progress::Progress;
@@ -71,6 +72,9 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
         }
         Ok::<_, Failure>(())
     })?;
+    if held.is_some() && before.size.records == 0 {
+        refuse_only_copy(&log)?;
+    }
     let after = write(target, &keyspace, &before, held.as_ref().map(|held| &*held.file))?;
     let table = table(&before, &after, keyspace.len() as u64);
     print(&format!("{}: rewritten in {:.3} s\n{table}\n", target.display(), began.elapsed().as_secs_f64()))?;
@@ -89,6 +93,23 @@ fn refuse_later_part(path: &Path) -> Result<(), Failure> {
         manifest.display()
     );
     Err(Failure::new(Status::Usage, error))
+}
+
+/// A rewrite in place removes what an interrupted one has left.
+fn refuse_only_copy(log: &Path) -> Result<(), Failure> {
+    let shown = log.display();
+    let left = RealDisk::holding(log)
+        .and_then(|disk| only_copy(&disk, file_name(log)))
+        .or_exit(Status::Unavailable, || format!("cannot look for an unfinished rewrite of {shown}"))?;
+    let Some(left) = left.map(|name| log.with_file_name(name)) else { return Ok(()) };
+    let error = anyhow!(
+        "{shown} has no data, but {}, which an interrupted rewrite has left, has: it may be the only copy. Nothing was \
+         changed; see `kvred aof check {}`, then rename it to {}, or remove it",
+        left.display(),
+        for_shell(&left),
+        file_name(log).display()
+    );
+    Err(Failure::new(Status::Damaged, error))
 }
 
 fn refuse_unfit(log: &Path, out: &Path, then: bool) -> Result<(), Failure> {

@@ -14,7 +14,7 @@ use super::aof::{Aof, remove_leftover, temporary_name};
 use super::disk::{Disk, DiskFile};
 use super::format::{HEADER_LINE_BYTES, Salt};
 use super::repair::{Cut, cut_tail};
-use super::replay::{Recovery, ReplayError, Verdict};
+use super::replay::{Recovery, Replay, ReplayError, Verdict};
 
 /// A log to append to, and what was done to get there.
 #[derive(Debug)]
@@ -79,6 +79,7 @@ pub fn recover(
     match found.verdict {
         // Nothing is touched: an unfinished rewrite may be the better copy.
         Verdict::Damaged { .. } => return Err(RecoverError::Damaged(found)),
+        // But beside a log that has begun, though it has no command yet, that is what a power cut leaves of a first rewrite.
         Verdict::New => refuse_leftover(disk, name)?,
         Verdict::Clean | Verdict::Torn(_) => {}
     }
@@ -114,15 +115,33 @@ pub fn recover(
     Ok(Recovered { aof, found: Some(found), cut, leftover_removed })
 }
 
-/// Without a log, an unfinished rewrite may be the only copy. But a start that makes the first log may be killed at it, and
-/// has then left no more than a header.
 fn refuse_leftover(disk: &dyn Disk, log: &Path) -> Result<(), RecoverError> {
+    let only_copy = only_copy(disk, log).map_err(failed("cannot look at an unfinished rewrite"))?;
+    only_copy.map_or(Ok(()), |name| Err(RecoverError::Leftover(name)))
+}
+
+/// The file of an unfinished rewrite beside a log that is missing or has no command, where it may be the only copy. It is
+/// none if it has no command either: a start that makes the first log may be killed at it, and so may a rewrite of nothing.
+///
+/// # Errors
+/// It cannot be read.
+pub fn only_copy(disk: &dyn Disk, log: &Path) -> io::Result<Option<PathBuf>> {
     let name = temporary_name(log);
-    let len = match disk.open(&name, false).and_then(|file| file.len()) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => 0,
-        len => len.map_err(failed("cannot look at an unfinished rewrite"))?,
+    let file = match disk.open(&name, false) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
     };
-    if len > HEADER_LINE_BYTES as u64 { Err(RecoverError::Leftover(name)) } else { Ok(()) }
+    if file.len()? <= HEADER_LINE_BYTES as u64 {
+        return Ok(None);
+    }
+    let mut replay = Replay::new(file)?;
+    let mut commands = 0;
+    while commands == 0
+        && let Some(batch) = replay.next()?
+    {
+        commands = batch.len();
+    }
+    Ok((commands > 0 || replay.flaw().is_some()).then_some(name))
 }
 
 fn failed(doing: &'static str) -> impl FnOnce(io::Error) -> RecoverError {

@@ -497,6 +497,24 @@ fn nothing_is_written_over_a_file_that_is_there() {
     }
 }
 
+#[test]
+fn a_rewrite_of_nothing_does_not_remove_what_may_be_the_only_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small_log(dir.path());
+    let (path, left) = (dir.path().join("kvred.aof"), dir.path().join("temp-rewrite-kvred.aof"));
+    fs::rename(&path, &left).unwrap();
+    // An empty log, and one with no more than its header.
+    for empty in [&[][..], &log[..36]] {
+        fs::write(&path, empty).unwrap();
+        aof(&["rewrite", arg(&path)]).expect(4, &["the only copy", "Nothing was changed", "aof check", "rename it"]);
+        assert!(fs::read(&left).unwrap() == log && fs::read(&path).unwrap() == empty);
+    }
+    // Without a command, it is no copy.
+    fs::write(&left, &log[..36]).unwrap();
+    aof(&["rewrite", arg(&path)]).expect(0, &[]);
+    assert!(!left.exists());
+}
+
 /// The file of an interrupted rewrite may be the better copy: of what is read, or of what is beside it.
 #[test]
 fn nothing_is_removed_for_a_log_with_a_new_name() {

@@ -52,7 +52,9 @@ fn link_to_nothing() -> String {
 
 fn only_a_leftover() -> String {
     let launch = Launch::new();
-    launch.start().terminate();
+    let server = launch.start();
+    server.connect().set("a", "1");
+    server.terminate();
     std::fs::rename(launch.log_path(), launch.dir().join("temp-rewrite-kvred.aof")).unwrap();
     launch.refused().stderr
 }

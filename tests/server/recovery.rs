@@ -8,7 +8,7 @@ use kvred::persistence::format::COMMIT_LINE_BYTES;
 use kvred::persistence::replay::{RefusedRecord, Verdict, replay};
 
 use crate::helpers::log::{Batch, Model, apply, assert_holds, batches, state_at};
-use crate::helpers::{Launch, Random, Reply, Server, command, commands, info_number, wait_until};
+use crate::helpers::{Exit, Launch, Random, Reply, Server, command, commands, info_number, wait_until};
 
 const PLAIN: &str = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n";
 
@@ -498,16 +498,26 @@ fn a_leftover_with_data_is_not_removed_for_a_new_log() {
     assert_eq!(launch.start().connect().get("a"), Some(b"1".to_vec()));
 }
 
-/// A first start that is killed leaves no more than the header of its log.
+/// A log without a command, as a rewrite of nothing leaves it.
+fn empty_log() -> Vec<u8> {
+    let launch = Launch::new();
+    launch.start().terminate().expect(0, &[]);
+    let rewritten = Launch::binary().args(["aof", "rewrite"]).arg(launch.log_path()).output().unwrap();
+    Exit::of(rewritten).expect(0, &[]);
+    let log = launch.log();
+    assert!(log.len() > 36, "it has a batch");
+    log
+}
+
+/// A first start that is killed leaves no more than the header of its log, and a rewrite before the first command a log
+/// without one.
 #[test]
 fn a_leftover_without_data_is_removed_for_a_new_log() {
-    let sound = Launch::new();
-    sound.start().kill9();
-    let header = &sound.log()[..36];
-    for len in [0, 20, header.len()] {
+    let empty = empty_log();
+    for len in [0, 20, 36, empty.len()] {
         let launch = Launch::new();
         let leftover = launch.dir().join("temp-rewrite-kvred.aof");
-        std::fs::write(&leftover, &header[..len]).unwrap();
+        std::fs::write(&leftover, &empty[..len]).unwrap();
         let server = launch.start();
         assert!(!leftover.exists(), "{len}");
         assert_eq!(server.connect().ask_words("DBSIZE"), Reply::Integer(0));
