@@ -7,7 +7,7 @@
 
 use std::io;
 
-use memchr::{memchr_iter, memmem};
+use memchr::{memchr, memchr_iter, memmem};
 
 use super::LogOffset;
 use super::disk::{DiskFile, read_full_at};
@@ -25,7 +25,8 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// Whether another server has appended commands behind a chain whose last sound batch ends at `from`: it first says which
 /// database they are for, or that a transaction begins. Neither our server nor our tools write either.
 ///
-/// They need not stand at `from`. Of a batch that was torn, another server has cut off no more than an incomplete command.
+/// They need not stand at `from`. Of a batch that was torn, another server has cut off no more than an incomplete command;
+/// an incomplete annotation line it has left as it was.
 pub(super) fn another_server_follows(file: &dyn DiskFile, from: LogOffset) -> io::Result<bool> {
     let (mut items, mut at) = (Items { file, block: Vec::new(), start: from }, from);
     while let Some(item) = items.item(at)? {
@@ -56,8 +57,11 @@ impl Items<'_> {
     fn item(&mut self, at: LogOffset) -> io::Result<Option<Item>> {
         let text = self.text(at)?;
         if text.starts_with(b"#") {
+            // A line that the file ends in is whole for Redis, and what it appends stands on it. None of ours has an asterisk.
             let line = memmem::find(text, b"\r\n");
-            return Ok(line.map(|len| Item { is_of_another_server: false, end: at + (len + 2) as u64 }));
+            let command = memchr(b'*', &text[..line.unwrap_or(text.len())]);
+            let end = command.or(line.map(|len| len + 2));
+            return Ok(end.map(|len| Item { is_of_another_server: false, end: at + len as u64 }));
         }
         let Some((strings, first)) = array_at(text, 0) else { return Ok(None) };
         let (mut is_of_another_server, mut end) = (false, at + first as u64);

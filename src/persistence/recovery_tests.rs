@@ -378,17 +378,26 @@ fn another_servers_commands_behind_the_commands_of_a_torn_batch_are_no_tear() {
     let mut changed = torn.clone();
     Annotation::Timestamp(1).write(&mut changed.bytes);
     Annotation::Commit { len: (changed.bytes.len() - end) as u32, crc: 0 }.write(&mut changed.bytes);
-    for ours in [torn.clone(), changed, torn.command(&["SET", "c", &large])] {
+    for ours in [torn.clone(), changed.clone(), torn.clone().command(&["SET", "c", &large])] {
         assert!(matches!(recover(&ours.bytes).verdict, Verdict::Torn(_)));
         for first in [&["SELECT", "0"][..], &["MULTI"]] {
             let log = ours.clone().command(first).command(&["SET", "theirs", "1"]);
             let found = recover(&log.bytes);
             let expected = Some(Because::PlainCommandsFollow);
             assert_eq!((because(&found), found.end.0 as usize), (expected, end), "{first:?}");
-            // Behind something that is no whole command, none tells.
-            let torn = [&ours.bytes[..ours.bytes.len() - 3], &log.bytes[ours.bytes.len()..]].concat();
-            assert!(matches!(recover(&torn).verdict, Verdict::Torn(_)), "{first:?}");
         }
+    }
+    let whole = torn.bytes.len();
+    let theirs = Log::plain().command(&["SELECT", "0"]).command(&["SET", "theirs", "1"]).bytes;
+    // Behind something that is no whole command, none tells.
+    let bytes = [&torn.bytes[..whole - 3], &theirs].concat();
+    assert!(matches!(recover(&bytes).verdict, Verdict::Torn(_)));
+    // But of an annotation line it has cut off nothing, and goes on in it.
+    for cut in whole..changed.bytes.len() {
+        let bytes = [&changed.bytes[..cut], &theirs].concat();
+        let found = recover(&bytes);
+        let expected = Some(Because::PlainCommandsFollow);
+        assert_eq!((because(&found), found.end.0 as usize), (expected, end), "cut {} bytes behind", cut - whole);
     }
 }
 
