@@ -58,9 +58,7 @@ pub enum Because {
     #[error("sound batches follow it in a stretch that was written without syncs")]
     SoundBatchesFollow,
     /// Another server has appended to a log of kvred's.
-    #[error(
-        "plain commands follow the last batch, as another server appends them; cut off, they are a log by themselves"
-    )]
+    #[error("plain commands follow the last batch, as another server appends them")]
     PlainCommandsFollow,
     /// A batch follows that is valid so many bytes out of its place ([`Survivor::shift`](super::survey::Survivor)).
     #[error("later batches verify, but out of their places: {}", moved(*.0))]
