@@ -7,6 +7,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::time::timeout;
 
 use crate::client::{ClientError, Connection, Login, SetupError, Target};
 use crate::protocol::frame::Frame;
@@ -157,19 +158,17 @@ impl Session {
             return Err(CallError::Refused("CLIENT REPLY OFF and SKIP cannot be used here: every reply is waited for"));
         }
         let sent = self.ready().await?.sender.request(args).await;
-        if let Err(error) = sent
-            && !hung_up(&error)
-        {
-            return Err(self.lose(error));
-        }
         let mut pushes = Vec::new();
-        let reply = loop {
-            match self.next().await {
-                Ok(Frame::Push(items)) => pushes.push(Frame::Push(items)),
-                Ok(reply) => break reply,
+        let reply = match sent {
+            Ok(()) => match self.reply(&mut pushes).await {
                 Err(CallError::Unknown(ClientError::Closed)) if name == b"SHUTDOWN" => return Err(CallError::ShutDown),
-                Err(error) => return Err(error),
-            }
+                reply => reply?,
+            },
+            Err(error) if hung_up(&error) => match timeout(self.limit, self.reply(&mut pushes)).await {
+                Ok(Ok(reply)) => reply,
+                _ => return Err(self.lose(error)),
+            },
+            Err(error) => return Err(self.lose(error)),
         };
         self.learn(&name, args, &reply);
         Ok(Answer { pushes, reply })
@@ -205,6 +204,16 @@ impl Session {
         let result = connection.receiver.next().await;
         self.answered |= result.is_ok();
         result.map_err(|error| self.lose(error))
+    }
+
+    /// Waits for the frame that is no push.
+    async fn reply(&mut self, pushes: &mut Vec<Frame>) -> Result<Frame, CallError> {
+        loop {
+            match self.next().await? {
+                Frame::Push(items) => pushes.push(Frame::Push(items)),
+                reply => return Ok(reply),
+            }
+        }
     }
 
     /// Whether the server may say something without being asked: in RESP3.
@@ -273,8 +282,9 @@ impl Session {
     }
 }
 
-/// Whether the server closed the connection while it was sent something. What it had said before that can be read still,
-/// such as why it refuses a value whose length is all that it has seen of it; where it said nothing, reading fails at once.
+/// Whether the server stopped reading while it was sent something. What it had said before that can be read still, such as why
+/// it refuses a value whose length is all that it has seen of it. Mostly it has closed the connection, so that reading ends at
+/// once; one that only stopped reading may never say anything.
 fn hung_up(error: &ClientError) -> bool {
     let ClientError::Io(error) = error else { return false };
     matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::ExitStatusExt;
@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
 use crate::helpers::programs::refusing_port;
-use crate::helpers::{Client, program};
+use crate::helpers::{Client, Exit, program, wait_until};
 use crate::server::{Server, cli, run, write};
 
 #[test]
@@ -148,6 +148,28 @@ fn a_value_that_is_refused_while_it_is_sent_is_refused_with_the_servers_words() 
         let ran = server.run(&[flags, &["-x", "set", "k"]].concat(), &value);
         assert_eq!((ran.code, &ran.stdout[..]), (Some(1), ""), "{ran:?}");
         assert!(why.iter().all(|why| ran.stderr.contains(why)), "{why:?} are not in: {}", ran.stderr);
+    }
+}
+
+/// Reading would never end where the server stays, and where it goes, that is not for the `SHUTDOWN` that it never got.
+#[test]
+fn a_server_that_stops_reading_and_says_nothing_is_given_up() {
+    let dir = TempDir::new().unwrap();
+    let socket = dir.path().join("s");
+    let listener = UnixListener::bind(&socket).unwrap();
+    for (stops, command) in [(Shutdown::Read, "ping"), (Shutdown::Both, "shutdown")] {
+        // It connects, waits for the last argument, and then sends.
+        let mut client = cli(&["-s", socket.to_str().unwrap(), "-t", "1", "-x", command]);
+        let mut client = client.stdin(Stdio::piped()).spawn().unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        // Behind this the end is not seen before something is sent.
+        stream.write_all(b">1\r\n+pushed\r\n").unwrap();
+        stream.shutdown(stops).unwrap();
+        drop(client.stdin.take());
+        wait_until("the client has ended", || client.try_wait().unwrap().is_some());
+        let ran = Exit::of(client.wait_with_output().unwrap());
+        assert_eq!(ran.stdout, "", "{command}");
+        ran.expect(3, &["outcome of the command is unknown"]);
     }
 }
 
