@@ -54,9 +54,8 @@ impl Addresses {
         let sockets = match handed {
             Some(handed) => Sockets::Handed(handed),
             None => {
-                let addresses = addresses_of(&args.bind)?;
-                config.bind = addresses.iter().map(SocketAddr::ip).collect();
-                Sockets::Own(take_addresses(&addresses, config, certificates.as_ref())?)
+                config.bind = addresses_of(&args.bind)?;
+                Sockets::Own(take_addresses(config, certificates.as_ref())?)
             }
         };
         Ok(Self { certificates, sockets })
@@ -88,7 +87,8 @@ fn addresses_of(names: &[String]) -> Result<Vec<SocketAddr>, Failure> {
             format!("--bind (or KVRED_BIND): the address of {name} cannot be found")
         })?;
         // Of several, those count that this machine has: `localhost` names `::1` even where there is no IPv6.
-        let (here, elsewhere): (Vec<_>, Vec<_>) = all.partition(|address| listen::bind(*address).is_ok());
+        let (here, elsewhere): (Vec<_>, Vec<_>) =
+            all.map(with_scope_that_counts).partition(|address| listen::bind(*address).is_ok());
         for address in if here.is_empty() { elsewhere } else { here } {
             if !once.contains(&address) {
                 once.push(address);
@@ -98,19 +98,31 @@ fn addresses_of(names: &[String]) -> Result<Vec<SocketAddr>, Failure> {
     Ok(once)
 }
 
+/// An address with the scope, which is its interface, only where it counts: each link can have the same address of its own;
+/// any other would be two with and without it.
+fn with_scope_that_counts(mut address: SocketAddr) -> SocketAddr {
+    if let SocketAddr::V6(address) = &mut address
+        && !address.ip().is_unicast_link_local()
+    {
+        address.set_scope_id(0);
+    }
+    address
+}
+
+/// The same address with this port.
+pub fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
+}
+
 /// Takes the addresses of the flags. A unix socket has a file, which is made when it is listened on.
-fn take_addresses(
-    addresses: &[SocketAddr],
-    config: &mut Config,
-    certificates: Option<&Arc<Certificates>>,
-) -> Result<Vec<Taken>, Failure> {
+fn take_addresses(config: &mut Config, certificates: Option<&Arc<Certificates>>) -> Result<Vec<Taken>, Failure> {
     let mut taken: Vec<Taken> = Vec::new();
-    for address in addresses {
+    for address in &config.bind {
         let tls_port = config.tls_port.as_mut().zip(certificates);
         let ports = config.port.as_mut().map(|port| (port, None)).into_iter();
         for (port, certificates) in ports.chain(tls_port.map(|(port, certificates)| (port, Some(certificates)))) {
-            let mut address = *address;
-            address.set_port(*port);
+            let mut address = with_port(*address, *port);
             // Both could be taken: it is only listening that would fail.
             if let Some(error) = taken.iter().find_map(|other| conflict(other.address, address)) {
                 return Err(Failure::new(Status::Usage, error));
@@ -180,8 +192,9 @@ fn adopt_listeners(
     for (sockets, certificates, port) in plain_and_tls {
         for listener in sockets {
             let address = listener.local_addr().or_exit(Status::Unavailable, failed)?;
-            if !config.bind.contains(&address.ip()) {
-                config.bind.push(address.ip());
+            let without_port = with_port(address, 0);
+            if !config.bind.contains(&without_port) {
+                config.bind.push(without_port);
             }
             *port = Some(address.port());
             let listener = Listener::tcp(listener, certificates.cloned());
@@ -208,11 +221,7 @@ mod tests {
         assert_eq!(found.len(), 3, "{found:?}");
         let scopes = found.iter().filter_map(|a| if let SocketAddr::V6(a) = a { Some(a.scope_id()) } else { None });
         assert_eq!(scopes.collect::<Vec<_>>(), [1, 2]);
-        let on_port = |mut address: SocketAddr| {
-            address.set_port(7);
-            address
-        };
-        let conflicts = |i: usize, j: usize| conflict(on_port(found[i]), on_port(found[j])).is_some();
+        let conflicts = |i: usize, j: usize| conflict(found[i], found[j]).is_some();
         assert!(!conflicts(0, 1) && conflicts(0, 0));
     }
 }

@@ -1,6 +1,6 @@
 //! The server's settings: resolved once from the arguments, shown by `CONFIG GET`.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,8 +18,8 @@ use crate::protocol::number::parse_i64;
 /// What the server was started with, and keeps.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Addresses to listen on: none before they are taken.
-    pub bind: Vec<IpAddr>,
+    /// Addresses to listen on, without a port: none before they are taken.
+    pub bind: Vec<SocketAddr>,
     /// The port, if there is one; after start-up the one in use.
     pub port: Option<u16>,
     /// The port for TLS, likewise.
@@ -128,7 +128,7 @@ impl Config {
     /// The settings by their Redis names, as `CONFIG GET` shows them.
     pub fn settings(&self, live: &Live, fsync: FsyncPolicy) -> Vec<(&'static str, String)> {
         let yes_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
-        let addresses: Vec<String> = self.bind.iter().map(ToString::to_string).collect();
+        let addresses: Vec<String> = self.bind.iter().map(without_port).collect();
         let tls_file = |of: fn(&TlsFiles) -> Option<&Path>| {
             self.tls.as_ref().and_then(of).unwrap_or(Path::new("")).display().to_string()
         };
@@ -156,6 +156,14 @@ impl Config {
         ]);
         settings.sort_unstable();
         settings
+    }
+}
+
+/// An address as `--bind` takes it.
+fn without_port(address: &SocketAddr) -> String {
+    match address {
+        SocketAddr::V6(address) if address.scope_id() != 0 => format!("{}%{}", address.ip(), address.scope_id()),
+        address => address.ip().to_string(),
     }
 }
 

@@ -39,7 +39,6 @@ pub mod systemd;
 pub mod tls;
 pub mod worker;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -47,7 +46,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 
-use self::addresses::Addresses;
+use self::addresses::{Addresses, with_port};
 use self::config::{Config, Live};
 use self::load::Loaded;
 pub use self::shared::Server;
@@ -182,7 +181,7 @@ fn start_worker(
 /// Says that clients can connect: to people in the log, to systemd by its protocol.
 fn announce(server: &Server) {
     let config = &server.config;
-    let on = |port: Option<u16>| config.bind.iter().filter_map(move |a| Some(SocketAddr::new(*a, port?)));
+    let on = |port: Option<u16>| config.bind.iter().filter_map(move |a| Some(with_port(*a, port?)));
     let mut addresses: Vec<String> = on(config.port).map(|a| a.to_string()).collect();
     addresses.extend(on(config.tls_port).map(|a| format!("{a} (TLS)")));
     addresses.extend(config.unix_socket.as_ref().map(|p| p.display().to_string()));

@@ -1,14 +1,14 @@
 //! Where it listens: addresses in each other's way, and unix sockets that may be somebody's.
 
 use std::fs::{self, Permissions};
-use std::net::TcpListener;
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::tls::certs::{Authority, Kind};
-use crate::helpers::{Client, Launch, Server, free_port, program, skip};
+use crate::helpers::{Client, Launch, Reply, Server, command, free_port, program, skip};
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -134,4 +134,44 @@ fn a_name_stands_for_its_addresses() {
         .refused()
         .expect(3, &["--bind", "the address of no name cannot be found"]);
     assert_eq!(fs::read_dir(launch.dir()).unwrap().count(), 0);
+}
+
+/// An address that each link can have, and the interface of this machine that has it; without a port.
+pub(crate) fn address_of_a_link() -> Option<SocketAddrV6> {
+    const LINK: &str = "20";
+    let lines = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    let found = lines.lines().find_map(|line| {
+        let [address, interface, _, scope, ..] = line.split_whitespace().collect::<Vec<_>>()[..] else { return None };
+        let address = Ipv6Addr::from(u128::from_str_radix(address, 16).ok()?);
+        let address = SocketAddrV6::new(address, 0, 0, u32::from_str_radix(interface, 16).ok()?);
+        (scope == LINK && TcpListener::bind(address).is_ok()).then_some(address)
+    });
+    if found.is_none() {
+        skip("there is no IPv6 address of a link here");
+    }
+    found
+}
+
+#[test]
+fn an_address_of_a_link_is_told_with_its_interface() {
+    let Some(address) = address_of_a_link() else { return };
+    let bind = format!("{}%{}", address.ip(), address.scope_id());
+    let server = Server::start_with(&["--bind", "127.0.0.1", "--bind", &bind]);
+    let said = server.stderr();
+    let told = said.split([' ', ',', '\n']).find(|word| word.starts_with('[')).unwrap_or_else(|| panic!("{said}"));
+    TcpStream::connect(told.parse::<SocketAddr>().unwrap()).unwrap();
+    let mut client = server.connect();
+    let shown = client.ask_words("CONFIG GET bind").into_array().pop().unwrap();
+    assert_eq!(shown, Reply::bulk(&format!("127.0.0.1 {bind}")));
+    client.send(command(&["CONFIG", "SET", "bind", &format!("127.0.0.1 {bind}")])).expect("+OK\r\n");
+}
+
+#[test]
+fn one_address_with_and_without_an_interface_is_taken_once() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return skip("there is no IPv6 here");
+    }
+    let server = Server::start_with(&["--bind", "127.0.0.1,::1,::1%1"]);
+    let shown = server.connect().ask_words("CONFIG GET bind").into_array().pop().unwrap();
+    assert_eq!(shown, Reply::bulk("127.0.0.1 ::1"));
 }

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::Signal;
 
+use super::addresses::address_of_a_link;
 use super::tls::certs::{Authority, Kind};
 
 use crate::helpers::{Client, DEADLINE, Killed, Launch, Reply, command, info_number, skip, wait_until};
@@ -136,6 +137,17 @@ fn an_address_that_two_sockets_have_is_told_once() {
     child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     let ready = said.lines().find(|line| line.contains("ready to accept connections")).unwrap();
     assert_eq!(ready.matches("127.0.0.1:").count(), 1, "{ready}");
+}
+
+#[test]
+fn an_address_of_a_link_that_is_handed_over_is_told_with_its_interface() {
+    let Some(address) = address_of_a_link() else { return };
+    let launch = Launch::new();
+    let [tcp, link] = [TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind(address).unwrap()];
+    let port = tcp.local_addr().unwrap().port();
+    let _server = Killed(activated(launch.dir(), vec![tcp.into(), link.into()], "a:b", &[]));
+    let shown = Client::connect(port).ask_words("CONFIG GET bind").into_array().pop().unwrap();
+    assert_eq!(shown, Reply::bulk(&format!("127.0.0.1 {}%{}", address.ip(), address.scope_id())));
 }
 
 #[test]
