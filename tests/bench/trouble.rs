@@ -2,13 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::helpers::programs::refusing_port;
-use crate::helpers::terminal::{Terminal, without_escapes};
+use crate::helpers::terminal::{Terminal, after, without_escapes};
 use crate::helpers::{Launch, Server, wait_until};
 use crate::kit::{bench, fake, finish, memory_server, run_at, stalling};
 use crate::results::interrupt;
@@ -25,9 +25,7 @@ fn a_server_that_is_down_is_told_at_once() {
 fn a_limit_of_files_is_not_answered_with_starting_a_server() {
     let server = memory_server();
     let bench = bench(&["-p", &server.port().to_string(), "-t", "ping", "-n", "100", "-c", "200"]);
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 100; exec \"$0\" \"$@\""]).arg(bench.get_program()).args(bench.get_args());
-    let ran = finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let ran = finish(after("ulimit -n 100", &bench).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     assert_eq!((ran.code, &ran.stdout[..]), (Some(3), ""), "{ran:?}");
     assert!(ran.stderr.contains("too many open files; raise the limit with \"ulimit -n\""), "{ran:?}");
     assert!(!ran.stderr.contains("kvred serve"), "{ran:?}");

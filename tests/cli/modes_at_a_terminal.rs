@@ -1,18 +1,26 @@
 //! The modes, and the question for a password, at a pseudo-terminal: what is drawn there, and what Ctrl-C does.
 
 use std::fs::File;
+use std::path::Path;
 use std::process::Command;
 
 use rustix::fs::{CWD, FileType, mknodat};
 
-use crate::helpers::terminal::{Terminal, without_escapes};
+use crate::helpers::terminal::{Terminal, after, started_by, without_escapes};
 use crate::helpers::{program, wait_until};
-use crate::server::{Server, cli, write};
+use crate::server::{Server, run, write};
 
 fn start(server: &Server, args: &[&str], columns: u16) -> Terminal {
     let mut command = server.cli(args);
     command.env("TERM", "xterm").env("NO_COLOR", "1");
     Terminal::sized(&command, columns, 24)
+}
+
+/// `--pipe` at a terminal, with what it sends from a file.
+fn pipe_from(server: &Server, file: &Path) -> Command {
+    let mut command = after(&format!("exec <'{}'", file.display()), &server.cli(&["--pipe"]));
+    command.env("TERM", "xterm");
+    command
 }
 
 /// A server with keys enough for several hundred cycles of SCAN.
@@ -76,8 +84,7 @@ fn ctrl_c_ends_a_shell_loop_too() {
     let kvred = server.cli(&["-r", "1000", "-i", "0.01", "ping"]);
     let mut shell = Command::new(bash);
     shell.args(["-c", "for i in 1 2 3; do echo round $i; \"$@\"; done", "bash"]);
-    shell.arg(kvred.get_program()).args(kvred.get_args());
-    let mut terminal = Terminal::start(shell);
+    let mut terminal = Terminal::start(started_by(shell, &kvred));
     terminal.sees("PONG");
     terminal.presses('c');
     let (rest, code) = terminal.ends();
@@ -104,11 +111,7 @@ fn pipe_draws_its_progress_and_ctrl_c_tells_how_far_it_came() {
     let fifo = server.file("fifo");
     mknodat(CWD, &fifo, FileType::Fifo, 0o600.into(), 0).unwrap();
     for columns in [120, 80, 40] {
-        let mut shell = std::process::Command::new("sh");
-        let kvred = server.cli(&["--pipe"]);
-        shell.args(["-c", "exec \"$@\" <\"$0\""]).arg(&fifo).arg(kvred.get_program()).args(kvred.get_args());
-        shell.env("TERM", "xterm");
-        let mut terminal = Terminal::sized(&shell, columns, 24);
+        let mut terminal = Terminal::sized(&pipe_from(&server, &fifo), columns, 24);
         let mut input = File::options().write(true).open(&fifo).unwrap();
         // An error in the middle has a line of its own.
         let sets = |name: &str| (0..20_000).map(|i| format!("set {name}{i} x\n")).collect::<String>();
@@ -133,13 +136,10 @@ fn pipe_draws_its_progress_and_ctrl_c_tells_how_far_it_came() {
 fn pipe_shows_a_bar_for_a_file_and_takes_it_away() {
     let server = Server::start(&[]);
     let lines: String = (0..100_000).map(|i| format!("set key{i} {}\n", "x".repeat(100))).collect();
-    let file = write(&server.file("lines"), lines);
+    let file = server.file("lines");
+    write(&file, lines);
     for columns in [120, 40] {
-        let kvred = server.cli(&["--pipe"]);
-        let mut shell = std::process::Command::new("sh");
-        shell.args(["-c", "exec \"$@\" <\"$0\"", &file]).arg(kvred.get_program()).args(kvred.get_args());
-        shell.env("TERM", "xterm");
-        let mut terminal = Terminal::sized(&shell, columns, 24);
+        let mut terminal = Terminal::sized(&pipe_from(&server, &file), columns, 24);
         let drawn = terminal.sees("%") + "%" + &terminal.sees("errors: 0, replies: 100000 ");
         for frame in drawn.split(['\r', '\n']).filter(|frame| frame.contains('%')) {
             let line = frame.replace("\u{1b}[2K", "");
@@ -184,10 +184,10 @@ fn a_question_for_a_password_that_is_not_answered_leaves_the_terminal_as_it_was(
     let server = Server::start(&[]);
     for (key, code, says) in [('c', 130, "interrupted; nothing was sent"), ('d', 3, "no password was given")] {
         let kvred = server.cli(&["--askpass", "ping"]);
-        let mut shell = std::process::Command::new("sh");
+        let mut shell = Command::new("sh");
         let script = "before=$(stty -g); \"$@\"; echo code=$?; [ \"$before\" = \"$(stty -g)\" ] && echo unchanged";
-        shell.args(["-c", script, "sh"]).arg(kvred.get_program()).args(kvred.get_args());
-        let mut terminal = Terminal::start(shell);
+        shell.args(["-c", script, "sh"]);
+        let mut terminal = Terminal::start(started_by(shell, &kvred));
         terminal.sees("Password: ");
         terminal.presses(key);
         let (said, _) = terminal.ends();
@@ -198,10 +198,9 @@ fn a_question_for_a_password_that_is_not_answered_leaves_the_terminal_as_it_was(
 #[test]
 fn askpass_without_a_terminal_says_so() {
     let server = Server::start(&[]);
-    let mut command = std::process::Command::new("setsid");
-    let kvred = cli(&["-p", &server.port.to_string(), "--askpass", "ping"]);
-    command.arg("--wait").arg(kvred.get_program()).args(kvred.get_args());
-    let ran = crate::server::run(command, "");
+    let mut setsid = Command::new("setsid");
+    setsid.arg("--wait");
+    let ran = run(started_by(setsid, &server.cli(&["--askpass", "ping"])), "");
     assert_eq!((ran.code, &ran.stdout[..]), (Some(3), ""), "{}", ran.stderr);
     assert!(ran.stderr.contains("there is no terminal"), "{}", ran.stderr);
 }

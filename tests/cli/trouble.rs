@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
 use crate::helpers::programs::refusing_port;
+use crate::helpers::terminal::started_by;
 use crate::helpers::{Client, Exit, program, wait_until};
 use crate::server::{Server, cli, run, write};
 
@@ -69,8 +70,8 @@ fn without_capabilities(command: Command) -> Option<Command> {
         return Some(command);
     }
     let mut under = Command::new(program("setpriv")?);
-    under.args(["--bounding-set=-all", "--inh-caps=-all"]).arg(command.get_program()).args(command.get_args());
-    Some(under)
+    under.args(["--bounding-set=-all", "--inh-caps=-all"]);
+    Some(started_by(under, &command))
 }
 
 #[test]

@@ -88,14 +88,19 @@ impl Terminal {
 pub fn after(first: &str, command: &Command) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("{first}; exec \"$@\""), "sh"]);
-    shell.arg(command.get_program()).args(command.get_args());
+    started_by(shell, command)
+}
+
+/// A program that starts the one that its arguments end with, in the environment that was made for that one.
+pub fn started_by(mut starter: Command, command: &Command) -> Command {
+    starter.arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
+            Some(value) => starter.env(name, value),
+            None => starter.env_remove(name),
         };
     }
-    shell
+    starter
 }
 
 /// Text whose every byte was taken for a character.

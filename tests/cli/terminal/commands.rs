@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use rustix::fs::{CWD, mkfifoat};
 use tempfile::TempDir;
 
 use super::Session;
-use crate::helpers::terminal::Terminal;
+use crate::helpers::terminal::{Terminal, after};
 use crate::server::Server;
 
 #[test]
@@ -191,10 +190,8 @@ fn ctrl_c_stops_a_long_reply_and_the_session_goes_on() {
     let dir = TempDir::new().unwrap();
     let pipe = dir.path().join("out");
     mkfifoat(CWD, &pipe, 0o600.into()).unwrap();
-    let kvred = server.cli(&["--output", "pretty"]);
-    let mut command = Command::new("sh");
-    command.args(["-c", "exec \"$@\" > \"$0\""]).arg(&pipe).arg(kvred.get_program()).args(kvred.get_args());
-    command.env("XDG_STATE_HOME", dir.path()).env("TERM", "xterm").env("NO_COLOR", "1").env_remove("PAGER");
+    let mut command = after(&format!("exec >'{}'", pipe.display()), &server.cli(&["--output", "pretty"]));
+    command.env("XDG_STATE_HOME", dir.path()).env("TERM", "xterm").env("NO_COLOR", "1");
     let mut terminal = Terminal::start(command);
     let mut shown = BufReader::new(File::open(&pipe).unwrap());
     let mut line = Vec::new();
