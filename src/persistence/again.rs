@@ -113,7 +113,7 @@ mod tests {
         fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
             let piece = &pieces[0];
             let range = offset as usize..offset as usize + piece.len();
-            assert_eq!(self.contents.0.lock()[range.clone()], **piece, "the same bytes in the same place");
+            assert_eq!(self.contents.bytes.lock()[range.clone()], **piece, "the same bytes in the same place");
             if let Some(written) = &mut *self.written.lock() {
                 written[range].iter_mut().for_each(|times| *times += 1);
             }
@@ -149,7 +149,7 @@ mod tests {
             encode::request(&mut bytes, &[&b"SET"[..], b"key", &[b'v'; 10_000]]);
         }
         let len = bytes.len();
-        let failing = Arc::new(Failing { contents: Memory(Mutex::new(bytes)), written: Mutex::new(None) });
+        let failing = Arc::new(Failing { contents: Memory::new(bytes), written: Mutex::new(None) });
         let file: Arc<dyn DiskFile> = Arc::<Failing>::clone(&failing);
         let mut again = WriteAgain::new(Arc::clone(&file)).unwrap();
         let found = replay(

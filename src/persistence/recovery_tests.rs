@@ -21,59 +21,34 @@ use crate::protocol::decode::{Args, RequestDecoder};
 use crate::protocol::encode;
 
 /// A file in memory.
-pub(super) struct Memory(pub(super) Mutex<Vec<u8>>);
+pub(super) struct Memory {
+    pub(super) bytes: Mutex<Vec<u8>>,
+    /// How many bytes were read.
+    read: AtomicU64,
+}
 
 impl Memory {
-    pub(super) fn file(bytes: &[u8]) -> Arc<dyn DiskFile> {
-        Arc::new(Self(Mutex::new(bytes.to_vec())))
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes: Mutex::new(bytes), read: AtomicU64::new(0) }
+    }
+
+    fn file(bytes: &[u8]) -> Arc<dyn DiskFile> {
+        Arc::new(Self::new(bytes.to_vec()))
     }
 }
 
 impl DiskFile for Memory {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.lock().len() as u64)
+        Ok(self.bytes.lock().len() as u64)
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let bytes = self.0.lock();
+        let bytes = self.bytes.lock();
         let there = bytes.get(offset as usize..).unwrap_or_default();
         let len = there.len().min(buffer.len());
         buffer[..len].copy_from_slice(&there[..len]);
+        self.read.fetch_add(len as u64, Ordering::Relaxed);
         Ok(len)
-    }
-
-    fn write_at(&self, _: &[IoSlice<'_>], _: u64) -> io::Result<usize> {
-        unreachable!("recovery does not write")
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        unreachable!("recovery does not write")
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        unreachable!("recovery does not write")
-    }
-
-    fn reserve(&self, _: u64, _: u64) -> io::Result<()> {
-        unreachable!("recovery does not write")
-    }
-}
-
-/// A file in memory that counts the bytes that are read.
-struct Counting {
-    contents: Memory,
-    read: AtomicU64,
-}
-
-impl DiskFile for Counting {
-    fn len(&self) -> io::Result<u64> {
-        self.contents.len()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let read = self.contents.read_at(buffer, offset)?;
-        self.read.fetch_add(read as u64, Ordering::Relaxed);
-        Ok(read)
     }
 
     fn write_at(&self, _: &[IoSlice<'_>], _: u64) -> io::Result<usize> {
@@ -95,7 +70,7 @@ impl DiskFile for Counting {
 
 /// What a log is, and how many bytes were read to tell.
 fn recover_counting(bytes: &[u8]) -> (Recovery, u64) {
-    let file = Arc::new(Counting { contents: Memory(Mutex::new(bytes.to_vec())), read: AtomicU64::new(0) });
+    let file = Arc::new(Memory::new(bytes.to_vec()));
     let found = replay(&(Arc::clone(&file) as Arc<dyn DiskFile>), |_| {}, |_| Ok(())).unwrap();
     (found, file.read.load(Ordering::Relaxed))
 }
@@ -427,14 +402,14 @@ fn a_torn_batch_is_not_taken_for_another_servers_commands() {
 #[test]
 fn a_reader_that_goes_back_sees_what_came_meanwhile() {
     let log = Log::new().batches(4, &[]);
-    let memory = Arc::new(Memory(Mutex::new(Vec::new())));
+    let memory = Arc::new(Memory::new(Vec::new()));
     let mut replay = Replay::new(Arc::clone(&memory) as Arc<dyn DiskFile>).unwrap();
     let mut records = 0;
     for end in 0..=log.bytes.len() {
-        *memory.0.lock() = log.bytes[..end].to_vec();
+        *memory.bytes.lock() = log.bytes[..end].to_vec();
         if end % 3 == 0 {
             // Space reserved ahead.
-            memory.0.lock().resize(end + 40, 0);
+            memory.bytes.lock().resize(end + 40, 0);
         }
         replay.retry();
         while let Some(batch) = replay.next().unwrap() {
