@@ -13,6 +13,7 @@
 //! | `X >= D`, and at `X`, or behind whole commands there, another server's begin | damage: nobody may cut them off unasked |
 //! | a batch follows `X` that is valid in another place than its own | damage: no crash shifts bytes |
 //! | more follows `X` that looks like batches than can be looked into | damage: what was durable may be among it |
+//! | `X` is in a plain log, and a valid batch follows it | damage: kvred goes on behind whole commands only |
 //! | `X >= D` otherwise | a torn tail, the trace of a crash: nothing from `X` on was promised to survive it |
 //!
 //! A plain Redis log states nothing; what its end tells is for `plain` to say.
@@ -69,7 +70,7 @@ pub enum Because {
     /// A plain log whose end parses from a later offset on.
     #[error("whole commands follow it")]
     CommandsFollow,
-    /// A plain log that ends with a chain's header.
+    /// A plain log in which a chain's header follows, with sound batches or at the end.
     #[error("the header follows with which kvred goes on behind whole commands only")]
     HeaderFollows,
     /// A plain log that is not RESP at some place.
@@ -300,7 +301,7 @@ impl Recovery {
         file: &Arc<dyn DiskFile>,
         progress: &mut impl FnMut(LogOffset),
     ) -> io::Result<Option<Because>> {
-        let (mut no_sync, mut sound_under_no_sync) = (self.no_sync, false);
+        let (mut no_sync, mut sound_under_no_sync, mut any_sound) = (self.no_sync, false, false);
         let mut survey = Survey::new(Arc::clone(file), self.chain, self.end, self.file_len);
         while let Some(survivor) = survey.next(&mut *progress)? {
             if survivor.shift != 0 {
@@ -317,6 +318,7 @@ impl Recovery {
                 }
             }
             sound_under_no_sync |= no_sync;
+            any_sound = true;
         }
         Ok(if self.end < self.durable {
             Some(Because::WasDurable)
@@ -324,6 +326,10 @@ impl Recovery {
             Some(Because::SoundBatchesFollow)
         } else if survey.gave_up() {
             Some(Because::TooMuchFollows)
+        } else if any_sound && self.chain.is_none() {
+            // One that states nothing may stand in a value; but what is in its place by chance is hardly there, and another
+            // chain behind it was then not looked for.
+            Some(Because::HeaderFollows)
         } else {
             None
         })

@@ -254,6 +254,20 @@ fn what_kvred_has_appended_behind_a_value_that_is_full_of_checksums_that_fit_is_
 }
 
 #[test]
+fn a_value_that_holds_a_batch_right_for_its_place_hides_nothing_that_kvred_has_appended() {
+    let log = Log::plain().command(&["SET", "a", "1"]);
+    let end = log.bytes.len();
+    // As if it were a chain, at which the search for one ends. It states nothing of what was synced.
+    let mut log = Log { bytes: full_of_lines_that_fit(&log, 1, 1, &Log::plain().command(&["PING"]).bytes, 0), ..log };
+    log.bytes.extend(b"\r\n");
+    let log = log.header(9);
+    let synced = log.synced();
+    let log = log.batch(&[synced]).batch(&[]);
+    let found = recover(&log.bytes);
+    assert_eq!((because(&found), found.end.0 as usize), (Some(Because::HeaderFollows), end));
+}
+
+#[test]
 fn what_looks_like_more_batches_than_can_be_looked_into_is_no_tear() {
     let log = Log::plain().command(&["SET", "a", "1"]);
     let bytes = full_of_lines_that_fit(&log, 2, 1200, &[b'x'; 4000], 0);
