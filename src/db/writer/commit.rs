@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::MutexGuard;
 
-use super::failure::{Failure, resolve, sync_failure};
+use super::failure::{Failure, FailureKind, resolve, sync_failure};
 use super::group::{Effect, Group, Op, Outcome};
 use super::{Log, Open, SyncState, Writer};
 use crate::db::ahead::Ahead;
@@ -160,7 +160,7 @@ impl Writer {
             let began = self.clock.monotonic();
             if let Err(reason) = self.sync_here(aof) {
                 aof.cut_back(published_end);
-                return Err(Failure { reason, outcome_known: false, poisons: true });
+                return Err(Failure { reason, kind: FailureKind::Unknown });
             }
             self.note_sync(began);
         }
@@ -193,7 +193,7 @@ impl Writer {
     pub(super) fn end_no_sync_stretch(&self, aof: &mut Aof) -> Result<(), Failure> {
         self.sync_here(aof).map_err(Failure::before_the_write)?;
         self.append(aof, &Rope::default(), FsyncPolicy::Everysec)
-            .map_err(|failure| Failure { outcome_known: true, ..failure })?;
+            .map_err(|failure| if failure.poisons() { Failure::before_the_write(failure.reason) } else { failure })?;
         self.sync_all(aof)?;
         self.in_no_sync_stretch.store(false, Ordering::SeqCst);
         Ok(())
@@ -222,8 +222,11 @@ impl Writer {
             return Ok(());
         };
         self.note_write_failure(&e);
-        let undone = matches!(e, AppendError::Undone(_));
-        Err(Failure { reason: Arc::from(e.to_string()), outcome_known: undone, poisons: !undone })
+        let kind = match e {
+            AppendError::Undone(_) => FailureKind::Undone,
+            AppendError::Poisoned { .. } => FailureKind::Unknown,
+        };
+        Err(Failure { reason: Arc::from(e.to_string()), kind })
     }
 
     /// Syncs on this thread.

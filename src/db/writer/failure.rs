@@ -10,15 +10,29 @@ use super::{Open, Token, WriteFailure, Writer};
 /// Why a group failed.
 pub(super) struct Failure {
     pub(super) reason: Arc<str>,
-    /// Whether it is certain that the group is not in the log.
-    pub(super) outcome_known: bool,
-    pub(super) poisons: bool,
+    pub(super) kind: FailureKind,
+}
+
+/// What it means for the group and the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    /// The write was taken back: the log is as it was.
+    Undone,
+    /// Nothing of the group was written, but the log is not to be trusted any more.
+    NotBegun,
+    /// Whether the group is in the log is not known, and the log is not to be trusted any more.
+    Unknown,
 }
 
 impl Failure {
-    /// The log is not to be trusted any more, and nothing of the group was written to it.
+    /// Something failed that comes before the group's own write.
     pub(super) fn before_the_write(reason: Arc<str>) -> Self {
-        Self { reason, outcome_known: true, poisons: true }
+        Self { reason, kind: FailureKind::NotBegun }
+    }
+
+    /// Whether the log is not to be trusted any more.
+    pub(super) fn poisons(&self) -> bool {
+        self.kind != FailureKind::Undone
     }
 }
 
@@ -31,16 +45,18 @@ impl Writer {
     pub(super) fn fail(&self, group: &Group, failure: &Failure, by: Option<usize>) {
         let mut open = self.open.lock();
         let (on_top, _pending) = (std::mem::take(&mut open.group), std::mem::take(&mut open.pending));
-        if failure.poisons {
+        if failure.poisons() {
             mark_poisoned(&mut open, &failure.reason);
         }
         let refused = WriteFailure::Refused(Arc::clone(&failure.reason));
-        let first =
-            if failure.outcome_known { refused.clone() } else { WriteFailure::Unknown(Arc::clone(&failure.reason)) };
+        let first = match failure.kind {
+            FailureKind::Undone | FailureKind::NotBegun => refused.clone(),
+            FailureKind::Unknown => WriteFailure::Unknown(Arc::clone(&failure.reason)),
+        };
         resolve(&group.outcome, Err(first));
         resolve(&on_top.outcome, Err(refused));
         self.wake_waiting(open, by);
-        if failure.poisons {
+        if failure.poisons() {
             self.rewrite_signal.raise();
             self.wake_sync_waiters();
         }

@@ -199,7 +199,7 @@ impl Writer {
         let Some(aof) = log.aof.as_mut().filter(|a| a.sync_to_state()) else { return };
         if aof.in_no_sync_stretch() && !begins_stretch {
             if let Err(failure) = self.end_no_sync_stretch(aof)
-                && failure.poisons
+                && failure.poisons()
             {
                 self.poison_holding(log, &failure.reason);
             }
