@@ -5,7 +5,8 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 use super::group::{Group, Outcome};
-use super::{Open, Token, WriteFailure, Writer};
+use super::token::Token;
+use super::{Open, WriteFailure, Writer};
 
 /// Why a group failed.
 pub(super) struct Failure {

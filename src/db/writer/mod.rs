@@ -13,37 +13,44 @@
 //! |---|---|
 //! | `batch` | step 1, in the writer's view |
 //! | `group`, `pending` | what is evaluated and not published yet; what that does to keys |
-//! | `commit` | steps 2 to 5 |
+//! | `commit`, `token` | steps 2 to 5; who may take them |
 //! | `sync` | syncs beside the commits, and the end of the log |
 //! | `failure` | what a failed write or sync leaves behind |
 //! | [`rewrite`] | a new log with the state as it is, while the server works |
 //! | [`threads`] | the log's threads: they commit, sync, write back and rewrite |
 //! | `wake` | who is woken |
+//! | `clock`, `stats` | the time; figures for `INFO` |
 //!
 //! Nothing but [`threads`] starts a thread or waits for anything but the disk.
 
 mod batch;
+mod clock;
 mod commit;
 mod failure;
 mod group;
 mod pending;
 pub mod rewrite;
+mod stats;
 mod sync;
 pub mod threads;
+mod token;
 mod wake;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 
 pub use self::batch::{NotNow, Ticket, WriteBatch};
+pub use self::clock::{Clock, SystemClock};
 use self::group::Group;
 pub use self::group::{WriteFailure, can_be_logged, own_if_large};
 use self::pending::Pending;
 use self::rewrite::RewriteReport;
+use self::stats::Counters;
+pub use self::stats::WriterStats;
 use self::wake::Signal;
 pub use self::wake::WorkerSet;
 use super::state::Keyspace;
@@ -52,34 +59,6 @@ use crate::persistence::disk::{Disk, DiskFile};
 use crate::persistence::format::Salt;
 use crate::persistence::write_back::WriteBack;
 use crate::persistence::{FsyncPolicy, LogOffset};
-
-/// The time, given to the writer so that tests can set it.
-pub trait Clock: Send + Sync {
-    /// Since 1970.
-    fn unix_time(&self) -> Duration;
-    /// Since some fixed moment; never goes back.
-    fn monotonic(&self) -> Duration;
-}
-
-/// The machine's clocks.
-#[derive(Debug)]
-pub struct SystemClock(std::time::Instant);
-
-impl Default for SystemClock {
-    fn default() -> Self {
-        Self(std::time::Instant::now())
-    }
-}
-
-impl Clock for SystemClock {
-    fn unix_time(&self) -> Duration {
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.0.elapsed()
-    }
-}
 
 /// Called when groups were resolved and a worker has something waiting; from any thread.
 pub type Wake = Box<dyn Fn() + Send + Sync>;
@@ -203,55 +182,6 @@ impl SyncState {
     }
 }
 
-/// Figures for `INFO persistence`.
-#[derive(Debug, Default)]
-struct Counters {
-    delayed_syncs: AtomicU64,
-    last_sync_micros: AtomicU64,
-    write_failures: AtomicU64,
-    last_write_failed: AtomicBool,
-    /// The log told that writes fail, and not yet that they work again.
-    failure_told: AtomicBool,
-    /// Until then (monotonic seconds) it does not tell again.
-    failures_quiet_until: AtomicU64,
-    pending_bytes: AtomicU64,
-    syncs: AtomicU64,
-    groups: AtomicU64,
-}
-
-/// What `INFO persistence` tells about the log.
-#[derive(Debug, Clone)]
-pub struct WriterStats {
-    /// Whether writes go to a log at all.
-    pub enabled: bool,
-    /// The policy in force.
-    pub policy: FsyncPolicy,
-    /// The log's length.
-    pub log_bytes: u64,
-    /// The log's length after the last rewrite, or when it was loaded.
-    pub base_bytes: u64,
-    /// What of it is not known to be durable.
-    pub unsynced_bytes: u64,
-    /// Evaluated and not written yet.
-    pub pending_bytes: u64,
-    /// How often writes waited for a slow sync under `everysec`.
-    pub delayed_syncs: u64,
-    /// How long the last sync took.
-    pub last_sync: Duration,
-    /// Syncs that ended well.
-    pub syncs: u64,
-    /// Groups that were committed.
-    pub groups: u64,
-    /// Whether the last write went wrong.
-    pub last_write_failed: bool,
-    /// Writes that went wrong.
-    pub write_failures: u64,
-    /// Why no write is taken any more.
-    pub poisoned: Option<Arc<str>>,
-    /// How rewrites go.
-    pub rewrite: RewriteReport,
-}
-
 impl Writer {
     /// A sequencer over `keyspace`, appending to `aof` if there is one. `wakes` has one entry for each worker.
     ///
@@ -348,95 +278,27 @@ impl Writer {
     pub fn clock(&self) -> &dyn Clock {
         &*self.clock
     }
-
-    /// Takes the commit token, for something other than committing the open group.
-    fn token(&self) -> Token<'_> {
-        Token { writer: self, log: Some(self.log.lock()) }
-    }
-
-    /// Lets the commit token go: whether somebody wanted it meanwhile, to commit, and has left that to its holder.
-    fn let_go(&self, log: MutexGuard<'_, Log>) -> bool {
-        drop(log);
-        fence(Ordering::SeqCst);
-        self.commit_wanted.load(Ordering::SeqCst)
-    }
-
-    /// Figures for `INFO`.
-    pub fn stats(&self) -> WriterStats {
-        let sync = self.sync.lock();
-        let (written, unsynced_bytes, base_bytes) = (sync.written.0, sync.unsynced_bytes(), sync.base_bytes);
-        let enabled = sync.file.is_some();
-        drop(sync);
-        WriterStats {
-            enabled,
-            policy: self.policy(),
-            log_bytes: written,
-            base_bytes,
-            rewrite: self.rewrite_report(),
-            unsynced_bytes,
-            pending_bytes: self.counters.pending_bytes.load(Ordering::Relaxed),
-            delayed_syncs: self.counters.delayed_syncs.load(Ordering::Relaxed),
-            last_sync: Duration::from_micros(self.counters.last_sync_micros.load(Ordering::Relaxed)),
-            syncs: self.counters.syncs.load(Ordering::Relaxed),
-            groups: self.counters.groups.load(Ordering::Relaxed),
-            last_write_failed: self.counters.last_write_failed.load(Ordering::Relaxed),
-            write_failures: self.counters.write_failures.load(Ordering::Relaxed),
-            poisoned: self.open.lock().poisoned.clone(),
-        }
-    }
-}
-
-/// The commit token. Who wanted it meanwhile to commit, and did not get it, has left that to its holder.
-struct Token<'w> {
-    writer: &'w Writer,
-    log: Option<MutexGuard<'w, Log>>,
-}
-
-impl std::ops::Deref for Token<'_> {
-    type Target = Log;
-    fn deref(&self) -> &Log {
-        self.log.as_ref().expect("held until it is dropped")
-    }
-}
-
-impl std::ops::DerefMut for Token<'_> {
-    fn deref_mut(&mut self) -> &mut Log {
-        self.log.as_mut().expect("held until it is dropped")
-    }
-}
-
-impl Drop for Token<'_> {
-    fn drop(&mut self) {
-        if self.log.take().is_some_and(|log| self.writer.let_go(log)) {
-            self.writer.log_signal.raise();
-        }
-    }
 }
 
 /// A policy that can be changed while others read it.
-struct PolicyCell(AtomicU64);
+struct PolicyCell(AtomicU8);
 
 impl PolicyCell {
     fn new(policy: FsyncPolicy) -> Self {
-        let cell = Self(AtomicU64::new(0));
-        cell.set(policy);
-        cell
+        Self(AtomicU8::new(policy as u8))
     }
 
     fn get(&self) -> FsyncPolicy {
+        const ALWAYS: u8 = FsyncPolicy::Always as u8;
+        const EVERYSEC: u8 = FsyncPolicy::Everysec as u8;
         match self.0.load(Ordering::Relaxed) {
-            0 => FsyncPolicy::Always,
-            1 => FsyncPolicy::Everysec,
+            ALWAYS => FsyncPolicy::Always,
+            EVERYSEC => FsyncPolicy::Everysec,
             _ => FsyncPolicy::None,
         }
     }
 
     fn set(&self, policy: FsyncPolicy) {
-        let number = match policy {
-            FsyncPolicy::Always => 0,
-            FsyncPolicy::Everysec => 1,
-            FsyncPolicy::None => 2,
-        };
-        self.0.store(number, Ordering::Relaxed);
+        self.0.store(policy as u8, Ordering::Relaxed);
     }
 }
