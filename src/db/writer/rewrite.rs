@@ -14,20 +14,23 @@
 //!
 //! The work is cut into steps, so that whoever drives it can pause in between, and a test can do anything there.
 
+mod new_log;
+mod report;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use thiserror::Error;
 
+pub use self::report::RewriteReport;
 use super::{Log, LogPlace, Writer};
 use crate::db::state::{SHARDS, ValueRef, WalkPosition};
 use crate::persistence::LogOffset;
-use crate::persistence::aof::{Aof, AppendError, temporary_name};
+use crate::persistence::aof::{Aof, temporary_name};
 use crate::persistence::disk::{DiskFile, PIECE_BYTES};
 use crate::persistence::format::Annotation;
-use crate::persistence::reader::{Event, LogReader};
+use crate::persistence::reader::LogReader;
 use crate::persistence::write_back::WriteBack;
 use crate::protocol::encode;
 use crate::protocol::rope::Rope;
@@ -177,36 +180,6 @@ impl Writer {
             left: 0,
             old: None,
         })
-    }
-
-    /// Asks for a rewrite; the thread that does them begins soon. `false`: one is under way, or there is no log.
-    pub fn request_rewrite(&self) -> bool {
-        let mut report = self.rewrite_report.lock();
-        if report.running_since.is_some() || report.scheduled || self.place.is_none() {
-            return false;
-        }
-        report.scheduled = true;
-        drop(report);
-        self.rewrite_signal.raise();
-        true
-    }
-
-    /// Whether a rewrite was asked for that has not begun. Its beginning takes the request away, so that at no moment
-    /// it is neither asked for nor running.
-    pub(super) fn rewrite_requested(&self) -> bool {
-        self.rewrite_report.lock().scheduled
-    }
-
-    /// Notes how a rewrite goes.
-    pub(super) fn report_rewrite(&self, note: impl FnOnce(&mut RewriteReport)) {
-        note(&mut self.rewrite_report.lock());
-    }
-
-    /// How rewrites go.
-    pub(super) fn rewrite_report(&self) -> RewriteReport {
-        let mut report = self.rewrite_report.lock().clone();
-        report.keys = self.rewritten_keys.load(Ordering::Relaxed);
-        report
     }
 
     /// Does a bounded piece of a rewrite.
@@ -423,69 +396,6 @@ impl Rewrite {
         self.old = None;
         false
     }
-
-    fn append(&mut self, annotations: &[Option<Annotation>]) -> Result<(), RewriteError> {
-        if self.rope.is_empty() && annotations.iter().all(Option::is_none) {
-            return Ok(());
-        }
-        self.new.append_with(&self.rope, annotations).map_err(|e| match e {
-            AppendError::Undone(error) | AppendError::Poisoned { write: error, .. } => {
-                RewriteError::Io { doing: "cannot write the new log", error }
-            }
-        })?;
-        let due = self.write_back.take_due(self.new.end());
-        due.begin_write(&**self.new.file()).map_err(failed("cannot write the new log"))?;
-        due.forget(&**self.new.file());
-        Ok(())
-    }
-
-    fn sync_if_due(&mut self) -> Result<(), RewriteError> {
-        if self.new.end() - self.synced_at >= self.pieces.sync_every_bytes { self.sync() } else { Ok(()) }
-    }
-
-    fn sync(&mut self) -> Result<(), RewriteError> {
-        self.synced_at = self.new.end();
-        self.new.sync().map_err(failed("cannot sync the new log"))
-    }
-
-    /// Copies some of the live log's batches, the records of each as one batch; `true`: all up to `limit` is copied.
-    fn copy_piece(&mut self, limit: LogOffset) -> Result<bool, RewriteError> {
-        let Some(mut live) = self.live.take() else { return Ok(true) };
-        live.extend(limit);
-        let enough = self.copied_to.0 + self.pieces.batch_bytes as u64;
-        let mut done = false;
-        while self.copied_to.0 < enough {
-            match live.next().map_err(failed("cannot read the log back"))? {
-                Event::Batch(batch) => {
-                    self.copied_to = batch.end;
-                    self.rope.clear();
-                    let mut written = None;
-                    for (_, args) in batch.records() {
-                        encode::array(&mut self.rope.buffer, args.len());
-                        args.from(0).for_each(|arg| encode::bulk(&mut self.rope.buffer, arg));
-                    }
-                    for annotation in batch.annotations {
-                        if let Annotation::Timestamp(_) = annotation {
-                            written = Some(*annotation);
-                        }
-                    }
-                    self.append(&[written])?;
-                }
-                Event::End => {
-                    done = true;
-                    break;
-                }
-                Event::Zeros(at) => {
-                    return Err(RewriteError::LiveLog { at, reason: "zeros where a batch should be".to_owned() });
-                }
-                Event::Flawed { at, flaw, .. } => {
-                    return Err(RewriteError::LiveLog { at, reason: flaw.to_string() });
-                }
-            }
-        }
-        self.live = Some(live);
-        Ok(done)
-    }
 }
 
 fn append_set(rope: &mut Rope, key: &[u8], value: ValueRef<'_>) {
@@ -499,25 +409,4 @@ fn append_set(rope: &mut Rope, key: &[u8], value: ValueRef<'_>) {
 
 fn failed(doing: &'static str) -> impl FnOnce(io::Error) -> RewriteError {
     move |error| RewriteError::Io { doing, error }
-}
-
-/// How a rewrite that has ended went, for `INFO`.
-#[derive(Debug, Clone, Default)]
-pub struct RewriteReport {
-    /// One was started by hand or by itself and has not begun yet.
-    pub scheduled: bool,
-    /// One is under way since then, by the writer's monotonic clock.
-    pub running_since: Option<Duration>,
-    /// Keys that it has written.
-    pub keys: u64,
-    /// How long the last took.
-    pub last_took: Option<Duration>,
-    /// Why the last came to nothing.
-    pub last_error: Option<String>,
-    /// How many were finished.
-    pub finished: u64,
-    /// How many in a row came to nothing.
-    pub failed_in_a_row: u32,
-    /// When the last ended, by the writer's monotonic clock.
-    pub ended: Option<Duration>,
 }

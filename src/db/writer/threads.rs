@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::Writer;
-use super::rewrite::{Rewrite, RewriteError, RewriteReport, Step};
+use super::rewrite::{Rewrite, RewriteError, Step};
 use crate::db::background::step_back;
 use crate::persistence::FsyncPolicy;
 
@@ -37,10 +37,6 @@ const REWRITE_STRETCH: Duration = Duration::from_micros(500);
 /// The first pause before healing is tried again, and the longest.
 const HEAL_PAUSE: Duration = Duration::from_secs(1);
 const HEAL_PAUSE_MAX: Duration = Duration::from_mins(1);
-
-/// The first pause before a rewrite starts by itself again after one that came to nothing, and the longest.
-const AUTO_PAUSE: Duration = Duration::from_mins(1);
-const AUTO_PAUSE_MAX: Duration = Duration::from_hours(1);
 
 /// The running threads; [`LogThreads::stop`] ends them.
 #[derive(Debug)]
@@ -275,29 +271,6 @@ impl<'w> Pace<'w> {
             std::thread::sleep(worked);
             self.rested = self.writer.clock().monotonic();
         }
-    }
-}
-
-impl RewriteReport {
-    fn begin(&mut self, now: Duration) {
-        self.scheduled = false;
-        self.running_since = Some(now);
-    }
-
-    /// Whether one may start that nobody asked for: one that came to nothing has filled the disk for a while, perhaps,
-    /// so the next is put off, for longer each time.
-    pub fn may_start_by_itself(&self, now: Duration) -> bool {
-        let pause = AUTO_PAUSE.saturating_mul(1 << self.failed_in_a_row.saturating_sub(1).min(6)).min(AUTO_PAUSE_MAX);
-        self.failed_in_a_row == 0 || self.ended.is_none_or(|ended| now >= ended + pause)
-    }
-
-    fn end(&mut self, began: Duration, took: Duration, error: Option<String>) {
-        self.running_since = None;
-        self.ended = Some(began + took);
-        self.failed_in_a_row = if error.is_some() { self.failed_in_a_row.saturating_add(1) } else { 0 };
-        self.finished += u64::from(error.is_none());
-        self.last_took = Some(took);
-        self.last_error = error;
     }
 }
 
