@@ -8,6 +8,10 @@
 //!
 //! The slab does not know what is in a slot, except that it links the free ones of a page through their first bytes.
 
+mod class;
+
+pub(super) use self::class::Class;
+use self::class::{CLASSES, SLOT_BYTES_MIN};
 use super::entry::ENTRY_BYTES_MAX;
 use super::huge::{self, REGION_BYTES};
 use super::memory::{Mapped, SYSTEM_PAGE_BYTES};
@@ -30,90 +34,9 @@ const PAGES_MAX: u32 = u32::MAX / PAGE_STEPS;
 const IDLE_PAGES_MIN: u32 = 4;
 const PAGES_IN_USE_PER_IDLE: u32 = 128;
 
-/// The smallest slot. Smaller entries are rare, and cost more in the table than here.
-const SLOT_BYTES_MIN: usize = 18;
-/// Sizes up to here are 4 bytes apart, and 2 more than a multiple of 4: what an entry takes whose key and value
-/// have customary lengths, as their own lengths take 2.
-const FINE_SLOT_BYTES_MAX: usize = 130;
-const FINE_BYTES: usize = 4;
-/// Larger sizes are those that fit into a page a whole number of times.
-const COARSE_SLOTS_MAX: usize = PAGE_BYTES / FINE_SLOT_BYTES_MAX - 1;
-const COARSE_SLOTS_MIN: usize = PAGE_BYTES / ENTRY_BYTES_MAX;
-/// Sizes a slot can have.
-const CLASSES: usize =
-    (FINE_SLOT_BYTES_MAX - SLOT_BYTES_MIN) / FINE_BYTES + 1 + (COARSE_SLOTS_MAX - COARSE_SLOTS_MIN + 1);
-const CLASS_BYTES: [u16; CLASSES] = class_bytes();
-/// The class of an entry by its size in steps, rounded up.
-const CLASS_OF_STEPS: [u8; ENTRY_BYTES_MAX / STEP_BYTES + 1] = class_of_steps();
-
-const fn class_bytes() -> [u16; CLASSES] {
-    let mut sizes = [0; CLASSES];
-    let mut class = 0;
-    let mut bytes = SLOT_BYTES_MIN;
-    while bytes <= FINE_SLOT_BYTES_MAX {
-        sizes[class] = bytes as u16;
-        class += 1;
-        bytes += FINE_BYTES;
-    }
-    let mut slots = COARSE_SLOTS_MAX;
-    while class < CLASSES {
-        sizes[class] = (PAGE_BYTES / slots / STEP_BYTES * STEP_BYTES) as u16;
-        class += 1;
-        slots -= 1;
-    }
-    sizes
-}
-
-const fn class_of_steps() -> [u8; ENTRY_BYTES_MAX / STEP_BYTES + 1] {
-    let mut classes = [0; ENTRY_BYTES_MAX / STEP_BYTES + 1];
-    let mut class = 0;
-    let mut steps = 0;
-    while steps < classes.len() {
-        if steps * STEP_BYTES > CLASS_BYTES[class] as usize {
-            class += 1;
-        }
-        classes[steps] = class as u8;
-        steps += 1;
-    }
-    classes
-}
-
-const _: () = assert!(CLASS_BYTES[CLASSES - 1] as usize == ENTRY_BYTES_MAX);
-
 /// A class keeps free slots for one page, and for one of this many slots in use; with more than that its sparsest page
 /// is to be emptied. An emptying moves fewer entries than slots were freed since the last one.
 const USED_SLOTS_PER_SPARE: u32 = 16;
-
-/// A size of slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Class(u8);
-
-impl Class {
-    /// The smallest that holds an entry of this many bytes.
-    ///
-    /// # Panics
-    /// When none does: above [`ENTRY_BYTES_MAX`].
-    #[inline]
-    pub(super) fn holding(entry_bytes: usize) -> Self {
-        Self(CLASS_OF_STEPS[entry_bytes.div_ceil(STEP_BYTES)])
-    }
-
-    /// Bytes of such a slot.
-    #[inline]
-    pub(super) fn bytes(self) -> usize {
-        CLASS_BYTES[self.0 as usize] as usize
-    }
-
-    #[inline]
-    fn steps(self) -> u16 {
-        CLASS_BYTES[self.0 as usize] / STEP_BYTES as u16
-    }
-
-    /// Slots of a page.
-    fn slots(self) -> u16 {
-        PAGE_STEPS as u16 / self.steps()
-    }
-}
 
 /// Pages of a class that have both free and used slots are listed by how full they are.
 const FULLNESSES: usize = 4;
@@ -223,11 +146,11 @@ impl Slab {
     /// # Panics
     /// When 8 GiB are in use.
     pub(super) fn allocate(&mut self, class: Class) -> u32 {
-        let pages = &mut self.classes[class.0 as usize];
+        let pages = self.class_pages(class);
         pages.used_slots += 1;
         let fullest = pages.partial.iter().rposition(|page| *page != NO_PAGE);
         let (number, fullness) = match fullest {
-            Some(fullness) => (self.classes[class.0 as usize].partial[fullness], fullness),
+            Some(fullness) => (pages.partial[fullness], fullness),
             None => (self.add_page(class), 0),
         };
         let page = self.page_mut(number);
@@ -254,7 +177,7 @@ impl Slab {
         let next = std::mem::replace(&mut page.free_slot, (handle % PAGE_STEPS) as u16);
         page.used_slots -= 1;
         let (class, emptied) = (page.class, page.used_slots == 0);
-        self.classes[class.0 as usize].used_slots -= 1;
+        self.class_pages(class).used_slots -= 1;
         if emptied {
             self.unlist(number, fullness);
             self.retire_page(number);
@@ -270,7 +193,7 @@ impl Slab {
     /// [`Slab::drop_page`].
     #[inline]
     pub(super) fn sparse_page(&mut self, class: Class) -> Option<SparsePage> {
-        let ClassPages { pages, used_slots, .. } = self.classes[class.0 as usize];
+        let ClassPages { pages, used_slots, .. } = *self.class_pages(class);
         let slots = u32::from(class.slots());
         let free_slots = pages * slots - used_slots;
         (free_slots > slots + used_slots / USED_SLOTS_PER_SPARE).then(|| self.take_sparse_page(class))
@@ -278,7 +201,7 @@ impl Slab {
 
     #[cold]
     fn take_sparse_page(&mut self, class: Class) -> SparsePage {
-        let partial = &self.classes[class.0 as usize].partial;
+        let partial = &self.class_pages(class).partial;
         let fullness = partial.iter().position(|page| *page != NO_PAGE).expect("free slots are on partial pages");
         let number = partial[fullness];
         self.unlist(number, Some(fullness));
@@ -294,7 +217,7 @@ impl Slab {
 
     /// Takes a page whose slots have all been moved out of use.
     pub(super) fn drop_page(&mut self, page: &SparsePage) {
-        self.classes[page.class.0 as usize].used_slots -= u32::from(self.page(page.number).used_slots);
+        self.class_pages(page.class).used_slots -= u32::from(self.page(page.number).used_slots);
         self.retire_page(page.number);
     }
 
@@ -327,7 +250,7 @@ impl Slab {
     fn list(&mut self, number: u32, fullness: Option<usize>) {
         let Some(fullness) = fullness else { return };
         let class = self.page(number).class;
-        let next = std::mem::replace(&mut self.classes[class.0 as usize].partial[fullness], number);
+        let next = std::mem::replace(&mut self.class_pages(class).partial[fullness], number);
         let page = self.page_mut(number);
         page.previous = NO_PAGE;
         page.next = next;
@@ -340,7 +263,7 @@ impl Slab {
         let Some(fullness) = fullness else { return };
         let Page { class, previous, next, .. } = *self.page(number);
         if previous == NO_PAGE {
-            self.classes[class.0 as usize].partial[fullness] = next;
+            self.class_pages(class).partial[fullness] = next;
         } else {
             self.page_mut(previous).next = next;
         }
@@ -354,7 +277,7 @@ impl Slab {
         let number = self.empty_page();
         *self.page_mut(number) = Page { class, ..Page::EMPTY };
         self.pages_in_use += 1;
-        self.classes[class.0 as usize].pages += 1;
+        self.class_pages(class).pages += 1;
         self.list(number, Some(0));
         number
     }
@@ -387,7 +310,7 @@ impl Slab {
     fn retire_page(&mut self, number: u32) {
         self.pages_in_use -= 1;
         let class = self.page(number).class;
-        self.classes[class.0 as usize].pages -= 1;
+        self.class_pages(class).pages -= 1;
         self.page_mut(number).next = std::mem::replace(&mut self.idle_page, number);
         self.idle_pages += 1;
         while self.idle_pages > IDLE_PAGES_MIN.max(self.pages_in_use / PAGES_IN_USE_PER_IDLE) {
@@ -403,6 +326,11 @@ impl Slab {
         let start = (number % REGION_PAGES) as usize * PAGE_BYTES;
         self.regions[(number / REGION_PAGES) as usize].memory.give_back(start..start + PAGE_BYTES);
         self.page_mut(number).next = std::mem::replace(&mut self.returned_page, number);
+    }
+
+    #[inline]
+    fn class_pages(&mut self, class: Class) -> &mut ClassPages {
+        &mut self.classes[class.0 as usize]
     }
 
     #[inline]
@@ -448,133 +376,4 @@ fn place(handle: u32) -> (usize, usize) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_class_is_the_tightest_size() {
-        assert!(CLASS_BYTES.is_sorted());
-        for bytes in 0..=ENTRY_BYTES_MAX {
-            let class = Class::holding(bytes);
-            assert!(class.bytes() >= bytes);
-            assert!(class.0 == 0 || (Class(class.0 - 1).bytes() < bytes));
-        }
-        for class in 0..CLASSES as u8 {
-            assert!(Class(class).slots() as usize * Class(class).bytes() <= PAGE_BYTES);
-        }
-    }
-
-    /// Fills a slot with a pattern of its handle.
-    fn fill(slab: &mut Slab, handle: u32) {
-        let pattern = handle.to_le_bytes();
-        let class = slab.page(handle / PAGE_STEPS).class;
-        slab.slot_mut(handle, class)
-            .iter_mut()
-            .zip(pattern.iter().cycle())
-            .for_each(|(byte, pattern)| *byte = *pattern);
-    }
-
-    fn free_all(slab: &mut Slab, handles: Vec<u32>) {
-        for handle in handles {
-            slab.free(handle);
-        }
-    }
-
-    fn assert_filled(slab: &Slab, handle: u32) {
-        let pattern = handle.to_le_bytes();
-        let bytes = slab.page(handle / PAGE_STEPS).class.bytes();
-        let mut slot = slab.slot(handle)[..bytes].iter().zip(pattern.iter().cycle());
-        assert!(slot.all(|(byte, pattern)| byte == pattern), "slot {handle} was overwritten");
-    }
-
-    #[test]
-    fn slots_never_overlap_and_all_memory_comes_back() {
-        let mut slab = Slab::new();
-        let mut live = Vec::new();
-        let mut random = 0x9E37_79B9_7F4A_7C15_u64;
-        let mut next = move || {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            random
-        };
-        let steps = if cfg!(miri) { 500 } else { 200_000 };
-        for step in 0..steps {
-            // Growing at first, then shrinking.
-            if live.is_empty() || next() % 8 < if step < steps / 2 { 5 } else { 3 } {
-                let handle = slab.allocate(Class((next() % CLASSES as u64) as u8));
-                fill(&mut slab, handle);
-                live.push(handle);
-            } else {
-                let handle = live.swap_remove(next() as usize % live.len());
-                assert_filled(&slab, handle);
-                slab.free(handle);
-            }
-        }
-        for handle in &live {
-            assert_filled(&slab, *handle);
-        }
-        free_all(&mut slab, live);
-        assert_eq!(slab.pages_in_use, 0);
-        assert!(slab.idle_pages <= IDLE_PAGES_MIN);
-        assert!(slab.classes.iter().all(|class| class.pages == 0 && class.partial == [NO_PAGE; FULLNESSES]));
-    }
-
-    #[test]
-    fn emptied_pages_serve_other_sizes() {
-        let mut slab = Slab::new();
-        let small: Vec<u32> = (0..3_000).map(|_| slab.allocate(Class::holding(40))).collect();
-        free_all(&mut slab, small);
-        let regions = slab.regions.len();
-        let large: Vec<u32> = (0..120).map(|_| slab.allocate(Class::holding(1000))).collect();
-        assert_eq!(slab.regions.len(), regions);
-        free_all(&mut slab, large);
-    }
-
-    #[test]
-    fn a_sparse_class_says_which_page_to_empty() {
-        let mut slab = Slab::new();
-        let class = Class::holding(80);
-        let slots = class.slots() as usize;
-        let mut live: Vec<u32> = (0..20 * slots).map(|_| slab.allocate(class)).collect();
-        for handle in &live {
-            fill(&mut slab, *handle);
-        }
-        assert!(slab.sparse_page(class).is_none());
-        // Three of four go, evenly, so that every page stays in use.
-        live.retain(|handle| handle / u32::from(class.steps()) % 4 == 0 || (slab.free(*handle), false).1);
-        assert_eq!(slab.pages_in_use, 20);
-        while let Some(page) = slab.sparse_page(class) {
-            for from in page.handles() {
-                let index = live.iter().position(|handle| *handle == from).expect("it is one of those in use");
-                assert_filled(&slab, from);
-                live[index] = slab.copy_slot(from, class);
-                fill(&mut slab, live[index]);
-            }
-            slab.drop_page(&page);
-        }
-        for handle in &live {
-            assert_filled(&slab, *handle);
-        }
-        assert!(slab.pages_in_use <= 7, "{} pages", slab.pages_in_use);
-        free_all(&mut slab, live);
-        assert_eq!(slab.pages_in_use, 0);
-    }
-
-    #[test]
-    fn churn_settles_on_few_pages() {
-        let mut slab = Slab::new();
-        let class = Class::holding(80);
-        let count = if cfg!(miri) { 1_000 } else { 20_000_usize };
-        let mut live: Vec<u32> = (0..count).map(|_| slab.allocate(class)).collect();
-        // Every other slot goes, which empties no page; then a tenth as many come and go for a while.
-        live = live.chunks(2).map(|pair| (slab.free(pair[0]), pair[1]).1).collect();
-        for round in 0..10 * count {
-            let index = round.wrapping_mul(7919) % live.len();
-            slab.free(live[index]);
-            live[index] = slab.allocate(class);
-        }
-        let full = live.len() / class.slots() as usize;
-        assert!(slab.pages_in_use as usize <= full * 110 / 100 + 1, "{} pages for {full} full ones", slab.pages_in_use);
-    }
-}
+mod tests;
