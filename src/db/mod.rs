@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`state`], `shard` | the published keyspace, in shards: each a table, a slab and some blobs |
 //! | `hash`, `table`, `bucket` | where a key belongs; from hashes to handles |
+//! | `value` | values, as they are read and as they are given |
 //! | `slab`, `entry`, `blobs` | the memory of entries; what is too large for it |
 //! | `memory`, `huge` | memory from the system, and in huge pages |
 //! | [`ahead`], `prefetch` | what lookups of many keys load into the cache beforehand |
@@ -25,4 +26,5 @@ mod shard;
 mod slab;
 pub mod state;
 mod table;
+mod value;
 pub mod writer;

@@ -15,50 +15,7 @@ use super::hash::{KeyHash, KeyHasher};
 use super::prefetch::{EntriesSoon, prefetch, prefetch_entry};
 use super::slab::{Class, Slab, SparsePage};
 use super::table::{Spot, Table};
-
-/// A value where it is stored.
-#[derive(Clone, Copy, Debug)]
-pub enum ValueRef<'a> {
-    /// A small one, to be copied while the lock is held.
-    Inline(&'a [u8]),
-    /// A large one, which a clone of the handle keeps for as long as needed.
-    Shared(&'a Bytes),
-}
-
-impl<'a> ValueRef<'a> {
-    /// The bytes of the value.
-    pub fn as_slice(self) -> &'a [u8] {
-        match self {
-            ValueRef::Inline(bytes) => bytes,
-            ValueRef::Shared(bytes) => bytes,
-        }
-    }
-
-    /// Its length in bytes.
-    pub fn len(self) -> usize {
-        self.as_slice().len()
-    }
-}
-
-/// A value to be stored. How it is given does not decide how it is stored.
-#[derive(Clone, Debug)]
-pub enum NewValue<'a> {
-    /// Copied in; into an allocation of its own if it is large (which is better done before locking).
-    Copy(&'a [u8]),
-    /// Taken over if it is large, copied in otherwise. It must be an allocation of its own, not a part of a read
-    /// buffer, which it would keep alive.
-    Shared(Bytes),
-}
-
-impl NewValue<'_> {
-    /// Its bytes.
-    pub fn as_slice(&self) -> &[u8] {
-        match self {
-            NewValue::Copy(bytes) => bytes,
-            NewValue::Shared(bytes) => bytes,
-        }
-    }
-}
+use super::value::{NewValue, ValueRef};
 
 /// What changes left behind: large keys and values, and all of what was cleared. To be dropped when no lock is held.
 #[derive(Default)]
@@ -370,10 +327,10 @@ impl Contents {
         };
         if fits(key, value.as_slice()) {
             let handle = self.store(key, Field::Inline(value.as_slice()));
-            garbage.blobs.extend(unused(value));
+            garbage.blobs.extend(value.unused());
             return handle;
         }
-        let value = Field::Blob(self.blobs.insert(owned(value)));
+        let value = Field::Blob(self.blobs.insert(value.into_owned()));
         self.store(key, value)
     }
 
@@ -391,11 +348,11 @@ impl Contents {
         if fits(key, value.as_slice()) {
             self.restore(spot, old_class, key, Field::Inline(value.as_slice()), hasher);
             garbage.blobs.extend(old_number.map(|number| self.blobs.remove(number)));
-            garbage.blobs.extend(unused(value));
+            garbage.blobs.extend(value.unused());
         } else if let Some(number) = old_number {
-            garbage.blobs.push(self.blobs.replace(number, owned(value)));
+            garbage.blobs.push(self.blobs.replace(number, value.into_owned()));
         } else {
-            let number = self.blobs.insert(owned(value));
+            let number = self.blobs.insert(value.into_owned());
             self.restore(spot, old_class, key, Field::Blob(number), hasher);
         }
     }
@@ -466,19 +423,4 @@ fn class_of(key: Field<'_>, value: Field<'_>) -> Class {
 /// Whether the value can lie in the slot with the key.
 fn fits(key: Field<'_>, value: &[u8]) -> bool {
     value.len() < ENTRY_BYTES_MAX && key.slot_bytes() + inline_slot_bytes(value.len()) <= ENTRY_BYTES_MAX
-}
-
-fn owned(value: NewValue<'_>) -> Bytes {
-    match value {
-        NewValue::Copy(bytes) => Bytes::copy_from_slice(bytes),
-        NewValue::Shared(bytes) => bytes,
-    }
-}
-
-/// A shared value that was copied, for the garbage.
-fn unused(value: NewValue<'_>) -> Option<Bytes> {
-    match value {
-        NewValue::Copy(_) => None,
-        NewValue::Shared(bytes) => Some(bytes),
-    }
 }

@@ -18,8 +18,9 @@ pub use super::hash::{KeyHash, SHARDS};
 use super::hash::{KeyHasher, PLACE_BITS};
 use super::prefetch::{EntriesSoon, prefetch};
 use super::shard::Position;
-pub use super::shard::{Garbage, MemoryUse, NewValue, Shard, ValueRef, WalkPosition};
+pub use super::shard::{Garbage, MemoryUse, Shard, WalkPosition};
 use super::table::{SEGMENTS_MAX, Size, bucket_position};
+pub use super::value::{NewValue, ValueRef};
 
 /// All keys and values. See the file's header.
 pub struct Keyspace {

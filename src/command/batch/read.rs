@@ -2,7 +2,7 @@
 
 use super::Env;
 use crate::command::parse::DataCommand;
-use crate::db::state::{KeyHash, ValueRef};
+use crate::db::state::KeyHash;
 use crate::protocol::decode::Args;
 use crate::protocol::encode;
 use crate::protocol::rope::Rope;
@@ -12,7 +12,7 @@ use crate::protocol::rope::Rope;
 pub(super) fn run_read(command: DataCommand<'_>, hash: KeyHash, env: &Env<'_>, out: &mut Rope) {
     match command {
         DataCommand::Get(key) => {
-            let found = env.keyspace.get(hash, key, |value| reply_value(value, out));
+            let found = env.keyspace.get(hash, key, |value| value.append_bulk(out));
             reply_missing(found.is_none(), env, out);
         }
         DataCommand::Exists(args) => {
@@ -29,14 +29,6 @@ pub(super) fn run_read(command: DataCommand<'_>, hash: KeyHash, env: &Env<'_>, o
         DataCommand::Set { .. } | DataCommand::Del(_) | DataCommand::FlushAll => {
             unreachable!("a write is not run on the published state")
         }
-    }
-}
-
-#[inline]
-pub(super) fn reply_value(value: ValueRef<'_>, out: &mut Rope) {
-    match value {
-        ValueRef::Inline(bytes) => encode::bulk(&mut out.buffer, bytes),
-        ValueRef::Shared(bytes) => encode::bulk_shared(out, bytes),
     }
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::Env;
-use super::read::{reply_count, reply_len, reply_missing, reply_ping, reply_type, reply_value};
+use super::read::{reply_count, reply_len, reply_missing, reply_ping, reply_type};
 use crate::command::errors::CommandError;
 use crate::command::parse::{DataCommand, When, parse};
 use crate::command::spec::{CommandSpec, Flag};
@@ -73,7 +73,7 @@ impl WriterView<'_, '_> {
 
     /// Replies with a key's value: whether there is one.
     fn get(&mut self, hash: KeyHash, key: &[u8], env: &Env<'_>, out: &mut Rope) -> bool {
-        let found = self.batch.get(hash, key, |value| value.map(|value| reply_value(value, out)));
+        let found = self.batch.get(hash, key, |value| value.map(|value| value.append_bulk(out)));
         reply_missing(found.is_none(), env, out);
         found.is_some()
     }

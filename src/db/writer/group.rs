@@ -8,10 +8,11 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use crate::db::state::{KeyHash, NewValue, ValueRef};
+use crate::db::value::own_if_large;
 use crate::persistence::aof::BATCH_OVERHEAD_BYTES;
 use crate::persistence::format::MAX_BATCH_BYTES;
 use crate::protocol::encode;
-use crate::protocol::rope::{Rope, SHARE_AT_LEAST_BYTES};
+use crate::protocol::rope::Rope;
 
 /// Past so much a group takes no further commands; the next one follows as soon as it is committed.
 const GROUP_FULL_BYTES: usize = 32 << 20;
@@ -154,14 +155,6 @@ impl Group {
         encode::bulk(&mut self.rope.buffer, bytes);
         let end = self.rope.buffer.len() - 2;
         Piece { start: (end - bytes.len()) as u32, len: bytes.len() as u32 }
-    }
-}
-
-/// A value as a group takes it: a large one in an allocation of its own. That is better made before locking.
-pub fn own_if_large(value: NewValue<'_>) -> NewValue<'_> {
-    match value {
-        NewValue::Copy(bytes) if bytes.len() >= SHARE_AT_LEAST_BYTES => NewValue::Shared(Bytes::copy_from_slice(bytes)),
-        value => value,
     }
 }
 

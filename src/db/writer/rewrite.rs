@@ -401,10 +401,7 @@ impl Rewrite {
 fn append_set(rope: &mut Rope, key: &[u8], value: ValueRef<'_>) {
     rope.buffer.extend_from_slice(b"*3\r\n$3\r\nSET\r\n");
     encode::bulk(&mut rope.buffer, key);
-    match value {
-        ValueRef::Inline(bytes) => encode::bulk(&mut rope.buffer, bytes),
-        ValueRef::Shared(bytes) => encode::bulk_shared(rope, bytes),
-    }
+    value.append_bulk(rope);
 }
 
 fn failed(doing: &'static str) -> impl FnOnce(io::Error) -> RewriteError {
