@@ -8,7 +8,7 @@
 //! | `slab`, `entry`, `blobs` | the memory of entries; what is too large for it |
 //! | `memory`, `huge` | memory from the system, and in huge pages |
 //! | [`ahead`], `prefetch` | what lookups of many keys load into the cache beforehand |
-//! | `multi` | several keys as one step |
+//! | `lock_all` | several keys as one step |
 //! | [`writer`] | the one order of all writes: evaluate, commit, publish, answer; the rewrite, and the log's threads |
 //! | `background` | threads whose work can wait |
 
@@ -19,8 +19,8 @@ mod bucket;
 mod entry;
 mod hash;
 mod huge;
+mod lock_all;
 mod memory;
-mod multi;
 mod prefetch;
 mod shard;
 mod slab;

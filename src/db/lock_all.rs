@@ -1,6 +1,6 @@
 //! Several keys as one step: their shards are locked together, in ascending order.
 
-use super::state::{KeyHash, Keyspace, Shard, ShardGuard, ValueRef};
+use super::state::{KeyHash, Keyspace, Shard, ShardGuard};
 
 /// The locked shards of some keys.
 pub struct Shards<'a>(Vec<(usize, ShardGuard<'a>)>);
@@ -42,11 +42,5 @@ impl Keyspace {
             shards.shared(self.shard_of(hash)).get(hash, key).is_some()
         })
         .count()
-    }
-
-    /// Hands a key's value to `read`, or `None` if it has none.
-    #[inline]
-    pub fn with<R>(&self, hash: KeyHash, key: &[u8], read: impl FnOnce(Option<ValueRef<'_>>) -> R) -> R {
-        read(self.lock(self.shard_of(hash)).get(hash, key))
     }
 }
