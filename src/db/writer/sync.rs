@@ -5,10 +5,26 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::failure::sync_failure;
+use super::token::Token;
 use super::{WriteFailure, Writer};
-use crate::persistence::FsyncPolicy;
-use crate::persistence::aof::AppendError;
+use crate::persistence::aof::{AppendError, DurableMark};
+use crate::persistence::disk::DiskFile;
 use crate::persistence::write_back::forget_synced;
+use crate::persistence::{FsyncPolicy, LogOffset};
+
+/// A sync under way beside the commits.
+struct RunningSync<'w> {
+    /// Kept where whoever commits may sync, too: see `check_syncs`.
+    token: Option<Token<'w>>,
+    file: Arc<dyn DiskFile>,
+    durable: Arc<DurableMark>,
+    began: Duration,
+    /// Where the log ended then: it makes durable what is before that.
+    written: LogOffset,
+    /// The last group before that.
+    group: u64,
+    epoch: u64,
+}
 
 impl Writer {
     /// Whether there is anything to sync, and since when.
@@ -26,27 +42,39 @@ impl Writer {
     /// # Errors
     /// The sync failed, now or before: no write is acknowledged any more.
     pub fn sync_now(&self) -> Result<(), WriteFailure> {
-        // No sync begins in the middle of a commit: a worker that writes inline would wait for it. Whoever commits may
-        // sync too: then the token is kept for as long as this one runs, see `check_syncs`.
-        let mut token = Some(self.token());
-        let (file, durable, written, group, epoch) = {
-            let mut sync = self.sync.lock();
-            sync.requested = false;
-            if let Some(reason) = self.poisoned() {
-                return Err(WriteFailure::Unknown(reason));
-            }
-            let Some(file) = sync.file.clone() else { return Ok(()) };
-            if sync.oldest_unsynced.is_none() {
-                return Ok(());
-            }
-            sync.running = true;
-            if !self.commits_may_sync() {
-                token = None;
-            }
-            (file, Arc::clone(&sync.durable), sync.written, sync.written_group, sync.epoch)
-        };
-        let began = self.clock.monotonic();
-        let result = file.sync_data().map_err(|e| sync_failure(&e));
+        let Some(running) = self.begin_sync()? else { return Ok(()) };
+        let result = running.file.sync_data().map_err(|e| sync_failure(&e));
+        self.end_sync(running, result)
+    }
+
+    /// Notes that a sync is running, of what is written so far; `None` if all is durable.
+    fn begin_sync(&self) -> Result<Option<RunningSync<'_>>, WriteFailure> {
+        // No sync begins in the middle of a commit: a worker that writes inline would wait for it.
+        let token = self.token();
+        let mut sync = self.sync.lock();
+        sync.requested = false;
+        if let Some(reason) = self.poisoned() {
+            return Err(WriteFailure::Unknown(reason));
+        }
+        let Some(file) = sync.file.clone() else { return Ok(None) };
+        if sync.oldest_unsynced.is_none() {
+            return Ok(None);
+        }
+        sync.running = true;
+        Ok(Some(RunningSync {
+            token: self.commits_may_sync().then_some(token),
+            file,
+            durable: Arc::clone(&sync.durable),
+            began: self.clock.monotonic(),
+            written: sync.written,
+            group: sync.written_group,
+            epoch: sync.epoch,
+        }))
+    }
+
+    /// Notes how a sync ended, and tells all who wait for it.
+    fn end_sync(&self, running: RunningSync<'_>, result: Result<(), Arc<str>>) -> Result<(), WriteFailure> {
+        let RunningSync { mut token, file, durable, began, written, group, epoch } = running;
         let mut sync = self.sync.lock();
         let result = result.and_then(|()| self.check_write_back(&mut sync));
         sync.running = false;
