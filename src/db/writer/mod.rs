@@ -7,7 +7,8 @@
 //! 5. **Resolve**: its [`Ticket`]s tell, and the workers that wait are woken.
 //!
 //! Invariants: no reader of the keyspace sees a write before step 3 is done. What was evaluated on top of a group that
-//! fails, fails with it, unwritten. After a failed sync nothing is acknowledged any more.
+//! fails, fails with it, unwritten. After a failed sync nothing is acknowledged any more, until a rewrite has put all
+//! data into a new file.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -21,7 +22,7 @@
 //! | `wake` | who is woken |
 //! | `clock`, `stats` | the time; figures for `INFO` |
 //!
-//! Nothing but [`threads`] starts a thread or waits for anything but the disk.
+//! Nothing but [`threads`] starts a thread, or calls what waits for anything but the disk.
 
 mod batch;
 mod clock;
