@@ -14,7 +14,7 @@ use super::memory::{HugePieces, Mapped};
 /// Regions of all slabs of the process, as an allocator has it.
 static MAKER: LazyLock<Option<&'static Maker>> = LazyLock::new(Maker::start);
 
-/// Bytes of a region: what a slab takes at once, and so what it wastes of a huge page in the mean, twice.
+/// The unit in which a slab takes memory: in huge pages it wastes half of one on average.
 pub(super) const REGION_BYTES: usize = 64 << 10;
 
 /// The last of the nice values.

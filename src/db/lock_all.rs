@@ -15,7 +15,7 @@ impl Shards<'_> {
         &mut self.0[at.expect("the shard of each key is locked")].1
     }
 
-    /// The same, to read only.
+    /// The shard of one of the keys, to read only.
     fn shared(&self, number: usize) -> &Shard {
         let at = self.0.binary_search_by_key(&number, |(number, _)| *number);
         &self.0[at.expect("the shard of each key is locked")].1

@@ -89,7 +89,8 @@ impl<T: Zeroed> Drop for Mapped<T> {
     }
 }
 
-/// Whether so many bytes, given back, are all that goes: the system rounds them up to pages of its own.
+/// Whether giving back `bytes` frees just these: the kernel rounds up to its own pages, and would take the neighbours
+/// too.
 fn goes_alone(bytes: usize, page_bytes: usize) -> bool {
     bytes.is_multiple_of(page_bytes)
 }
@@ -216,7 +217,7 @@ mod system {
     }
 }
 
-/// The same through the allocator, for Miri.
+/// What stands for the calls under Miri: the allocator.
 #[cfg(miri)]
 mod system {
     use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};

@@ -112,14 +112,14 @@ impl Shard {
         self.contents.table.prefetch_bucket(hash);
     }
 
-    /// Loads what is probably the key's entry into the cache, a while after its bucket, or the node that leads to it:
-    /// then it is true.
+    /// Prefetches what is probably the key's entry, some time after its bucket. True: it prefetched the overflow node
+    /// that leads to the entry instead.
     #[inline]
     pub fn prefetch_entry(&self, hash: KeyHash) -> bool {
         self.contents.table.glance(hash, |handle| self.contents.prefetch(handle))
     }
 
-    /// The same, except that the entry is only noted.
+    /// Notes what is probably the key's entry, to be prefetched with others. True: as [`Shard::prefetch_entry`].
     #[inline(always)]
     pub(super) fn glance(&self, hash: KeyHash, entries: &mut EntriesSoon) -> bool {
         self.contents.table.glance(hash, |handle| entries.add(self.contents.slab.slot(handle).as_ptr()))

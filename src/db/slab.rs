@@ -34,8 +34,8 @@ const PAGES_MAX: u32 = u32::MAX / PAGE_STEPS;
 const IDLE_PAGES_MIN: u32 = 4;
 const PAGES_IN_USE_PER_IDLE: u32 = 128;
 
-/// A class keeps free slots for one page, and for one of this many slots in use; with more than that its sparsest page
-/// is to be emptied. An emptying moves fewer entries than slots were freed since the last one.
+/// A class may have one page of free slots, and one more free slot for every so many in use; past that its sparsest
+/// page is emptied. An emptying moves fewer entries than slots were freed since the last one.
 const USED_SLOTS_PER_SPARE: u32 = 16;
 
 /// Pages of a class that have both free and used slots are listed by how full they are.

@@ -145,7 +145,8 @@ impl Writer {
         let Some(aof) = &mut log.aof else { return Ok(()) };
         let policy = self.policy();
         let ends_stretch = policy == FsyncPolicy::Everysec && aof.in_no_sync_stretch();
-        // Where a sound batch of the stretch follows it, a hole counts as damage.
+        // What stands before a `#NOSYNC` stretch has to be durable first: recovery takes a hole that is followed by a
+        // sound batch of the stretch for damage.
         let syncs_before_stretch =
             policy == FsyncPolicy::None && !aof.in_no_sync_stretch() && aof.durable().get() < aof.end();
         self.check_syncs(policy == FsyncPolicy::Always || ends_stretch || syncs_before_stretch)?;
@@ -245,7 +246,8 @@ impl Writer {
         sync.check().map_err(Failure::before_the_write)
     }
 
-    /// After a sync: a write-back beside it may have been told of what the sync then was not.
+    /// Waits for a write-back beside the sync: the kernel reports an error once, and the write-back may have got the
+    /// report.
     pub(super) fn check_write_back(&self, sync: &mut MutexGuard<'_, SyncState>) -> Result<(), Arc<str>> {
         while sync.writing_back {
             self.sync_changed.wait(sync);

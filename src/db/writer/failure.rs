@@ -72,7 +72,7 @@ impl Writer {
         }
     }
 
-    /// The same, whatever the file, for who holds the token.
+    /// Fails what is open, takes no more writes, and has a rewrite heal that. For who holds the token.
     pub(super) fn poison_holding(&self, log: Token<'_>, reason: &Arc<str>) {
         self.fail_open_group(self.open.lock(), reason);
         drop(log);

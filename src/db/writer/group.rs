@@ -92,7 +92,7 @@ impl Group {
         self.rope.len().max(self.rope.buffer.capacity()) <= KEEP_BYTES
     }
 
-    /// The same for another life; the buffers stay.
+    /// An empty group with the buffers of this one.
     pub(super) fn emptied(mut self) -> Self {
         self.rope.clear();
         self.ops.clear();

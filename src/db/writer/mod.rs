@@ -95,7 +95,8 @@ pub struct Writer {
     rewrite_signal: Signal,
     /// Connections that wait for a sync.
     sync_waiters: AtomicU64,
-    /// Set by who wanted the token and did not get it: the holder looks before it goes.
+    /// Set before trying for the token. If the try fails, the holder sees it when it lets the token go, and commits or
+    /// wakes the log thread.
     commit_wanted: AtomicBool,
     policy: PolicyCell,
     sync: Mutex<SyncState>,
@@ -178,7 +179,7 @@ impl SyncState {
         self.oldest_uncovered = None;
     }
 
-    /// Whether a sync proves anything.
+    /// Fails, with the reason, if a sync or write-back of this file has failed: later syncs prove nothing.
     fn check(&self) -> Result<(), Arc<str>> {
         self.failed.clone().map_or(Ok(()), Err)
     }

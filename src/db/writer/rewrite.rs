@@ -288,11 +288,11 @@ impl Writer {
             all = rewrite.copy_piece(end)?;
         }
         if !all {
-            // Here, once, and not when they write again: they would gain on it for as long as it takes. Nor at the end, for
-            // all of it, where it would take long.
+            // Synced here, while the writers wait anyway: later they would gain on the copy meanwhile, and at the end
+            // one long sync would hold them up.
             rewrite.sync_if_due()?;
         }
-        // No pass halves that, so it goes on like this.
+        // From here on no pass would halve what is left, so pieces are copied like this until the end.
         rewrite.left = end.0 - rewrite.copied_to.0;
         Ok(all)
     }

@@ -21,10 +21,10 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// and more pile up until a plain write has to wait for the disk, and says nothing of what it then fails to write.
 const NONE_UNSYNCED_BYTES: u64 = 32 << 20;
 
-/// Under `always` a group grows to so much of the last two before it is synced, in percent of the batches that wait for it.
+/// Under `always` a sync waits until the open group has this percentage of the batches of the last two groups together.
 const GATHER_PERCENT: usize = 30;
 
-/// If that were so many batches: fewer clients are soon all back, and beside many reads it takes them long.
+/// Only if those had at least so many: fewer clients are all back soon, or, beside many reads, not for a long time.
 const GATHER_BATCHES: usize = 32;
 
 /// And for no longer than this.

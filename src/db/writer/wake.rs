@@ -54,7 +54,7 @@ impl Signal {
         *raised = false;
     }
 
-    /// The same, for at most `timeout`.
+    /// Waits until it is raised, for at most `timeout`, and lowers it.
     pub(super) fn wait_for(&self, timeout: Duration) {
         let mut raised = self.raised.lock();
         if !*raised {
