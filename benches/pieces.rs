@@ -4,6 +4,7 @@
 //! recovery of a log, and reads and writes of the keyspace by several threads at once, which show what sharing costs.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use divan::counter::{BytesCount, ItemsCount};
@@ -12,7 +13,7 @@ use kvred::command::loader::Loader;
 use kvred::db::state::{Keyspace, NewValue};
 use kvred::persistence::FsyncPolicy;
 use kvred::persistence::aof::Aof;
-use kvred::persistence::disk::{Disk, RealDisk};
+use kvred::persistence::disk::{Disk, DiskRead, RealDisk};
 use kvred::persistence::format::Salt;
 use kvred::persistence::replay;
 use kvred::protocol::decode::RequestDecoder;
@@ -90,7 +91,7 @@ fn recover(bencher: Bencher<'_, '_>, commands_per_batch: u64) {
     for _ in 0..KEYS / commands_per_batch {
         aof.append(&records, FsyncPolicy::Everysec, Duration::from_secs(1)).expect("room on the disk");
     }
-    let file = disk.open(Path::new(LOG), false).expect("it is there");
+    let file: Arc<dyn DiskRead> = disk.open(Path::new(LOG), false).expect("it is there");
     bencher.counter(ItemsCount::new(KEYS)).bench_local(|| {
         let keyspace = Keyspace::new([1, 2, 3, 4]);
         Loader::run(&keyspace, file.len().unwrap_or(0), |loader| {

@@ -39,7 +39,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<Status, Failure> {
     let held = args.fix.then(|| fix::Held::take(&args.file)).transpose()?;
     if let Some(held) = &held {
         // What is cut has to be what was examined, and nobody writes to this one.
-        source.parts[0].file = Ok(Arc::clone(&held.file));
+        source.parts[0].file = Ok(Arc::clone(&held.file) as examine::File);
     }
     if let Some(out) = &args.salvage {
         return salvage::run(args, &source, out);

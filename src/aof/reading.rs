@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::source::Part;
 use super::view::View;
 use crate::exit::{Failure, OrExit, Status};
-use crate::persistence::disk::DiskFile;
+use crate::persistence::disk::DiskRead;
 use crate::persistence::reader::Batch;
 use crate::persistence::replay::{Recovery, Replay};
 use crate::terminal::progress::Progress;
@@ -36,13 +36,13 @@ pub(super) enum Settle {
 /// # Errors
 /// The file cannot be read.
 pub(super) fn read<E>(
-    file: &Arc<dyn DiskFile>,
+    file: &Arc<dyn DiskRead>,
     progress: &Progress,
     settle: Settle,
     mut each: impl FnMut(&Batch<'_>) -> Result<(), E>,
 ) -> io::Result<Result<Recovery, E>> {
     let snapshot = Arc::new(View::snapshot(Arc::clone(file))?);
-    let mut replay = Replay::new(Arc::clone(&snapshot) as Arc<dyn DiskFile>)?;
+    let mut replay = Replay::new(Arc::clone(&snapshot) as Arc<dyn DiskRead>)?;
     while let Some(batch) = replay.next()? {
         progress.at(batch.end.0);
         if let Err(why) = each(&batch) {
@@ -86,7 +86,6 @@ pub(super) fn read_part<E>(
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
-    use std::io::IoSlice;
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
     use super::*;
@@ -105,12 +104,12 @@ mod tests {
     }
 
     impl<F: Fn(u64) -> u64 + Send + Sync + 'static> Growing<F> {
-        fn file(bytes: Vec<u8>, len: F) -> Arc<dyn DiskFile> {
+        fn file(bytes: Vec<u8>, len: F) -> Arc<dyn DiskRead> {
             Arc::new(Self { bytes, len, asked: AtomicU64::new(0) })
         }
     }
 
-    impl<F: Fn(u64) -> u64 + Send + Sync> DiskFile for Growing<F> {
+    impl<F: Fn(u64) -> u64 + Send + Sync> DiskRead for Growing<F> {
         fn len(&self) -> io::Result<u64> {
             let asked = self.asked.fetch_add(1, Relaxed);
             // Twice as often as there are looks in that time.
@@ -124,22 +123,6 @@ mod tests {
             let there = buffer.len().min(self.bytes.len() - from);
             buffer[..there].copy_from_slice(&self.bytes[from..from + there]);
             Ok(buffer.len())
-        }
-
-        fn write_at(&self, _: &[IoSlice<'_>], _: u64) -> io::Result<usize> {
-            unreachable!("a pass only reads")
-        }
-
-        fn set_len(&self, _: u64) -> io::Result<()> {
-            unreachable!("a pass only reads")
-        }
-
-        fn sync_data(&self) -> io::Result<()> {
-            unreachable!("a pass only reads")
-        }
-
-        fn reserve(&self, _: u64, _: u64) -> io::Result<()> {
-            unreachable!("a pass only reads")
         }
     }
 
@@ -170,7 +153,7 @@ mod tests {
         assert_eq!((found.verdict, found.end.0, found.file_len, found.batches), (Verdict::Clean, ends[1], ends[1], 2));
     }
 
-    fn found(file: &Arc<dyn DiskFile>) -> Recovery {
+    fn found(file: &Arc<dyn DiskRead>) -> Recovery {
         let Ok(found) = read(file, &Progress::hidden(), Settle::Wait, |_| Ok::<_, Infallible>(())).unwrap();
         found
     }

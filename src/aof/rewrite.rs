@@ -22,7 +22,7 @@ use crate::command::loader::Loader;
 use crate::db::state::{Keyspace, SHARDS, WalkPosition};
 use crate::exit::{Failure, OrExit, Status, print};
 use crate::persistence::LogOffset;
-use crate::persistence::disk::{DiskFile, RealDisk, file_name};
+use crate::persistence::disk::{DiskFile, DiskRead, RealDisk, file_name};
 use crate::persistence::format::Annotation;
 use crate::persistence::lock::lock_is_held;
 use crate::persistence::reader::Batch;
@@ -53,7 +53,7 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
     }
     if let Some(held) = &held {
         // What is replaced has to be what was read, and nobody writes to this one.
-        source.parts[0].file = Ok(Arc::clone(&held.file));
+        source.parts[0].file = Ok(Arc::clone(&held.file) as Arc<dyn DiskRead>);
     }
     let target = args.output.as_deref().unwrap_or(&log);
     if let Some(until) = args.until {

@@ -9,7 +9,7 @@ use anyhow::anyhow;
 
 use super::manifest;
 use crate::exit::{Failure, OrExit, Status};
-use crate::persistence::disk::{DiskFile, open_to_read, parent, read_full_at};
+use crate::persistence::disk::{DiskRead, open_to_read, parent, read_full_at};
 use crate::persistence::lock::{LogLock, follow_links};
 use crate::persistence::reader::{Flaw, RDB_MAGIC};
 
@@ -31,7 +31,7 @@ pub(super) struct Part {
     /// Where it is.
     pub(super) path: PathBuf,
     /// It, open; or why it cannot be read.
-    pub(super) file: Result<Arc<dyn DiskFile>, String>,
+    pub(super) file: Result<Arc<dyn DiskRead>, String>,
 }
 
 impl Part {
@@ -39,7 +39,7 @@ impl Part {
     ///
     /// # Errors
     /// It cannot be read: exit code 3.
-    pub(super) fn file(&self) -> Result<&Arc<dyn DiskFile>, Failure> {
+    pub(super) fn file(&self) -> Result<&Arc<dyn DiskRead>, Failure> {
         self.file.as_ref().map_err(|why| Failure::new(Status::Unavailable, anyhow!("{}: {why}", self.path.display())))
     }
 }
@@ -104,7 +104,7 @@ pub(super) fn manifest_of_later_part(file: &Path) -> io::Result<Option<PathBuf>>
 }
 
 /// Of a part that begins with a snapshot nothing can be read, so it is said before anything is shown.
-fn not_a_snapshot(file: Arc<dyn DiskFile>) -> Result<Arc<dyn DiskFile>, String> {
+fn not_a_snapshot(file: Arc<dyn DiskRead>) -> Result<Arc<dyn DiskRead>, String> {
     let mut beginning = [0; RDB_MAGIC.len()];
     read_full_at(&*file, &mut beginning, 0).map_err(|e| e.to_string())?;
     if beginning == RDB_MAGIC {
@@ -113,7 +113,7 @@ fn not_a_snapshot(file: Arc<dyn DiskFile>) -> Result<Arc<dyn DiskFile>, String> 
     Ok(file)
 }
 
-fn open_file(path: &Path) -> Result<Arc<dyn DiskFile>, Failure> {
+fn open_file(path: &Path) -> Result<Arc<dyn DiskRead>, Failure> {
     let shown = path.display();
     if path.is_dir() {
         let hint = "name the log in it, or the manifest of one in several parts";

@@ -1,15 +1,15 @@
 //! A log as the tools look at it: read-only, and not longer than it was.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::persistence::LogOffset;
-use crate::persistence::disk::DiskFile;
+use crate::persistence::disk::DiskRead;
 
 /// A file that cannot be written to, and seems to end where it did when it was looked at.
 pub(super) struct View {
-    file: Arc<dyn DiskFile>,
+    file: Arc<dyn DiskRead>,
     /// Nothing from here on is shown.
     end: AtomicU64,
 }
@@ -19,7 +19,7 @@ impl View {
     ///
     /// # Errors
     /// The length cannot be told.
-    pub(super) fn snapshot(file: Arc<dyn DiskFile>) -> io::Result<Self> {
+    pub(super) fn snapshot(file: Arc<dyn DiskRead>) -> io::Result<Self> {
         Ok(Self { end: AtomicU64::new(file.len()?), file })
     }
 
@@ -39,11 +39,7 @@ impl View {
     }
 }
 
-fn refused<T>() -> io::Result<T> {
-    Err(io::ErrorKind::PermissionDenied.into())
-}
-
-impl DiskFile for View {
+impl DiskRead for View {
     fn len(&self) -> io::Result<u64> {
         Ok(self.end.load(Relaxed))
     }
@@ -52,21 +48,5 @@ impl DiskFile for View {
         let there = self.end.load(Relaxed).saturating_sub(offset);
         let len = buffer.len().min(usize::try_from(there).unwrap_or(usize::MAX));
         self.file.read_at(&mut buffer[..len], offset)
-    }
-
-    fn write_at(&self, _: &[IoSlice<'_>], _: u64) -> io::Result<usize> {
-        refused()
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        refused()
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        refused()
-    }
-
-    fn reserve(&self, _: u64, _: u64) -> io::Result<()> {
-        refused()
     }
 }

@@ -354,14 +354,14 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::persistence::disk::{Disk, RealDisk};
+    use crate::persistence::disk::{Disk, DiskRead, RealDisk};
     use crate::persistence::replay::replay;
     use crate::protocol::encode;
 
     fn loaded(log: &[u8]) -> Keyspace {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("log"), log).unwrap();
-        let file = RealDisk::new(dir.path()).unwrap().open(Path::new("log"), false).unwrap();
+        let file: Arc<dyn DiskRead> = RealDisk::new(dir.path()).unwrap().open(Path::new("log"), false).unwrap();
         let keyspace = Keyspace::new([1, 2, 3, 4]);
         Loader::run(&keyspace, log.len() as u64, |loader| replay(&file, |_| {}, |batch| loader.take(batch))).unwrap();
         keyspace

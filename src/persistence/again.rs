@@ -17,7 +17,7 @@ use std::sync::Arc;
 use memchr::memmem;
 
 use super::LogOffset;
-use super::disk::{DiskFile, read_full_at, write_all_at};
+use super::disk::{DiskFile, DiskRead, read_full_at, write_all_at};
 use super::format::COMMIT_NAME;
 use super::reader::Batch;
 use super::repair::{BLOCK_BYTES, blocks, len_without_trailing_zeros};
@@ -73,7 +73,7 @@ impl WriteAgain {
 
 /// Whether a file ends like a log of kvred's, which may have begun as a plain one: with a commit line, and perhaps a
 /// torn batch and reserved space behind it. Nothing but speed depends on it.
-fn ends_in_a_chain(file: &dyn DiskFile) -> io::Result<bool> {
+fn ends_in_a_chain(file: &dyn DiskRead) -> io::Result<bool> {
     const LOOKED_AT_BYTES: u64 = 64 << 10;
     let end = len_without_trailing_zeros(file, LogOffset(0), file.len()?)?;
     let from = end.0.saturating_sub(LOOKED_AT_BYTES);
@@ -101,7 +101,7 @@ mod tests {
         written: Mutex<Option<Vec<u8>>>,
     }
 
-    impl DiskFile for Failing {
+    impl DiskRead for Failing {
         fn len(&self) -> io::Result<u64> {
             self.contents.len()
         }
@@ -109,7 +109,9 @@ mod tests {
         fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
             self.contents.read_at(buffer, offset)
         }
+    }
 
+    impl DiskFile for Failing {
         fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
             let piece = &pieces[0];
             let range = offset as usize..offset as usize + piece.len();
@@ -150,8 +152,8 @@ mod tests {
         }
         let len = bytes.len();
         let failing = Arc::new(Failing { contents: Memory::new(bytes), written: Mutex::new(None) });
-        let file: Arc<dyn DiskFile> = Arc::<Failing>::clone(&failing);
-        let mut again = WriteAgain::new(Arc::clone(&file)).unwrap();
+        let file: Arc<dyn DiskRead> = Arc::<Failing>::clone(&failing);
+        let mut again = WriteAgain::new(Arc::<Failing>::clone(&failing)).unwrap();
         let found = replay(
             &file,
             |_| {},

@@ -34,14 +34,17 @@ pub trait Disk: Send + Sync {
     fn sync_dir(&self) -> io::Result<()>;
 }
 
-/// An open file. Positions are given with each call, there is no cursor.
-pub trait DiskFile: Send + Sync {
+/// An open file, to be read. Positions are given with each call, there is no cursor.
+pub trait DiskRead: Send + Sync {
     /// The length in bytes.
     fn len(&self) -> io::Result<u64>;
 
     /// Reads up to `buffer.len()` bytes; 0 at the end.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+}
 
+/// An open file, to be written too.
+pub trait DiskFile: DiskRead {
     /// Writes some of `pieces`, as `pwritev` does: it may write less than all.
     fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize>;
 
@@ -115,7 +118,7 @@ pub fn write_all_at(file: &dyn DiskFile, bytes: &[u8], offset: u64) -> io::Resul
 }
 
 /// Fills `buffer` from `offset` on, up to the end of the file: how much was read.
-pub fn read_full_at(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub fn read_full_at(file: &dyn DiskRead, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;
     while done < buffer.len() {
         match file.read_at(&mut buffer[done..], offset + done as u64)? {
@@ -209,7 +212,7 @@ pub fn file_name(path: &Path) -> &Path {
 ///
 /// # Errors
 /// It cannot be read, or is no regular file.
-pub fn open_to_read(path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+pub fn open_to_read(path: &Path) -> io::Result<Arc<dyn DiskRead>> {
     Ok(Arc::new(open_regular(CWD, path, OFlags::RDONLY)?))
 }
 
@@ -342,7 +345,7 @@ impl RealFile {
     }
 }
 
-impl DiskFile for RealFile {
+impl DiskRead for RealFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
@@ -350,7 +353,9 @@ impl DiskFile for RealFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         retry(|| self.file.read_at(buffer, offset))
     }
+}
 
+impl DiskFile for RealFile {
     fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         let mut room = WRITE_BYTES_MAX;
         let whole = pieces.iter().map_while(|piece| room.checked_sub(piece.len()).map(|left| room = left)).count();

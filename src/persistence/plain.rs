@@ -10,7 +10,7 @@ use std::io;
 use memchr::{memchr, memchr_iter, memmem};
 
 use super::LogOffset;
-use super::disk::{DiskFile, read_full_at};
+use super::disk::{DiskRead, read_full_at};
 use super::format::{
     Annotation, COMMIT_LINE_BYTES, COMMIT_NAME, HEADER_LINE_BYTES, HEADER_NAME, MAX_ANNOTATION_BYTES, Salt,
     salt_of_header,
@@ -27,7 +27,7 @@ const BLOCK_BYTES: usize = 1 << 20;
 ///
 /// They need not stand at `from`. Of a batch that was torn, another server has cut off no more than an incomplete command;
 /// an incomplete annotation line it has left as it was.
-pub(super) fn another_server_follows(file: &dyn DiskFile, from: LogOffset) -> io::Result<bool> {
+pub(super) fn another_server_follows(file: &dyn DiskRead, from: LogOffset) -> io::Result<bool> {
     let (mut items, mut at) = (Items { file, block: Vec::new(), start: from }, from);
     while let Some(item) = items.item(at)? {
         if item.is_of_another_server {
@@ -40,7 +40,7 @@ pub(super) fn another_server_follows(file: &dyn DiskFile, from: LogOffset) -> io
 
 /// Commands and annotation lines, one after the other. What is long is not read.
 struct Items<'a> {
-    file: &'a dyn DiskFile,
+    file: &'a dyn DiskRead,
     /// The bytes of the file from `start` on.
     block: Vec<u8>,
     start: LogOffset,
@@ -97,7 +97,7 @@ impl Items<'_> {
 
 /// Whether all that follows `from` is what a power cut left of a chain's header, which kvred writes behind a plain log:
 /// some of its bytes, the others zeros.
-pub(super) fn header_remains(file: &dyn DiskFile, from: LogOffset, file_len: u64) -> io::Result<bool> {
+pub(super) fn header_remains(file: &dyn DiskRead, from: LogOffset, file_len: u64) -> io::Result<bool> {
     if file_len - from.0 > HEADER_LINE_BYTES as u64 {
         return Ok(false);
     }
@@ -119,7 +119,7 @@ pub(super) fn header_remains(file: &dyn DiskFile, from: LogOffset, file_len: u64
 
 /// Whether the line at `from` ends without a CR, as in a file that an editor has converted: the decoder waits for one,
 /// and so takes all that follows for an incomplete command.
-pub(super) fn has_bare_newline(file: &dyn DiskFile, from: LogOffset) -> io::Result<bool> {
+pub(super) fn has_bare_newline(file: &dyn DiskRead, from: LogOffset) -> io::Result<bool> {
     // Enough for any number.
     let mut line = [0; 64];
     let read = read_full_at(file, &mut line, from.0)?;
@@ -129,7 +129,7 @@ pub(super) fn has_bare_newline(file: &dyn DiskFile, from: LogOffset) -> io::Resu
 /// Whether what looks like an incomplete end of a plain log is a wrong length that swallowed the rest: some offset behind
 /// `seen_at` parses as whole commands to the end of the file, or kvred had begun to go on there.
 pub(super) fn judge_by_text(
-    file: &dyn DiskFile,
+    file: &dyn DiskRead,
     end: LogOffset,
     seen_at: LogOffset,
     file_len: u64,

@@ -11,7 +11,7 @@ use memchr::memmem;
 use thiserror::Error;
 
 use super::LogOffset;
-use super::disk::{DiskFile, read_full_at};
+use super::disk::{DiskRead, read_full_at};
 use super::format::{
     Annotation, COMMIT_LINE_BYTES, Chain, HEADER_NAME, MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS, MAX_BATCH_BYTES,
     mended_header,
@@ -161,7 +161,7 @@ enum Kind {
 
 /// The state of reading one log from its beginning.
 pub struct LogReader {
-    file: Arc<dyn DiskFile>,
+    file: Arc<dyn DiskRead>,
     /// The bytes of the file from `base` on.
     buffer: Vec<u8>,
     base: LogOffset,
@@ -205,7 +205,7 @@ enum Step {
 
 impl LogReader {
     /// A reader at the beginning of `file`.
-    pub fn new(file: Arc<dyn DiskFile>) -> Self {
+    pub fn new(file: Arc<dyn DiskRead>) -> Self {
         Self {
             file,
             buffer: Vec::new(),
@@ -226,7 +226,7 @@ impl LogReader {
 
     /// A reader that goes on at `at`, where a batch of a log of kvred's ended and `chain` was what it is; nothing from
     /// `limit` on is read.
-    pub fn resume(file: Arc<dyn DiskFile>, chain: Chain, at: LogOffset, limit: LogOffset) -> Self {
+    pub fn resume(file: Arc<dyn DiskRead>, chain: Chain, at: LogOffset, limit: LogOffset) -> Self {
         Self { base: at, limit, kind: Kind::Chained(chain), ..Self::new(file) }
     }
 

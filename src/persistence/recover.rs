@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::again::WriteAgain;
 use super::aof::{Aof, remove_leftover, temporary_name};
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskRead};
 use super::format::{HEADER_LINE_BYTES, Salt};
 use super::repair::{Cut, cut_tail};
 use super::replay::{Recovery, Replay, ReplayError, Verdict};
@@ -60,7 +60,7 @@ pub fn recover(
     disk: &dyn Disk,
     name: &Path,
     salt: impl FnOnce() -> Salt,
-    load: impl FnOnce(&Arc<dyn DiskFile>, &mut WriteAgain) -> Result<Recovery, ReplayError>,
+    load: impl FnOnce(&Arc<dyn DiskRead>, &mut WriteAgain) -> Result<Recovery, ReplayError>,
 ) -> Result<Recovered, RecoverError> {
     let remove_leftover =
         || remove_leftover(disk, &temporary_name(name)).map_err(failed("cannot remove an unfinished rewrite"));
@@ -75,7 +75,7 @@ pub fn recover(
         Err(error) => return Err(RecoverError::Io { doing: "cannot open the log", error }),
     };
     let mut again = WriteAgain::new(Arc::clone(&file)).map_err(failed("cannot read the log"))?;
-    let found = load(&file, &mut again)?;
+    let found = load(&(Arc::clone(&file) as Arc<dyn DiskRead>), &mut again)?;
     match found.verdict {
         // Nothing is touched: an unfinished rewrite may be the better copy.
         Verdict::Damaged { .. } => return Err(RecoverError::Damaged(found)),

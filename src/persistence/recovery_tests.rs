@@ -3,7 +3,7 @@
 mod plain_logs;
 mod survivors;
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use super::LogOffset;
-use super::disk::DiskFile;
+use super::disk::DiskRead;
 use super::format::{Annotation, COMMIT_LINE_BYTES, Chain, HEADER_LINE_BYTES, MAX_ANNOTATIONS, Salt};
 use super::plain::{ends_with_command, is_command};
 use super::reader::{Event, Flaw, LogReader, RDB_MAGIC};
@@ -32,12 +32,12 @@ impl Memory {
         Self { bytes: Mutex::new(bytes), read: AtomicU64::new(0) }
     }
 
-    fn file(bytes: &[u8]) -> Arc<dyn DiskFile> {
+    fn file(bytes: &[u8]) -> Arc<dyn DiskRead> {
         Arc::new(Self::new(bytes.to_vec()))
     }
 }
 
-impl DiskFile for Memory {
+impl DiskRead for Memory {
     fn len(&self) -> io::Result<u64> {
         Ok(self.bytes.lock().len() as u64)
     }
@@ -50,28 +50,12 @@ impl DiskFile for Memory {
         self.read.fetch_add(len as u64, Ordering::Relaxed);
         Ok(len)
     }
-
-    fn write_at(&self, _: &[IoSlice<'_>], _: u64) -> io::Result<usize> {
-        unreachable!("recovery does not write")
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        unreachable!("recovery does not write")
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        unreachable!("recovery does not write")
-    }
-
-    fn reserve(&self, _: u64, _: u64) -> io::Result<()> {
-        unreachable!("recovery does not write")
-    }
 }
 
 /// What a log is, and how many bytes were read to tell.
 fn recover_counting(bytes: &[u8]) -> (Recovery, u64) {
     let file = Arc::new(Memory::new(bytes.to_vec()));
-    let found = replay(&(Arc::clone(&file) as Arc<dyn DiskFile>), |_| {}, |_| Ok(())).unwrap();
+    let found = replay(&(Arc::clone(&file) as Arc<dyn DiskRead>), |_| {}, |_| Ok(())).unwrap();
     (found, file.read.load(Ordering::Relaxed))
 }
 
@@ -403,7 +387,7 @@ fn a_torn_batch_is_not_taken_for_another_servers_commands() {
 fn a_reader_that_goes_back_sees_what_came_meanwhile() {
     let log = Log::new().batches(4, &[]);
     let memory = Arc::new(Memory::new(Vec::new()));
-    let mut replay = Replay::new(Arc::clone(&memory) as Arc<dyn DiskFile>).unwrap();
+    let mut replay = Replay::new(Arc::clone(&memory) as Arc<dyn DiskRead>).unwrap();
     let mut records = 0;
     for end in 0..=log.bytes.len() {
         *memory.bytes.lock() = log.bytes[..end].to_vec();
@@ -426,7 +410,7 @@ fn a_reader_that_goes_back_sees_what_came_meanwhile() {
 fn a_batch_too_long_for_any_is_not_gathered() {
     // A chain whose records never end in a commit line, each as long as a block of the reader divides evenly.
     struct Endless;
-    impl DiskFile for Endless {
+    impl DiskRead for Endless {
         fn len(&self) -> io::Result<u64> {
             Ok(1 << 40)
         }
@@ -445,18 +429,6 @@ fn a_batch_too_long_for_any_is_not_gathered() {
                 filled += len;
             }
             Ok(filled)
-        }
-        fn write_at(&self, _: &[IoSlice<'_>], _: u64) -> io::Result<usize> {
-            unreachable!()
-        }
-        fn set_len(&self, _: u64) -> io::Result<()> {
-            unreachable!()
-        }
-        fn sync_data(&self) -> io::Result<()> {
-            unreachable!()
-        }
-        fn reserve(&self, _: u64, _: u64) -> io::Result<()> {
-            unreachable!()
         }
     }
     let mut replay = Replay::new(Arc::new(Endless)).unwrap();

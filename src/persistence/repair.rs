@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::LogOffset;
-use super::disk::{Disk, DiskFile, read_full_at, write_all_at};
+use super::disk::{Disk, DiskFile, DiskRead, read_full_at, write_all_at};
 
 /// How much is copied, compared or searched at once.
 pub(super) const BLOCK_BYTES: usize = 1 << 20;
@@ -36,7 +36,7 @@ pub fn cut_tail(disk: &dyn Disk, log: &Path, file: &dyn DiskFile, end: LogOffset
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn len_without_trailing_zeros(file: &dyn DiskFile, from: LogOffset, file_len: u64) -> io::Result<LogOffset> {
+pub fn len_without_trailing_zeros(file: &dyn DiskRead, from: LogOffset, file_len: u64) -> io::Result<LogOffset> {
     let mut block = vec![0; BLOCK_BYTES];
     let mut end = file_len;
     while end > from.0 {
@@ -57,7 +57,7 @@ pub fn len_without_trailing_zeros(file: &dyn DiskFile, from: LogOffset, file_len
 pub fn keep_copy(
     disk: &dyn Disk,
     log: &Path,
-    file: &dyn DiskFile,
+    file: &dyn DiskRead,
     from: LogOffset,
     to: LogOffset,
 ) -> io::Result<PathBuf> {
@@ -92,7 +92,7 @@ pub(super) fn blocks(from: LogOffset, to: LogOffset) -> impl Iterator<Item = (u6
     (from.0..to.0).step_by(BLOCK_BYTES).map(move |at| (at, (to.0 - at).min(BLOCK_BYTES as u64) as usize))
 }
 
-fn copy_range(file: &dyn DiskFile, from: LogOffset, to: LogOffset, copy: &dyn DiskFile) -> io::Result<()> {
+fn copy_range(file: &dyn DiskRead, from: LogOffset, to: LogOffset, copy: &dyn DiskFile) -> io::Result<()> {
     let mut block = vec![0; BLOCK_BYTES];
     for (at, len) in blocks(from, to) {
         let read = read_full_at(file, &mut block[..len], at)?;
@@ -102,7 +102,7 @@ fn copy_range(file: &dyn DiskFile, from: LogOffset, to: LogOffset, copy: &dyn Di
 }
 
 /// Whether `copy` holds nothing but a beginning of the bytes `from..to`.
-fn is_prefix(copy: &dyn DiskFile, file: &dyn DiskFile, from: LogOffset, to: LogOffset) -> io::Result<bool> {
+fn is_prefix(copy: &dyn DiskRead, file: &dyn DiskRead, from: LogOffset, to: LogOffset) -> io::Result<bool> {
     let copy_len = copy.len()?;
     if copy_len > to - from {
         return Ok(false);

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::disk::DiskFile;
+use super::disk::DiskRead;
 use super::format::{Annotation, Chain};
 use super::reader::{Batch, Event, Flaw, LogReader};
 use super::survey::Survey;
@@ -142,7 +142,7 @@ pub struct RefusedRecord {
 /// # Errors
 /// The file cannot be read, or `apply` refuses a record.
 pub fn replay(
-    file: &Arc<dyn DiskFile>,
+    file: &Arc<dyn DiskRead>,
     mut progress: impl FnMut(LogOffset),
     mut apply: impl FnMut(&Batch<'_>) -> Result<(), RefusedRecord>,
 ) -> Result<Recovery, ReplayError> {
@@ -162,7 +162,7 @@ pub fn replay(
 
 /// A replay step by step, for who does not want all of it; [`replay`] is made of it.
 pub struct Replay {
-    file: Arc<dyn DiskFile>,
+    file: Arc<dyn DiskRead>,
     reader: LogReader,
     found: Recovery,
     flaw: Option<(Flaw, LogOffset)>,
@@ -173,7 +173,7 @@ impl Replay {
     ///
     /// # Errors
     /// The file's length cannot be told.
-    pub fn new(file: Arc<dyn DiskFile>) -> io::Result<Self> {
+    pub fn new(file: Arc<dyn DiskRead>) -> io::Result<Self> {
         let found = Recovery {
             verdict: Verdict::Clean,
             end: LogOffset(0),
@@ -271,7 +271,7 @@ impl Recovery {
     /// Decides what a flaw at `self.end` is.
     fn judge(
         &mut self,
-        file: &Arc<dyn DiskFile>,
+        file: &Arc<dyn DiskRead>,
         flaw: Flaw,
         seen_at: LogOffset,
         progress: &mut impl FnMut(LogOffset),
@@ -298,7 +298,7 @@ impl Recovery {
     /// By what the batches state that verify behind the flaw.
     fn judge_by_survivors(
         &mut self,
-        file: &Arc<dyn DiskFile>,
+        file: &Arc<dyn DiskRead>,
         progress: &mut impl FnMut(LogOffset),
     ) -> io::Result<Option<Because>> {
         let (mut no_sync, mut sound_under_no_sync, mut any_sound) = (self.no_sync, false, false);

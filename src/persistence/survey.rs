@@ -26,7 +26,7 @@ use std::sync::Arc;
 use memchr::memmem;
 
 use super::LogOffset;
-use super::disk::{DiskFile, read_full_at};
+use super::disk::{DiskRead, read_full_at};
 use super::format::{
     Annotation, COMMIT_LINE_BYTES, COMMIT_NAME, Chain, HEADER_LINE_BYTES, MAX_ANNOTATIONS, MAX_BATCH_BYTES,
     salt_of_header, with_zeros,
@@ -93,7 +93,7 @@ pub struct Survey {
 
 impl Survey {
     /// A search from the flawed batch at `flaw` on; `chain` is as it was before that batch, `None` in a plain log.
-    pub fn new(file: Arc<dyn DiskFile>, chain: Option<Chain>, flaw: LogOffset, file_len: u64) -> Self {
+    pub fn new(file: Arc<dyn DiskRead>, chain: Option<Chain>, flaw: LogOffset, file_len: u64) -> Self {
         Self {
             window: Window { file, bytes: Vec::new(), start: flaw },
             chain,
@@ -332,7 +332,7 @@ impl Survey {
 
 /// The part of the file that is searched, and the rest of it.
 struct Window {
-    file: Arc<dyn DiskFile>,
+    file: Arc<dyn DiskRead>,
     bytes: Vec<u8>,
     start: LogOffset,
 }

@@ -15,7 +15,7 @@ use crate::exit::{Failure, OrExit, Status, no_directory};
 use crate::persistence::LogOffset;
 use crate::persistence::again::WriteAgain;
 use crate::persistence::aof::{Aof, temporary_name};
-use crate::persistence::disk::{Disk, DiskFile, RealDisk, file_name};
+use crate::persistence::disk::{Disk, DiskRead, RealDisk, file_name};
 use crate::persistence::format::Salt;
 use crate::persistence::lock::{LogLock, follow_links, lock_path};
 use crate::persistence::reader::Flaw;
@@ -132,7 +132,7 @@ fn tell(recovered: &Recovered, name: &Path, path: &Path, keyspace: &Keyspace, to
     }
 }
 
-fn replay_file(file: &Arc<dyn DiskFile>, again: &mut WriteAgain, keyspace: &Keyspace) -> Result<Recovery, ReplayError> {
+fn replay_file(file: &Arc<dyn DiskRead>, again: &mut WriteAgain, keyspace: &Keyspace) -> Result<Recovery, ReplayError> {
     let bytes = file.len().unwrap_or(0);
     let bar = Progress::new("loading", bytes);
     let mut loading = Loading::of(bytes);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, IoSlice};
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +10,7 @@ use kvred::aof::examine;
 use kvred::command::loader::Loader;
 use kvred::db::state::Keyspace;
 use kvred::exit::Status;
-use kvred::persistence::disk::DiskFile;
+use kvred::persistence::disk::DiskRead;
 use kvred::persistence::format::HEADER_LINE_BYTES;
 use kvred::persistence::replay::{ReplayError, Verdict, replay};
 
@@ -21,7 +21,7 @@ use crate::helpers::{Launch, Reply};
 /// A file in memory whose bytes the test changes.
 struct Memory(Mutex<Vec<u8>>);
 
-impl DiskFile for Memory {
+impl DiskRead for Memory {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.lock().unwrap().len() as u64)
     }
@@ -33,35 +33,19 @@ impl DiskFile for Memory {
         buffer[..len].copy_from_slice(&there[..len]);
         Ok(len)
     }
-
-    fn write_at(&self, _: &[IoSlice<'_>], _: u64) -> io::Result<usize> {
-        unreachable!("nothing writes")
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        unreachable!("nothing writes")
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        unreachable!("nothing writes")
-    }
-
-    fn reserve(&self, _: u64, _: u64) -> io::Result<()> {
-        unreachable!("nothing writes")
-    }
 }
 
 /// The verdicts of `check` and of `serve` on these bytes, and where the sound part ends.
 struct Both {
     memory: Arc<Memory>,
-    file: Arc<dyn DiskFile>,
+    file: Arc<dyn DiskRead>,
     keyspace: Keyspace,
 }
 
 impl Both {
     fn new() -> Self {
         let memory = Arc::new(Memory(Mutex::new(Vec::new())));
-        Self { file: Arc::clone(&memory) as Arc<dyn DiskFile>, memory, keyspace: Keyspace::new([1, 2, 3, 4]) }
+        Self { file: Arc::clone(&memory) as Arc<dyn DiskRead>, memory, keyspace: Keyspace::new([1, 2, 3, 4]) }
     }
 
     fn serve(&self) -> (Status, u64) {

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use kvred::persistence::disk::{Disk, DiskFile, RealDisk};
+use kvred::persistence::disk::{Disk, DiskRead, RealDisk};
 use kvred::persistence::format::COMMIT_LINE_BYTES;
 use kvred::persistence::replay::{RefusedRecord, Verdict, replay};
 
@@ -65,7 +65,7 @@ impl OnDisk {
     /// Where the sound part ends, what the log is, and what is in it.
     fn read(&self, log: &[u8]) -> (usize, Verdict, Model) {
         std::fs::write(&self.path, log).unwrap();
-        let file: Arc<dyn DiskFile> = self.disk.open("log".as_ref(), false).unwrap();
+        let file: Arc<dyn DiskRead> = self.disk.open("log".as_ref(), false).unwrap();
         let mut model = Model::new();
         let found = replay(
             &file,

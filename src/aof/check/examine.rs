@@ -12,13 +12,13 @@ use super::resync;
 use crate::command::replay::check;
 use crate::exit::Status;
 use crate::persistence::LogOffset;
-use crate::persistence::disk::DiskFile;
+use crate::persistence::disk::DiskRead;
 use crate::persistence::reader::{Batch, Flaw};
 use crate::persistence::replay::{Recovery, Verdict};
 use crate::terminal::progress::Progress;
 
 /// An open file.
-pub(super) type File = Arc<dyn DiskFile>;
+pub(super) type File = Arc<dyn DiskRead>;
 
 /// All there is to say about a log.
 #[derive(Debug)]
@@ -142,7 +142,7 @@ impl Conclusion {
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn examine(file: &Arc<dyn DiskFile>) -> io::Result<Findings> {
+pub fn examine(file: &Arc<dyn DiskRead>) -> io::Result<Findings> {
     examine_with(file, &Progress::hidden(), Settle::AtOnce)
 }
 

@@ -10,7 +10,7 @@ use anyhow::anyhow;
 
 use super::super::source;
 use super::super::text::{counted, grouped};
-use super::examine::Conclusion;
+use super::examine::{self, Conclusion};
 use super::examine_file;
 use super::header;
 use super::report::{Fixed, Report};
@@ -96,7 +96,7 @@ pub(super) fn run(args: &CheckArgs, held: &Held, report: &mut Report) -> Result<
     if !args.json {
         print(&fixed.text(&shown.to_string()))?;
     }
-    let now = examine_file(file, path)?;
+    let now = examine_file(&(Arc::clone(file) as examine::File), path)?;
     let status = now.status();
     report.parts[0].found = Ok(now);
     report.fixed = Some(fixed);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::examine::File;
 use crate::persistence::LogOffset;
-use crate::persistence::disk::{DiskFile, read_full_at};
+use crate::persistence::disk::{DiskRead, read_full_at};
 use crate::persistence::format::{Chain, HEADER_LINE_BYTES, mended_header, salt_of_header};
 use crate::persistence::replay::Recovery;
 use crate::persistence::survey::Survey;
 
 /// The header at `at` as it must have been, if one bit of it is wrong.
-pub(super) fn mended(file: &dyn DiskFile, at: LogOffset) -> io::Result<Option<[u8; HEADER_LINE_BYTES]>> {
+pub(super) fn mended(file: &dyn DiskRead, at: LogOffset) -> io::Result<Option<[u8; HEADER_LINE_BYTES]>> {
     let mut line = [0; HEADER_LINE_BYTES];
     let read = read_full_at(file, &mut line, at.0)?;
     Ok(mended_header(&line[..read]))

@@ -5,7 +5,7 @@ use std::io;
 use memchr::memmem;
 
 use crate::persistence::LogOffset;
-use crate::persistence::disk::{DiskFile, read_full_at};
+use crate::persistence::disk::{DiskRead, read_full_at};
 use crate::protocol::decode::{array_at, bulk_at};
 
 /// The longest command that is told apart for sure.
@@ -16,7 +16,7 @@ const COMMAND_BYTES: usize = 4 << 20;
 const WINDOW_BYTES: usize = 2 * COMMAND_BYTES;
 
 /// How many commands can be told apart from `from` to the end of the file.
-pub(super) fn count_commands(file: &dyn DiskFile, from: LogOffset, file_len: u64) -> io::Result<u64> {
+pub(super) fn count_commands(file: &dyn DiskRead, from: LogOffset, file_len: u64) -> io::Result<u64> {
     let (mut count, mut window, mut base) = (0, Vec::new(), from.0);
     while base < file_len {
         window.resize((file_len - base).min(WINDOW_BYTES as u64) as usize, 0);

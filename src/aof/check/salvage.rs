@@ -20,7 +20,7 @@ use crate::args::CheckArgs;
 use crate::command::replay::check;
 use crate::exit::{Failure, OrExit, Status, print};
 use crate::persistence::LogOffset;
-use crate::persistence::disk::{DiskFile, read_full_at};
+use crate::persistence::disk::{DiskRead, read_full_at};
 use crate::persistence::format::COMMIT_LINE_BYTES;
 use crate::persistence::reader::Batch;
 use crate::persistence::repair::len_without_trailing_zeros;
@@ -99,7 +99,7 @@ pub(super) fn run(args: &CheckArgs, source: &Source, out: &Path) -> Result<Statu
     Ok(if listed.is_empty() { Status::Fine } else { Status::Negative })
 }
 
-fn salvage(file: &Arc<dyn DiskFile>, image: &mut Image) -> io::Result<Lost> {
+fn salvage(file: &Arc<dyn DiskRead>, image: &mut Image) -> io::Result<Lost> {
     let (mut lost, mut plain) = (Lost::default(), Plain::default());
     let progress = Progress::new("salvaging", file.len()?);
     let recovery =
@@ -146,7 +146,7 @@ impl Plain {
     }
 }
 
-fn copy_survivors(file: &Arc<dyn DiskFile>, recovery: &Recovery, image: &mut Image, lost: &mut Lost) -> io::Result<()> {
+fn copy_survivors(file: &Arc<dyn DiskRead>, recovery: &Recovery, image: &mut Image, lost: &mut Lost) -> io::Result<()> {
     let (mut survey, mut known) = header::survey(file, recovery)?;
     let mut gap = |from: LogOffset, to: LogOffset, why: &str| {
         if to > from {

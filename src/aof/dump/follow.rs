@@ -32,7 +32,7 @@ use super::printer::Entry;
 use super::{Dump, Stop, damaged};
 use crate::exit::{Failure, OrExit, Status};
 use crate::persistence::LogOffset;
-use crate::persistence::disk::DiskFile;
+use crate::persistence::disk::DiskRead;
 use crate::persistence::format::Annotation;
 use crate::persistence::replay::{Replay, Verdict};
 use crate::terminal::progress::Progress;
@@ -45,7 +45,7 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(2);
 
 /// A file under a name.
 struct Log {
-    file: Arc<dyn DiskFile>,
+    file: Arc<dyn DiskRead>,
     identity: Identity,
     replay: Replay,
 }

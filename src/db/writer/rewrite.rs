@@ -28,7 +28,7 @@ use super::{Log, LogPlace, Writer};
 use crate::db::state::{SHARDS, ValueRef, WalkPosition};
 use crate::persistence::LogOffset;
 use crate::persistence::aof::{Aof, temporary_name};
-use crate::persistence::disk::{DiskFile, PIECE_BYTES};
+use crate::persistence::disk::{DiskFile, DiskRead, PIECE_BYTES};
 use crate::persistence::format::Annotation;
 use crate::persistence::reader::LogReader;
 use crate::persistence::write_back::WriteBack;
@@ -158,7 +158,8 @@ impl Writer {
             let log = self.token();
             let aof = log.aof.as_ref().ok_or(RewriteError::Closed)?;
             let healing = self.poisoned().is_some();
-            let reader = LogReader::resume(Arc::clone(aof.file()), aof.chain(), aof.end(), aof.end());
+            let file = Arc::clone(aof.file()) as Arc<dyn DiskRead>;
+            let reader = LogReader::resume(file, aof.chain(), aof.end(), aof.end());
             ((!healing).then_some(reader), aof.end(), aof.rewrites())
         };
         // From here on no worker commits inline: this thread's syncs would hold it up.

@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 
-use kvred::persistence::disk::DiskFile;
+use kvred::persistence::disk::{DiskFile, DiskRead};
 
 use super::{Fate, Op, RESERVED_BYTES_MAX, SimDisk, stopped};
 
@@ -20,7 +20,7 @@ impl Drop for SimFile {
     }
 }
 
-impl DiskFile for SimFile {
+impl DiskRead for SimFile {
     fn len(&self) -> io::Result<u64> {
         let mut state = self.disk.state.lock();
         if state.crashed {
@@ -43,7 +43,9 @@ impl DiskFile for SimFile {
         buffer[..read].copy_from_slice(&live[from..from + read]);
         Ok(read)
     }
+}
 
+impl DiskFile for SimFile {
     fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
         let (mut state, fate) =

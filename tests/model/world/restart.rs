@@ -9,7 +9,7 @@ use kvred::db::state::Keyspace;
 use kvred::db::writer::{Clock, LogPlace, Wake, Writer};
 use kvred::persistence::FsyncPolicy;
 use kvred::persistence::aof::temporary_name;
-use kvred::persistence::disk::Disk;
+use kvred::persistence::disk::{Disk, DiskRead};
 use kvred::persistence::format::{Annotation, COMMIT_LINE_BYTES, Salt};
 use kvred::persistence::recover::{RecoverError, Recovered, recover};
 use kvred::persistence::replay::{Verdict, replay};
@@ -220,7 +220,7 @@ impl World {
 /// left to them.
 fn check_tail_of_killed(disk: &SimDisk) {
     let (Some(log), Ok(file)) = (disk.contents(Path::new(LOG)), disk.open(Path::new(LOG), false)) else { return };
-    let Ok(found) = replay(&file, |_| {}, |_| Ok(())) else { return };
+    let Ok(found) = replay(&(file as Arc<dyn DiskRead>), |_| {}, |_| Ok(())) else { return };
     let tail = &log[found.end.0 as usize..];
     let line_starts =
         (0..tail.len().saturating_sub(COMMIT_LINE_BYTES - 1)).filter(|&at| tail[at..].starts_with(b"#C:"));
