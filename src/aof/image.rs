@@ -12,8 +12,9 @@ use std::sync::Arc;
 use crate::interrupt;
 use crate::persistence::LogOffset;
 use crate::persistence::aof::{remove_leftover, temporary_name};
-use crate::persistence::disk::{Disk, DiskFile, RealDisk, file_name, take_after, write_all_at};
+use crate::persistence::disk::{Disk, DiskFile, take_after, write_all_at};
 use crate::persistence::format::{Annotation, Chain, MAX_BATCH_BYTES, Salt};
+use crate::persistence::real_disk::{RealDisk, file_name};
 use crate::protocol::decode::{Args, RequestDecoder};
 use crate::protocol::encode;
 

@@ -354,7 +354,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::persistence::disk::{Disk, DiskRead, RealDisk};
+    use crate::persistence::disk::{Disk, DiskRead};
+    use crate::persistence::real_disk::RealDisk;
     use crate::persistence::replay::replay;
     use crate::protocol::encode;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FlockOperation, OFlags};
 
-use super::disk::openat;
+use super::real_disk::{openat, try_flock};
 
 /// The right to write a log, held until it is dropped: `flock` on `<log>.lock`, a file that is made once and never
 /// renamed or removed, so that a rewrite, which replaces the log itself, cannot let a second server in.
@@ -36,11 +36,8 @@ impl LogLock {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => open_lock(&path, OFlags::RDWR)?,
             Err(e) => return Err(e),
         };
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Self { _file: file })),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(e) => Err(e.into()),
-        }
+        let taken = try_flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(taken.then_some(Self { _file: file }))
     }
 }
 
@@ -66,11 +63,7 @@ pub fn lock_is_held(log: &Path) -> io::Result<bool> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(e),
     };
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(false),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
-        Err(e) => Err(e.into()),
-    }
+    Ok(!try_flock(&file, FlockOperation::NonBlockingLockShared)?)
 }
 
 /// Where a log is that may be named by a symbolic link: there it is locked, and there a rewrite puts the new one.

@@ -3,7 +3,8 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`mod@format`] | the bytes of annotation lines, and the chain of checksums |
-//! | [`disk`] | the trait that all I/O goes through, and the real disk |
+//! | [`disk`] | the traits that all I/O goes through |
+//! | [`real_disk`] | the real disk behind them |
 //! | [`lock`] | who may write a log |
 //! | [`aof`] | the log that a server appends to: batches, syncs, the undo of a failed write |
 //! | [`reader`] | a log's batches, verified, in constant memory |
@@ -24,6 +25,7 @@ pub mod format;
 pub mod lock;
 mod plain;
 pub mod reader;
+pub mod real_disk;
 pub mod recover;
 pub mod repair;
 pub mod replay;

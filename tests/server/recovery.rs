@@ -3,8 +3,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use kvred::persistence::disk::{Disk, DiskRead, RealDisk};
+use kvred::persistence::disk::{Disk, DiskRead};
 use kvred::persistence::format::COMMIT_LINE_BYTES;
+use kvred::persistence::real_disk::RealDisk;
 use kvred::persistence::replay::{RefusedRecord, Verdict, replay};
 
 use crate::helpers::log::{Batch, Model, apply, assert_holds, batches, state_at};

@@ -17,8 +17,9 @@ use super::report::{Fixed, Report};
 use crate::args::CheckArgs;
 use crate::exit::{Failure, OrExit, Status, print};
 use crate::persistence::LogOffset;
-use crate::persistence::disk::{Disk, DiskFile, RealDisk, file_name, write_all_at};
+use crate::persistence::disk::{Disk, DiskFile, write_all_at};
 use crate::persistence::lock::LogLock;
+use crate::persistence::real_disk::{RealDisk, file_name};
 use crate::persistence::repair::{cut_tail, keep_copy};
 use crate::persistence::replay::Verdict;
 

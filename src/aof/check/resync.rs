@@ -70,7 +70,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::persistence::disk::{Disk, RealDisk};
+    use crate::persistence::disk::Disk;
+    use crate::persistence::real_disk::RealDisk;
 
     #[test]
     fn commands_are_found_again_behind_damage() {

@@ -12,8 +12,9 @@ use super::*;
 use crate::db::state::Keyspace;
 use crate::db::writer::{LogPlace, SystemClock, Ticket, WriteFailure};
 use crate::persistence::LogOffset;
-use crate::persistence::disk::{DiskFile, DiskRead, RealDisk};
+use crate::persistence::disk::{DiskFile, DiskRead};
 use crate::persistence::format::{Chain, Salt};
+use crate::persistence::real_disk::RealDisk;
 
 /// A file that takes all that is written. What would bring that to the disk does what it is told to.
 struct File {
