@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::again::WriteAgain;
 use super::aof::{Aof, remove_leftover, temporary_name};
-use super::disk::{Disk, DiskRead};
+use super::disk::{Disk, DiskFile, DiskRead};
 use super::format::{HEADER_LINE_BYTES, Salt};
 use super::repair::{Cut, cut_tail};
 use super::replay::{Recovery, Replay, ReplayError, Verdict};
@@ -62,16 +62,9 @@ pub fn recover(
     salt: impl FnOnce() -> Salt,
     load: impl FnOnce(&Arc<dyn DiskRead>, &mut WriteAgain) -> Result<Recovery, ReplayError>,
 ) -> Result<Recovered, RecoverError> {
-    let remove_leftover =
-        || remove_leftover(disk, &temporary_name(name)).map_err(failed("cannot remove an unfinished rewrite"));
     let file = match disk.open(name, true) {
         Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            refuse_leftover(disk, name)?;
-            let leftover_removed = remove_leftover()?;
-            let aof = Aof::create(disk, name, salt()).map_err(failed("cannot make a new log"))?;
-            return Ok(Recovered { aof, found: None, cut: None, leftover_removed });
-        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return begin(disk, name, None, None, salt()),
         Err(error) => return Err(RecoverError::Io { doing: "cannot open the log", error }),
     };
     let mut again = WriteAgain::new(Arc::clone(&file)).map_err(failed("cannot read the log"))?;
@@ -79,27 +72,18 @@ pub fn recover(
     match found.verdict {
         // Nothing is touched: an unfinished rewrite may be the better copy.
         Verdict::Damaged { .. } => return Err(RecoverError::Damaged(found)),
-        // But beside a log that has begun, though it has no command yet, that is what a power cut leaves of a first rewrite.
-        Verdict::New => refuse_leftover(disk, name)?,
+        Verdict::New => return begin(disk, name, Some(&*file), Some(found), salt()),
         Verdict::Clean | Verdict::Torn(_) => {}
     }
-    let leftover_removed = remove_leftover()?;
+    // Beside a log that has begun, even without a command, it is no only copy: a power cut has ended a rewrite.
+    let leftover_removed = remove_unfinished(disk, name)?;
     let mut cut = None;
-    match &found.verdict {
-        Verdict::New => {
-            let aof = Aof::create_over(disk, name, Some(&*file), salt()).map_err(failed("cannot make a new log"))?;
-            return Ok(Recovered { aof, found: Some(found), cut: None, leftover_removed });
-        }
-        Verdict::Damaged { .. } => unreachable!("it is refused above"),
-        Verdict::Clean if found.file_len > found.end.0 => {
-            file.set_len(found.end.0).map_err(failed("cannot cut off reserved space"))?;
-        }
-        Verdict::Clean => {}
-        Verdict::Torn(_) => {
-            cut = Some(cut_tail(disk, name, &*file, found.end).map_err(failed(
-                "its torn tail cannot be cut off, since what is cut cannot be kept; nothing was changed",
-            ))?);
-        }
+    if matches!(found.verdict, Verdict::Torn(_)) {
+        cut = Some(cut_tail(disk, name, &*file, found.end).map_err(failed(
+            "its torn tail cannot be cut off, since what is cut cannot be kept; nothing was changed",
+        ))?);
+    } else if found.file_len > found.end.0 {
+        file.set_len(found.end.0).map_err(failed("cannot cut off reserved space"))?;
     }
     // What a client will read has to be durable, even if a sync had failed before the last stop; and so has the log's
     // name, if the last run had renamed it and was killed before the directory's sync.
@@ -113,6 +97,24 @@ pub fn recover(
         None => Aof::begin_chain(file, found.end, salt()).map_err(failed("cannot append to the log"))?,
     };
     Ok(Recovered { aof, found: Some(found), cut, leftover_removed })
+}
+
+/// Begins a new log, in the place of `old` if there is such a file: one without a log in it, as `found` tells.
+fn begin(
+    disk: &dyn Disk,
+    name: &Path,
+    old: Option<&dyn DiskFile>,
+    found: Option<Recovery>,
+    salt: Salt,
+) -> Result<Recovered, RecoverError> {
+    refuse_leftover(disk, name)?;
+    let leftover_removed = remove_unfinished(disk, name)?;
+    let aof = Aof::create_over(disk, name, old, salt).map_err(failed("cannot make a new log"))?;
+    Ok(Recovered { aof, found, cut: None, leftover_removed })
+}
+
+fn remove_unfinished(disk: &dyn Disk, log: &Path) -> Result<bool, RecoverError> {
+    remove_leftover(disk, &temporary_name(log)).map_err(failed("cannot remove an unfinished rewrite"))
 }
 
 fn refuse_leftover(disk: &dyn Disk, log: &Path) -> Result<(), RecoverError> {
