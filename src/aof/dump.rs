@@ -19,7 +19,7 @@ use crate::args::DumpArgs;
 use crate::command::replay::check;
 use crate::exit::{Failure, OrExit, Status, unless_closed};
 use crate::persistence::LogOffset;
-use crate::persistence::reader::{Batch, Flaw};
+use crate::persistence::batch::{Batch, Flaw};
 use crate::persistence::replay::Verdict;
 use crate::terminal::for_shell;
 use crate::terminal::progress::Progress;

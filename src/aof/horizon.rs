@@ -13,8 +13,8 @@ use super::source::Part;
 use super::text::time;
 use crate::args::Moment;
 use crate::exit::{Failure, Status};
+use crate::persistence::batch::Batch;
 use crate::persistence::format::Annotation;
-use crate::persistence::reader::Batch;
 use crate::persistence::replay::Verdict;
 use crate::terminal::for_shell;
 

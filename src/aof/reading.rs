@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use super::source::Part;
 use super::view::View;
 use crate::exit::{Failure, OrExit, Status};
+use crate::persistence::batch::Batch;
 use crate::persistence::disk::DiskRead;
-use crate::persistence::reader::Batch;
 use crate::persistence::replay::{Recovery, Replay};
 use crate::terminal::progress::Progress;
 
@@ -90,8 +90,8 @@ mod tests {
 
     use super::*;
     use crate::persistence::LogOffset;
+    use crate::persistence::batch::Flaw;
     use crate::persistence::format::{Annotation, Chain, Salt};
-    use crate::persistence::reader::Flaw;
     use crate::persistence::replay::{Because, Verdict};
     use crate::protocol::encode;
 

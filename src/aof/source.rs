@@ -9,9 +9,10 @@ use anyhow::anyhow;
 
 use super::manifest;
 use crate::exit::{Failure, OrExit, Status};
+use crate::persistence::batch::Flaw;
 use crate::persistence::disk::{DiskRead, read_full_at};
 use crate::persistence::lock::{LogLock, follow_links};
-use crate::persistence::reader::{Flaw, RDB_MAGIC};
+use crate::persistence::reader::RDB_MAGIC;
 use crate::persistence::real_disk::{open_to_read, parent};
 
 /// A manifest is a few lines; more than this is something else.

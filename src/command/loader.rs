@@ -19,7 +19,7 @@ use super::parse::When;
 use super::replay::Record;
 use crate::db::state::{Garbage, KeyHash, Keyspace, NewValue, SHARDS, Shard};
 use crate::machine;
-use crate::persistence::reader::Batch;
+use crate::persistence::batch::Batch;
 use crate::persistence::replay::RefusedRecord;
 
 /// How many bytes of records a shard gathers before they are applied. The more, the better the cache is used; but no

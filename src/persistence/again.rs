@@ -17,10 +17,10 @@ use std::sync::Arc;
 use memchr::memmem;
 
 use super::LogOffset;
-use super::disk::{DiskFile, DiskRead, read_full_at, write_all_at};
+use super::batch::Batch;
+use super::disk::{BLOCK_BYTES, DiskFile, DiskRead, read_full_at, write_all_at};
 use super::format::COMMIT_NAME;
-use super::reader::Batch;
-use super::repair::{BLOCK_BYTES, blocks, len_without_trailing_zeros};
+use super::repair::{blocks, len_without_trailing_zeros};
 use super::write_back::WriteBack;
 
 /// Makes a log durable that is being loaded. See the file's header.

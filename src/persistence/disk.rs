@@ -96,6 +96,9 @@ pub fn take_after(file: &dyn DiskFile, other: &dyn DiskFile) -> io::Result<()> {
     other.access()?.map_or(Ok(()), |access| file.set_access(access))
 }
 
+/// How much is read at once: large enough that the calls do not count, small enough to stay in the cache.
+pub(super) const BLOCK_BYTES: usize = 1 << 20;
+
 /// The largest piece of memory that the page cache takes for a file (on x86-64); all of it is written at once.
 pub const PIECE_BYTES: u64 = 2 << 20;
 

@@ -3,11 +3,13 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`mod@format`] | the bytes of annotation lines, and the chain of checksums |
+//! | `crc` | arithmetic on checksums |
 //! | [`disk`] | the traits that all I/O goes through |
 //! | [`real_disk`] | the real disk behind them |
 //! | [`lock`] | who may write a log |
 //! | [`aof`] | the log that a server appends to: batches, syncs, the undo of a failed write |
 //! | [`reader`] | a log's batches, verified, in constant memory |
+//! | [`batch`] | such a batch, or why it is none |
 //! | [`replay`] | recovery: what is sound, torn or damaged |
 //! | [`survey`] | the search for batches that verify behind a flaw |
 //! | `plain` | what the end of a plain Redis log means |
@@ -20,6 +22,8 @@
 
 pub mod again;
 pub mod aof;
+pub mod batch;
+mod crc;
 pub mod disk;
 pub mod format;
 pub mod lock;

@@ -10,7 +10,7 @@ use std::io;
 use memchr::{memchr, memchr_iter, memmem};
 
 use super::LogOffset;
-use super::disk::{DiskRead, read_full_at};
+use super::disk::{BLOCK_BYTES, DiskRead, read_full_at};
 use super::format::{
     Annotation, COMMIT_LINE_BYTES, COMMIT_NAME, HEADER_LINE_BYTES, HEADER_NAME, MAX_ANNOTATION_BYTES, Salt,
     salt_of_header,
@@ -18,9 +18,6 @@ use super::format::{
 use super::replay::Because;
 use super::survey::commit_line;
 use crate::protocol::decode::{Args, array_at, bulk_at, bulk_header_at};
-
-/// How much is looked at in one go.
-const BLOCK_BYTES: usize = 1 << 20;
 
 /// Whether another server has appended commands behind a chain whose last sound batch ends at `from`: it first says which
 /// database they are for, or that a transaction begins. Neither our server nor our tools write either.

@@ -11,10 +11,11 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use super::LogOffset;
+use super::batch::Flaw;
 use super::disk::DiskRead;
 use super::format::{Annotation, COMMIT_LINE_BYTES, Chain, HEADER_LINE_BYTES, MAX_ANNOTATIONS, Salt};
 use super::plain::{ends_with_command, is_command};
-use super::reader::{Event, Flaw, LogReader, RDB_MAGIC};
+use super::reader::{Event, LogReader, RDB_MAGIC};
 use super::replay::{Because, Recovery, Replay, Verdict, replay};
 use super::survey::Survey;
 use crate::protocol::decode::{Args, RequestDecoder};

@@ -4,10 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::LogOffset;
-use super::disk::{Disk, DiskFile, DiskRead, read_full_at, write_all_at};
-
-/// How much is copied, compared or searched at once.
-pub(super) const BLOCK_BYTES: usize = 1 << 20;
+use super::disk::{BLOCK_BYTES, Disk, DiskFile, DiskRead, read_full_at, write_all_at};
 
 /// What the repair of a torn tail did.
 #[derive(Debug, Clone, PartialEq, Eq)]

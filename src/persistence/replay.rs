@@ -23,9 +23,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::batch::{Batch, Flaw};
 use super::disk::DiskRead;
 use super::format::{Annotation, Chain};
-use super::reader::{Batch, Event, Flaw, LogReader};
+use super::reader::{Event, LogReader};
 use super::survey::Survey;
 use super::{LogOffset, plain};
 

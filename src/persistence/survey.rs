@@ -20,24 +20,21 @@
 //! stands directly before a batch that verifies in it. A copy of another log in a value does not: it is out of its place,
 //! and was hardly written behind the flaw.
 
+mod prefixes;
+
 use std::io;
 use std::sync::Arc;
 
 use memchr::memmem;
 
+use self::prefixes::{CHECKPOINT_BYTES, Prefixes, Window};
 use super::LogOffset;
-use super::disk::{DiskRead, read_full_at};
+use super::disk::DiskRead;
 use super::format::{
     Annotation, COMMIT_LINE_BYTES, COMMIT_NAME, Chain, HEADER_LINE_BYTES, MAX_ANNOTATIONS, MAX_BATCH_BYTES,
-    salt_of_header, with_zeros,
+    salt_of_header,
 };
 use crate::protocol::decode::RequestDecoder;
-
-/// How much is searched at once.
-const BLOCK_BYTES: usize = 1 << 20;
-
-/// At every so many bytes the checksum of the prefix is kept; any other takes less than so many bytes to be read.
-const CHECKPOINT_BYTES: u64 = 4 << 10;
 
 /// How far out of its place a batch is looked for.
 const MAX_SHIFT: u64 = 16 << 20;
@@ -95,7 +92,7 @@ impl Survey {
     /// A search from the flawed batch at `flaw` on; `chain` is as it was before that batch, `None` in a plain log.
     pub fn new(file: Arc<dyn DiskRead>, chain: Option<Chain>, flaw: LogOffset, file_len: u64) -> Self {
         Self {
-            window: Window { file, bytes: Vec::new(), start: flaw },
+            window: Window::new(file, flaw),
             chain,
             known: flaw,
             known_place: flaw,
@@ -107,7 +104,7 @@ impl Survey {
             gave_up: false,
             at: flaw,
             file_len,
-            prefixes: Prefixes { origin: flaw, checkpoints: vec![0], spare: Vec::new() },
+            prefixes: Prefixes::new(flaw),
         }
     }
 
@@ -327,80 +324,6 @@ impl Survey {
     fn in_vain(&mut self, start: LogOffset, line: LogOffset) {
         self.in_vain_bytes += line - start;
         self.in_vain_from = Some(start);
-    }
-}
-
-/// The part of the file that is searched, and the rest of it.
-struct Window {
-    file: Arc<dyn DiskRead>,
-    bytes: Vec<u8>,
-    start: LogOffset,
-}
-
-impl Window {
-    fn move_to(&mut self, start: LogOffset, file_len: u64) -> io::Result<()> {
-        self.bytes.resize((file_len - start.0).min(BLOCK_BYTES as u64) as usize, 0);
-        let read = read_full_at(&*self.file, &mut self.bytes, start.0)?;
-        self.bytes.truncate(read);
-        self.start = start;
-        Ok(())
-    }
-
-    /// The bytes `from..to`, if they are in the window.
-    fn slice(&self, from: LogOffset, to: LogOffset) -> Option<&[u8]> {
-        let start = usize::try_from(from.0.checked_sub(self.start.0)?).ok()?;
-        self.bytes.get(start..start + usize::try_from(to - from).ok()?)
-    }
-
-    /// Reads from `from` on, wherever that is.
-    fn read(&self, buffer: &mut [u8], from: LogOffset) -> io::Result<usize> {
-        match self.slice(from, from + buffer.len() as u64) {
-            Some(bytes) => {
-                buffer.copy_from_slice(bytes);
-                Ok(bytes.len())
-            }
-            None => read_full_at(&*self.file, buffer, from.0),
-        }
-    }
-}
-
-/// Checksums of prefixes.
-struct Prefixes {
-    /// Where they all begin.
-    origin: LogOffset,
-    /// The checksum of the first `n * CHECKPOINT_BYTES` bytes, for each n.
-    checkpoints: Vec<u32>,
-    spare: Vec<u8>,
-}
-
-impl Prefixes {
-    fn restart(&mut self, origin: LogOffset) {
-        self.origin = origin;
-        self.checkpoints.truncate(1);
-    }
-
-    /// The checksum of the bytes `from..to`.
-    fn range(&mut self, window: &Window, from: LogOffset, to: LogOffset) -> io::Result<u32> {
-        let (before, whole) = (self.up_to(window, from)?, self.up_to(window, to)?);
-        Ok(with_zeros(before, to - from) ^ whole)
-    }
-
-    /// The checksum of the bytes from the origin to `to`.
-    fn up_to(&mut self, window: &Window, to: LogOffset) -> io::Result<u32> {
-        let wanted = ((to - self.origin) / CHECKPOINT_BYTES) as usize;
-        while self.checkpoints.len() <= wanted {
-            let n = self.checkpoints.len() - 1;
-            let next = self.extend(window, n, CHECKPOINT_BYTES)?;
-            self.checkpoints.push(next);
-        }
-        self.extend(window, wanted, (to - self.origin) % CHECKPOINT_BYTES)
-    }
-
-    /// The checksum of so many bytes more than at the n-th checkpoint.
-    fn extend(&mut self, window: &Window, n: usize, bytes: u64) -> io::Result<u32> {
-        self.spare.resize(bytes as usize, 0);
-        let read = window.read(&mut self.spare, self.origin + n as u64 * CHECKPOINT_BYTES)?;
-        Ok(crc32c::crc32c_append(self.checkpoints[n], &self.spare[..read]))
     }
 }
 

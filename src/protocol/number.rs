@@ -1,5 +1,8 @@
 //! Numbers as text: decimal integers in exactly one spelling, as Redis's `string2ll` reads them; bytes and counts for people.
 
+/// What hexadecimal numbers are written with.
+pub const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 /// Reads a whole string as a decimal integer: no sign but `-`, no leading zeros, no spaces, nothing behind it.
 ///
 /// A number has one spelling, so a record that was read and written again is the same bytes.

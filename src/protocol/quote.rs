@@ -1,5 +1,7 @@
 //! Bytes as words of a line, which [`words`](super::words) reads back to the same bytes: quoted as Redis's `sdscatrepr` does.
 
+use super::number::HEX_DIGITS;
+
 /// Appends a word: bare if nothing in it needs quotes, else in double quotes.
 pub fn quoted(out: &mut Vec<u8>, bytes: &[u8]) {
     let bare = |b: &u8| b.is_ascii_alphanumeric() || b"_-.:/@+,=%~^{}[]()<>!?*$&|;".contains(b);
@@ -21,7 +23,7 @@ pub fn quote(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Appends one byte of a word in double quotes.
 pub fn escaped(out: &mut Vec<u8>, byte: u8) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| HEX_DIGITS[usize::from(half)];
     match byte {
         b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
         b'\n' => out.extend_from_slice(b"\\n"),
@@ -30,7 +32,7 @@ pub fn escaped(out: &mut Vec<u8>, byte: u8) {
         0x07 => out.extend_from_slice(b"\\a"),
         0x08 => out.extend_from_slice(b"\\b"),
         b' '..=b'~' => out.push(byte),
-        _ => out.extend_from_slice(&[b'\\', b'x', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
+        _ => out.extend_from_slice(&[b'\\', b'x', digit(byte >> 4), digit(byte & 15)]),
     }
 }
 

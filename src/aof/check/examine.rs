@@ -12,8 +12,8 @@ use super::resync;
 use crate::command::replay::check;
 use crate::exit::Status;
 use crate::persistence::LogOffset;
+use crate::persistence::batch::{Batch, Flaw};
 use crate::persistence::disk::DiskRead;
-use crate::persistence::reader::{Batch, Flaw};
 use crate::persistence::replay::{Recovery, Verdict};
 use crate::terminal::progress::Progress;
 

@@ -9,7 +9,7 @@ use super::super::text::{counted, grouped, time};
 use super::examine::{Conclusion, Findings};
 use crate::exit::Status;
 use crate::persistence::LogOffset;
-use crate::persistence::reader::Flaw;
+use crate::persistence::batch::Flaw;
 use crate::persistence::replay::Verdict;
 use crate::protocol::json::Text;
 use crate::terminal::for_shell;
