@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::interrupt;
 use crate::persistence::LogOffset;
 use crate::persistence::aof::{remove_leftover, temporary_name};
-use crate::persistence::disk::{Disk, DiskFile, take_after, write_all_at};
+use crate::persistence::disk::{Disk, DiskFile, copy_access, write_all_at};
 use crate::persistence::format::{Annotation, Chain, MAX_BATCH_BYTES, Salt};
 use crate::persistence::real_disk::{RealDisk, file_name};
 use crate::protocol::decode::{Args, RequestDecoder};
@@ -239,8 +239,8 @@ impl Image {
     ///
     /// # Errors
     /// This process may not do that.
-    pub(super) fn take_after(&self, log: &dyn DiskFile) -> io::Result<()> {
-        take_after(&*self.file, log)
+    pub(super) fn copy_access(&self, log: &dyn DiskFile) -> io::Result<()> {
+        copy_access(log, &*self.file)
     }
 
     /// Gives the log its name, and makes that durable.

@@ -242,7 +242,7 @@ fn write(
     let create = if replaced.is_some() { Image::create_over } else { Image::create };
     let mut image = create(target).or_exit(Status::Unavailable, doing)?;
     let done = fill(&mut image, keyspace, before);
-    if let Err(e) = done.and_then(|()| replaced.map_or(Ok(()), |log| image.take_after(log))) {
+    if let Err(e) = done.and_then(|()| replaced.map_or(Ok(()), |log| image.copy_access(log))) {
         image.discard();
         return Err(Failure::new(Status::Unavailable, anyhow::Error::new(e).context(doing())));
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::disk::{Disk, DiskFile, take_after};
+use super::disk::{Disk, DiskFile, copy_access};
 use super::format::{Annotation, COMMIT_LINE_BYTES, Chain, MAX_ANNOTATION_BYTES, MAX_BATCH_BYTES, Salt};
 use super::{FsyncPolicy, LogOffset};
 use crate::protocol::rope::Rope;
@@ -106,7 +106,7 @@ impl Aof {
         let temporary = temporary_name(name);
         let aof = Self::create_temporary(disk, &temporary, salt)?;
         if let Some(old) = old {
-            aof.take_after(old);
+            aof.copy_access(old);
         }
         disk.rename(&temporary, name)?;
         disk.sync_dir()?;
@@ -154,9 +154,9 @@ impl Aof {
     }
 
     /// Makes ready to take the name of another file, whose owner, group and mode it gets.
-    pub fn take_after(&self, old: &dyn DiskFile) {
+    pub fn copy_access(&self, old: &dyn DiskFile) {
         // Without the right to, the log is this process's own afterwards: it goes on writing, which is what counts.
-        drop(take_after(&*self.file, old));
+        drop(copy_access(old, &*self.file));
     }
 
     /// Where the last batch ends.

@@ -86,14 +86,14 @@ pub struct Access {
     pub(super) mode: Mode,
 }
 
-/// Gives a file the owner, the group and the mode of another one, whose name it is about to take. Both are open: a name may
-/// be another file's by now.
+/// Gives the file `to` the owner, the group and the mode of `from`, whose name it is about to take. Both are open: a name
+/// may be another file's by now.
 ///
 /// # Errors
 /// This process may not give files to that owner or group: the mode is then left as it is, too, since it was meant for
 /// them.
-pub fn take_after(file: &dyn DiskFile, other: &dyn DiskFile) -> io::Result<()> {
-    other.access()?.map_or(Ok(()), |access| file.set_access(access))
+pub fn copy_access(from: &dyn DiskFile, to: &dyn DiskFile) -> io::Result<()> {
+    from.access()?.map_or(Ok(()), |access| to.set_access(access))
 }
 
 /// How much is read at once: large enough that the calls do not count, small enough to stay in the cache.

@@ -15,18 +15,18 @@
 //! | `plain` | what the end of a plain Redis log means |
 //! | [`repair`] | a torn tail is cut off and kept |
 //! | [`recover`] | the start of a run: replay, repair, and a log to append to |
-//! | [`again`] | what was loaded is made durable |
+//! | [`make_durable`] | what was loaded is made durable |
 //! | [`write_back`] | what a log grows by goes to the disk early, and out of the page cache |
 //!
 //! The one reader serves the server's start and the tools, so they cannot disagree about a log.
 
-pub mod again;
 pub mod aof;
 pub mod batch;
 mod crc;
 pub mod disk;
 pub mod format;
 pub mod lock;
+pub mod make_durable;
 mod plain;
 pub mod reader;
 pub mod real_disk;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::again::WriteAgain;
 use super::aof::{Aof, remove_leftover, temporary_name};
 use super::disk::{Disk, DiskFile, DiskRead};
 use super::format::{HEADER_LINE_BYTES, Salt};
+use super::make_durable::MakeDurable;
 use super::repair::{Cut, cut_tail};
 use super::replay::{Recovery, Replay, ReplayError, Verdict};
 
@@ -51,7 +51,7 @@ pub enum RecoverError {
     Leftover(PathBuf),
 }
 
-/// Opens the log `name`, or makes it. `load` replays it, and tells [`WriteAgain`] of each batch that it has taken; a torn
+/// Opens the log `name`, or makes it. `load` replays it, and tells [`MakeDurable`] of each batch that it has taken; a torn
 /// tail is cut off and kept, and all that is left is made durable. `salt` gives a chain that begins its salt.
 ///
 /// # Errors
@@ -60,15 +60,15 @@ pub fn recover(
     disk: &dyn Disk,
     name: &Path,
     salt: impl FnOnce() -> Salt,
-    load: impl FnOnce(&Arc<dyn DiskRead>, &mut WriteAgain) -> Result<Recovery, ReplayError>,
+    load: impl FnOnce(&Arc<dyn DiskRead>, &mut MakeDurable) -> Result<Recovery, ReplayError>,
 ) -> Result<Recovered, RecoverError> {
     let file = match disk.open(name, true) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return begin(disk, name, None, None, salt()),
         Err(error) => return Err(RecoverError::Io { doing: "cannot open the log", error }),
     };
-    let mut again = WriteAgain::new(Arc::clone(&file)).map_err(failed("cannot read the log"))?;
-    let found = load(&(Arc::clone(&file) as Arc<dyn DiskRead>), &mut again)?;
+    let mut make_durable = MakeDurable::new(Arc::clone(&file)).map_err(failed("cannot read the log"))?;
+    let found = load(&(Arc::clone(&file) as Arc<dyn DiskRead>), &mut make_durable)?;
     match found.verdict {
         // Nothing is touched: an unfinished rewrite may be the better copy.
         Verdict::Damaged { .. } => return Err(RecoverError::Damaged(found)),
@@ -89,7 +89,7 @@ pub fn recover(
     // name, if the last run had renamed it and was killed before the directory's sync.
     disk.sync_dir().map_err(failed("cannot make the log's name durable"))?;
     let from = found.durable.min(found.end);
-    again.finish(from, found.end).map_err(failed("cannot make the log durable"))?;
+    make_durable.finish(from, found.end).map_err(failed("cannot make the log durable"))?;
     let aof = match found.chain {
         Some(chain) => {
             Aof::continue_chain(file, chain, found.end).with_rewrites(found.rewrites).with_no_sync(found.no_sync)

@@ -13,12 +13,12 @@ use crate::db::state::Keyspace;
 use crate::db::writer::LogPlace;
 use crate::exit::{Failure, OrExit, Status, no_directory};
 use crate::persistence::LogOffset;
-use crate::persistence::again::WriteAgain;
 use crate::persistence::aof::{Aof, temporary_name};
 use crate::persistence::batch::Flaw;
 use crate::persistence::disk::{Disk, DiskRead};
 use crate::persistence::format::Salt;
 use crate::persistence::lock::{LogLock, follow_links, lock_path};
+use crate::persistence::make_durable::MakeDurable;
 use crate::persistence::real_disk::{RealDisk, file_name};
 use crate::persistence::recover::{RecoverError, Recovered, recover};
 use crate::persistence::replay::{Recovery, ReplayError, Verdict, replay};
@@ -67,8 +67,8 @@ pub fn load(config: &Config, keyspace: &Keyspace) -> Result<Loaded, Failure> {
 fn open(disk: &dyn Disk, name: &Path, path: &Path, keyspace: &Keyspace) -> Result<Aof, Failure> {
     let began = Instant::now();
     let mut took = Duration::ZERO;
-    let recovered = recover(disk, name, new_salt, |file, again| {
-        let found = replay_file(file, again, keyspace);
+    let recovered = recover(disk, name, new_salt, |file, make_durable| {
+        let found = replay_file(file, make_durable, keyspace);
         took = began.elapsed();
         found
     });
@@ -133,7 +133,11 @@ fn tell(recovered: &Recovered, name: &Path, path: &Path, keyspace: &Keyspace, to
     }
 }
 
-fn replay_file(file: &Arc<dyn DiskRead>, again: &mut WriteAgain, keyspace: &Keyspace) -> Result<Recovery, ReplayError> {
+fn replay_file(
+    file: &Arc<dyn DiskRead>,
+    make_durable: &mut MakeDurable,
+    keyspace: &Keyspace,
+) -> Result<Recovery, ReplayError> {
     let bytes = file.len().unwrap_or(0);
     let bar = Progress::new("loading", bytes);
     let mut loading = Loading::of(bytes);
@@ -142,7 +146,7 @@ fn replay_file(file: &Arc<dyn DiskRead>, again: &mut WriteAgain, keyspace: &Keys
         bar.at(at.0);
     };
     Loader::run(keyspace, bytes, |loader| {
-        replay(file, progress, |batch| loader.take(batch).inspect(|()| again.passed(batch)))
+        replay(file, progress, |batch| loader.take(batch).inspect(|()| make_durable.passed(batch)))
     })
 }
 

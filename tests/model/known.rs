@@ -34,9 +34,9 @@ fn try_start(disk: &SimDisk, policy: FsyncPolicy) -> Result<Server, RecoverError
         disk,
         Path::new(LOG),
         || Salt(7),
-        |file, again| {
+        |file, make_durable| {
             Loader::run(&keyspace, file.len().unwrap_or(0), |loader| {
-                replay(file, |_| {}, |batch| loader.take(batch).inspect(|()| again.passed(batch)))
+                replay(file, |_| {}, |batch| loader.take(batch).inspect(|()| make_durable.passed(batch)))
             })
         },
     )?;

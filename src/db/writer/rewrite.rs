@@ -319,7 +319,7 @@ impl Writer {
         rewrite.rope.clear();
         rewrite.append(&closing)?;
         rewrite.new.sync().map_err(failed("cannot sync the new log"))?;
-        rewrite.new.take_after(&**live.file());
+        rewrite.new.copy_access(&**live.file());
         place.disk.rename(&temporary_name(&place.name), &place.name).map_err(failed("cannot rename the new log"))?;
         self.go_on_in(rewrite, place, &mut log);
         Ok(())

@@ -91,9 +91,9 @@ impl World {
                 &disk,
                 Path::new(LOG),
                 || Salt(self.salts.fetch_add(1, Ordering::Relaxed)),
-                |file, again| {
+                |file, make_durable| {
                     Loader::run(&keyspace, file.len().unwrap_or(0), |loader| {
-                        replay(file, |_| {}, |batch| loader.take(batch).inspect(|()| again.passed(batch)))
+                        replay(file, |_| {}, |batch| loader.take(batch).inspect(|()| make_durable.passed(batch)))
                     })
                 },
             );

@@ -24,7 +24,7 @@ use super::repair::{blocks, len_without_trailing_zeros};
 use super::write_back::WriteBack;
 
 /// Makes a log durable that is being loaded. See the file's header.
-pub struct WriteAgain {
+pub struct MakeDurable {
     file: Arc<dyn DiskFile>,
     /// Whether to write while the log is loaded.
     early: bool,
@@ -34,7 +34,7 @@ pub struct WriteAgain {
     write_back: WriteBack,
 }
 
-impl WriteAgain {
+impl MakeDurable {
     /// For the log `file`, of which nothing has been read yet.
     ///
     /// # Errors
@@ -53,7 +53,7 @@ impl WriteAgain {
         let written =
             write_all_at(&*self.file, batch.bytes(), batch.start.0).and_then(|()| due.begin_write(&*self.file));
         self.early = written.is_ok();
-        // If it fails, [`WriteAgain::finish`] tries all of it once more, and tells.
+        // If it fails, [`MakeDurable::finish`] tries all of it once more, and tells.
         self.written = if self.early { batch.end } else { LogOffset(0) };
     }
 
@@ -153,18 +153,18 @@ mod tests {
         let len = bytes.len();
         let failing = Arc::new(Failing { contents: Memory::new(bytes), written: Mutex::new(None) });
         let file: Arc<dyn DiskRead> = Arc::<Failing>::clone(&failing);
-        let mut again = WriteAgain::new(Arc::<Failing>::clone(&failing)).unwrap();
+        let mut make_durable = MakeDurable::new(Arc::<Failing>::clone(&failing)).unwrap();
         let found = replay(
             &file,
             |_| {},
             |batch| {
-                again.passed(batch);
+                make_durable.passed(batch);
                 Ok(())
             },
         );
         assert_eq!(found.unwrap().end, LogOffset(len as u64));
         assert!(failing.written.lock().is_some());
-        again.finish(LogOffset(0), LogOffset(len as u64)).unwrap();
+        make_durable.finish(LogOffset(0), LogOffset(len as u64)).unwrap();
         assert!(failing.written.lock().iter().flatten().all(|times| *times == 1));
     }
 }
