@@ -136,43 +136,19 @@ impl Image {
         while at < bytes.len() {
             let end;
             if bytes[at] == b'#' {
-                let len = memchr::memmem::find(&bytes[at..], b"\r\n").unwrap_or(bytes.len() - at);
-                end = (at + len + 2).min(bytes.len());
-                let annotation = Annotation::parse(&bytes[at..at + len]);
-                if !atomic && matches!(annotation, Annotation::Timestamp(_)) && !self.batch.is_empty() {
-                    // It tells of what follows it; in a batch, of what stands before it too.
-                    self.commit()?;
-                }
-                // What it says about syncs and chains was true of the other file.
-                let keep = !matches!(
-                    annotation,
-                    Annotation::Synced(_) | Annotation::NoSync | Annotation::Header(_) | Annotation::Commit { .. }
-                );
-                if keep {
-                    self.batch.extend_from_slice(&bytes[at..end]);
-                }
+                end = memchr::memmem::find(&bytes[at..], b"\r\n").map_or(bytes.len(), |len| at + len + 2);
+                self.annotation(&bytes[at..end], atomic)?;
             } else {
                 args.clear();
                 let decoded = decoder.decode(bytes, at, &mut args).ok().flatten();
                 end = decoded.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
-                let command = Args::new(bytes, &args);
-                let is = |name: &str| command.at(0).eq_ignore_ascii_case(name.as_bytes());
-                // The batch itself is the transaction.
-                let frames = command.len() == 1 && (is("MULTI") || is("EXEC"));
-                if !frames && !command.is_empty() {
-                    match check(command) {
-                        // There is one database. Behind a torn batch, a command that names one is another server's.
-                        Ok(()) if is("SELECT") => {}
-                        Ok(()) => {
-                            self.batch.extend_from_slice(&bytes[at..end]);
-                            records += 1;
-                        }
-                        Err(reason) if atomic => {
-                            self.batch.clear();
-                            return Ok(vec![Refused { range: 0..bytes.len(), reason }]);
-                        }
-                        Err(reason) => refused.push(Refused { range: at..end, reason }),
+                match self.command(&bytes[at..end], Args::new(bytes, &args), &mut check) {
+                    Ok(added) => records += u64::from(added),
+                    Err(reason) if atomic => {
+                        self.batch.clear();
+                        return Ok(vec![Refused { range: 0..bytes.len(), reason }]);
                     }
+                    Err(reason) => refused.push(Refused { range: at..end, reason }),
                 }
             }
             at = end;
@@ -182,6 +158,46 @@ impl Image {
             self.commit()?;
         }
         Ok(refused)
+    }
+
+    /// Adds an annotation line, if it makes sense in this log.
+    fn annotation(&mut self, line: &[u8], atomic: bool) -> io::Result<()> {
+        let annotation = Annotation::parse(line.strip_suffix(b"\r\n").unwrap_or(line));
+        if !atomic && matches!(annotation, Annotation::Timestamp(_)) && !self.batch.is_empty() {
+            // It tells of what follows it; in a batch, of what stands before it too.
+            self.commit()?;
+        }
+        // What it says about syncs and chains was true of the other file.
+        let keep = !matches!(
+            annotation,
+            Annotation::Synced(_) | Annotation::NoSync | Annotation::Header(_) | Annotation::Commit { .. }
+        );
+        if keep {
+            self.batch.extend_from_slice(line);
+        }
+        Ok(())
+    }
+
+    /// Adds a command, if it makes sense in this log: whether it does; or why `check` refuses it.
+    fn command(
+        &mut self,
+        bytes: &[u8],
+        args: Args<'_>,
+        check: impl FnOnce(Args<'_>) -> Result<(), String>,
+    ) -> Result<bool, String> {
+        let is = |name: &str| args.at(0).eq_ignore_ascii_case(name.as_bytes());
+        // The batch itself is the transaction.
+        let frames = args.len() == 1 && (is("MULTI") || is("EXEC"));
+        if frames || args.is_empty() {
+            return Ok(false);
+        }
+        check(args)?;
+        // There is one database. Behind a torn batch, a command that names one is another server's.
+        if is("SELECT") {
+            return Ok(false);
+        }
+        self.batch.extend_from_slice(bytes);
+        Ok(true)
     }
 
     /// Closes the batch under way.

@@ -31,7 +31,6 @@ use super::super::source::{self, Part};
 use super::printer::Entry;
 use super::{Dump, Stop, damaged};
 use crate::exit::{Failure, OrExit, Status};
-use crate::persistence::LogOffset;
 use crate::persistence::disk::DiskRead;
 use crate::persistence::format::Annotation;
 use crate::persistence::replay::{Replay, Verdict};
@@ -83,23 +82,17 @@ pub(super) fn run(dump: &mut Dump, path: &Path) -> Result<Status, Stop> {
             log = start_over(dump, path, &why)?;
             continue;
         }
-        let position = log.replay.found().end;
-        if log.replay.flaw().is_some() && !warned {
-            let since = *flawed_since.get_or_insert_with(Instant::now);
-            if since.elapsed() >= SETTLES_WITHIN {
-                if continues_elsewhere(&log, path)? {
-                    log =
-                        start_over(dump, path, &format!("its bytes from {position} on are not those that were read"))?;
-                    continue;
-                }
-                warned = true;
-                say!(
-                    "kvred: {}: torn at byte {position}; the next start of its server repairs that, and is waited for",
-                    path.display()
-                );
+        if log.replay.flaw().is_some()
+            && !warned
+            && flawed_since.get_or_insert_with(Instant::now).elapsed() >= SETTLES_WITHIN
+        {
+            if let Some(why) = judge_flaw(&log, path)? {
+                log = start_over(dump, path, &why)?;
+                continue;
             }
+            warned = true;
         }
-        wait_for_more(&log, path, position)?;
+        wait_for_more(&log, path)?;
         log.replay.retry();
     }
 }
@@ -188,6 +181,19 @@ fn start_over(dump: &mut Dump, path: &Path, why: &str) -> Result<Log, Stop> {
     Ok(log)
 }
 
+/// Why to start over at a flaw that stays, in words. If there is no reason, the log is torn, and that is said.
+fn judge_flaw(log: &Log, path: &Path) -> Result<Option<String>, Failure> {
+    let position = log.replay.found().end;
+    if continues_elsewhere(log, path)? {
+        return Ok(Some(format!("its bytes from {position} on are not those that were read")));
+    }
+    say!(
+        "kvred: {}: torn at byte {position}; the next start of its server repairs that, and is waited for",
+        path.display()
+    );
+    Ok(None)
+}
+
 /// Whether a log that seems torn to the follower is sound beyond that for one who reads it from its beginning.
 fn continues_elsewhere(log: &Log, path: &Path) -> Result<bool, Failure> {
     let Ok(recovery) = reading::read(&log.file, &Progress::hidden(), Settle::AtOnce, |_| Ok::<_, Infallible>(()))
@@ -202,7 +208,8 @@ fn continues_elsewhere(log: &Log, path: &Path) -> Result<bool, Failure> {
 }
 
 /// Waits until something may have happened: to the file, to its name, or to who reads the output.
-fn wait_for_more(log: &Log, path: &Path, position: LogOffset) -> Result<(), Stop> {
+fn wait_for_more(log: &Log, path: &Path) -> Result<(), Stop> {
+    let position = log.replay.found().end;
     loop {
         let stdout = io::stdout();
         let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
