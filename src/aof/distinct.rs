@@ -110,7 +110,7 @@ impl Hashes {
         let mask = self.slots.len() - 1;
         std::hint::black_box(hashes.iter().fold(0, |all, &hash| all ^ self.slots[hash as usize & mask]));
         for &hash in hashes {
-            // Of 2^64 hashes one is taken for another so that a free slot can be told.
+            // 0 marks a free slot, so hash 0 counts as hash 1.
             let hash = hash.max(FREE + 1);
             let slot = self.slot(hash);
             let is_new = *slot == FREE;

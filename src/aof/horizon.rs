@@ -23,7 +23,7 @@ use crate::terminal::for_shell;
 pub(super) struct Horizon {
     /// When what has no time was written at the latest, in unix seconds.
     pub(super) latest: i64,
-    /// Why what has no time is shown to one who asks for what was written since some time, if it may be of then.
+    /// The warning for `--since` where what has no time may be of that period and is shown.
     pub(super) warning: Option<String>,
 }
 

@@ -19,7 +19,7 @@ use crate::terminal::progress::Progress;
 /// How long a batch that does not verify is given to change before it is taken for what it is.
 const SETTLES_WITHIN: Duration = Duration::from_millis(30);
 
-/// How long a log that grows may be growing by that batch alone: time for one of 1 GiB, the longest, at 100 MB/s.
+/// How long an unverified last batch of a growing log is waited for: time for 1 GiB, the longest, at 100 MB/s.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Whether somebody may be writing to the log.
@@ -68,7 +68,7 @@ pub(super) fn read<E>(
     replay.finish(|at| progress.at(at.0)).map(Ok)
 }
 
-/// The same for a part of what the user named, with a progress bar that says what this is for.
+/// Reads a part of what the user named as [`read`] does, with a progress bar that says what this is for.
 ///
 /// # Errors
 /// The file cannot be read: exit code 3.

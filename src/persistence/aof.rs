@@ -98,7 +98,7 @@ impl Aof {
         Self::create_over(disk, name, None, salt)
     }
 
-    /// The same in the place of a file with no log in it.
+    /// Makes a new log as [`Aof::create`] does, in the place of `old` if there is such a file: one with no log in it.
     ///
     /// # Errors
     /// As [`Aof::create`].
@@ -153,7 +153,7 @@ impl Aof {
         }
     }
 
-    /// Makes ready to take the name of another file, whose owner, group and mode it gets.
+    /// Gives this log the owner, group and mode of `old`, whose name it is about to take.
     pub fn copy_access(&self, old: &dyn DiskFile) {
         // Without the right to, the log is this process's own afterwards: it goes on writing, which is what counts.
         drop(copy_access(old, &*self.file));

@@ -51,7 +51,7 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// The same with its first `n` commands only.
+    /// This batch with its first `n` commands only.
     #[must_use]
     pub fn first(self, n: usize) -> Self {
         Self { records: &self.records[..n], ..self }

@@ -13,8 +13,8 @@ pub(super) fn with_zeros(crc: u32, bytes: u64) -> u32 {
     crc
 }
 
-/// The crc register that `bytes` zero bytes turn into `crc`. So many of them as the generator's period is change nothing;
-/// `bytes` is less.
+/// The inverse of [`with_zeros`]: the register that `bytes` zero bytes turn into `crc`. The generator's period of zeros
+/// changes nothing, so `bytes` zeros are undone by appending `PERIOD - bytes`. `bytes` is less than `PERIOD`.
 pub(super) fn without_zeros(crc: u32, bytes: u64) -> u32 {
     const PERIOD: u64 = (1 << 31) - 1;
     with_zeros(crc, PERIOD - bytes)

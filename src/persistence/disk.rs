@@ -1,7 +1,7 @@
 //! The traits that all of the log's I/O goes through, so that tests can inject faults.
 //!
-//! A failed `sync_data` or `begin_write` must be believed the first time, since Linux may mark pages clean, or drop them,
-//! that never reached the disk.
+//! A failed `sync_data` or `begin_write` must be believed the first time, since Linux may mark pages clean, or drop
+//! them, that never reached the disk.
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
@@ -66,7 +66,7 @@ pub trait DiskFile: DiskRead {
         Ok(None)
     }
 
-    /// Makes that what it is of another file.
+    /// Sets owner, group and mode to those of another file, as [`DiskFile::access`] of that one has told them.
     fn set_access(&self, _access: Access) -> io::Result<()> {
         Ok(())
     }
@@ -86,8 +86,8 @@ pub struct Access {
     pub(super) mode: Mode,
 }
 
-/// Gives the file `to` the owner, the group and the mode of `from`, whose name it is about to take. Both are open: a name
-/// may be another file's by now.
+/// Gives the file `to` the owner, the group and the mode of `from`, whose name it is about to take. Both are open: a
+/// name may be another file's by now.
 ///
 /// # Errors
 /// This process may not give files to that owner or group: the mode is then left as it is, too, since it was meant for

@@ -39,7 +39,7 @@ pub const COMMIT_NAME: &[u8] = b"#C:";
 /// What a header line of any version begins with.
 pub const HEADER_NAME: &[u8] = b"#KVRED:";
 
-/// The same with the format's version.
+/// What a header line of this version begins with.
 const HEADER_START: &[u8] = b"#KVRED:1:";
 
 /// An annotation line, understood.
@@ -209,7 +209,7 @@ impl Chain {
         self.crc == self.salt.header_crc()
     }
 
-    /// The same chain behind a batch whose commit line says `crc`.
+    /// This chain behind a batch whose commit line says `crc`.
     #[must_use]
     pub fn after(self, crc: u32) -> Self {
         Self { crc, ..self }
@@ -221,7 +221,7 @@ impl Chain {
         pieces.into_iter().fold(self.prefix_crc(offset), crc32c::crc32c_append)
     }
 
-    /// The same for a batch of `len` bytes whose own CRC-32C is known already.
+    /// What [`Chain::crc_of`] gives for a batch of `len` bytes whose own CRC-32C is known already.
     pub fn crc_of_summed(self, offset: LogOffset, bytes_crc: u32, len: u64) -> u32 {
         with_zeros(self.prefix_crc(offset), len) ^ bytes_crc
     }

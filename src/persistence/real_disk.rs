@@ -1,6 +1,7 @@
 //! The real disk behind the traits of [`disk`](super::disk).
 //!
-//! No failure is retried or hidden: interrupted calls are repeated, and one error that ext4 keeps to itself is looked for.
+//! No failure is retried or hidden: interrupted calls are repeated, and one error that ext4 keeps to itself is looked
+//! for.
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -180,7 +181,7 @@ const WRITE_BYTES_MAX: usize = 256 << 10;
 
 struct RealFile {
     file: File,
-    /// `None` where it is not to be asked.
+    /// `None`: not on ext4; elsewhere zeros may become holes, so a hole proves nothing.
     there: Option<Mutex<There>>,
 }
 
@@ -189,13 +190,12 @@ struct RealFile {
 struct There {
     /// All before it was there when the file was last synced, or opened.
     end: u64,
-    /// How often the file was cut: what a sync finds that began before is not what it has covered.
+    /// Counts truncations: what a sync found that began before one is not recorded.
     cuts: u64,
 }
 
 impl RealFile {
     fn new(file: File, len: u64) -> Self {
-        /// Elsewhere zeros that were written may become a hole.
         const EXT4_MAGIC: rustix::fs::FsWord = 0xEF53;
         let is_ext4 = rustix::fs::fstatfs(&file).is_ok_and(|stat| stat.f_type == EXT4_MAGIC);
         Self { file, there: is_ext4.then(|| Mutex::new(There { end: len, cuts: 0 })) }
@@ -217,7 +217,8 @@ impl RealFile {
             Err(rustix::io::Errno::NXIO | rustix::io::Errno::INVAL) => Ok(None),
             Err(e) => Err(e),
         };
-        // The end counts as one. Another thread may cut the file back to there, and go on writing: so it is looked at twice.
+        // SEEK_HOLE reports the end of the file as a hole. Another thread may have cut the file back to there and be
+        // writing on, so a hole counts only if it is still there at a second look.
         match first_hole(known.end.min(len))? {
             Some(hole) if hole < len && first_hole(hole)? == Some(hole) => {
                 Err(io::Error::other(format!("what was written from byte {hole} on is not on the disk")))

@@ -51,8 +51,8 @@ pub enum RecoverError {
     Leftover(PathBuf),
 }
 
-/// Opens the log `name`, or makes it. `load` replays it, and tells [`MakeDurable`] of each batch that it has taken; a torn
-/// tail is cut off and kept, and all that is left is made durable. `salt` gives a chain that begins its salt.
+/// Opens the log `name`, or makes it. `load` replays it, and tells [`MakeDurable`] of each batch that it has taken; a
+/// torn tail is cut off and kept, and all that is left is made durable. `salt` gives a chain that begins its salt.
 ///
 /// # Errors
 /// [`RecoverError`]

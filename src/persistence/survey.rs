@@ -8,13 +8,15 @@
 //! give crc(b..c). Time grows with the file and the number of such lines; memory takes a thousandth of what lies behind
 //! the last known boundary.
 //!
-//! Bytes that were put in or taken out leave all batches behind them out of their places, which their checksums cover. The
-//! batch that follows the last known boundary verifies for the place of that all the same. Of any other the checksum tells
-//! in which few places it may have been written, since it can be computed backwards. That one of them is no chance is
-//! shown by the batch before it, if it fits as far out of its own place, or by a `#SYNCED` in it that states this place,
-//! as the first and the last batch of a run have. No crash moves bytes. What was written before the last known boundary
-//! does not count: it is a copy. But nothing was before a chain's first batch: where another file was put before a log, all
-//! of that is behind the flaw, and was written from the beginning of a file on.
+//! Inserted or removed bytes, which no crash leaves, put every later batch out of its place, which its checksum covers:
+//!
+//! 1. The batch that was written at the last known boundary still verifies for that place.
+//! 2. For any other, the checksum computed backwards names a few possible places.
+//! 3. One is believed if the batch before fits at the same distance, or if a `#SYNCED` in the batch states it, as in
+//!    the first and the last batch of a run.
+//! 4. Places before the boundary do not count: they mean a copy.
+//! 5. Exception: a chain without batches may have been moved as a whole from the beginning of a file, where another
+//!    file was put before it.
 //!
 //! Behind a flaw of a plain log, the chain with which kvred went on there is not known yet: it is the one whose header
 //! stands directly before a batch that verifies in it. A copy of another log in a value does not: it is out of its place,
@@ -43,9 +45,10 @@ const MAX_SHIFT: u64 = 16 << 20;
 /// a fraction of a millisecond.
 const MAX_ASKED: u32 = 1000;
 
-/// How much may be parsed that turns out to be no batch. By chance hardly any checksum fits that is none; but whoever knows
-/// the salt, as in a plain log whose value holds a header, can make a million fit, each of all the bytes behind that header.
-/// As much again may be parsed from other places: what such a value has used up is not missing for what follows it.
+/// How many bytes may be parsed for nothing, of ranges whose checksum fits and which are no batch all the same. By
+/// chance there are hardly any; who knows the salt, as in a plain log whose value holds a header, can make a million,
+/// all from that header on. Past this, ranges that start where the last failure did are skipped; ranges that start
+/// elsewhere may use as much again, then the search gives up.
 const MAX_IN_VAIN_BYTES: u64 = MAX_BATCH_BYTES as u64;
 
 /// A batch behind a flaw that verifies all the same.
@@ -55,7 +58,8 @@ pub struct Survivor {
     pub start: LogOffset,
     /// One past its commit line.
     pub end: LogOffset,
-    /// How many bytes farther behind it was written: so many were taken out before it, or put in if it is negative.
+    /// The offset at which it was written minus `start`: positive if bytes were removed before it, negative if bytes
+    /// were inserted.
     pub shift: i64,
     /// Its annotations that are known, in order.
     pub annotations: Vec<Annotation>,
