@@ -64,16 +64,7 @@ pub struct State {
     out: Rope,
     /// How much of `out` is written.
     sent: usize,
-    /// Input of it is in the worker's intake.
-    taken_in: bool,
-    /// Replies wait for a commit.
-    held: bool,
-    /// What waits for a commit or a sync is not to be answered.
-    muted: bool,
-    /// `WAITAOF` waits for its reply.
-    waits_for_sync: bool,
-    /// The next command waits for room in the log.
-    no_room: bool,
+    pause: Pause,
     /// The worker will write the replies at the end of its round.
     flush_due: bool,
     /// There may be a whole command in `input`.
@@ -88,6 +79,21 @@ pub struct State {
     /// What of `input` the worker counts for the limit over all clients.
     accounted_bytes: usize,
     waker: Option<Waker>,
+}
+
+/// What holds a connection up, besides replies that are not written yet. `muted`: what it waits for is not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Pause {
+    #[default]
+    None,
+    /// Its input is in the worker's intake.
+    Intake,
+    /// Replies wait for a commit.
+    Commit { muted: bool },
+    /// `WAITAOF` waits for its reply.
+    Sync { muted: bool },
+    /// The next command waits for room in the log.
+    Room,
 }
 
 /// What a client has set for its connection.
@@ -136,11 +142,7 @@ impl Connection {
             start: 0,
             out: Rope::default(),
             sent: 0,
-            taken_in: false,
-            held: false,
-            muted: false,
-            waits_for_sync: false,
-            no_room: false,
+            pause: Pause::None,
             flush_due: false,
             more: false,
             read_when_resumed: false,
@@ -237,10 +239,9 @@ impl Connection {
     /// Goes on after the commit that its replies waited for.
     pub fn resume(&self, held: Held, outcome: &Result<(), WriteFailure>, worker: &Worker) {
         let mut state = self.state.borrow_mut();
-        state.held = false;
-        let muted = std::mem::take(&mut state.muted);
+        let pause = std::mem::take(&mut state.pause);
         if let Err(failure) = outcome
-            && !muted
+            && pause != (Pause::Commit { muted: true })
         {
             let session = state.session;
             held.answer_failed(failure, &env(session, worker), &mut state.out);
@@ -260,9 +261,9 @@ impl Connection {
     /// Replies to `WAITAOF`, and goes on.
     pub fn resume_synced(&self, synced: &Result<bool, WriteFailure>, worker: &Worker) {
         let mut state = self.state.borrow_mut();
-        state.waits_for_sync = false;
+        let pause = std::mem::take(&mut state.pause);
         match synced {
-            _ if std::mem::take(&mut state.muted) => {}
+            _ if pause == (Pause::Sync { muted: true }) => {}
             Ok(synced) => control::reply_wait_aof(*synced, &mut state.out.buffer),
             Err(failure) => {
                 let text = failure.to_string();
@@ -277,7 +278,7 @@ impl Connection {
     /// Goes on after room was made in the log.
     pub fn resume_with_room(&self) {
         let mut state = self.state.borrow_mut();
-        state.no_room = false;
+        state.pause = Pause::None;
         state.wake();
     }
 
@@ -294,7 +295,7 @@ impl Connection {
         if !held_up && state.more && !worker.stopping() {
             return Poll::Ready(Ready::Run);
         }
-        if !state.held && !state.flush_due && !state.out.is_empty() {
+        if !matches!(state.pause, Pause::Commit { .. }) && !state.flush_due && !state.out.is_empty() {
             match self.socket.poll_write_ready(cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ready::Write),
                 Poll::Ready(Err(_)) => return Poll::Ready(Ready::Closed),
@@ -351,7 +352,7 @@ impl Connection {
             let env = env(state.session, worker);
             state.renew_limits(worker);
             scratch.intake.take(self, read, &mut state.decoder, &env);
-            state.taken_in = true;
+            state.pause = Pause::Intake;
             drop((state, scratch));
             return worker.run_intake_soon();
         }
@@ -366,7 +367,7 @@ impl Connection {
 
     /// Writes what can be written.
     fn flush(&self, state: &mut State, worker: &Worker) {
-        if state.held {
+        if matches!(state.pause, Pause::Commit { .. }) {
             return;
         }
         if !state.out.is_empty() && !state.closed {
@@ -391,7 +392,7 @@ impl Connection {
             state.sent = 0;
             worker.give_buffer(std::mem::take(&mut state.out.buffer));
             // `WAITAOF` has yet to be answered.
-            state.closed |= state.closing && !state.waits_for_sync;
+            state.closed |= state.closing && !matches!(state.pause, Pause::Sync { .. });
         }
         self.client.reply_bytes.store(state.out.len() - state.sent, Ordering::Relaxed);
     }
@@ -433,12 +434,12 @@ impl State {
 
     /// Whether it is sure to go on without the client's doing: so is what waits for a commit or for room.
     fn goes_on_by_itself(&self) -> bool {
-        self.taken_in || self.held || self.flush_due || self.no_room || self.waits_for_sync
+        self.pause != Pause::None || self.flush_due
     }
 
     /// Whether it runs no commands for the time being.
     fn held_up(&self) -> bool {
-        self.taken_in || self.held || self.waits_for_sync || self.no_room || !self.out.is_empty()
+        self.pause != Pause::None || !self.out.is_empty()
     }
 
     fn wake(&mut self) {

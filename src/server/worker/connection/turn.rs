@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::{Answers, Connection, Session, State, TRUSTED_BYTES, env};
+use super::{Answers, Connection, Pause, Session, State, TRUSTED_BYTES, env};
 use crate::command::batch::{Count, Queue, Ran, Replies, Stop, TURN_BYTES, TURN_COMMANDS, Taken, count_error};
 use crate::command::spec::CommandSpec;
 use crate::db::ahead::Ahead;
@@ -37,7 +37,7 @@ impl Connection {
     pub fn run_taken(self: &Rc<Self>, worker: &Rc<Worker>, next: Next<'_, '_>, rest: &mut Queue, input: &mut [u8]) {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
-        state.taken_in = false;
+        state.pause = Pause::None;
         // It has run nothing of this, and answers nothing.
         if self.close_if_killed(state) {
             return;
@@ -52,7 +52,7 @@ impl Connection {
         }
         self.check_limits(state, worker);
         // What is answered in front of `WAITAOF` does not wait with it: the task writes it.
-        if !state.held_up() || state.waits_for_sync {
+        if !state.held_up() || matches!(state.pause, Pause::Sync { .. }) {
             state.wake_if_due();
         }
     }
@@ -115,7 +115,7 @@ impl Connection {
         if state.out.is_empty() {
             // Nothing will be written that gives it back: of half a command, or where nothing is answered.
             worker.give_buffer(std::mem::take(&mut state.out.buffer));
-        } else if !state.held && !state.waits_for_sync {
+        } else if !matches!(state.pause, Pause::Commit { .. } | Pause::Sync { .. }) {
             // After the others that are ready now: clients and the scheduler then meet many replies at once.
             state.flush_due = true;
             worker.flush_later(self);
@@ -140,9 +140,7 @@ impl Connection {
             let began = Instant::now();
             let ran = batch.run(input, &state.decoder, ahead, &env(state.session, worker), &mut state.out);
             worker.time_batch(began, &batch, ran.commands, input, &self.client);
-            if state.session.answers != Answers::All {
-                state.drop_answers(answered, &ran);
-            }
+            let muted = state.session.answers != Answers::All && state.drop_answers(answered, &ran);
             turn.commands += ran.commands;
             let all = ran.commands == batch.len();
             if !all {
@@ -156,13 +154,13 @@ impl Connection {
                 Replies::Ready if all => {}
                 Replies::Ready => return true,
                 Replies::Held(held) => {
-                    state.held = true;
+                    state.pause = Pause::Commit { muted };
                     state.more = turn.at < input.len();
                     worker.hold(held, self);
                     return false;
                 }
                 Replies::NoRoom => {
-                    state.no_room = true;
+                    state.pause = Pause::Room;
                     worker.wait_for_room(self);
                     return false;
                 }
@@ -244,8 +242,7 @@ impl Connection {
                 state.more = false;
             }
             After::WaitForSync { group, timeout_ms } => {
-                state.waits_for_sync = true;
-                state.muted = muted;
+                state.pause = Pause::Sync { muted };
                 worker.wait_for_sync(self, group, timeout_ms);
                 return false;
             }
@@ -273,14 +270,15 @@ impl Session {
 }
 
 impl State {
-    /// Takes back the replies of a batch that is not to be answered.
-    fn drop_answers(&mut self, from: Mark, ran: &Ran) {
-        if ran.commands > 0 {
+    /// Takes back the replies of a batch that is not to be answered: whether it has any commands.
+    fn drop_answers(&mut self, from: Mark, ran: &Ran) -> bool {
+        let any = ran.commands > 0;
+        if any {
             self.out.truncate(from);
-            self.muted = matches!(ran.replies, Replies::Held(_));
             if self.session.answers == Answers::SkipNext {
                 self.session.answers = Answers::All;
             }
         }
+        any
     }
 }
