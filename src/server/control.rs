@@ -7,7 +7,7 @@ mod keys;
 pub use self::admin::reply_wait_aof;
 use super::clients::Client;
 use super::worker::Worker;
-use super::worker::connection::Session;
+use super::worker::session::Session;
 use crate::command::batch::count_error;
 use crate::command::errors::CommandError;
 use crate::command::introspect;

@@ -10,7 +10,7 @@ use crate::protocol::decode::Args;
 use crate::protocol::encode::{Resp, array, bulk, integer, map, null, simple};
 use crate::protocol::number::parse_i64;
 use crate::server::clients::Client;
-use crate::server::worker::connection::{Answers, Session};
+use crate::server::worker::session::{Answers, Session};
 
 pub(super) fn quit(out: &mut Vec<u8>) -> After {
     simple(out, "OK");

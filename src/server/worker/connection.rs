@@ -9,6 +9,7 @@
 //! Everything here runs on the connection's own worker, so a `RefCell` guards the state, and is never borrowed across
 //! an `await`.
 
+mod input;
 mod turn;
 
 use std::cell::{Cell, RefCell};
@@ -18,9 +19,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
+use self::input::Input;
 pub use self::turn::Next;
 use super::Worker;
 use super::balance::Depth;
+use super::session::{Answers, Session};
 use crate::command::batch::{Env, Held, TURN_COMMANDS, count_error};
 use crate::command::table::CommandId;
 use crate::db::writer::WriteFailure;
@@ -31,13 +34,6 @@ use crate::protocol::rope::Rope;
 use crate::server::clients::Client;
 use crate::server::control;
 use crate::server::socket::Socket;
-
-/// Least room made for input that did not fit into the worker's shared buffer.
-const INPUT_BYTES: usize = 64 << 10;
-
-/// Room made on the strength of an announced length alone, enough for a command with a value of 1 MiB. Beyond it, room
-/// grows with what has arrived.
-const TRUSTED_BYTES: usize = (1 << 20) + INPUT_BYTES;
 
 /// A connection, shared by its own task and by the one that ends the worker's rounds.
 #[derive(Debug)]
@@ -58,9 +54,7 @@ pub struct State {
     /// How deep the pipeline is.
     depth: Depth,
     decoder: RequestDecoder,
-    /// Input that is not executed: from `start` on.
-    input: Vec<u8>,
-    start: usize,
+    input: Input,
     out: Rope,
     /// How much of `out` is written.
     sent: usize,
@@ -96,30 +90,6 @@ enum Pause {
     Room,
 }
 
-/// What a client has set for its connection.
-#[derive(Debug, Clone, Copy)]
-pub struct Session {
-    /// Whether it may run commands.
-    pub authenticated: bool,
-    /// The protocol version of its replies.
-    pub resp: Resp,
-    /// Which commands are answered.
-    pub answers: Answers,
-}
-
-/// Which commands are answered: `CLIENT REPLY`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answers {
-    /// All.
-    All,
-    /// Not the next one, then all.
-    SkipNext,
-    /// Not the one that is running, then all.
-    SkipThis,
-    /// None.
-    None,
-}
-
 /// What a connection can do next.
 enum Ready {
     Read,
@@ -138,8 +108,7 @@ impl Connection {
             session: Session { authenticated, resp: Resp::V2, answers: Answers::All },
             depth: Depth::default(),
             decoder: RequestDecoder::new(limits(authenticated, worker)),
-            input: Vec::new(),
-            start: 0,
+            input: Input::default(),
             out: Rope::default(),
             sent: 0,
             pause: Pause::None,
@@ -324,13 +293,14 @@ impl Connection {
     fn read(self: &Rc<Self>, worker: &Rc<Worker>) {
         let mut state = self.state.borrow_mut();
         let mut scratch = worker.scratch.borrow_mut();
-        let to_intake = state.input.is_empty() && !state.held_up();
+        let to_intake = state.input.buffer.is_empty() && !state.held_up();
         let read = if to_intake {
             self.socket.read(scratch.intake.room())
         } else {
-            state.make_room();
+            let wanted = state.decoder.bytes_wanted();
+            state.input.make_room(wanted);
             self.note_input(&state);
-            self.socket.read_append(&mut state.input)
+            self.socket.read_append(&mut state.input.buffer)
         };
         let read = match read {
             Ok(Some(0)) => {
@@ -399,9 +369,9 @@ impl Connection {
 
     /// Shows others how much input waits, and what its buffer has room for besides. Returns the former.
     fn note_input(&self, state: &State) -> usize {
-        let waiting_bytes = state.input.len() - state.start;
+        let waiting_bytes = state.input.waiting_bytes();
         self.client.query_bytes.store(waiting_bytes, Ordering::Relaxed);
-        self.client.query_free_bytes.store(state.input.capacity() - waiting_bytes, Ordering::Relaxed);
+        self.client.query_free_bytes.store(state.input.buffer.capacity() - waiting_bytes, Ordering::Relaxed);
         waiting_bytes
     }
 
@@ -453,36 +423,6 @@ impl State {
         let read = std::mem::take(&mut self.read_when_resumed);
         if read || self.more || self.closed || self.closing || self.end_of_input || !self.out.is_empty() {
             self.wake();
-        }
-    }
-
-    /// Makes room for the rest of a large argument, or for more of anything.
-    fn make_room(&mut self) {
-        self.drop_consumed();
-        let there = self.input.len() - self.start;
-        let lacking = self.decoder.bytes_wanted().saturating_sub(there);
-        // That more could be read at once than the end of something large is not worth a copy of it all.
-        let enough = if lacking > 0 && there > INPUT_BYTES { lacking.min(INPUT_BYTES) } else { INPUT_BYTES };
-        if self.input.capacity() - self.input.len() < enough {
-            self.input.reserve_exact(if lacking > INPUT_BYTES {
-                // All at once for what has been sent by half; an announcement alone is not worth that much memory.
-                lacking.min(there.max(TRUSTED_BYTES))
-            } else {
-                // How long it all is nobody knows. Each time what is there is copied.
-                INPUT_BYTES.max(there / 4)
-            });
-        }
-    }
-
-    /// Drops executed input, when that is cheap; all of it with its buffer. Thousands of connections may have sent something
-    /// large and rest now, and one that goes on sending gets what the allocator was given a moment ago.
-    fn drop_consumed(&mut self) {
-        if self.start == self.input.len() {
-            self.input = Vec::new();
-            self.start = 0;
-        } else if self.start > self.input.len() / 2 {
-            self.input.drain(..self.start);
-            self.start = 0;
         }
     }
 }

@@ -7,6 +7,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`connection`] | one client: reading, turns, writing, waiting |
+//! | [`session`] | what a client has set for its connection |
 //! | `round` | the end of the round, and what waits for it or for a commit |
 //! | [`intake`] | what was read from connections that are ready, and is run together |
 //! | [`timing`] | how long commands take |
@@ -24,6 +25,7 @@ mod housekeeping;
 pub mod intake;
 mod limits;
 mod round;
+pub mod session;
 pub mod timing;
 
 use std::cell::{Cell, RefCell};

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::{Answers, Connection, Pause, Session, State, TRUSTED_BYTES, env};
+use super::{Connection, Pause, State, env};
 use crate::command::batch::{Count, Queue, Ran, Replies, Stop, TURN_BYTES, TURN_COMMANDS, Taken, count_error};
 use crate::command::spec::CommandSpec;
 use crate::db::ahead::Ahead;
@@ -13,6 +13,7 @@ use crate::protocol::encode;
 use crate::protocol::rope::Mark;
 use crate::server::control::{self, After};
 use crate::server::worker::Worker;
+use crate::server::worker::session::Answers;
 
 /// Commands that were taken from a connection's input, to be run next.
 pub struct Next<'q, 'k> {
@@ -44,11 +45,8 @@ impl Connection {
         }
         let at = next.taken.start;
         let consumed = self.turn(state, worker, rest, input, at, Some(next));
-        let left = input.len() - consumed;
-        if left > 0 {
-            let wanted = state.decoder.bytes_wanted().min(TRUSTED_BYTES);
-            state.input.reserve_exact(wanted.max(left));
-            state.input.extend_from_slice(&input[consumed..]);
+        if consumed < input.len() {
+            state.input.keep(&input[consumed..], state.decoder.bytes_wanted());
         }
         self.check_limits(state, worker);
         // What is answered in front of `WAITAOF` does not wait with it: the task writes it.
@@ -72,9 +70,9 @@ impl Connection {
             return;
         }
         let mut input = std::mem::take(&mut state.input);
-        state.start = self.turn(state, worker, queue, &mut input, state.start, None);
+        input.start = self.turn(state, worker, queue, &mut input.buffer, input.start, None);
+        input.drop_consumed();
         state.input = input;
-        state.drop_consumed();
     }
 
     /// Closes it if it was killed: it runs nothing more once the `CLIENT KILL` was answered. Whether it is closed.
@@ -248,24 +246,6 @@ impl Connection {
             }
         }
         true
-    }
-}
-
-impl Session {
-    /// Begins a command that runs alone: it may be the one that is to be skipped.
-    fn begin_command(&mut self) {
-        if self.answers == Answers::SkipNext {
-            self.answers = Answers::SkipThis;
-        }
-    }
-
-    /// Ends it: whether its reply is dropped.
-    fn end_command(&mut self) -> bool {
-        let muted = self.answers != Answers::All;
-        if self.answers == Answers::SkipThis {
-            self.answers = Answers::All;
-        }
-        muted
     }
 }
 
