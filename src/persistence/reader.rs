@@ -390,7 +390,7 @@ impl LogReader {
             self.batch_start = 0;
             let shift = dropped as u32;
             for span in &mut self.args {
-                *span = Span { start: span.start - shift, end: span.end - shift };
+                *span = span.back(shift);
             }
             for record in &mut self.records {
                 record.start -= shift;

@@ -4,6 +4,8 @@
 //! found of it so far it keeps, so a command of a million arguments or of 512 MiB is looked at once, however many
 //! reads bring it. It never recurses: a request is one array of bulk strings, or one inline line.
 
+mod args;
+mod probe;
 mod usual;
 
 use std::ops::Range;
@@ -11,84 +13,13 @@ use std::ops::Range;
 use memchr::{memchr, memchr2};
 use thiserror::Error;
 
+pub use self::args::{Args, Span};
+pub use self::probe::{array_at, bulk_at, bulk_header_at};
 pub use self::usual::{OPENING_BYTES, Opening};
 use self::usual::{usual_arguments, usual_command};
 use super::limits::{MAX_ARRAY_LEN, MAX_LINE_BYTES, RequestLimits};
 use super::number::parse_i64;
 use super::words::split_words;
-
-/// Where an argument lies in the buffer that it was decoded from. A buffer is at most 4 GiB long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// The first byte.
-    pub start: u32,
-    /// One past the last byte.
-    pub end: u32,
-}
-
-impl Span {
-    fn new(start: usize, end: usize) -> Self {
-        Self { start: start as u32, end: end as u32 }
-    }
-
-    /// The bytes of the argument.
-    pub fn of(self, buffer: &[u8]) -> &[u8] {
-        &buffer[self.start as usize..self.end as usize]
-    }
-
-    /// The length, in bytes.
-    pub fn len(self) -> usize {
-        (self.end - self.start) as usize
-    }
-}
-
-/// The arguments of one command, in place.
-#[derive(Debug, Clone, Copy)]
-pub struct Args<'a> {
-    buffer: &'a [u8],
-    spans: &'a [Span],
-}
-
-impl<'a> Args<'a> {
-    /// The arguments at `spans` of `buffer`.
-    pub fn new(buffer: &'a [u8], spans: &'a [Span]) -> Self {
-        Self { buffer, spans }
-    }
-
-    /// How many there are, the command's name included.
-    pub fn len(self) -> usize {
-        self.spans.len()
-    }
-
-    /// Whether there is not even a name.
-    pub fn is_empty(self) -> bool {
-        self.spans.is_empty()
-    }
-
-    /// The `i`-th argument; 0 is the command's name.
-    ///
-    /// # Panics
-    /// If there are not so many.
-    pub fn at(self, i: usize) -> &'a [u8] {
-        self.spans[i].of(self.buffer)
-    }
-
-    /// All bytes of all arguments together.
-    pub fn total_bytes(self) -> usize {
-        self.spans.iter().map(|s| s.len()).sum()
-    }
-
-    /// The arguments from the `i`-th on.
-    pub fn from(self, i: usize) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator + Clone + use<'a> {
-        let buffer = self.buffer;
-        self.spans[i..].iter().map(move |s| s.of(buffer))
-    }
-
-    /// The arguments from the `i`-th on, two at a time.
-    pub fn pairs(self, i: usize) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        self.spans[i..].as_chunks().0.iter().map(move |[first, second]| (first.of(self.buffer), second.of(self.buffer)))
-    }
-}
 
 /// Input that is not RESP; it displays as the reply's text, which is Redis's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -278,8 +209,7 @@ impl RequestDecoder {
                 }
                 return self.decode_inline(buffer, start, args);
             }
-            let Some((len, at)) = header(buffer, start, ProtocolError::ArrayLineTooLong, ProtocolError::ArrayLen)?
-            else {
+            let Some((len, at)) = header(buffer, start, Kind::Array)? else {
                 return Ok(None);
             };
             if len > self.limits.array_len {
@@ -297,7 +227,7 @@ impl RequestDecoder {
             self.missing = missing;
             self.resume_at = at - start;
             let shift = start as u32;
-            self.partial.extend(args.drain(before..).map(|s| Span { start: s.start - shift, end: s.end - shift }));
+            self.partial.extend(args.drain(before..).map(|span| span.back(shift)));
             return Ok(None);
         }
 
@@ -308,13 +238,13 @@ impl RequestDecoder {
         self.missing = missing;
         if missing == 0 {
             // The first `found` are relative to the command, the others absolute.
-            args.extend(partial[..found].iter().map(|s| Span { start: s.start + shift, end: s.end + shift }));
+            args.extend(partial[..found].iter().map(|span| span.forward(shift)));
             args.extend_from_slice(&partial[found..]);
             self.resume_at = 0;
             return Ok(Some(at));
         }
         for span in &mut partial[found..] {
-            *span = Span { start: span.start - shift, end: span.end - shift };
+            *span = span.back(shift);
         }
         self.partial = partial;
         self.resume_at = at - start;
@@ -382,12 +312,9 @@ impl RequestDecoder {
 
     #[inline]
     fn bulk_header(&self, buffer: &[u8], at: usize) -> Result<Option<(usize, usize)>, ProtocolError> {
-        let Some((len, behind)) = header(buffer, at, ProtocolError::BulkLineTooLong, ProtocolError::BulkLen)? else {
+        let Some((len, behind)) = header(buffer, at, Kind::Bulk)? else {
             return Ok(None);
         };
-        if buffer[at] != b'$' {
-            return Err(ProtocolError::NotABulk(buffer[at]));
-        }
         let len = usize::try_from(len).map_err(|_| ProtocolError::BulkLen)?;
         if len > self.limits.bulk_bytes {
             let too_early = self.limits.bulk_bytes_later.is_some_and(|most| len <= most);
@@ -399,61 +326,51 @@ impl RequestDecoder {
 
 const CRLF: [u8; 2] = *b"\r\n";
 
-/// Reads the line `<kind><number>\r\n` at `at`: the number, and the position behind the line. `None`: incomplete.
+/// What a header announces.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Array,
+    Bulk,
+}
+
+impl Kind {
+    fn too_long(self) -> ProtocolError {
+        match self {
+            Self::Array => ProtocolError::ArrayLineTooLong,
+            Self::Bulk => ProtocolError::BulkLineTooLong,
+        }
+    }
+
+    fn not_a_number(self) -> ProtocolError {
+        match self {
+            Self::Array => ProtocolError::ArrayLen,
+            Self::Bulk => ProtocolError::BulkLen,
+        }
+    }
+}
+
+/// Reads the header at `at`, `*<number>\r\n` or `$<number>\r\n`: the number, and the position behind the line. `None`:
+/// incomplete. That an array begins with `*` the caller has seen.
 #[inline]
-fn header(
-    buffer: &[u8],
-    at: usize,
-    too_long: ProtocolError,
-    not_a_number: ProtocolError,
-) -> Result<Option<(i64, usize)>, ProtocolError> {
+fn header(buffer: &[u8], at: usize, kind: Kind) -> Result<Option<(i64, usize)>, ProtocolError> {
     if buffer.len() <= at {
         return Ok(None);
     }
     let line = &buffer[at..];
     // Even the kind may be the line's end.
     let Some(len) = memchr(b'\r', &line[..line.len().min(MAX_LINE_BYTES + 1)]) else {
-        return if line.len() > MAX_LINE_BYTES { Err(too_long) } else { Ok(None) };
+        return if line.len() > MAX_LINE_BYTES { Err(kind.too_long()) } else { Ok(None) };
     };
     let Some(&behind) = line.get(len + 1) else { return Ok(None) };
     // Redis looks at the kind before anything else: "expected '$'" wins over "invalid bulk length".
-    if not_a_number == ProtocolError::BulkLen && line[0] != b'$' {
+    if kind == Kind::Bulk && line[0] != b'$' {
         return Err(ProtocolError::NotABulk(line[0]));
     }
     if behind != b'\n' {
         return Err(ProtocolError::MissingCrlf);
     }
-    let number = parse_i64(&line[1..len]).ok_or(not_a_number)?;
+    let number = parse_i64(&line[1..len]).ok_or_else(|| kind.not_a_number())?;
     Ok(Some((number, at + len + CRLF.len())))
-}
-
-/// Longer than any header line that holds a number of 64 bits.
-const MAX_HEADER_BYTES: usize = 32;
-
-/// The array of a request that may begin at `buffer[at]`: its length, at least 1, and the position behind its header.
-/// For who looks at bytes that may be anything, at as many places as they like: unlike the decoder, it never looks far.
-pub fn array_at(buffer: &[u8], at: usize) -> Option<(usize, usize)> {
-    let near = &buffer[..buffer.len().min(at + MAX_HEADER_BYTES)];
-    if near.get(at) != Some(&b'*') {
-        return None;
-    }
-    let (len, behind) = header(near, at, ProtocolError::ArrayLineTooLong, ProtocolError::ArrayLen).ok()??;
-    (1..=RequestLimits::HIGHEST.array_len).contains(&len).then_some((len as usize, behind))
-}
-
-/// The same for a bulk string, of which no more than the header need be there: its length, and where it begins.
-pub fn bulk_header_at(buffer: &[u8], at: usize) -> Option<(usize, usize)> {
-    let near = &buffer[..buffer.len().min(at + MAX_HEADER_BYTES)];
-    let (len, start) = header(near, at, ProtocolError::BulkLineTooLong, ProtocolError::BulkLen).ok()??;
-    let len = usize::try_from(len).ok().filter(|len| *len <= RequestLimits::HIGHEST.bulk_bytes)?;
-    Some((len, start))
-}
-
-/// The same for a whole bulk string, and the position behind it.
-pub fn bulk_at(buffer: &[u8], at: usize) -> Option<(Span, usize)> {
-    let (len, start) = bulk_header_at(buffer, at)?;
-    let behind = behind_crlf(buffer, start + len)?;
-    Some((Span::new(start, start + len), behind))
 }
 
 /// The position behind a line's end, if there is one at `at`.
