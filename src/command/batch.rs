@@ -206,13 +206,13 @@ impl<'q> Batch<'q> {
             }
         };
         let mark = out.mark();
-        let mut view = WriterView { batch: &mut batch, keyspace: env.keyspace, out_of_memory };
+        let mut view = WriterView { batch: &mut batch, env, out_of_memory };
         let (mut done, mut all_right) = (first_write, true);
         while done < queued.len() && out.len() < TURN_BYTES && view.batch.takes_another() {
             self.load_before(done, ahead);
             let large = large.of(done);
             all_right &= self.run_one(&queued[done], buffer, env, out, |spec, args, hash, out| {
-                view.run(spec, args, hash, large, env, out)
+                view.run(spec, args, hash, large, out)
             });
             done += 1;
         }

@@ -7,7 +7,7 @@ use super::read::{reply_count, reply_len, reply_missing, reply_ping, reply_type}
 use crate::command::errors::CommandError;
 use crate::command::parse::{DataCommand, When, parse};
 use crate::command::spec::{CommandSpec, Flag};
-use crate::db::state::{KeyHash, Keyspace, NewValue};
+use crate::db::state::{KeyHash, NewValue};
 use crate::db::writer::{WriteBatch, can_be_logged};
 use crate::protocol::decode::Args;
 use crate::protocol::encode;
@@ -16,7 +16,7 @@ use crate::protocol::rope::Rope;
 /// See the file's header.
 pub(super) struct WriterView<'v, 'w> {
     pub(super) batch: &'v mut WriteBatch<'w>,
-    pub(super) keyspace: &'v Keyspace,
+    pub(super) env: &'v Env<'v>,
     /// No key is set then.
     pub(super) out_of_memory: bool,
 }
@@ -29,7 +29,6 @@ impl WriterView<'_, '_> {
         args: Args<'_>,
         hash: KeyHash,
         large: Option<Bytes>,
-        env: &Env<'_>,
         out: &mut Rope,
     ) -> Result<(), CommandError> {
         // Before the arguments are looked at, as in Redis.
@@ -39,13 +38,13 @@ impl WriterView<'_, '_> {
         match parse(spec.id, args)? {
             DataCommand::Set { key, value, when, get } => {
                 let value = large.map_or(NewValue::Copy(value), NewValue::Shared);
-                self.set(hash, key, value, when, get, env, out)?;
+                self.set(hash, key, value, when, get, out)?;
             }
             DataCommand::Del(args) => {
                 if !can_be_logged(args.total_bytes(), args.len()) {
                     return Err(CommandError::TooLargeToLog);
                 }
-                let keyspace = self.keyspace;
+                let keyspace = self.env.keyspace;
                 let deleted = self.batch.delete(args.from(1).map(|key| (keyspace.hash(key), key)));
                 encode::integer(&mut out.buffer, deleted as i64);
             }
@@ -54,17 +53,17 @@ impl WriterView<'_, '_> {
                 encode::simple(&mut out.buffer, "OK");
             }
             DataCommand::Get(key) => {
-                self.get(hash, key, env, out);
+                self.get(hash, key, out);
             }
             DataCommand::Exists(args) => {
-                let count = args.from(1).filter(|key| self.batch.exists(self.keyspace.hash(key), key)).count();
-                reply_count(count, args, env, out);
+                let count = args.from(1).filter(|key| self.batch.exists(self.env.keyspace.hash(key), key)).count();
+                reply_count(count, args, self.env, out);
             }
             DataCommand::StrLen(key) => {
                 let len = self.batch.get(hash, key, |value| value.map(|v| v.as_slice().len()));
-                reply_len(len, env, out);
+                reply_len(len, self.env, out);
             }
-            DataCommand::Type(key) => reply_type(self.batch.exists(hash, key), env, out),
+            DataCommand::Type(key) => reply_type(self.batch.exists(hash, key), self.env, out),
             DataCommand::Ping(message) => reply_ping(message, out),
             DataCommand::Echo(message) => encode::bulk(&mut out.buffer, message),
         }
@@ -72,13 +71,12 @@ impl WriterView<'_, '_> {
     }
 
     /// Replies with a key's value: whether there is one.
-    fn get(&mut self, hash: KeyHash, key: &[u8], env: &Env<'_>, out: &mut Rope) -> bool {
+    fn get(&mut self, hash: KeyHash, key: &[u8], out: &mut Rope) -> bool {
         let found = self.batch.get(hash, key, |value| value.map(|value| value.append_bulk(out)));
-        reply_missing(found.is_none(), env, out);
+        reply_missing(found.is_none(), self.env, out);
         found.is_some()
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the arguments of SET, and where they go")]
     fn set(
         &mut self,
         hash: KeyHash,
@@ -86,7 +84,6 @@ impl WriterView<'_, '_> {
         value: NewValue<'_>,
         when: When,
         get: bool,
-        env: &Env<'_>,
         out: &mut Rope,
     ) -> Result<(), CommandError> {
         if !is_set_loggable(key, value.as_slice()) {
@@ -94,7 +91,7 @@ impl WriterView<'_, '_> {
         }
         let (mut exists, mark) = (None, out.mark());
         if get {
-            exists = Some(self.get(hash, key, env, out));
+            exists = Some(self.get(hash, key, out));
         }
         let may_set = match when {
             When::Always => true,
@@ -109,7 +106,7 @@ impl WriterView<'_, '_> {
             if may_set {
                 out.buffer.extend_from_slice(b"+OK\r\n");
             } else {
-                encode::null(&mut out.buffer, env.resp);
+                encode::null(&mut out.buffer, self.env.resp);
             }
         }
         Ok(())
