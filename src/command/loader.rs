@@ -18,6 +18,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use super::parse::When;
 use super::replay::Record;
 use crate::db::state::{Garbage, KeyHash, Keyspace, NewValue, SHARDS, Shard};
+use crate::db::writer::own_if_large;
 use crate::machine;
 use crate::persistence::batch::Batch;
 use crate::persistence::replay::RefusedRecord;
@@ -40,9 +41,6 @@ const GROWTH_MAX: f64 = 4.0;
 
 /// And only while so many of a log's operations, in percent, have made a key.
 const NEW_KEYS_PERCENT: usize = 90;
-
-/// Values of this size and more are copied once, into the allocation in which they stay.
-const LARGE_VALUE_BYTES: usize = 16 << 10;
 
 /// How many records ahead a bucket is prefetched, and an entry.
 const BUCKET_AHEAD: usize = 24;
@@ -285,12 +283,13 @@ impl Chunk {
     #[inline]
     fn push(&mut self, hash: KeyHash, key: &[u8], value: &[u8], effect: Effect) {
         self.bytes.extend_from_slice(key);
-        let effect = match effect {
-            Effect::Set(when) if value.len() >= LARGE_VALUE_BYTES => {
-                self.large.push_back(Bytes::copy_from_slice(value));
+        let effect = match (effect, own_if_large(NewValue::Copy(value))) {
+            // Copied once, into the allocation in which it stays.
+            (Effect::Set(when), NewValue::Shared(value)) => {
+                self.large.push_back(value);
                 Effect::SetLarge(when)
             }
-            effect => {
+            (effect, _) => {
                 self.bytes.extend_from_slice(value);
                 effect
             }
@@ -339,12 +338,7 @@ impl Chunk {
 }
 
 fn set(shard: &mut Shard, hash: KeyHash, key: &[u8], value: NewValue<'_>, when: When, garbage: &mut Garbage) {
-    let may_set = match when {
-        When::Always => true,
-        When::Missing => shard.get(hash, key).is_none(),
-        When::Exists => shard.get(hash, key).is_some(),
-    };
-    if may_set {
+    if when.allows(|| shard.get(hash, key).is_some()) {
         shard.set(hash, key, value, garbage);
     }
 }

@@ -52,6 +52,18 @@ pub enum When {
     Exists,
 }
 
+impl When {
+    /// Whether it lets a key be set, which `exists` looks up.
+    #[inline]
+    pub(super) fn allows(self, exists: impl FnOnce() -> bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Missing => !exists(),
+            Self::Exists => exists(),
+        }
+    }
+}
+
 /// Whether a command is one on data.
 pub fn is_data(id: CommandId) -> bool {
     use CommandId as Id;

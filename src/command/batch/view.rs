@@ -93,11 +93,7 @@ impl WriterView<'_, '_> {
         if get {
             exists = Some(self.get(hash, key, out));
         }
-        let may_set = match when {
-            When::Always => true,
-            When::Missing => !exists.unwrap_or_else(|| self.batch.exists(hash, key)),
-            When::Exists => exists.unwrap_or_else(|| self.batch.exists(hash, key)),
-        };
+        let may_set = when.allows(|| exists.unwrap_or_else(|| self.batch.exists(hash, key)));
         if may_set {
             self.batch.set(hash, key, value);
         }
