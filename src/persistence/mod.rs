@@ -38,7 +38,6 @@ pub mod write_back;
 
 use std::fmt;
 use std::ops::{Add, Sub};
-use std::str::FromStr;
 
 /// A position in a log, in bytes from its beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -92,20 +91,6 @@ impl FsyncPolicy {
 impl fmt::Display for FsyncPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if *self == Self::None { "none" } else { self.redis_name() })
-    }
-}
-
-impl FromStr for FsyncPolicy {
-    type Err = String;
-
-    /// Takes the names in any letter case, and `none`. An error is in Redis's words.
-    fn from_str(name: &str) -> Result<Self, String> {
-        match &name.to_ascii_lowercase()[..] {
-            "always" => Ok(Self::Always),
-            "everysec" => Ok(Self::Everysec),
-            "no" | "none" => Ok(Self::None),
-            _ => Err("argument(s) must be one of the following: everysec, always, no".to_owned()),
-        }
     }
 }
 

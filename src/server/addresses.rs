@@ -46,7 +46,7 @@ impl Addresses {
         let handed = Handed::take()
             .or_exit(Status::Unavailable, || "a socket that was handed over cannot be used".to_owned())?;
         if handed.is_none() {
-            config::tls_has_its_port(args).map_err(|e| Failure::new(Status::Usage, e))?;
+            config::check_tls_port(args).map_err(|e| Failure::new(Status::Usage, e))?;
         }
         let certificates = config.tls.clone().map(Certificates::load).transpose();
         let certificates = certificates.or_exit(Status::Unavailable, || "TLS cannot be offered".to_owned())?;

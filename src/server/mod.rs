@@ -2,7 +2,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`config`] | the settings |
+//! | [`config`], [`live`] | the settings; those of them that can be changed while it runs |
 //! | [`load`] | the log of the last run -> keyspace and log |
 //! | [`addresses`], [`listen`], [`tls`] | what is listened on, and when; listening sockets; certificates |
 //! | `shared` | what all workers share |
@@ -26,6 +26,7 @@ pub mod control;
 pub mod file_limit;
 pub mod info;
 pub mod listen;
+pub mod live;
 pub mod load;
 mod logging;
 pub mod purge;
@@ -47,7 +48,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 
 use self::addresses::{Addresses, with_port};
-use self::config::{Config, Live};
+use self::config::Config;
+use self::live::Live;
 use self::load::Loaded;
 pub use self::shared::Server;
 use self::signals::StopSignals;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 
 use super::clients::Clients;
-use super::config::{Config, Live};
+use super::config::Config;
+use super::live::Live;
 use super::random_u64;
 use super::slowlog::SlowLog;
 use super::stats::{Rate, Stats};

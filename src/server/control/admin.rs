@@ -9,7 +9,7 @@ use crate::command::glob;
 use crate::protocol::decode::Args;
 use crate::protocol::encode::{array, bulk, integer, map, simple};
 use crate::protocol::number::parse_i64;
-use crate::server::config::{APPEND_FSYNC, FIXED_IN_REDIS, LiveSetting, MAX_CLIENTS};
+use crate::server::live::{APPEND_FSYNC, FIXED_IN_REDIS, LiveSetting, MAX_CLIENTS, parse_fsync};
 use crate::server::{Server, file_limit, info};
 
 pub(super) fn config_get(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
@@ -40,7 +40,7 @@ pub(super) fn config_set(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8
         let refused = |reason: String| CommandError::SettingRefused(name.to_ascii_lowercase(), reason);
         match LiveSetting::find(&name) {
             Some(setting) => changes.push((setting, setting.parse(&value).map_err(refused)?)),
-            None if name.eq_ignore_ascii_case(APPEND_FSYNC) => policy = Some(value.parse().map_err(refused)?),
+            None if name.eq_ignore_ascii_case(APPEND_FSYNC) => policy = Some(parse_fsync(&value).map_err(refused)?),
             // It is so already, but for what is in a file.
             None => {}
         }
