@@ -131,33 +131,10 @@ impl FrameDecoder {
             b'$' | b'=' | b'!' => {
                 let len = number()?;
                 if len == -1 && kind == b'$' {
-                    buffer.advance(header_bytes);
-                    return Ok(Some(Item::Frame(Frame::Null)));
+                    Item::Frame(Frame::Null)
+                } else {
+                    return Ok(bulk(buffer, kind, len, header_bytes)?.map(Item::Frame));
                 }
-                if !(0..=MAX_REPLY_BULK_BYTES).contains(&len) {
-                    return Err(FrameError::BadNumber(len.to_string()));
-                }
-                let len = len as usize;
-                if buffer.len() < header_bytes + len + 2 {
-                    buffer.reserve(header_bytes + len + 2 - buffer.len());
-                    return Ok(None);
-                }
-                if &buffer[header_bytes + len..header_bytes + len + 2] != b"\r\n" {
-                    return Err(FrameError::BadLine);
-                }
-                buffer.advance(header_bytes);
-                let mut bytes = buffer.split_to(len).freeze();
-                buffer.advance(2);
-                return Ok(Some(Item::Frame(match kind {
-                    b'$' => Frame::Bulk(bytes),
-                    b'!' => Frame::Error(bytes),
-                    _ if bytes.get(3) == Some(&b':') => {
-                        let format = bytes.split_to(3);
-                        bytes.advance(1);
-                        Frame::Verbatim(format, bytes)
-                    }
-                    _ => Frame::Verbatim(Bytes::new(), bytes),
-                })));
             }
             b'*' | b'~' | b'>' | b'%' | b'|' => {
                 let len = number()?;
@@ -174,18 +151,8 @@ impl FrameDecoder {
             b':' => Item::Frame(Frame::Integer(number()?)),
             b'_' => Item::Frame(Frame::Null),
             b'#' => Item::Frame(Frame::Boolean(buffer[1] == b't')),
-            b'+' | b'-' | b',' | b'(' => {
-                buffer.advance(1);
-                let text = buffer.split_to(line_len).freeze();
-                buffer.advance(2);
-                return Ok(Some(Item::Frame(match kind {
-                    b'+' => Frame::Simple(text),
-                    b'-' => Frame::Error(text),
-                    b',' => Frame::Double(text),
-                    _ => Frame::BigNumber(text),
-                })));
-            }
-            other => return Err(FrameError::UnknownType(other)),
+            // `+`, `-`, `,` or `(`: others were refused above.
+            _ => return Ok(Some(Item::Frame(line_of_text(buffer, kind, line_len)))),
         };
         buffer.advance(header_bytes);
         Ok(Some(item))
@@ -212,6 +179,47 @@ impl Open {
                 Frame::Map(pairs)
             }
         }
+    }
+}
+
+/// The string of `len` bytes behind a header, if all of it is there.
+fn bulk(buffer: &mut BytesMut, kind: u8, len: i64, header_bytes: usize) -> Result<Option<Frame>, FrameError> {
+    if !(0..=MAX_REPLY_BULK_BYTES).contains(&len) {
+        return Err(FrameError::BadNumber(len.to_string()));
+    }
+    let len = len as usize;
+    if buffer.len() < header_bytes + len + 2 {
+        buffer.reserve(header_bytes + len + 2 - buffer.len());
+        return Ok(None);
+    }
+    if &buffer[header_bytes + len..header_bytes + len + 2] != b"\r\n" {
+        return Err(FrameError::BadLine);
+    }
+    buffer.advance(header_bytes);
+    let mut bytes = buffer.split_to(len).freeze();
+    buffer.advance(2);
+    Ok(Some(match kind {
+        b'$' => Frame::Bulk(bytes),
+        b'!' => Frame::Error(bytes),
+        _ if bytes.get(3) == Some(&b':') => {
+            let format = bytes.split_to(3);
+            bytes.advance(1);
+            Frame::Verbatim(format, bytes)
+        }
+        _ => Frame::Verbatim(Bytes::new(), bytes),
+    }))
+}
+
+/// The first line, whose text is the frame.
+fn line_of_text(buffer: &mut BytesMut, kind: u8, line_len: usize) -> Frame {
+    buffer.advance(1);
+    let text = buffer.split_to(line_len).freeze();
+    buffer.advance(2);
+    match kind {
+        b'+' => Frame::Simple(text),
+        b'-' => Frame::Error(text),
+        b',' => Frame::Double(text),
+        _ => Frame::BigNumber(text),
     }
 }
 
