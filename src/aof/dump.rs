@@ -16,7 +16,7 @@ use super::horizon::Horizon;
 use super::reading::{self, Settle};
 use super::source::{self, Part};
 use crate::args::DumpArgs;
-use crate::command::replay::check;
+use crate::command::record::check;
 use crate::exit::{Failure, OrExit, Status, unless_closed};
 use crate::persistence::LogOffset;
 use crate::persistence::batch::{Batch, Flaw};

@@ -196,7 +196,7 @@ impl<'q> Batch<'q> {
         let large =
             if out_of_memory { Some(LargeValues::default()) } else { self.large_values(first_write, buffer, env) };
         let Some(large) = large else { return ran(first_write, Replies::NoRoom) };
-        let mut batch = match env.writer.begin(env.worker, self.made_bytes(first_write, &large)) {
+        let mut batch = match env.writer.begin(env.worker, self.copied_bytes(first_write, &large)) {
             Ok(batch) => batch,
             Err(NotNow::NoRoom) => return ran(first_write, Replies::NoRoom),
             Err(NotNow::Failed(failure)) => {

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::parse::When;
-use super::replay::Record;
+use super::record::Record;
 use crate::db::state::{Garbage, KeyHash, Keyspace, NewValue, SHARDS, Shard};
 use crate::db::writer::own_if_large;
 use crate::machine;

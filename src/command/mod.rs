@@ -9,7 +9,7 @@
 //! | [`parse`] | the commands on data, typed |
 //! | [`batch`] | the commands of a turn, run together |
 //! | [`glob`] | patterns as Redis matches them |
-//! | [`replay`], [`loader`] | what the records of a log mean; a log applied on several threads |
+//! | [`record`], [`loader`] | what the records of a log mean; a log applied on several threads |
 
 pub mod batch;
 pub mod errors;
@@ -17,8 +17,8 @@ pub mod glob;
 pub mod introspect;
 pub mod loader;
 pub mod parse;
+pub mod record;
 pub mod refused;
-pub mod replay;
 pub mod spec;
 pub mod synopsis;
 pub mod table;

@@ -125,7 +125,7 @@ pub fn make_way(path: &Path, dir: Option<&Path>) -> io::Result<()> {
     let absolute = std::path::absolute(path)?;
     let folder = absolute.parent().ok_or(io::ErrorKind::NotFound)?;
     match access(folder, Access::WRITE_OK | Access::EXEC_OK) {
-        Ok(()) => remove_leftover(path),
+        Ok(()) => remove_dead_socket(path),
         Err(Errno::NOENT) if dir.is_some_and(|dir| resolved(dir).starts_with(resolved(folder))) => Ok(()),
         Err(e) => Err(e.into()),
     }
@@ -150,7 +150,7 @@ fn resolved(path: &Path) -> PathBuf {
 ///
 /// # Errors
 /// The path cannot be had: it is another kind of file, or somebody else's.
-fn remove_leftover(path: &Path) -> io::Result<()> {
+fn remove_dead_socket(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is not a socket"));

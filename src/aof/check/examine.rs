@@ -9,7 +9,7 @@ use super::super::keys::Keys;
 use super::super::reading::{self, Settle};
 use super::header;
 use super::resync;
-use crate::command::replay::check;
+use crate::command::record::check;
 use crate::exit::Status;
 use crate::persistence::LogOffset;
 use crate::persistence::batch::{Batch, Flaw};

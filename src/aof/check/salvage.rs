@@ -17,7 +17,7 @@ use super::super::source::{Source, refuse_existing};
 use super::super::text::{counted, grouped};
 use super::header;
 use crate::args::CheckArgs;
-use crate::command::replay::check;
+use crate::command::record::check;
 use crate::exit::{Failure, OrExit, Status, print};
 use crate::persistence::LogOffset;
 use crate::persistence::batch::Batch;

@@ -37,7 +37,7 @@ impl Batch<'_> {
 
     /// How many bytes the `first` command has as it was sent, if anything was copied: its key may be as large as its value.
     #[inline]
-    pub(super) fn made_bytes(&self, first: usize, copied: &LargeValues) -> usize {
+    pub(super) fn copied_bytes(&self, first: usize, copied: &LargeValues) -> usize {
         if copied.0.is_empty() { 0 } else { self.end_of(first + 1) - self.end_of(first) }
     }
 

@@ -98,7 +98,7 @@ fn a_large_key_counts_as_its_large_value_does() {
             let taken = queue.fill(&mut input, 0, &mut RequestDecoder::new(RequestLimits::HIGHEST), env);
             let batch = queue.batch(&taken);
             let copied = batch.large_values(0, &input, env).expect("there is room");
-            assert_eq!(batch.made_bytes(0, &copied), if made { sent_bytes } else { 0 }, "{key_bytes} {value_bytes}");
+            assert_eq!(batch.copied_bytes(0, &copied), if made { sent_bytes } else { 0 }, "{key_bytes} {value_bytes}");
         }
     });
 }

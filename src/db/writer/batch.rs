@@ -25,26 +25,26 @@ pub struct WriteBatch<'w> {
     writer: &'w Writer,
     open: MutexGuard<'w, Open>,
     worker: usize,
-    /// There was room for the first command, and it was made since.
-    first_is_made: bool,
+    /// There was room for the first command, and it was copied since.
+    first_is_copied: bool,
 }
 
 impl Writer {
-    /// Begins a batch with a write. It holds the short lock until it is finished or dropped. `made_bytes`: of so many
+    /// Begins a batch with a write. It holds the short lock until it is finished or dropped. `copied_bytes`: of so many
     /// bytes was there room for, and they were copied since; they are not copied again if others were faster.
     ///
     /// # Errors
     /// [`NotNow`]: no room, or no writes at all.
-    pub fn begin(&self, worker: usize, made_bytes: usize) -> Result<WriteBatch<'_>, NotNow> {
+    pub fn begin(&self, worker: usize, copied_bytes: usize) -> Result<WriteBatch<'_>, NotNow> {
         let mut open = self.open.lock();
         if let Some(reason) = &open.poisoned {
             return Err(NotNow::Failed(WriteFailure::Refused(Arc::clone(reason))));
         }
-        let first_is_made = open.group.takes_made(made_bytes);
-        if !first_is_made && !open.has_room(worker) {
+        let first_is_copied = open.group.takes_copied(copied_bytes);
+        if !first_is_copied && !open.has_room(worker) {
             return Err(NotNow::NoRoom);
         }
-        Ok(WriteBatch { writer: self, open, worker, first_is_made })
+        Ok(WriteBatch { writer: self, open, worker, first_is_copied })
     }
 
     /// Whether [`begin`](Self::begin) would have room; if not, the worker is woken when there may be some.
@@ -81,7 +81,7 @@ impl WriteBatch<'_> {
 
     /// Whether the group takes another command, or should be committed first.
     pub fn takes_another(&mut self) -> bool {
-        std::mem::take(&mut self.first_is_made) || !self.open.group.is_full()
+        std::mem::take(&mut self.first_is_copied) || !self.open.group.is_full()
     }
 
     /// Sets a key.

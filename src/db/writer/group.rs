@@ -80,7 +80,7 @@ impl Group {
     }
 
     /// Whether a command of so many bytes is to be taken all the same, since making it was work.
-    pub(super) fn takes_made(&self, bytes: usize) -> bool {
+    pub(super) fn takes_copied(&self, bytes: usize) -> bool {
         /// More than the record may be longer than the command as it was sent.
         const SLACK_BYTES: usize = 1 << 20;
         bytes > 0 && self.rope.len() + bytes + SLACK_BYTES <= MAX_RECORD_BYTES
