@@ -15,7 +15,7 @@ mod string;
 
 use self::index::Index;
 use super::errors::CommandError;
-use super::spec::CommandSpec;
+use super::spec::{CommandSpec, Flag};
 use crate::protocol::decode::Args;
 
 /// Names a row. Containers and their subcommands have one each, so that one `match` on what [`resolve`] found
@@ -133,6 +133,13 @@ pub static COMMANDS: &[&CommandSpec] = &[
     &introspection::SLOWLOG,
     &introspection::LATENCY,
 ];
+
+/// The flags of what can be called at any time, and of what is for administrators.
+const ALWAYS: &[Flag] = &[Flag::Loading, Flag::Stale];
+const ADMIN: &[Flag] = &[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale];
+
+/// The tips of what changes each node of a cluster for itself.
+const ON_ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 
 /// The summary of every container's `HELP`.
 const HELP_SUMMARY: &str = "Prints the subcommands and what they do.";

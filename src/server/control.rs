@@ -5,6 +5,7 @@ mod client;
 mod keys;
 
 pub use self::admin::reply_wait_aof;
+use super::Server;
 use super::clients::Client;
 use super::worker::Worker;
 use super::worker::session::Session;
@@ -13,6 +14,7 @@ use crate::command::errors::CommandError;
 use crate::command::introspect;
 use crate::command::spec::CommandSpec;
 use crate::command::table::{self, CommandId as Id};
+use crate::db::state::Keyspace;
 use crate::protocol::decode::Args;
 use crate::protocol::encode::{array, bulk, integer};
 
@@ -27,6 +29,16 @@ pub struct Context<'c> {
     pub client: &'c Client,
     /// The connection's own settings.
     pub session: &'c mut Session,
+}
+
+impl<'c> Context<'c> {
+    fn server(&self) -> &'c Server {
+        &self.worker.server
+    }
+
+    fn keyspace(&self) -> &'c Keyspace {
+        self.server().writer.keyspace()
+    }
 }
 
 /// What the connection does next.
@@ -62,7 +74,7 @@ pub fn run(spec: &'static CommandSpec, args: Args<'_>, context: &mut Context<'_>
 
 fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>) -> Result<After, CommandError> {
     let resp = context.session.resp;
-    let server = &*context.worker.server;
+    let server = context.server();
     match id {
         Id::Quit => return Ok(client::quit(out)),
         Id::Hello => client::hello(args, context, out)?,
@@ -95,7 +107,7 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
         Id::WaitAof => return admin::wait_aof(args, context, out),
         Id::Info => admin::info(args, server, out),
         Id::DbSize => integer(out, server.writer.keyspace().len() as i64),
-        Id::Time => admin::time(out),
+        Id::Time => admin::time(server, out),
         Id::LastSave => integer(out, server.started_unix_seconds as i64),
         Id::Shutdown => return admin::shutdown(args, context),
 

@@ -1,6 +1,6 @@
 //! From the files of the last run to a keyspace and a log to append to; what was found is told in a paragraph.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,7 @@ pub fn load(config: &Config, keyspace: &Keyspace) -> Result<Loaded, Failure> {
         RealDisk::holding(&path)
             .or_exit(Status::Unavailable, || format!("cannot use the directory of {}", path.display()))?
     };
-    let name = PathBuf::from(path.file_name().unwrap_or_default());
+    let name = file_name(&path).to_owned();
     let lock = LogLock::take(&path)
         .or_exit(Status::Unavailable, || format!("cannot take the lock {}", lock_path(&path).display()))?
         .ok_or_else(|| {
@@ -177,7 +177,7 @@ fn damaged(path: &Path, found: &Recovery) -> Failure {
         Status::Damaged,
         anyhow!(
             "{} is damaged: the batch at byte {} (record {}) does not verify: {flaw}, seen at byte {seen_at}. This \
-             is not the trace of a crash: {because}. Nothing was changed; run \"kvred aof check {}\" to see what \
+             is not the trace of a crash: {because}. Nothing was changed; run `kvred aof check {}` to see what \
              can be saved",
             path.display(),
             found.end,
@@ -192,7 +192,7 @@ fn left(path: &Path, leftover: &Path) -> Failure {
         Status::Damaged,
         anyhow!(
             "{} is missing or empty, but {}, which an interrupted rewrite has left, is not: it may be the only copy, \
-             though not of all data. Nothing was changed; see \"kvred aof check {}\", then rename it to {} to start with \
+             though not of all data. Nothing was changed; see `kvred aof check {}`, then rename it to {} to start with \
              what is in it, or remove it to begin a new log",
             path.display(),
             leftover.display(),

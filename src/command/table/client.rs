@@ -1,6 +1,6 @@
 //! The rows of `CLIENT` and its subcommands.
 
-use super::{CommandId as Id, HELP_SUMMARY};
+use super::{ADMIN, ALWAYS, CommandId as Id, HELP_SUMMARY, ON_ALL_NODES};
 use crate::command::spec::{Arg, Category, CommandSpec, Flag, Group};
 
 pub(super) static CLIENT: CommandSpec = CommandSpec::new(Id::Client, "client", -2, Group::Connection)
@@ -28,7 +28,7 @@ const fn open(id: Id, name: &'static str, arity: i8) -> CommandSpec {
 
 /// A subcommand for administrators.
 const fn admin(id: Id, name: &'static str, arity: i8) -> CommandSpec {
-    open(id, name, arity).flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale])
+    open(id, name, arity).flags(ADMIN)
 }
 
 const ON_OFF: &[Arg] = &[Arg::one_of("enabled", &[Arg::word("on", "ON"), Arg::word("off", "OFF")])];
@@ -39,18 +39,19 @@ static CLIENT_ID: CommandSpec =
 static CLIENT_GETNAME: CommandSpec =
     open(Id::ClientGetName, "client|getname", 2).docs("2.6.9", "O(1)", "Returns the connection's name.", &[]);
 
-static CLIENT_SETNAME: CommandSpec = open(Id::ClientSetName, "client|setname", 3)
-    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
-    .docs("2.6.9", "O(1)", "Names the connection.", &[Arg::string("connection-name")]);
+static CLIENT_SETNAME: CommandSpec = open(Id::ClientSetName, "client|setname", 3).tips(ON_ALL_NODES).docs(
+    "2.6.9",
+    "O(1)",
+    "Names the connection.",
+    &[Arg::string("connection-name")],
+);
 
-static CLIENT_SETINFO: CommandSpec = open(Id::ClientSetInfo, "client|setinfo", 4)
-    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
-    .docs(
-        "7.2.0",
-        "O(1)",
-        "Tells the server which client library this is.",
-        &[Arg::one_of("attr", &[Arg::string("libname").token("LIB-NAME"), Arg::string("libver").token("LIB-VER")])],
-    );
+static CLIENT_SETINFO: CommandSpec = open(Id::ClientSetInfo, "client|setinfo", 4).tips(ON_ALL_NODES).docs(
+    "7.2.0",
+    "O(1)",
+    "Tells the server which client library this is.",
+    &[Arg::one_of("attr", &[Arg::string("libname").token("LIB-NAME"), Arg::string("libver").token("LIB-VER")])],
+);
 
 static CLIENT_INFO: CommandSpec = open(Id::ClientInfo, "client|info", 2).tips(&["nondeterministic_output"]).docs(
     "6.2.0",
@@ -122,9 +123,5 @@ static CLIENT_REPLY: CommandSpec = open(Id::ClientReply, "client|reply", 3).docs
     &[Arg::one_of("action", &[Arg::word("on", "ON"), Arg::word("off", "OFF"), Arg::word("skip", "SKIP")])],
 );
 
-static CLIENT_HELP: CommandSpec = open(Id::ClientHelp, "client|help", 2).flags(&[Flag::Loading, Flag::Stale]).docs(
-    "5.0.0",
-    "O(1)",
-    HELP_SUMMARY,
-    &[],
-);
+static CLIENT_HELP: CommandSpec =
+    open(Id::ClientHelp, "client|help", 2).flags(ALWAYS).docs("5.0.0", "O(1)", HELP_SUMMARY, &[]);

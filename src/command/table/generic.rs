@@ -1,6 +1,6 @@
 //! The rows of the commands on keys of any type.
 
-use super::{CommandId as Id, HELP_SUMMARY};
+use super::{ALWAYS, CommandId as Id, HELP_SUMMARY};
 use crate::command::spec::{Arg, Category, CommandSpec, Flag, Group, KeySpec};
 
 pub(super) static DEL: CommandSpec = CommandSpec::new(Id::Del, "del", -2, Group::Generic)
@@ -78,7 +78,7 @@ static OBJECT_ENCODING: CommandSpec = CommandSpec::new(Id::ObjectEncoding, "obje
     .docs("2.2.3", "O(1)", "Returns the encoding of a key's value.", &[Arg::key()]);
 
 static OBJECT_HELP: CommandSpec = CommandSpec::new(Id::ObjectHelp, "object|help", 2, Group::Generic)
-    .flags(&[Flag::Loading, Flag::Stale])
+    .flags(ALWAYS)
     .also_in(&[Category::Keyspace])
     .docs("6.2.0", "O(1)", HELP_SUMMARY, &[]);
 

@@ -1,9 +1,7 @@
 //! The rows of the containers that look into the server: `COMMAND`, `MEMORY`, `SLOWLOG` and `LATENCY`.
 
-use super::{CommandId as Id, HELP_SUMMARY};
+use super::{ADMIN, ALWAYS, CommandId as Id, HELP_SUMMARY, ON_ALL_NODES};
 use crate::command::spec::{Arg, Category, CommandSpec, Flag, Group, KeySpec};
-
-const ALWAYS: &[Flag] = &[Flag::Loading, Flag::Stale];
 
 /// A row of the `COMMAND` family.
 const fn command(id: Id, name: &'static str, arity: i8) -> CommandSpec {
@@ -103,9 +101,12 @@ static SLOWLOG_LEN: CommandSpec = slow_log(Id::SlowLogLen, "slowlog|len", 2)
     .tips(&["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"])
     .docs("2.2.12", "O(1)", "Returns the number of entries in the slow log.", &[]);
 
-static SLOWLOG_RESET: CommandSpec = slow_log(Id::SlowLogReset, "slowlog|reset", 2)
-    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
-    .docs("2.2.12", "O(N) where N is the number of entries", "Empties the slow log.", &[]);
+static SLOWLOG_RESET: CommandSpec = slow_log(Id::SlowLogReset, "slowlog|reset", 2).tips(ON_ALL_NODES).docs(
+    "2.2.12",
+    "O(N) where N is the number of entries",
+    "Empties the slow log.",
+    &[],
+);
 
 static SLOWLOG_HELP: CommandSpec =
     slow_log(Id::SlowLogHelp, "slowlog|help", 2).flags(ALWAYS).docs("6.2.0", "O(1)", HELP_SUMMARY, &[]);
@@ -116,9 +117,11 @@ pub(super) static LATENCY: CommandSpec = CommandSpec::new(Id::Latency, "latency"
 
 /// A subcommand of `LATENCY`.
 const fn latency(id: Id, name: &'static str, arity: i8) -> CommandSpec {
-    CommandSpec::new(id, name, arity, Group::Server)
-        .flags(&[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale])
-        .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"])
+    CommandSpec::new(id, name, arity, Group::Server).flags(ADMIN).tips(&[
+        "nondeterministic_output",
+        "request_policy:all_nodes",
+        "response_policy:special",
+    ])
 }
 
 static LATENCY_LATEST: CommandSpec = latency(Id::LatencyLatest, "latency|latest", 2).docs(

@@ -1,11 +1,8 @@
 //! The rows of the commands about the server and its configuration.
 
-use super::{CommandId as Id, HELP_SUMMARY};
+use super::{ADMIN, ALWAYS, CommandId as Id, HELP_SUMMARY, ON_ALL_NODES};
 use crate::command::spec::{Arg, Category, CommandSpec, Flag, Group};
 
-const ADMIN: &[Flag] = &[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale];
-
-const ON_ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 const ON_ALL_SHARDS: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
 
 pub(super) static CONFIG: CommandSpec = CommandSpec::new(Id::Config, "config", -2, Group::Server)
@@ -19,12 +16,15 @@ static CONFIG_GET: CommandSpec = CommandSpec::new(Id::ConfigGet, "config|get", -
     &[Arg::string("parameter").multiple()],
 );
 
-static CONFIG_HELP: CommandSpec = CommandSpec::new(Id::ConfigHelp, "config|help", 2, Group::Server)
-    .flags(&[Flag::Loading, Flag::Stale])
-    .docs("5.0.0", "O(1)", HELP_SUMMARY, &[]);
+static CONFIG_HELP: CommandSpec = CommandSpec::new(Id::ConfigHelp, "config|help", 2, Group::Server).flags(ALWAYS).docs(
+    "5.0.0",
+    "O(1)",
+    HELP_SUMMARY,
+    &[],
+);
 
 pub(super) static INFO: CommandSpec = CommandSpec::new(Id::Info, "info", -1, Group::Server)
-    .flags(&[Flag::Loading, Flag::Stale])
+    .flags(ALWAYS)
     .also_in(&[Category::Dangerous])
     .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
     .docs(

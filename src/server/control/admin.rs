@@ -1,7 +1,6 @@
 //! The server's settings, what it tells of itself, its slow log, its syncs and its end.
 
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{After, Context, rest};
 use crate::command::errors::CommandError;
@@ -13,7 +12,7 @@ use crate::server::live::{APPEND_FSYNC, FIXED_IN_REDIS, LiveSetting, MAX_CLIENTS
 use crate::server::{Server, file_limit, info};
 
 pub(super) fn config_get(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
-    let server = &*context.worker.server;
+    let server = context.server();
     let settings = server.config.settings(&server.live, server.writer.policy());
     // As in Redis, a setting that was named is given the name as it was written.
     let named = |name: &str| args.from(2).find(|arg| arg.eq_ignore_ascii_case(name.as_bytes()));
@@ -28,7 +27,7 @@ pub(super) fn config_get(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8
 
 /// Changes settings: all of them, or none.
 pub(super) fn config_set(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Result<(), CommandError> {
-    let server = &*context.worker.server;
+    let server = context.server();
     let pairs = rest(args, 2);
     if !pairs.len().is_multiple_of(2) {
         return Err(CommandError::Syntax);
@@ -132,8 +131,8 @@ pub(super) fn info(args: Args<'_>, server: &Server, out: &mut Vec<u8>) {
     bulk(out, info::render(server, &sections).as_bytes());
 }
 
-pub(super) fn time(out: &mut Vec<u8>) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+pub(super) fn time(server: &Server, out: &mut Vec<u8>) {
+    let now = server.writer.clock().unix_time();
     array(out, 2);
     bulk(out, now.as_secs().to_string().as_bytes());
     bulk(out, now.subsec_micros().to_string().as_bytes());
@@ -172,18 +171,18 @@ pub(super) fn wait_aof(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>)
     let timeout_ms = parse_i64(args.at(3)).ok_or(CommandError::TimeoutNotAnInteger)?;
     let timeout_ms = u64::try_from(timeout_ms).map_err(|_| CommandError::NegativeTimeout)?;
     // When the time is over has to be a number of Redis's too.
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let now_ms = context.server().writer.clock().unix_time().as_millis();
     if u128::from(timeout_ms) + now_ms > i64::MAX as u128 {
         return Err(CommandError::TimeoutOutOfRange);
     }
-    if local > 0 && !context.worker.server.config.append_only {
+    if local > 0 && !context.server().config.append_only {
         return Err(CommandError::NoLocalLog);
     }
-    let writer = &context.worker.server.writer;
+    let writer = &context.server().writer;
     let group = writer.written_group();
     let synced = writer.synced_group().map_err(|e| CommandError::SyncFailed(e.to_string()))? >= group;
     if synced || local == 0 {
-        reply_wait_aof(synced && context.worker.server.config.append_only, out);
+        reply_wait_aof(synced && context.server().config.append_only, out);
         return Ok(After::GoOn);
     }
     Ok(After::WaitForSync { group, timeout_ms })
@@ -214,6 +213,6 @@ pub(super) fn shutdown(args: Args<'_>, context: &Context<'_>) -> Result<After, C
         (true, 2) => return Err(CommandError::NoShutdown),
         (true, _) => return Err(CommandError::Syntax),
     }
-    context.worker.server.stop.notify_one();
+    context.server().stop.notify_one();
     Ok(After::Close)
 }

@@ -72,7 +72,7 @@ pub(super) fn hello(args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
 
 pub(super) fn auth(args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>) -> Result<(), CommandError> {
     let (user, password) = match args.len() {
-        2 if context.worker.server.config.password.is_none() => return Err(CommandError::AuthWithoutPassword),
+        2 if context.server().config.password.is_none() => return Err(CommandError::AuthWithoutPassword),
         2 => (&b"default"[..], args.at(1)),
         3 => (args.at(1), args.at(2)),
         _ => return Err(CommandError::Syntax),
@@ -85,7 +85,7 @@ pub(super) fn auth(args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>)
 
 /// There is one user, `default`; without a password set, any is right for it, as in Redis.
 fn check_password(user: &[u8], password: &[u8], context: &Context<'_>) -> Result<(), CommandError> {
-    let right = match &context.worker.server.config.password {
+    let right = match &context.server().config.password {
         Some(expected) => expected.matches(password),
         None => true,
     };
@@ -94,7 +94,7 @@ fn check_password(user: &[u8], password: &[u8], context: &Context<'_>) -> Result
 
 pub(super) fn reset(context: &mut Context<'_>, out: &mut Vec<u8>) {
     context.session.resp = Resp::V2;
-    context.session.authenticated = context.worker.server.config.password.is_none();
+    context.session.authenticated = context.server().config.password.is_none();
     if context.session.answers != Answers::SkipThis {
         context.session.answers = Answers::All;
     }
@@ -190,14 +190,16 @@ fn on_or_off(word: &[u8]) -> Result<bool, CommandError> {
 
 pub(super) fn list(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Result<(), CommandError> {
     let filter = rest(args, 2);
-    let clients = context.worker.server.clients.all();
+    let clients = context.server().clients.all();
     let chosen = match filter[..] {
         [] => clients,
-        [word, kind] if word.eq_ignore_ascii_case(b"TYPE") => match kind.to_ascii_lowercase().as_slice() {
-            b"normal" => clients,
-            b"master" | b"replica" | b"slave" | b"pubsub" => Vec::new(),
-            _ => return Err(CommandError::client_type(kind)),
-        },
+        [word, kind] if word.eq_ignore_ascii_case(b"TYPE") => {
+            if is_type_of_all(kind)? {
+                clients
+            } else {
+                Vec::new()
+            }
+        }
         [word, ref ids @ ..] if word.eq_ignore_ascii_case(b"ID") && !ids.is_empty() => {
             let ids = ids.iter().map(|id| parse_i64(id).ok_or(CommandError::InvalidClientId));
             let ids = ids.collect::<Result<Vec<i64>, _>>()?;
@@ -213,6 +215,15 @@ pub(super) fn list(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> 
     }
     bulk(out, &lines);
     Ok(())
+}
+
+/// Whether a type of clients is the one that all have here, and not one that nobody has.
+fn is_type_of_all(kind: &[u8]) -> Result<bool, CommandError> {
+    match kind.to_ascii_lowercase().as_slice() {
+        b"normal" => Ok(true),
+        b"master" | b"replica" | b"slave" | b"pubsub" => Ok(false),
+        _ => Err(CommandError::client_type(kind)),
+    }
 }
 
 /// Which clients `CLIENT KILL` means. Of a filter that is given twice, the last counts.
@@ -243,13 +254,7 @@ impl<'a> Filters<'a> {
                 b"laddr" => filters.laddr = Some(value),
                 b"user" if value == b"default" => {}
                 b"user" => return Err(CommandError::no_such_user(value)),
-                b"type" => {
-                    filters.of_no_type = match value.to_ascii_lowercase().as_slice() {
-                        b"normal" => false,
-                        b"master" | b"replica" | b"slave" | b"pubsub" => true,
-                        _ => return Err(CommandError::client_type(value)),
-                    }
-                }
+                b"type" => filters.of_no_type = !is_type_of_all(value)?,
                 b"skipme" => {
                     filters.with_me = match value.to_ascii_lowercase().as_slice() {
                         b"yes" => false,
@@ -287,7 +292,7 @@ pub(super) fn kill(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> 
     } else {
         Filters::parse(args.from(2))?
     };
-    let (clients, mine) = (&context.worker.server.clients, context.client.id);
+    let (clients, mine) = (&context.server().clients, context.client.id);
     let mut chosen = clients.all();
     chosen.retain(|client| filters.fit(client, mine));
     if old_form && chosen.is_empty() {
@@ -302,7 +307,7 @@ pub(super) fn kill(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> 
     // Once each: a worker looks through all that it serves.
     let workers: BTreeSet<usize> = chosen.iter().filter(|c| c.id != mine).map(mark).collect();
     for worker in workers {
-        context.worker.server.sweep(worker);
+        context.server().sweep(worker);
     }
     if old_form {
         simple(out, "OK");

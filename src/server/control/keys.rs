@@ -13,7 +13,7 @@ use crate::protocol::number::parse_i64;
 const WALK_STEP: usize = 1000;
 
 pub(super) fn keys(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
-    let keyspace = context.worker.server.writer.keyspace();
+    let keyspace = context.keyspace();
     let (mut cursor, mut found, mut count) = (0, Vec::new(), 0);
     loop {
         cursor = keyspace.scan(cursor, WALK_STEP, |key, _| {
@@ -49,7 +49,7 @@ pub(super) fn scan(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> 
             _ => return Err(CommandError::Syntax),
         }
     }
-    let keyspace = context.worker.server.writer.keyspace();
+    let keyspace = context.keyspace();
     let (mut found, mut keys) = (Vec::new(), 0);
     let next = keyspace.scan(cursor, count, |key, _| {
         if of_type && pattern.is_none_or(|p| glob::matches(p, key)) {
@@ -84,7 +84,7 @@ fn parse_cursor(text: &[u8]) -> Option<u64> {
 
 pub(super) fn random_key(context: &Context<'_>, out: &mut Vec<u8>) {
     let mut key = Vec::new();
-    if context.worker.server.writer.keyspace().random_key(fastrand::u64(..), &mut key) {
+    if context.keyspace().random_key(fastrand::u64(..), &mut key) {
         bulk(out, &key);
     } else {
         null(out, context.session.resp);
@@ -92,7 +92,7 @@ pub(super) fn random_key(context: &Context<'_>, out: &mut Vec<u8>) {
 }
 
 pub(super) fn object_encoding(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
-    let keyspace = context.worker.server.writer.keyspace();
+    let keyspace = context.keyspace();
     let key = args.at(2);
     let encoding = keyspace.get(keyspace.hash(key), key, encoding);
     context.worker.stats.lookup(encoding.is_some());
@@ -124,7 +124,7 @@ pub(super) fn memory_usage(args: Args<'_>, context: &Context<'_>, out: &mut Vec<
             return Err(CommandError::Syntax);
         }
     }
-    let keyspace = context.worker.server.writer.keyspace();
+    let keyspace = context.keyspace();
     let key = args.at(2);
     let hash = keyspace.hash(key);
     // Bound, so that the lock is not held while the reply is written.
