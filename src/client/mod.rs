@@ -11,7 +11,7 @@
 //! | `explain` | why there is no connection, in words |
 //! | [`backoff`] | how long to wait before the next attempt |
 //!
-//! Nothing here sends a request twice: who lost a connection is told so, and decides.
+//! Nothing here sends a caller's request twice: who lost a connection is told so, and decides.
 
 pub mod address;
 pub mod backoff;

@@ -1,4 +1,5 @@
-//! RESP2 bytes <-> frames, for the server, the clients, the log's reader and the tools alike. Knows no command.
+//! RESP: bytes -> arguments and frames, replies and requests -> bytes; for the server, the clients, the log's reader and
+//! the tools alike. Knows no command.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -6,7 +7,7 @@
 //! | [`decode`] | requests: bytes -> the arguments of commands, in place |
 //! | [`words`] | inline commands: a line -> its words, unquoted in place |
 //! | [`quote`] | words -> a line |
-//! | [`frame`] | replies: bytes -> [`Frame`](frame::Frame), and back |
+//! | [`frame`] | replies, RESP2's and RESP3's: bytes -> [`Frame`](frame::Frame) |
 //! | [`encode`] | replies and requests -> bytes |
 //! | [`number`] | integers as text, in one spelling; bytes for people |
 //! | `json` | bytes as JSON, for what the tools print |
