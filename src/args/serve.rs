@@ -177,7 +177,7 @@ pub struct ServeArgs {
     #[arg(long, env = "KVRED_TIMEOUT", value_name = "SECS", default_value_t = 0)]
     pub timeout: u64,
 
-    /// Slow commands are kept: from so long
+    /// Log commands slower than this
     ///
     /// In microseconds; 0: all, -1: none. SLOWLOG GET shows them.
     #[arg(
@@ -294,7 +294,8 @@ fn file_name(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     match path.file_name() {
         Some(_) if text.starts_with("temp-rewrite-") => {
-            Err("so are unfinished rewrites called, which are removed; give another name".to_owned())
+            Err("names that begin with temp-rewrite- belong to unfinished rewrites, which are removed; give another"
+                .to_owned())
         }
         Some(name) if name == path.as_os_str() => Ok(path),
         _ => Err("give a name without directories; --dir says where the log lies".to_owned()),

@@ -67,7 +67,7 @@ pub trait Count {
     fn error(&self, id: Option<CommandId>, code: &str);
     /// Keys were looked up by reads.
     fn lookups(&self, hits: u64, misses: u64);
-    /// The same for one key.
+    /// One key was looked up by a read.
     fn lookup(&self, found: bool) {
         self.lookups(u64::from(found), u64::from(!found));
     }
@@ -142,8 +142,8 @@ impl<'q> Batch<'q> {
         &self.queue.queued[self.taken.commands.clone()]
     }
 
-    /// The first commands, so many, in runs of the same one, each with how much work it is beside the others: by its
-    /// arguments and bytes.
+    /// The first `commands`, in runs of the same command, each with its weight: its share of the time, by its arguments
+    /// and bytes.
     pub fn runs(&self, commands: usize) -> impl Iterator<Item = (Option<&'static CommandSpec>, u32)> + use<'q> {
         let queued = &self.queued()[..commands];
         let (mut span, mut byte) = (queued.first().map_or(0, |first| first.first_span), self.taken.start as u32);
@@ -155,7 +155,7 @@ impl<'q> Batch<'q> {
         })
     }
 
-    /// The same for each command by itself, with its arguments.
+    /// The first `commands` one by one, each with its weight and its arguments.
     pub fn singly<'a>(
         &'a self,
         commands: usize,

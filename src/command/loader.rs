@@ -58,7 +58,7 @@ struct Op {
 #[derive(Debug, Clone, Copy)]
 enum Effect {
     Set(When),
-    /// The same with the next of the large values.
+    /// To the next of the large values.
     SetLarge(When),
     Delete,
 }
@@ -212,7 +212,7 @@ impl Default for Waiting {
 }
 
 impl Waiting {
-    /// The first chunk whose shard nobody is at work on, and which is the shard's first.
+    /// The oldest chunk whose shard is idle.
     fn take(&mut self) -> Option<(usize, Chunk)> {
         let at = self.chunks.iter().position(|(shard, _)| !self.busy[*shard])?;
         let (shard, chunk) = self.chunks.remove(at)?;

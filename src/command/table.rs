@@ -182,7 +182,7 @@ pub fn resolve(args: Args<'_>) -> Result<&'static CommandSpec, CommandError> {
     }
 }
 
-/// The same for any call: one of a container, or one that is wrong.
+/// Resolves any call: one of a container, or one that is wrong.
 #[inline(never)]
 fn resolve_with_care(args: Args<'_>) -> Result<&'static CommandSpec, CommandError> {
     let spec = lookup(args.at(0)).ok_or_else(|| CommandError::not_in_table(args.at(0), args.from(1)))?;

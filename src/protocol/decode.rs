@@ -181,8 +181,8 @@ impl RequestDecoder {
         self.decode_with_care(buffer, start, args)
     }
 
-    /// The same for a command that begins at `buffer[start]` with an opening that was met before, if it is like nearly all;
-    /// for others, `None`.
+    /// Decodes, on the fast path, a command whose opening was met before. `None`: it is incomplete or not of the usual
+    /// form; use [`decode`](Self::decode).
     #[inline(always)]
     pub fn decode_known(&self, buffer: &[u8], start: usize, opening: &Opening, args: &mut Vec<Span>) -> Option<usize> {
         if self.missing != 0 {
@@ -193,7 +193,7 @@ impl RequestDecoder {
         usual_arguments(buffer, name, name.end as usize + CRLF.len(), opening.count(), self.limits, args)
     }
 
-    /// The same for any command of which something is there, be it incomplete, long, inline or wrong.
+    /// Decodes any command of which something is there, be it incomplete, long, inline or wrong.
     #[inline(never)]
     fn decode_with_care(
         &mut self,

@@ -31,8 +31,8 @@ pub struct RequestLimits {
     pub array_len: i64,
     /// Longest argument, in bytes.
     pub bulk_bytes: usize,
-    /// The longest argument once the connection has authenticated, if it has yet to: what is too long even then is told as
-    /// it would be then.
+    /// Before authentication: the limit that holds after it; else `None`. An argument beyond it gets the ordinary
+    /// error, one between the two "unauthenticated bulk length".
     pub bulk_bytes_later: Option<usize>,
 }
 

@@ -78,7 +78,7 @@ impl Addresses {
     }
 }
 
-/// The addresses that are named, without a port, each once: twice, it would be in its own way.
+/// The addresses of these names, without a port. Each once: a second time it could not be listened on.
 fn addresses_of(names: &[String]) -> Result<Vec<SocketAddr>, Failure> {
     let mut once = Vec::new();
     for name in names {
@@ -98,8 +98,8 @@ fn addresses_of(names: &[String]) -> Result<Vec<SocketAddr>, Failure> {
     Ok(once)
 }
 
-/// An address with the scope, which is its interface, only where it counts: each link can have the same address of its own;
-/// any other would be two with and without it.
+/// An address with its scope, the interface, only if it is link-local: each link can have the same one. Any other would
+/// be taken for two addresses, with the scope and without.
 fn with_scope_that_counts(mut address: SocketAddr) -> SocketAddr {
     if let SocketAddr::V6(address) = &mut address
         && !address.ip().is_unicast_link_local()
@@ -109,7 +109,7 @@ fn with_scope_that_counts(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// The same address with this port.
+/// `address` with this port.
 pub fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
     address.set_port(port);
     address

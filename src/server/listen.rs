@@ -131,7 +131,7 @@ pub fn make_way(path: &Path, dir: Option<&Path>) -> io::Result<()> {
     }
 }
 
-/// The same path without links, `.` and `..`, as it is once those of its folders are made that are missing.
+/// `path` without links, `.` and `..`, as it is once those of its folders are made that are missing.
 fn resolved(path: &Path) -> PathBuf {
     let parts: Vec<Component<'_>> = path.components().collect();
     let there =

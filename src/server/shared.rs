@@ -38,7 +38,7 @@ pub struct Server {
     pub slow_log: SlowLog,
     /// When the process began to serve.
     pub started: Instant,
-    /// The same by the calendar.
+    /// When the process began to serve, in seconds since 1970.
     pub started_unix_seconds: u64,
     /// Random, new with each start: 40 hexadecimal digits.
     pub run_id: String,

@@ -55,8 +55,8 @@ impl StopSignals {
         }
     }
 
-    /// Waits, while the server stops, for somebody who cannot: for one more that stops, and not together with the first.
-    /// None has come yet where a command has stopped the server.
+    /// Waits for a further signal that stops, while the server stops. What comes within `TOGETHER` of the first counts
+    /// as the first; if `SHUTDOWN` began the stop, the first is still to come.
     pub async fn insisting(&mut self) {
         if !self.came {
             self.stop().await;

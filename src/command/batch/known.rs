@@ -5,7 +5,7 @@ use super::super::spec::CommandSpec;
 use super::super::table::CommandId;
 use crate::protocol::decode::{OPENING_BYTES, Opening, Span};
 
-/// The command that was last met with each number of arguments (modulo so many): GETs and SETs may take turns.
+/// For each number of arguments, modulo `SLOTS`, the command last met with it: GETs and SETs may take turns.
 #[derive(Debug, Default)]
 pub(super) struct KnownCommands([Known; SLOTS]);
 

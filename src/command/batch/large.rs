@@ -35,7 +35,8 @@ impl Batch<'_> {
         env.writer.has_room(env.worker).then(|| self.copy_large_values(first, buffer))
     }
 
-    /// How many bytes the `first` command has as it was sent, if anything was copied: its key may be as large as its value.
+    /// The length, as sent, of the command `first` if any value was copied, else 0. The whole command counts: its key
+    /// may be as large as its value.
     #[inline]
     pub(super) fn copied_bytes(&self, first: usize, copied: &LargeValues) -> usize {
         if copied.0.is_empty() { 0 } else { self.end_of(first + 1) - self.end_of(first) }

@@ -30,8 +30,9 @@ pub struct WriteBatch<'w> {
 }
 
 impl Writer {
-    /// Begins a batch with a write. It holds the short lock until it is finished or dropped. `copied_bytes`: of so many
-    /// bytes was there room for, and they were copied since; they are not copied again if others were faster.
+    /// Begins a batch with a write. It holds the short lock until it is finished or dropped. `copied_bytes`: the length
+    /// of a command that was copied while there was room. It is taken even if other workers have filled the group
+    /// since. 0: nothing was copied.
     ///
     /// # Errors
     /// [`NotNow`]: no room, or no writes at all.

@@ -79,9 +79,9 @@ impl Group {
         self.rope.len() >= GROUP_FULL_BYTES
     }
 
-    /// Whether a command of so many bytes is to be taken all the same, since making it was work.
+    /// Whether a command of `bytes`, as sent, is taken although the group is full, since it is copied already.
     pub(super) fn takes_copied(&self, bytes: usize) -> bool {
-        /// More than the record may be longer than the command as it was sent.
+        /// The record is longer than the command as sent by less than this.
         const SLACK_BYTES: usize = 1 << 20;
         bytes > 0 && self.rope.len() + bytes + SLACK_BYTES <= MAX_RECORD_BYTES
     }

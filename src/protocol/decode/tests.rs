@@ -19,7 +19,8 @@ fn all(decoder: &mut RequestDecoder, input: &[u8]) -> Result<Vec<Vec<Vec<u8>>>, 
     Ok(commands)
 }
 
-/// The same, arriving in pieces that end at `cuts`; consumed bytes are dropped in between, as a connection does.
+/// All commands of `input`, which arrives in pieces that end at `cuts`; consumed bytes are dropped in between, as a
+/// connection does.
 fn in_pieces(input: &[u8], cuts: &[usize]) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
     let mut decoder = client();
     let (mut buffer, mut fed, mut commands) = (Vec::new(), 0, Vec::new());

@@ -1,9 +1,9 @@
-//! Commands that are like nearly all, decoded fast: those that are not are left to the decoder's care.
+//! The fast path for commands of the usual form; others are left to the decoder's care.
 
 use super::{CRLF, Span, behind_crlf};
 use crate::protocol::limits::RequestLimits;
 
-/// Decodes a command that is like nearly all: up to nine arguments, a name of up to nine bytes and the others of less than
+/// Decodes a command of the usual form: up to nine arguments, a name of up to nine bytes and the others of less than
 /// ten thousand each, all of it there. `None`, with `args` as it was, for anything else, be it right or wrong: that is
 /// looked at with care.
 #[inline(always)]

@@ -193,7 +193,8 @@ fn idle_time() -> Option<Duration> {
     idle_time_in(&stat, |core| usable.is_set(core))
 }
 
-/// The same from the text of `/proc/stat`. Its unit is 10 ms on all of Linux's common machines.
+/// For how long the usable cores have been idle, from the text of `/proc/stat`. Its unit is 10 ms on all of Linux's
+/// common machines.
 fn idle_time_in(stat: &str, is_usable: impl Fn(usize) -> bool) -> Option<Duration> {
     const TICK: Duration = Duration::from_millis(10);
     let mut total = None;

@@ -31,7 +31,8 @@ impl Input {
         self.drop_consumed();
         let there = self.waiting_bytes();
         let lacking = bytes_wanted.saturating_sub(there);
-        // That more could be read at once than the end of something large is not worth a copy of it all.
+        // For the end of a large argument, exactly the missing room is enough; more would mean copying all of it to a
+        // larger buffer.
         let enough = if lacking > 0 && there > INPUT_BYTES { lacking.min(INPUT_BYTES) } else { INPUT_BYTES };
         if self.buffer.capacity() - self.buffer.len() < enough {
             self.buffer.reserve_exact(if lacking > INPUT_BYTES {
@@ -44,8 +45,8 @@ impl Input {
         }
     }
 
-    /// Drops executed input, when that is cheap; all of it with its buffer. Thousands of connections may have sent something
-    /// large and rest now, and one that goes on sending gets what the allocator was given a moment ago.
+    /// Drops executed input where that is cheap. If all is executed, the buffer goes too: thousands of connections may
+    /// rest after something large, and for one that goes on the allocator has the same memory at hand.
     pub(super) fn drop_consumed(&mut self) {
         if self.start == self.buffer.len() {
             *self = Self::default();
