@@ -66,6 +66,13 @@ impl Failure {
     }
 }
 
+/// A [`Failure`] that ends the run with this [`Status`], in the words of a format string.
+macro_rules! failure {
+    ($status:ident, $($why:tt)+) => {
+        $crate::exit::Failure::new($crate::exit::Status::$status, anyhow::anyhow!($($why)+))
+    };
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.error, f)
@@ -79,12 +86,20 @@ impl fmt::Debug for Failure {
 }
 
 /// Gives errors an exit code.
-pub trait OrExit<T> {
+pub trait OrExit<T>: Sized {
     /// Wraps the error with what was being done, to end the run with `status`.
     ///
     /// # Errors
     /// The error that was there.
     fn or_exit(self, status: Status, doing: impl FnOnce() -> String) -> Result<T, Failure>;
+
+    /// [`OrExit::or_exit`] with [`Status::Unavailable`].
+    ///
+    /// # Errors
+    /// The error that was there.
+    fn or_unavailable(self, doing: impl FnOnce() -> String) -> Result<T, Failure> {
+        self.or_exit(Status::Unavailable, doing)
+    }
 }
 
 impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
@@ -108,7 +123,7 @@ pub fn unless_closed(written: io::Result<()>) -> io::Result<()> {
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    unless_closed(written).or_exit(Status::Unavailable, || "cannot write the output".to_owned())
+    unless_closed(written).or_unavailable(|| "cannot write the output".to_owned())
 }
 
 /// Says of something that is in a directory's place what is wrong with it; that a file exists is no help there.

@@ -11,9 +11,10 @@ compile_error!("kvred is for Linux: what it knows of disks and of memory is Linu
 
 #[macro_use]
 mod terminal;
+#[macro_use]
+pub mod exit;
 
 pub mod args;
-pub mod exit;
 mod interrupt;
 mod machine;
 mod pem;

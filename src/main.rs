@@ -47,7 +47,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     if !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return Status::Usage.into();
     }
-    match unless_closed(printed).or_exit(Status::Unavailable, || "cannot write the output".to_owned()) {
+    match unless_closed(printed).or_unavailable(|| "cannot write the output".to_owned()) {
         Ok(()) => Status::Fine.into(),
         Err(failure) => failure.report().into(),
     }

@@ -9,7 +9,7 @@ use anyhow::anyhow;
 use rustix::fs::{Access, access, fstat};
 
 use super::output::save;
-use crate::exit::{Failure, OrExit, Status, print, unless_closed};
+use crate::exit::{Failure, OrExit, print, unless_closed};
 
 /// What takes the results.
 #[derive(Debug)]
@@ -35,27 +35,23 @@ impl Destination {
         }
         let found = match fs::metadata(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-            found => Some(found.or_exit(Status::Unavailable, cannot)?),
+            found => Some(found.or_unavailable(cannot)?),
         };
         // What ends in a slash can be nothing else once it is there.
         let is_dir = found.as_ref().map_or(path.as_os_str().as_encoded_bytes().ends_with(b"/"), fs::Metadata::is_dir);
         match found {
-            _ if is_dir => {
-                let error = anyhow!("it is a directory; name a file in it");
-                Err(Failure::new(Status::Unavailable, error.context(cannot())))
-            }
+            _ if is_dir => Err(anyhow!("it is a directory; name a file in it")).or_unavailable(cannot),
             Some(found) if is_stdout(&found) => Ok(Self::Stdout),
             Some(found) if !found.is_file() => {
-                let file = File::options().write(true).open(path).or_exit(Status::Unavailable, cannot)?;
+                let file = File::options().write(true).open(path).or_unavailable(cannot)?;
                 Ok(Self::Stream(path.to_owned(), file))
             }
             found => {
                 let file = if found.is_some() { path.canonicalize() } else { new_file(path) };
-                let file = file.or_exit(Status::Unavailable, cannot)?;
+                let file = file.or_unavailable(cannot)?;
                 let dir = file.parent().unwrap_or(Path::new("/"));
-                access(dir, Access::WRITE_OK | Access::EXEC_OK).or_exit(Status::Unavailable, || {
-                    format!("cannot write {} into {}", path.display(), dir.display())
-                })?;
+                access(dir, Access::WRITE_OK | Access::EXEC_OK)
+                    .or_unavailable(|| format!("cannot write {} into {}", path.display(), dir.display()))?;
                 Ok(Self::File(file))
             }
         }
@@ -72,7 +68,7 @@ impl Destination {
             Self::Stream(path, file) => {
                 let mut stream: &File = file;
                 unless_closed(stream.write_all(text.as_bytes()))
-                    .or_exit(Status::Unavailable, || format!("cannot write {}", path.display()))
+                    .or_unavailable(|| format!("cannot write {}", path.display()))
             }
         }
     }

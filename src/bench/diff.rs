@@ -58,9 +58,9 @@ pub(super) fn run(args: &DiffArgs) -> Result<Status, Failure> {
 }
 
 fn read(path: &Path) -> Result<Document, Failure> {
-    let text = fs::read_to_string(path).or_exit(Status::Unavailable, || format!("cannot read {}", path.display()))?;
+    let text = fs::read_to_string(path).or_unavailable(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&text)
-        .or_exit(Status::Unavailable, || format!("{} is no result of kvred bench --format json", path.display()))
+        .or_unavailable(|| format!("{} is no result of kvred bench --format json", path.display()))
 }
 
 /// What makes the two hard to compare.

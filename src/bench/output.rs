@@ -11,7 +11,7 @@ use super::environment;
 use super::results::{Compared, Document, Figures, Ratio, TestResult};
 use super::text::{compact, micros, percent, short};
 use crate::args::BenchFormat;
-use crate::exit::{Failure, OrExit, Status};
+use crate::exit::{Failure, OrExit};
 use crate::protocol::number::counted;
 use crate::terminal::size;
 
@@ -54,7 +54,7 @@ pub(super) fn save(path: &Path, text: &str) -> Result<(), Failure> {
         }
         written
     });
-    saved.or_exit(Status::Unavailable, || format!("cannot write {}", path.display()))
+    saved.or_unavailable(|| format!("cannot write {}", path.display()))
 }
 
 fn tables(document: &Document, columns: usize) -> String {

@@ -160,7 +160,7 @@ pub(super) fn thresholds(args: &BenchArgs, plan: &Plan) -> Result<Vec<Threshold>
     for text in &args.fail_if {
         let threshold: Threshold =
             text.parse().map_err(|e| anyhow!("{e}")).or_exit(Status::Usage, || "--fail-if".to_owned())?;
-        let refuse = |why: String| Err(Failure::new(Status::Usage, anyhow!("--fail-if '{threshold}': {why}")));
+        let refuse = |why: String| Err(failure!(Usage, "--fail-if '{threshold}': {why}"));
         let mut about = plan.tests.iter().filter(|kind| threshold.test().is_none_or(|test| test == kind.name()));
         if let (Some(test), None) = (threshold.test(), about.clone().next()) {
             return refuse(format!("the test {test} is not among those that run"));
@@ -200,10 +200,7 @@ pub(super) fn second_server(text: &str, first: &Target, args: &BenchArgs) -> Res
             let address = Address::Tcp { host: host.to_owned(), port };
             Ok(Target { address, ..first.clone() })
         }
-        _ => {
-            let error = anyhow!("--compare takes HOST:PORT or a URI, for instance 127.0.0.1:6379, and not '{text}'");
-            Err(Failure::new(Status::Usage, error))
-        }
+        _ => Err(failure!(Usage, "--compare takes HOST:PORT or a URI, for instance 127.0.0.1:6379, and not '{text}'")),
     }
 }
 

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::anyhow;
-
 use super::destination::Destination;
 use super::environment::{self, Watch};
 use super::output;
@@ -235,7 +233,7 @@ fn conclude(
     match end {
         End::Finished => Ok(status),
         End::Interrupted => Ok(Status::Interrupted),
-        End::Lost(reason) => Err(Failure::new(Status::Unavailable, anyhow!("the run ended early: {reason}"))),
+        End::Lost(reason) => Err(failure!(Unavailable, "the run ended early: {reason}")),
     }
 }
 

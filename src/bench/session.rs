@@ -14,7 +14,7 @@ use super::progress::Progress;
 use super::values::Values;
 use crate::args::Distribution;
 use crate::client::Target;
-use crate::exit::{Failure, OrExit, Status};
+use crate::exit::{Failure, OrExit};
 use crate::interrupt::Interrupt;
 
 /// Connections that fill the key space, at most.
@@ -50,11 +50,10 @@ impl Session {
     /// Starts to listen for Ctrl-C.
     pub(super) fn new(connect_limit: Duration) -> Result<Self, Failure> {
         let doing = || "cannot start the event loop".to_owned();
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().or_exit(Status::Unavailable, doing)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().or_unavailable(doing)?;
         let interrupt = {
             let _inside = runtime.enter();
-            Interrupt::listen().or_exit(Status::Unavailable, doing)?
+            Interrupt::listen().or_unavailable(doing)?
         };
         Ok(Self { runtime, interrupt, connect_limit, progress: Progress::default() })
     }

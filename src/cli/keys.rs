@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::anyhow;
 use bytes::Bytes;
 
 use super::output::{Format, Printer, printer};
 use super::session::Session;
 use super::stop::{Stop, refused};
 use crate::args::CliArgs;
-use crate::exit::{Failure, Status};
+use crate::exit::Status;
 use crate::protocol::frame::Frame;
 
 /// Keys to ask for at a time, where `--count` does not say; SCAN's own default of 10 makes for many round trips.
@@ -78,5 +77,5 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
 }
 
 fn unexpected(command: &str) -> Stop {
-    Failure::new(Status::Negative, anyhow!("{command} was answered with something that is not its reply")).into()
+    failure!(Negative, "{command} was answered with something that is not its reply").into()
 }

@@ -3,7 +3,6 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use anyhow::anyhow;
 use hdrhistogram::Histogram;
 use serde_json::json;
 
@@ -80,7 +79,7 @@ async fn measure(
 
 /// From a microsecond to a minute, to two digits.
 fn new_histogram() -> Result<Histogram<u64>, Failure> {
-    Histogram::new_with_bounds(1, 60_000_000, 2).map_err(|e| Failure::new(Status::Unavailable, anyhow!("{e}")))
+    Histogram::new_with_bounds(1, 60_000_000, 2).map_err(|e| failure!(Unavailable, "{e}"))
 }
 
 fn summary(h: &Histogram<u64>) -> String {

@@ -28,8 +28,6 @@ mod words;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use anyhow::anyhow;
-
 use self::output::{Format, Printer};
 use self::session::Session;
 use self::stop::Stop;
@@ -45,7 +43,7 @@ pub fn run(args: &CliArgs, color: ColorWhen) -> Result<Status, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .or_exit(Status::Unavailable, || "cannot start the event loop".to_owned())?;
+        .or_unavailable(|| "cannot start the event loop".to_owned())?;
     match dispatch(args, color, &runtime) {
         Ok(status) => Ok(status),
         Err(Stop::ClosedPipe) => Ok(Status::Fine),
@@ -118,5 +116,5 @@ fn dispatch(args: &CliArgs, color: ColorWhen, runtime: &tokio::runtime::Runtime)
 }
 
 fn usage(what: &'static str) -> Stop {
-    Stop::Failure(Failure::new(Status::Usage, anyhow!(what)))
+    Stop::Failure(failure!(Usage, what))
 }

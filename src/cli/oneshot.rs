@@ -4,15 +4,13 @@ use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
-use anyhow::anyhow;
-
 use super::output::{Format, Printer, first_error};
 use super::session::{CallError, Session, is_plain_text, is_stream};
 use super::stop::Stop;
 use super::words;
 use crate::args::CliArgs;
 use crate::client::explain::hint;
-use crate::exit::{Failure, OrExit, Status};
+use crate::exit::{OrExit, Status};
 use crate::protocol::frame::Frame;
 
 /// Runs the command of the arguments.
@@ -38,7 +36,7 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
                 }
             }
             Err(CallError::ShutDown) => return Ok(Status::Fine),
-            Err(CallError::Refused(why)) => return Err(Failure::new(Status::Usage, anyhow!(why)).into()),
+            Err(CallError::Refused(why)) => return Err(failure!(Usage, why).into()),
             Err(error) => return Err(error.into()),
         }
         if let Some(wait) = args.interval.filter(|_| round < rounds) {
@@ -76,7 +74,7 @@ fn command(args: &CliArgs) -> Result<Vec<Vec<u8>>, Stop> {
         std::io::stdin()
             .lock()
             .read_to_end(&mut last)
-            .or_exit(Status::Unavailable, || "cannot read the standard input".to_owned())?;
+            .or_unavailable(|| "cannot read the standard input".to_owned())?;
         command.push(last);
     }
     Ok(command)
@@ -89,9 +87,6 @@ fn unquote(word: &[u8]) -> Result<Vec<u8>, Stop> {
     }
     match words::split(word) {
         Ok(mut words) if words.len() == 1 => Ok(words.remove(0)),
-        _ => {
-            let error = anyhow!("unbalanced quotes in the argument {}", String::from_utf8_lossy(word));
-            Err(Failure::new(Status::Usage, error).into())
-        }
+        _ => Err(failure!(Usage, "unbalanced quotes in the argument {}", String::from_utf8_lossy(word)).into()),
     }
 }

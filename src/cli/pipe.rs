@@ -12,7 +12,6 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use anyhow::anyhow;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::sync::{Notify, mpsc};
@@ -25,7 +24,7 @@ use super::session::Session;
 use super::stop::Stop;
 use crate::args::CliArgs;
 use crate::client::{Arrived, ClientError, Receiver, Reply, Sender};
-use crate::exit::{Failure, Status};
+use crate::exit::Status;
 use crate::protocol::frame::Frame;
 use crate::protocol::json;
 use crate::terminal::shown;
@@ -89,12 +88,12 @@ pub(crate) async fn run(mut session: Session, args: &CliArgs, printer: &Printer)
         return Ok(Status::Interrupted);
     };
     if let Err(error) = result {
-        return Err(Failure::new(Status::Unavailable, anyhow!("{error}{unknown}")).into());
+        return Err(failure!(Unavailable, "{error}{unknown}").into());
     }
     match reader.join() {
         Ok(Ok(())) => {}
-        Ok(Err(error @ InputError::Read(_))) => return Err(Failure::new(Status::Unavailable, anyhow!(error)).into()),
-        Ok(Err(error)) => return Err(Failure::new(Status::Negative, anyhow!(error)).into()),
+        Ok(Err(error @ InputError::Read(_))) => return Err(failure!(Unavailable, error).into()),
+        Ok(Err(error)) => return Err(failure!(Negative, error).into()),
         Err(panic) => std::panic::resume_unwind(panic),
     }
     Ok(if state.errors.get() > 0 { Status::Negative } else { Status::Fine })

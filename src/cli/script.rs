@@ -2,14 +2,12 @@
 
 use std::io::{self, BufRead};
 
-use anyhow::anyhow;
-
 use super::output::{Format, Printer, first_error};
 use super::session::{CallError, Session, is_plain_text, is_stream};
 use super::stop::Stop;
 use super::words;
 use crate::args::CliArgs;
-use crate::exit::{Failure, OrExit, Status};
+use crate::exit::{OrExit, Status};
 use crate::terminal::shown;
 
 /// Runs the standard input; blank lines and lines that begin with `#` are skipped.
@@ -19,9 +17,7 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
     let mut line = Vec::new();
     for number in 1_u64.. {
         line.clear();
-        let read = input
-            .read_until(b'\n', &mut line)
-            .or_exit(Status::Unavailable, || "cannot read the standard input".to_owned())?;
+        let read = input.read_until(b'\n', &mut line).or_unavailable(|| "cannot read the standard input".to_owned())?;
         if read == 0 {
             break;
         }
@@ -59,7 +55,7 @@ async fn run_line(
         Err(CallError::ShutDown) => return Ok(None),
         Err(CallError::Refused(why)) => return Ok(Some(why.to_owned())),
         Err(error @ (CallError::Unknown(_) | CallError::TransactionGone)) => {
-            return Err(Failure::new(Status::Unavailable, anyhow!("line {number}: {error}")).into());
+            return Err(failure!(Unavailable, "line {number}: {error}").into());
         }
         Err(error) => return Err(error.into()),
     };

@@ -2,13 +2,11 @@
 
 use std::io;
 
-use anyhow::anyhow;
-
 use super::output::printer::closed_pipe;
 use super::session::CallError;
 use crate::client::SetupError;
 use crate::client::explain::hint;
-use crate::exit::{Failure, Status};
+use crate::exit::Failure;
 use crate::terminal::shown;
 
 /// The end of a run before its work was done.
@@ -32,7 +30,7 @@ impl From<io::Error> for Stop {
         if closed_pipe(&error) {
             Self::ClosedPipe
         } else {
-            Self::Failure(Failure::new(Status::Unavailable, anyhow!("cannot write the output: {error}")))
+            Self::Failure(failure!(Unavailable, "cannot write the output: {error}"))
         }
     }
 }
@@ -47,7 +45,7 @@ impl From<CallError> for Stop {
     fn from(error: CallError) -> Self {
         match error {
             CallError::NotSent(error) => error.into(),
-            error => Self::Failure(Failure::new(Status::Unavailable, anyhow!(error.to_string()))),
+            error => Self::Failure(failure!(Unavailable, error.to_string())),
         }
     }
 }
@@ -55,5 +53,5 @@ impl From<CallError> for Stop {
 /// A command that a mode needs was answered with an error.
 pub(crate) fn refused(command: &str, text: &[u8]) -> Stop {
     let hint = hint(text).map_or_else(String::new, |hint| format!("; {hint}"));
-    Failure::new(Status::Negative, anyhow!("{command} failed: {}{hint}", shown(text))).into()
+    failure!(Negative, "{command} failed: {}{hint}", shown(text)).into()
 }

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 
 use super::address::{Address, Login, Target, uri_wants_tls};
 use super::tls::{Tls, TlsOptions};
@@ -21,8 +21,10 @@ pub(crate) fn target(args: &ConnectArgs, db: Option<u32>, warn_of_visible_passwo
         (None, Some(uri)) => Target::from_uri(uri).or_exit(Status::Usage, || "-u (or KVRED_URI)".to_owned())?,
         (None, None) if args.port == 0 => {
             // A flag that named none would have been refused.
-            let error = anyhow!("KVRED_PORT names no port to connect to; give one with -p, or a socket with -s");
-            return Err(Failure::new(Status::Usage, error));
+            return Err(failure!(
+                Usage,
+                "KVRED_PORT names no port to connect to; give one with -p, or a socket with -s"
+            ));
         }
         (None, None) => Target::new(Address::Tcp { host: args.host.clone(), port: args.port }),
     };
@@ -37,8 +39,10 @@ pub(crate) fn target(args: &ConnectArgs, db: Option<u32>, warn_of_visible_passwo
     let user = args.user.as_ref().or(of_uri).or(args.user_of_variable.as_ref()).cloned();
     let password = given.or_else(|| in_uri.map(|login| login.password)).or_else(from_environment);
     if password.is_none() && user.is_some() {
-        let error = anyhow!("--user (or KVRED_USER) needs a password: --askpass, --password-file or KVRED_PASSWORD");
-        return Err(Failure::new(Status::Usage, error));
+        return Err(failure!(
+            Usage,
+            "--user (or KVRED_USER) needs a password: --askpass, --password-file or KVRED_PASSWORD"
+        ));
     }
     target.login = password.map(|password| Login { user, password });
     Ok(target)
@@ -53,13 +57,15 @@ pub(crate) fn wants_tls(args: &TlsArgs, socket: Option<&Path>, uri: Option<&str>
 pub(crate) fn tls(args: &TlsArgs, socket: Option<&Path>, uri: Option<&str>) -> Result<Option<Tls>, Failure> {
     if !wants_tls(args, socket, uri) {
         if args.any() {
-            let error = anyhow!("--cacert, --cert, --key, --insecure and --sni need --tls or a URI of rediss://");
-            return Err(Failure::new(Status::Usage, error));
+            return Err(failure!(
+                Usage,
+                "--cacert, --cert, --key, --insecure and --sni need --tls or a URI of rediss://"
+            ));
         }
         return Ok(None);
     }
     if socket.is_some() {
-        return Err(Failure::new(Status::Usage, anyhow!("there is no TLS on a unix socket")));
+        return Err(failure!(Usage, "there is no TLS on a unix socket"));
     }
     let options = TlsOptions {
         ca_cert: args.cacert.clone(),
@@ -68,27 +74,24 @@ pub(crate) fn tls(args: &TlsArgs, socket: Option<&Path>, uri: Option<&str>) -> R
         insecure: args.insecure,
         sni: args.sni.clone(),
     };
-    Tls::new(options).map(Some).or_exit(Status::Unavailable, || "TLS cannot be used".to_owned())
+    Tls::new(options).map(Some).or_unavailable(|| "TLS cannot be used".to_owned())
 }
 
 /// The password that a flag gives: asked for, from the first line of a file, or in plain sight.
 fn given(args: &ConnectArgs) -> Result<Option<Vec<u8>>, Failure> {
     if args.askpass {
         return password::ask("Password: ").map(Some).map_err(|error| match error.kind() {
-            ErrorKind::Interrupted => Failure::new(Status::Interrupted, anyhow!("interrupted; nothing was sent")),
+            ErrorKind::Interrupted => failure!(Interrupted, "interrupted; nothing was sent"),
             ErrorKind::UnexpectedEof => {
-                Failure::new(Status::Unavailable, anyhow!("no password was given; nothing was sent"))
+                failure!(Unavailable, "no password was given; nothing was sent")
             }
-            _ => Failure::new(
-                Status::Unavailable,
-                anyhow!(error).context("cannot ask for the password: there is no terminal"),
-            ),
+            _ => failure!(Unavailable, "cannot ask for the password: there is no terminal: {error}"),
         });
     }
     if let Some(path) = &args.password_file {
         let bytes = std::fs::read(path)
             .with_context(|| path.display().to_string())
-            .or_exit(Status::Unavailable, || "cannot read the password".to_owned())?;
+            .or_unavailable(|| "cannot read the password".to_owned())?;
         let line = bytes.split(|&c| c == b'\n').next().unwrap_or_default();
         return Ok(Some(line.strip_suffix(b"\r").unwrap_or(line).to_vec()));
     }

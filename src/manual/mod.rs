@@ -30,11 +30,11 @@ pub fn print_completions(args: &CompletionsArgs) -> Result<Status, Failure> {
 /// The directory or a page cannot be written.
 pub fn write_pages(args: &ManArgs) -> Result<Status, Failure> {
     let doing = |path: &std::path::Path| format!("{} cannot be written", path.display());
-    std::fs::create_dir_all(&args.dir).map_err(no_directory).or_exit(Status::Unavailable, || doing(&args.dir))?;
+    std::fs::create_dir_all(&args.dir).map_err(no_directory).or_unavailable(|| doing(&args.dir))?;
     let pages = pages();
     for page in &pages {
         let path = args.dir.join(&page.file_name);
-        std::fs::write(&path, &page.roff).or_exit(Status::Unavailable, || doing(&path))?;
+        std::fs::write(&path, &page.roff).or_unavailable(|| doing(&path))?;
     }
     say!("wrote {} pages to {}", pages.len(), args.dir.display());
     Ok(Status::Fine)

@@ -135,16 +135,15 @@ impl Book {
         let path = root.join(UNFINISHED);
         let doing = || format!("{} is no report to go on with", root.display());
         if !path.exists() && Self::lies_in(root) {
-            return Err(Failure::new(Status::Unavailable, anyhow!("it is finished").context(doing())));
+            return Err(anyhow!("it is finished")).or_unavailable(doing);
         }
-        let text = fs::read(&path).with_context(|| path.display().to_string()).or_exit(Status::Unavailable, doing)?;
-        let book: Self = serde_json::from_slice(&text)
-            .with_context(|| path.display().to_string())
-            .or_exit(Status::Unavailable, doing)?;
+        let text = fs::read(&path).with_context(|| path.display().to_string()).or_unavailable(doing)?;
+        let book: Self =
+            serde_json::from_slice(&text).with_context(|| path.display().to_string()).or_unavailable(doing)?;
         let here = (env!("CARGO_PKG_VERSION"), environment::host());
         if (&book.kvred_version[..], &book.host) != (here.0, &here.1) {
             let error = anyhow!("it was begun by another version of kvred, or on another machine: start a new one");
-            return Err(Failure::new(Status::Negative, error.context(doing())));
+            return Err(error).or_exit(Status::Negative, doing);
         }
         Ok(Self { root: root.to_owned(), ..book })
     }
@@ -154,8 +153,10 @@ impl Book {
         if let Some(before) = self.servers.get(name) {
             let (before, now) = (environment::name(before), environment::name(info));
             if before != now {
-                let error = anyhow!("{name} was {before} when the report began and is {now}: start a new one");
-                return Err(Failure::new(Status::Negative, error));
+                return Err(failure!(
+                    Negative,
+                    "{name} was {before} when the report began and is {now}: start a new one"
+                ));
             }
         }
         self.servers.insert(name.to_owned(), info.clone());
@@ -247,7 +248,7 @@ impl Book {
         }
         match fs::remove_file(&unfinished) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                Err(e).or_exit(Status::Unavailable, || format!("cannot remove {}", unfinished.display()))
+                Err(e).or_unavailable(|| format!("cannot remove {}", unfinished.display()))
             }
             _ => Ok(()),
         }

@@ -19,8 +19,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::anyhow;
-
 use self::book::{Book, ReportSettings, Run};
 use self::server::{Program, Running};
 use super::environment::{self, Watch};
@@ -50,7 +48,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<Status, Failure> {
     let root = book.root.clone();
     for folder in ["charts", "raw"] {
         let path = root.join(folder);
-        std::fs::create_dir_all(&path).or_exit(Status::Unavailable, || format!("cannot make {}", path.display()))?;
+        std::fs::create_dir_all(&path).or_unavailable(|| format!("cannot make {}", path.display()))?;
     }
     let mut session = Session::new(Duration::from_secs(5))?;
     session.progress.fills_silently = true;
@@ -59,7 +57,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<Status, Failure> {
     book.warnings.extend(environment::clock_warning());
     book.warnings.extend(disk_warning(&root));
     let data = servers_folder(&root)
-        .or_exit(Status::Unavailable, || format!("cannot make a folder for the servers in {}", root.display()))?;
+        .or_unavailable(|| format!("cannot make a folder for the servers in {}", root.display()))?;
     let end = policies(&programs, &data, &mut session, &mut book);
     book.warnings.extend(watch.warnings());
     // What is left of it is in nobody's way.
@@ -80,7 +78,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<Status, Failure> {
         End::Finished if book.problems.is_empty() => Ok(Status::Fine),
         End::Finished => Ok(Status::Negative),
         End::Interrupted => Ok(Status::Interrupted),
-        End::Lost(reason) => Err(Failure::new(Status::Unavailable, anyhow!("the report ended early: {reason}"))),
+        End::Lost(reason) => Err(failure!(Unavailable, "the report ended early: {reason}")),
     }
 }
 
@@ -88,8 +86,11 @@ pub(super) fn run(args: &ReportArgs) -> Result<Status, Failure> {
 fn begin(args: &ReportArgs) -> Result<Book, Failure> {
     let root = args.output.clone().unwrap_or_else(default_folder);
     if Book::lies_in(&root) {
-        let error = anyhow!("there is a report in {} already; name a new folder, or --resume", root.display());
-        return Err(Failure::new(Status::Unavailable, error));
+        return Err(failure!(
+            Unavailable,
+            "there is a report in {} already; name a new folder, or --resume",
+            root.display()
+        ));
     }
     let mut fsync: Vec<String> = Vec::new();
     for name in args.fsync.iter().map(name_of) {
@@ -116,22 +117,24 @@ fn default_folder() -> PathBuf {
 fn programs(args: &ReportArgs) -> Result<Vec<Peer>, Failure> {
     let kvred = match &args.server_bin {
         Some(path) => path.clone(),
-        None => std::env::current_exe().or_exit(Status::Unavailable, || "cannot find this program".to_owned())?,
+        None => std::env::current_exe().or_unavailable(|| "cannot find this program".to_owned())?,
     };
     let kvred = Peer { name: "kvred".to_owned(), path: kvred };
     let mut programs: Vec<Peer> = Vec::new();
     for Peer { name, path } in std::iter::once(&kvred).chain(&args.peers) {
         if programs.iter().any(|known| known.name == *name) {
-            let error = anyhow!("--peer: there are two servers called {name}");
-            return Err(Failure::new(Status::Usage, error));
+            return Err(failure!(Usage, "--peer: there are two servers called {name}"));
         }
         // A bare name is looked up in PATH.
         let is_bare = path.components().count() == 1;
         let path = if is_bare { Ok(path.clone()) } else { std::path::absolute(path) };
-        let path = path.or_exit(Status::Unavailable, || format!("cannot find {name}"))?;
+        let path = path.or_unavailable(|| format!("cannot find {name}"))?;
         if path.to_str().is_none() {
-            let error = anyhow!("{} is not UTF-8, as a report has to note it for --resume", path.display());
-            return Err(Failure::new(Status::Unavailable, error));
+            return Err(failure!(
+                Unavailable,
+                "{} is not UTF-8, as a report has to note it for --resume",
+                path.display()
+            ));
         }
         programs.push(Peer { name: name.clone(), path });
     }

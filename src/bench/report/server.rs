@@ -8,14 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::anyhow;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::args::Peer;
 use crate::bench::environment;
 use crate::bench::session::Session;
 use crate::client::{Address, Target};
-use crate::exit::{Failure, OrExit, Status};
+use crate::exit::{Failure, OrExit};
 
 /// How long a server may take to start, and to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,11 +32,10 @@ impl Program {
     pub(super) fn find(Peer { name, path }: &Peer) -> Result<Self, Failure> {
         let doing = || format!("cannot run {}", path.display());
         let output = Command::new(path).arg("--version").stdin(Stdio::null()).output();
-        let version = String::from_utf8_lossy(&output.or_exit(Status::Unavailable, doing)?.stdout).to_lowercase();
+        let version = String::from_utf8_lossy(&output.or_unavailable(doing)?.stdout).to_lowercase();
         let is_kvred = version.starts_with("kvred");
         if !is_kvred && !version.starts_with("redis server v=") && !version.starts_with("valkey server v=") {
-            let error = anyhow!("{} says of itself neither kvred nor Redis nor Valkey", path.display());
-            return Err(Failure::new(Status::Unavailable, error));
+            return Err(failure!(Unavailable, "{} says of itself neither kvred nor Redis nor Valkey", path.display()));
         }
         Ok(Self { name: name.clone(), path: path.clone(), is_kvred })
     }
@@ -80,11 +78,11 @@ impl Running {
         let dir = data.join(format!("{}-{policy}", program.name));
         let log = data.join(format!("{}-{policy}.log", program.name));
         let doing = || format!("cannot start {}", program.path.display());
-        fs::create_dir(&dir).or_exit(Status::Unavailable, doing)?;
-        let output = File::create(&log).or_exit(Status::Unavailable, doing)?;
-        let errors = output.try_clone().or_exit(Status::Unavailable, doing)?;
-        let dir = dir.canonicalize().or_exit(Status::Unavailable, doing)?;
-        let port = free_port().or_exit(Status::Unavailable, doing)?;
+        fs::create_dir(&dir).or_unavailable(doing)?;
+        let output = File::create(&log).or_unavailable(doing)?;
+        let errors = output.try_clone().or_unavailable(doing)?;
+        let dir = dir.canonicalize().or_unavailable(doing)?;
+        let port = free_port().or_unavailable(doing)?;
         let child = program
             .command(port, &dir, policy)
             .stdin(Stdio::null())
@@ -93,7 +91,7 @@ impl Running {
             // Ctrl-C is for the report, which then ends its servers.
             .process_group(0)
             .spawn()
-            .or_exit(Status::Unavailable, doing)?;
+            .or_unavailable(doing)?;
         let target = Target::new(Address::Tcp { host: "127.0.0.1".to_owned(), port });
         let mut running = Self { name: program.name.clone(), target, info: BTreeMap::new(), child, dir };
         let began = Instant::now();
@@ -112,12 +110,15 @@ impl Running {
                 }
                 Some(Err(_)) => {}
             }
-            let ended = running.child.try_wait().or_exit(Status::Unavailable, doing)?;
+            let ended = running.child.try_wait().or_unavailable(doing)?;
             if ended.is_some() || began.elapsed() > PATIENCE {
                 let said = fs::read_to_string(&log).unwrap_or_default();
                 let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
-                let error = anyhow!("{} does not start; the last that it said: {last}", program.path.display());
-                return Err(Failure::new(Status::Unavailable, error));
+                return Err(failure!(
+                    Unavailable,
+                    "{} does not start; the last that it said: {last}",
+                    program.path.display()
+                ));
             }
         }
     }

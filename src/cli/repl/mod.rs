@@ -55,7 +55,7 @@ use crate::args::ColorWhen;
 use crate::client::address::uri_wants_tls;
 use crate::client::explain::explain;
 use crate::client::{Address, Target, Tls, TlsOptions};
-use crate::exit::{Failure, Status};
+use crate::exit::Status;
 use crate::terminal::{Paint, Style, is_dumb};
 
 /// A session at a terminal.
@@ -163,7 +163,7 @@ fn editor(paint: Paint, color: ColorWhen) -> rustyline::Result<Editor<ReplHelper
 fn terminal_failed(error: ReadlineError) -> Stop {
     match error {
         ReadlineError::Io(error) => error.into(),
-        other => Failure::new(Status::Unavailable, anyhow::anyhow!("the terminal failed: {other}")).into(),
+        other => failure!(Unavailable, "the terminal failed: {other}").into(),
     }
 }
 
