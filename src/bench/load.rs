@@ -7,40 +7,18 @@ use fastrand::Rng;
 use super::keys::Picker;
 use super::tally::Tally;
 use super::values::Values;
+use crate::args::Test;
 use crate::client::Reply;
 
 /// One more than the largest number of a key: it has twelve digits, so that `key:` and these are 16 bytes, as in
 /// `redis-benchmark`.
 const KEYS_MOST: u64 = 1_000_000_000_000;
 
-/// A command that a request can be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Op {
-    Ping,
-    Set,
-    Get,
-    Exists,
-    Del,
-}
-
-impl Op {
-    /// The request up to the digits of its key.
-    fn head(self) -> &'static [u8] {
-        match self {
-            Self::Ping => b"*1\r\n$4\r\nPING\r\n",
-            Self::Set => b"*3\r\n$3\r\nSET\r\n$16\r\nkey:",
-            Self::Get => b"*2\r\n$3\r\nGET\r\n$16\r\nkey:",
-            Self::Exists => b"*2\r\n$6\r\nEXISTS\r\n$16\r\nkey:",
-            Self::Del => b"*2\r\n$3\r\nDEL\r\n$16\r\nkey:",
-        }
-    }
-}
-
 /// Which command comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mix {
     /// Always this one.
-    Only(Op),
+    Only(Test),
     /// SETs and GETs at random, in this ratio.
     SetGet(u32, u32),
 }
@@ -48,7 +26,7 @@ pub(super) enum Mix {
 /// A request that is on its way.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sent {
-    op: Op,
+    test: Test,
     key: u64,
     /// When it left, or should have, in nanoseconds since the start.
     pub(super) due_ns: u64,
@@ -67,39 +45,50 @@ pub(super) struct Load {
 impl Load {
     /// Appends the request with this index.
     pub(super) fn push(&mut self, index: u64, due_ns: u64, out: &mut Vec<u8>, sent: &mut Vec<Sent>) {
-        let op = match self.mix {
-            Mix::Only(op) => op,
-            Mix::SetGet(set, get) if self.rng.u32(..set + get) < set => Op::Set,
-            Mix::SetGet(..) => Op::Get,
+        let test = match self.mix {
+            Mix::Only(test) => test,
+            Mix::SetGet(set, get) if self.rng.u32(..set + get) < set => Test::Set,
+            Mix::SetGet(..) => Test::Get,
         };
-        out.extend_from_slice(op.head());
-        let key = if op == Op::Ping { 0 } else { self.picker.key(index, &mut self.rng) };
-        if op != Op::Ping {
+        out.extend_from_slice(head(test));
+        let key = if test == Test::Ping { 0 } else { self.picker.key(index, &mut self.rng) };
+        if test != Test::Ping {
             // The leading 1 keeps the zeros in front.
             out.extend_from_slice(&itoa::Buffer::new().format(KEYS_MOST + key).as_bytes()[1..]);
             out.extend_from_slice(b"\r\n");
         }
-        if op == Op::Set {
+        if test == Test::Set {
             self.values.append_bulk(out, key);
         }
-        sent.push(Sent { op, key, due_ns });
+        sent.push(Sent { test, key, due_ns });
     }
 
     /// Counts what a reply says.
     pub(super) fn judge(&self, sent: &Sent, reply: &Reply<'_>, tally: &mut Tally) {
-        match (sent.op, reply) {
+        match (sent.test, reply) {
             (_, Reply::Error(text)) => tally.error(text),
-            (Op::Ping, Reply::Simple(b"PONG")) | (Op::Set, Reply::Simple(b"OK")) => {}
-            (Op::Get, Reply::Bulk(value)) => {
+            (Test::Ping, Reply::Simple(b"PONG")) | (Test::Set, Reply::Simple(b"OK")) => {}
+            (Test::Get, Reply::Bulk(value)) => {
                 tally.hits += 1;
                 if self.verify && !self.values.is_value_of(sent.key, value) {
                     tally.wrong(|| format!("GET key:{:012} gave another value than was set", sent.key));
                 }
             }
-            (Op::Exists | Op::Del, Reply::Integer(1)) => tally.hits += 1,
-            (Op::Get, Reply::Null) | (Op::Exists | Op::Del, Reply::Integer(0)) => tally.misses += 1,
-            (op, reply) => tally.wrong(|| format!("{op:?} was answered with {reply:?}")),
+            (Test::Exists | Test::Del, Reply::Integer(1)) => tally.hits += 1,
+            (Test::Get, Reply::Null) | (Test::Exists | Test::Del, Reply::Integer(0)) => tally.misses += 1,
+            (test, reply) => tally.wrong(|| format!("{test:?} was answered with {reply:?}")),
         }
+    }
+}
+
+/// A request up to the digits of its key.
+fn head(test: Test) -> &'static [u8] {
+    match test {
+        Test::Ping => b"*1\r\n$4\r\nPING\r\n",
+        Test::Set => b"*3\r\n$3\r\nSET\r\n$16\r\nkey:",
+        Test::Get => b"*2\r\n$3\r\nGET\r\n$16\r\nkey:",
+        Test::Exists => b"*2\r\n$6\r\nEXISTS\r\n$16\r\nkey:",
+        Test::Del => b"*2\r\n$3\r\nDEL\r\n$16\r\nkey:",
     }
 }
 
@@ -121,20 +110,20 @@ mod tests {
 
     #[test]
     fn requests_are_what_the_encoder_of_the_protocol_writes() {
-        let value = load(Mix::Only(Op::Set)).values.value(907_012);
+        let value = load(Mix::Only(Test::Set)).values.value(907_012);
         let key = &b"key:000000907012"[..];
-        let cases: [(Op, Vec<&[u8]>); 5] = [
-            (Op::Ping, vec![b"PING"]),
-            (Op::Set, vec![b"SET", key, &value]),
-            (Op::Get, vec![b"GET", key]),
-            (Op::Exists, vec![b"EXISTS", key]),
-            (Op::Del, vec![b"DEL", key]),
+        let cases: [(Test, Vec<&[u8]>); 5] = [
+            (Test::Ping, vec![b"PING"]),
+            (Test::Set, vec![b"SET", key, &value]),
+            (Test::Get, vec![b"GET", key]),
+            (Test::Exists, vec![b"EXISTS", key]),
+            (Test::Del, vec![b"DEL", key]),
         ];
-        for (op, args) in cases {
+        for (test, args) in cases {
             let (mut out, mut expected) = (Vec::new(), Vec::new());
-            load(Mix::Only(op)).push(907_012, 0, &mut out, &mut Vec::new());
+            load(Mix::Only(test)).push(907_012, 0, &mut out, &mut Vec::new());
             encode::request(&mut expected, &args);
-            assert_eq!(out, expected, "{op:?}");
+            assert_eq!(out, expected, "{test:?}");
         }
     }
 
@@ -145,33 +134,33 @@ mod tests {
         for index in 0..10_000 {
             load.push(index, 0, &mut Vec::new(), &mut sent);
         }
-        let sets = sent.iter().filter(|s| s.op == Op::Set).count();
+        let sets = sent.iter().filter(|s| s.test == Test::Set).count();
         assert!((2300..2700).contains(&sets), "{sets}");
     }
 
     #[test]
     fn replies_are_hits_misses_errors_or_wrong() {
-        let load = load(Mix::Only(Op::Get));
+        let load = load(Mix::Only(Test::Get));
         let value = load.values.value(7);
-        // op, reply, and what it adds to: errors, wrong, hits, misses
+        // test, reply, and what it adds to: errors, wrong, hits, misses
         let cases = [
-            (Op::Get, Reply::Bulk(&value), [0, 0, 1, 0]),
-            (Op::Get, Reply::Bulk(b"12345"), [0, 1, 1, 0]),
-            (Op::Get, Reply::Null, [0, 0, 0, 1]),
-            (Op::Get, Reply::Integer(1), [0, 1, 0, 0]),
-            (Op::Get, Reply::Error(b"ERR x"), [1, 0, 0, 0]),
-            (Op::Set, Reply::Simple(b"OK"), [0, 0, 0, 0]),
-            (Op::Set, Reply::Null, [0, 1, 0, 0]),
-            (Op::Ping, Reply::Simple(b"PONG"), [0, 0, 0, 0]),
-            (Op::Ping, Reply::Simple(b"QUEUED"), [0, 1, 0, 0]),
-            (Op::Del, Reply::Integer(1), [0, 0, 1, 0]),
-            (Op::Exists, Reply::Integer(0), [0, 0, 0, 1]),
-            (Op::Exists, Reply::Integer(2), [0, 1, 0, 0]),
+            (Test::Get, Reply::Bulk(&value), [0, 0, 1, 0]),
+            (Test::Get, Reply::Bulk(b"12345"), [0, 1, 1, 0]),
+            (Test::Get, Reply::Null, [0, 0, 0, 1]),
+            (Test::Get, Reply::Integer(1), [0, 1, 0, 0]),
+            (Test::Get, Reply::Error(b"ERR x"), [1, 0, 0, 0]),
+            (Test::Set, Reply::Simple(b"OK"), [0, 0, 0, 0]),
+            (Test::Set, Reply::Null, [0, 1, 0, 0]),
+            (Test::Ping, Reply::Simple(b"PONG"), [0, 0, 0, 0]),
+            (Test::Ping, Reply::Simple(b"QUEUED"), [0, 1, 0, 0]),
+            (Test::Del, Reply::Integer(1), [0, 0, 1, 0]),
+            (Test::Exists, Reply::Integer(0), [0, 0, 0, 1]),
+            (Test::Exists, Reply::Integer(2), [0, 1, 0, 0]),
         ];
-        for (op, reply, expected) in cases {
+        for (test, reply, expected) in cases {
             let mut tally = Tally::new();
-            load.judge(&Sent { op, key: 7, due_ns: 0 }, &reply, &mut tally);
-            assert_eq!([tally.errors, tally.wrong, tally.hits, tally.misses], expected, "{op:?} {reply:?}");
+            load.judge(&Sent { test, key: 7, due_ns: 0 }, &reply, &mut tally);
+            assert_eq!([tally.errors, tally.wrong, tally.hits, tally.misses], expected, "{test:?} {reply:?}");
         }
     }
 }

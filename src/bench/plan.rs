@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use super::load::{Mix, Op};
+use super::load::Mix;
 use super::results::Settings;
 use super::threshold::Threshold;
 use crate::args::{BenchArgs, DataSize, Distribution, Ratio, Test, TlsArgs, name_of};
@@ -50,14 +50,10 @@ impl Kind {
 
     /// What is sent.
     pub(super) fn mix(self) -> Mix {
-        Mix::Only(match self {
-            Self::Single(Test::Ping) => Op::Ping,
-            Self::Single(Test::Set) => Op::Set,
-            Self::Single(Test::Get) => Op::Get,
-            Self::Single(Test::Exists) => Op::Exists,
-            Self::Single(Test::Del) => Op::Del,
-            Self::Mixed(Ratio(set, get)) => return Mix::SetGet(set, get),
-        })
+        match self {
+            Self::Single(test) => Mix::Only(test),
+            Self::Mixed(Ratio(set, get)) => Mix::SetGet(set, get),
+        }
     }
 
     /// Whether it looks up keys that must be there.

@@ -7,12 +7,12 @@ use fastrand::Rng;
 use tokio::runtime::Runtime;
 
 use super::keys::Picker;
-use super::load::{Load, Mix, Op};
+use super::load::{Load, Mix};
 use super::phase::{self, End, Outcome, Phase};
 use super::plan::{Kind, Plan};
 use super::progress::Progress;
 use super::values::Values;
-use crate::args::Distribution;
+use crate::args::{Distribution, Test};
 use crate::client::Target;
 use crate::exit::{Failure, OrExit};
 use crate::interrupt::Interrupt;
@@ -128,7 +128,11 @@ impl Session {
             total: keys,
             duration: None,
             rate: None,
-            load: Load { mix: Mix::Only(Op::Set), picker: Picker::new(keys, Distribution::Sequential), ..load.clone() },
+            load: Load {
+                mix: Mix::Only(Test::Set),
+                picker: Picker::new(keys, Distribution::Sequential),
+                ..load.clone()
+            },
             seed: plan.seed,
         };
         let outcome = self.run(&phase, "filling")?;
