@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::load::Load;
 use super::schedule::Schedule;
 use super::tally::Tally;
-use super::worker::{self, Job, Report, State};
+use super::worker::{self, Done, Job, Report, State};
 use crate::client::{SetupError, Target};
 use crate::interrupt::Interrupt;
 
@@ -81,7 +81,18 @@ pub(super) fn run(
             scope.spawn(move || worker::run(job, &reports));
         }
         drop(reports);
-        let watcher = Watcher { phase, schedule: &schedule, replies: &replies, state: &state, inbox };
+        let watcher = Watcher {
+            phase,
+            schedule: &schedule,
+            replies: &replies,
+            state: &state,
+            inbox,
+            tally: Tally::new(),
+            began: None,
+            ended: None,
+            busy: 0.0,
+            end: End::Finished,
+        };
         runtime.block_on(watcher.watch(threads, interrupt, progress))
     })
 }
@@ -93,12 +104,18 @@ struct Watcher<'a> {
     replies: &'a AtomicU64,
     state: &'a watch::Sender<State>,
     inbox: mpsc::UnboundedReceiver<Report>,
+    tally: Tally,
+    /// The first request of all workers, and their last reply.
+    began: Option<Instant>,
+    ended: Option<Instant>,
+    busy: f64,
+    end: End,
 }
 
 impl Watcher<'_> {
     /// Waits until all workers have their connections; if one has none, all are told to end.
-    async fn all_connected(&mut self, threads: u32, interrupt: &mut Interrupt) -> Result<End, SetupError> {
-        let (mut end, mut failed) = (End::Finished, None);
+    async fn all_connected(&mut self, threads: u32, interrupt: &mut Interrupt) -> Result<(), SetupError> {
+        let mut failed = None;
         for _ in 0..threads {
             tokio::select! {
                 report = self.inbox.recv() => match report {
@@ -107,10 +124,13 @@ impl Watcher<'_> {
                     // A worker that ends without a word has panicked; the scope passes that on.
                     Some(Report::Done(_)) | None => break,
                 },
-                () = interrupt.wait() => { end = End::Interrupted; break }
+                () = interrupt.wait() => {
+                    self.abort(End::Interrupted);
+                    break;
+                }
             }
         }
-        let Some(error) = failed else { return Ok(end) };
+        let Some(error) = failed else { return Ok(()) };
         self.state.send_replace(State::Abort);
         Err(error)
     }
@@ -121,11 +141,11 @@ impl Watcher<'_> {
         interrupt: &mut Interrupt,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Outcome, SetupError> {
-        let mut end = self.all_connected(threads, interrupt).await?;
+        self.all_connected(threads, interrupt).await?;
         let started = Instant::now();
-        self.state.send_replace(if end == End::Finished { State::Go(started) } else { State::Abort });
-        let mut tally = Tally::new();
-        let (mut first, mut last, mut busy) = (None::<Instant>, None::<Instant>, 0_f64);
+        if self.end == End::Finished {
+            self.state.send_replace(State::Go(started));
+        }
         let mut alive = Alive { replies: 0, since: started };
         let mut tick = tokio::time::interval(TICK);
         let timed = self.phase.duration.is_some();
@@ -137,40 +157,45 @@ impl Watcher<'_> {
                 report = self.inbox.recv() => match report {
                     None => break,
                     Some(Report::Ready | Report::Unreachable(_)) => {}
-                    Some(Report::Done(done)) => {
-                        tally.add(&done.tally);
-                        first = first.into_iter().chain([done.began]).min();
-                        last = last.into_iter().chain([done.ended]).max();
-                        busy = busy.max(done.busy);
-                        if let Some(reason) = done.lost {
-                            self.state.send_replace(State::Abort);
-                            if end == End::Finished {
-                                end = End::Lost(reason);
-                            }
-                        }
-                    }
+                    Some(Report::Done(done)) => self.done(*done),
                 },
                 () = &mut over, if timed && !stopped => {
                     stopped = true;
                     self.schedule.stop();
                 }
-                () = interrupt.wait(), if end == End::Finished => {
-                    end = End::Interrupted;
-                    self.state.send_replace(State::Abort);
-                }
+                () = interrupt.wait(), if self.end == End::Finished => self.abort(End::Interrupted),
                 _ = tick.tick() => {
                     let replies = self.replies.load(Ordering::Relaxed);
                     progress(replies);
-                    if end == End::Finished && alive.hangs(replies, self.phase.rate) {
-                        end = End::Lost(format!("the server has not answered for {} s", PATIENCE.as_secs()));
-                        self.state.send_replace(State::Abort);
+                    if self.end == End::Finished && alive.hangs(replies, self.phase.rate) {
+                        let why = format!("the server has not answered for {} s", PATIENCE.as_secs());
+                        self.abort(End::Lost(why));
                     }
                 }
             }
         }
         progress(self.replies.load(Ordering::Relaxed));
-        let seconds = first.zip(last).map_or(0.0, |(first, last)| (last - first).as_secs_f64());
-        Ok(Outcome { tally, seconds, busy, unsent: self.schedule.unsent(), end })
+        let seconds = self.began.zip(self.ended).map_or(0.0, |(began, ended)| (ended - began).as_secs_f64());
+        Ok(Outcome { tally: self.tally, seconds, busy: self.busy, unsent: self.schedule.unsent(), end: self.end })
+    }
+
+    /// Adds what a worker has done.
+    fn done(&mut self, done: Done) {
+        self.tally.add(&done.tally);
+        self.began = self.began.into_iter().chain([done.began]).min();
+        self.ended = self.ended.into_iter().chain([done.ended]).max();
+        self.busy = self.busy.max(done.busy);
+        if let Some(reason) = done.lost {
+            self.abort(End::Lost(reason));
+        }
+    }
+
+    /// Has the workers end early; the first reason for that counts.
+    fn abort(&mut self, why: End) {
+        self.state.send_replace(State::Abort);
+        if self.end == End::Finished {
+            self.end = why;
+        }
     }
 }
 

@@ -52,42 +52,13 @@ pub fn run(args: &CliArgs, color: ColorWhen) -> Result<Status, Failure> {
 }
 
 fn dispatch(args: &CliArgs, color: ColorWhen, runtime: &tokio::runtime::Runtime) -> Result<Status, Stop> {
-    let has_mode = args.pipe || args.stat || args.latency || args.scan || args.bigkeys;
-    if has_mode && !args.command.is_empty() {
-        return Err(usage("--pipe, --stat, --latency, --scan and --bigkeys take no command"));
-    }
-    let script = args.command.is_empty() && !has_mode;
-    let walks = args.scan || args.bigkeys;
-    let repeats = args.repeat.is_some() || args.stat || args.latency;
-    // Flags that would mean nothing, or two things.
-    for (is_so, what) in [
-        (
-            args.stdin_argument && args.command.is_empty(),
-            "-x needs a command whose last argument comes from the standard input",
-        ),
-        ((args.pattern.is_some() || args.count.is_some()) && !walks, "--pattern and --count need --scan or --bigkeys"),
-        (
-            args.repeat.is_some() && args.command.is_empty() && !(args.stat || args.latency),
-            "-r needs a command, --stat or --latency; in a script, write the line so many times",
-        ),
-        (args.interval.is_some() && !(repeats || walks), "-i needs -r, --stat, --latency, --scan or --bigkeys"),
-        (args.pipe_timeout.is_some() && !args.pipe, "--pipe-timeout needs --pipe"),
-        (args.keep_going && !script, "--keep-going is for scripts, whose commands come from the standard input"),
-        (args.quoted_input && args.command.is_empty(), "--quoted-input needs a command"),
-        (
-            args.names_format() && args.output != OutputFormat::Auto,
-            "--raw, --no-raw, --csv and --json each stand for an --output; give one of them",
-        ),
-    ] {
-        if is_so {
-            return Err(usage(what));
-        }
-    }
+    check_flags(args)?;
+    let script = is_script(args);
     let limit = Duration::from_secs_f64(args.connect_timeout);
     let mut target = flags::target(&args.connect, args.db, !args.no_auth_warning)?;
     let printer = Printer::new(args, color);
     // As redis-cli: JSON wants the maps of RESP3, but takes what a server has that does not know it.
-    let wants_maps = printer.format == Format::Json && !has_mode && !args.resp2;
+    let wants_maps = printer.format == Format::Json && !has_mode(args) && !args.resp2;
     target.hello = (args.resp3 || wants_maps).then_some(3);
     target.hello_may_fail = wants_maps && !args.resp3;
     let mut session = Session::new(target, limit);
@@ -115,6 +86,45 @@ fn dispatch(args: &CliArgs, color: ColorWhen, runtime: &tokio::runtime::Runtime)
     })
 }
 
-fn usage(what: &'static str) -> Stop {
-    Stop::Failure(failure!(Usage, what))
+/// Refuses flags that would mean nothing, or two things.
+fn check_flags(args: &CliArgs) -> Result<(), Failure> {
+    let walks = args.scan || args.bigkeys;
+    let repeats = args.repeat.is_some() || args.stat || args.latency;
+    for (is_so, what) in [
+        (has_mode(args) && !args.command.is_empty(), "--pipe, --stat, --latency, --scan and --bigkeys take no command"),
+        (
+            args.stdin_argument && args.command.is_empty(),
+            "-x needs a command whose last argument comes from the standard input",
+        ),
+        ((args.pattern.is_some() || args.count.is_some()) && !walks, "--pattern and --count need --scan or --bigkeys"),
+        (
+            args.repeat.is_some() && args.command.is_empty() && !(args.stat || args.latency),
+            "-r needs a command, --stat or --latency; in a script, write the line so many times",
+        ),
+        (args.interval.is_some() && !(repeats || walks), "-i needs -r, --stat, --latency, --scan or --bigkeys"),
+        (args.pipe_timeout.is_some() && !args.pipe, "--pipe-timeout needs --pipe"),
+        (
+            args.keep_going && !is_script(args),
+            "--keep-going is for scripts, whose commands come from the standard input",
+        ),
+        (args.quoted_input && args.command.is_empty(), "--quoted-input needs a command"),
+        (
+            args.names_format() && args.output != OutputFormat::Auto,
+            "--raw, --no-raw, --csv and --json each stand for an --output; give one of them",
+        ),
+    ] {
+        if is_so {
+            return Err(failure!(Usage, what));
+        }
+    }
+    Ok(())
+}
+
+fn has_mode(args: &CliArgs) -> bool {
+    args.pipe || args.stat || args.latency || args.scan || args.bigkeys
+}
+
+/// Whether the commands come from the standard input.
+fn is_script(args: &CliArgs) -> bool {
+    args.command.is_empty() && !has_mode(args)
 }

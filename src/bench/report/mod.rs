@@ -185,9 +185,8 @@ fn plan(size: DataSize, requests: Option<u64>) -> Plan {
 
 /// Runs what is not finished yet, policy after policy.
 fn policies(programs: &[Program], data: &Path, session: &mut Session, book: &mut Book) -> Result<End, Failure> {
-    let s = book.settings.clone();
-    let rounds = u64::from(s.warmup + s.repeats);
-    let runs_of_policy = rounds * (programs.len() * (READS.len() + WRITES.len())) as u64;
+    let s = &book.settings;
+    let runs_of_policy = u64::from(s.warmup + s.repeats) * (programs.len() * (READS.len() + WRITES.len())) as u64;
     let runs = runs_of_policy * book.policies.len() as u64;
     for (nth, policy) in book.policies.clone().iter().enumerate() {
         if is_finished(book, programs, policy) {
@@ -199,30 +198,46 @@ fn policies(programs: &[Program], data: &Path, session: &mut Session, book: &mut
             book.meet(&program.name, &running.info)?;
             servers.push((Side::new(running.target.clone()), running));
         }
-        let mut done = runs_of_policy * nth as u64;
-        for round in 0..s.warmup + s.repeats {
-            let number = (round >= s.warmup).then(|| round - s.warmup + 1);
-            for test in READS.into_iter().chain(WRITES) {
-                let kind = Kind::Single(test);
-                let requests = if WRITES.contains(&test) { s.ops_write } else { s.ops_read };
-                let plan = plan(DataSize(s.load.value_bytes_min, s.load.value_bytes_max), Some(requests));
-                for at in in_turn(servers.len(), round) {
-                    done += 1;
-                    let (side, running) = &mut servers[at];
-                    if number.is_some_and(|number| book.has(policy, &running.name, kind, number)) {
-                        continue;
-                    }
-                    session.progress.prefix = format!("{done}/{runs} {policy} ");
-                    let run = Run { policy, server: &running.name, kind, number };
-                    let end = run_one(&run, side, &plan, session, book)?;
-                    if end != End::Finished {
-                        return Ok(end);
-                    }
-                }
-            }
+        let end = rounds(policy, &mut servers, runs_of_policy * nth as u64, runs, session, book)?;
+        if end != End::Finished {
+            return Ok(end);
         }
         for (_, running) in servers {
             running.end();
+        }
+    }
+    Ok(End::Finished)
+}
+
+/// Runs what is not finished of a policy, the servers in turn; `done` of all `runs` come before it.
+fn rounds(
+    policy: &str,
+    servers: &mut [(Side, Running)],
+    mut done: u64,
+    runs: u64,
+    session: &mut Session,
+    book: &mut Book,
+) -> Result<End, Failure> {
+    let s = book.settings.clone();
+    for round in 0..s.warmup + s.repeats {
+        let number = (round >= s.warmup).then(|| round - s.warmup + 1);
+        for test in READS.into_iter().chain(WRITES) {
+            let kind = Kind::Single(test);
+            let requests = if WRITES.contains(&test) { s.ops_write } else { s.ops_read };
+            let plan = plan(DataSize(s.load.value_bytes_min, s.load.value_bytes_max), Some(requests));
+            for at in in_turn(servers.len(), round) {
+                done += 1;
+                let (side, running) = &mut servers[at];
+                if number.is_some_and(|number| book.has(policy, &running.name, kind, number)) {
+                    continue;
+                }
+                session.progress.prefix = format!("{done}/{runs} {policy} ");
+                let run = Run { policy, server: &running.name, kind, number };
+                let end = run_one(&run, side, &plan, session, book)?;
+                if end != End::Finished {
+                    return Ok(end);
+                }
+            }
         }
     }
     Ok(End::Finished)
