@@ -108,22 +108,42 @@ impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
     }
 }
 
-/// What writing comes to where the reader may have seen enough: that it has closed the pipe is no error.
-///
-/// # Errors
-/// Any other.
-pub fn unless_closed(written: io::Result<()>) -> io::Result<()> {
-    written.or_else(|e| if e.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(e) })
-}
-
 /// Prints to stdout; that nobody reads it any more is no error.
 ///
 /// # Errors
 /// Any other: exit code 3.
 pub fn print(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    unless_closed(written).or_unavailable(|| "cannot write the output".to_owned())
+    printed(write_out(text.as_bytes()))
+}
+
+/// What printing came to; that nobody reads it any more is no error.
+///
+/// # Errors
+/// Any other: exit code 3.
+pub fn printed(written: io::Result<()>) -> Result<(), Failure> {
+    unless_closed(written).map_err(cannot_write)
+}
+
+/// Writes to stdout, at once.
+pub(crate) fn write_out(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
+}
+
+/// The end of a run whose output cannot be written.
+pub(crate) fn cannot_write(error: io::Error) -> Failure {
+    Failure::new(Status::Unavailable, anyhow::Error::new(error).context("cannot write the output"))
+}
+
+/// What writing comes to where the reader may have seen enough: that it has closed the pipe is no error.
+pub(crate) fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+    written.or_else(|e| if is_closed_pipe(&e) { Ok(()) } else { Err(e) })
+}
+
+/// Whether the reader of what is written has gone, as behind `| head`.
+pub(crate) fn is_closed_pipe(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
 }
 
 /// Says of something that is in a directory's place what is wrong with it; that a file exists is no help there.

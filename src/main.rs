@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use kvred::args::{self, Command};
-use kvred::exit::{OrExit, Status, unless_closed};
+use kvred::exit::{Status, printed};
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -43,11 +43,11 @@ fn take_file_size_signal() -> io::Result<()> {
 
 /// Help that was asked for is output; help that was not, and errors, are diagnostics.
 fn usage(error: &clap::Error) -> ExitCode {
-    let printed = error.print();
+    let written = error.print();
     if !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return Status::Usage.into();
     }
-    match unless_closed(printed).or_unavailable(|| "cannot write the output".to_owned()) {
+    match printed(written) {
         Ok(()) => Status::Fine.into(),
         Err(failure) => failure.report().into(),
     }

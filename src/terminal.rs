@@ -168,7 +168,8 @@ fn stderr_size() -> (usize, usize) {
     size_of(std::io::stderr()).unwrap_or((80, 24))
 }
 
-fn size_of(terminal: impl AsFd) -> Option<(usize, usize)> {
+/// The size of a terminal; `None` for what is none, or does not tell.
+pub(crate) fn size_of(terminal: impl AsFd) -> Option<(usize, usize)> {
     let size = tcgetwinsize(terminal).ok().filter(|size| size.ws_col > 0 && size.ws_row > 0)?;
     Some((size.ws_col.into(), size.ws_row.into()))
 }

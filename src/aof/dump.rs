@@ -17,7 +17,7 @@ use super::reading::{self, Settle};
 use super::source::{self, Part};
 use crate::args::DumpArgs;
 use crate::command::record::check;
-use crate::exit::{Failure, OrExit, Status, unless_closed};
+use crate::exit::{Failure, OrExit, Status, cannot_write, is_closed_pipe, printed};
 use crate::persistence::LogOffset;
 use crate::persistence::batch::{Batch, Flaw};
 use crate::persistence::replay::Verdict;
@@ -48,10 +48,7 @@ pub(super) fn run(args: &DumpArgs) -> Result<Status, Failure> {
             Ok(Status::Negative)
         }
         Ok(status) => Ok(status),
-        Err(Stop::Enough) => {
-            let written = unless_closed(dump.printer.flush());
-            written.or_exit(Status::Unavailable, cannot_write).map(|()| Status::Fine)
-        }
+        Err(Stop::Enough) => printed(dump.printer.flush()).map(|()| Status::Fine),
         Err(Stop::Failed(failure)) => Err(failure),
     }
 }
@@ -68,15 +65,8 @@ enum Stop {
 impl From<std::io::Error> for Stop {
     /// An error of the output.
     fn from(error: std::io::Error) -> Self {
-        if error.kind() == std::io::ErrorKind::BrokenPipe {
-            return Self::Enough;
-        }
-        Self::Failed(Failure::new(Status::Unavailable, anyhow::Error::new(error).context(cannot_write())))
+        if is_closed_pipe(&error) { Self::Enough } else { Self::Failed(cannot_write(error)) }
     }
-}
-
-fn cannot_write() -> String {
-    "cannot write the output".to_owned()
 }
 
 impl From<Failure> for Stop {

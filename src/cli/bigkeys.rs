@@ -8,13 +8,13 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::keys::Walk;
-use super::output::{Format, Printer, printer, quote_if_needed};
+use super::output::{Format, Printer, quote_if_needed};
 use super::progress;
 use super::session::{CallError, Session};
 use super::stop::{Stop, refused};
 use crate::args::CliArgs;
 use crate::client::ClientError;
-use crate::exit::Status;
+use crate::exit::{Status, write_out};
 use crate::protocol::encode;
 use crate::protocol::frame::Frame;
 use crate::protocol::json as json_format;
@@ -83,7 +83,7 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
         Format::Csv => as_csv(&tallies, has_strlen),
         Format::Pretty | Format::Raw => as_text(&tallies, has_strlen)?,
     };
-    printer::write(&out)?;
+    write_out(&out)?;
     Ok(status)
 }
 
@@ -200,8 +200,5 @@ fn as_json(tallies: &BTreeMap<String, Tally>, has_strlen: bool) -> Vec<u8> {
             json!({"type": kind, "keys": tally.keys, "size": tally.size, "unit": unit, "biggest": biggest})
         })
         .collect();
-    let mut out = Vec::new();
-    json_format::write(&mut out, &Value::Array(types));
-    out.push(b'\n');
-    out
+    json_format::line(&Value::Array(types))
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::output::{Format, Printer, printer};
+use super::output::{Format, Printer};
 use super::session::Session;
 use super::stop::{Stop, refused};
 use crate::args::CliArgs;
-use crate::exit::Status;
+use crate::exit::{Status, write_out};
 use crate::protocol::frame::Frame;
 
 /// Keys to ask for at a time, where `--count` does not say; SCAN's own default of 10 makes for many round trips.
@@ -68,7 +68,7 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
                 _ => one_a_line.render(&mut out, &Frame::Bulk(key), false),
             }
         }
-        printer::write(&out)?;
+        write_out(&out)?;
         if let Some(wait) = args.interval {
             tokio::time::sleep(Duration::from_secs_f64(wait)).await;
         }

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use serde_json::json;
 
-use super::output::{Format, Printer, printer};
+use super::output::{Format, Printer};
 use super::session::Session;
 use super::stop::{Stop, refused};
 use crate::args::CliArgs;
-use crate::exit::{Failure, Status};
+use crate::exit::{Failure, Status, write_out};
 use crate::protocol::frame::Frame;
 use crate::protocol::json as json_format;
 use crate::terminal::{is_dumb, size};
@@ -40,9 +40,9 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
             result = tokio::signal::ctrl_c() => { result?; true }
         };
         if live {
-            printer::write(if is_dumb() { b"\n" } else { b"\r\x1b[K" })?;
+            write_out(if is_dumb() { b"\n" } else { b"\r\x1b[K" })?;
         }
-        printer::write(&render(&histogram, printer.format))?;
+        write_out(&render(&histogram, printer.format))?;
         if interrupted {
             return Ok(Status::Interrupted);
         }
@@ -70,7 +70,7 @@ async fn measure(
             drawn = Instant::now();
             // A line that wraps could not be drawn over.
             let line: String = summary(histogram).chars().take(size().0.saturating_sub(1)).collect();
-            printer::write(format!("\r\x1b[K{line}").as_bytes())?;
+            write_out(format!("\r\x1b[K{line}").as_bytes())?;
         }
         tokio::time::sleep(BETWEEN_SAMPLES).await;
     }
@@ -108,8 +108,7 @@ fn render(h: &Histogram<u64>, format: Format) -> Vec<u8> {
                 "mean_us": h.mean(), "p50_us": quantile(0.5), "p95_us": quantile(0.95), "p99_us": quantile(0.99),
                 "histogram": buckets(h).iter().map(|&(to, count)| json!({"to_us": to, "count": count})).collect::<Vec<_>>(),
             });
-            json_format::write(&mut out, &value);
-            out.push(b'\n');
+            return json_format::line(&value);
         }
         Format::Csv => {
             let row = format!(

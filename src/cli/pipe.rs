@@ -8,7 +8,7 @@ mod input;
 mod places;
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -18,13 +18,13 @@ use tokio::sync::{Notify, mpsc};
 
 use self::input::{Chunk, InputError};
 use self::places::Places;
-use super::output::{Format, Printer, printer};
+use super::output::{Format, Printer};
 use super::progress;
 use super::session::Session;
 use super::stop::Stop;
 use crate::args::CliArgs;
 use crate::client::{Arrived, ClientError, Receiver, Reply, Sender};
-use crate::exit::Status;
+use crate::exit::{Status, write_out};
 use crate::protocol::frame::Frame;
 use crate::protocol::json;
 use crate::terminal::shown;
@@ -192,19 +192,16 @@ struct Report {
 fn report(state: &Progress, seconds: f64, printer: Printer) -> Result<(), Stop> {
     let (replies, errors) = (state.replies.get(), state.errors.get());
     let replies_per_sec = (replies as f64 / seconds.max(1e-9)).round() as u64;
-    let mut out = Vec::new();
-    match printer.format {
-        Format::Json => {
-            json::write(&mut out, &Report { replies, errors, seconds, replies_per_sec });
-            out.push(b'\n');
-        }
+    let out = match printer.format {
+        Format::Json => json::line(&Report { replies, errors, seconds, replies_per_sec }),
         Format::Csv => {
-            writeln!(out, "replies,errors,seconds,replies_per_sec")?;
-            writeln!(out, "{replies},{errors},{seconds},{replies_per_sec}")?;
+            format!("replies,errors,seconds,replies_per_sec\n{replies},{errors},{seconds},{replies_per_sec}\n")
+                .into_bytes()
         }
-        _ => writeln!(out, "errors: {errors}, replies: {replies} ({seconds:.2} s, {replies_per_sec} per second)")?,
-    }
-    Ok(printer::write(&out)?)
+        _ => format!("errors: {errors}, replies: {replies} ({seconds:.2} s, {replies_per_sec} per second)\n")
+            .into_bytes(),
+    };
+    Ok(write_out(&out)?)
 }
 
 /// How long the input is, where it is a file.

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::output::{Format, Printer, printer};
+use super::output::{Format, Printer};
 use super::session::{CallError, Session};
 use super::stop::Stop;
 use crate::args::CliArgs;
 use crate::client::SetupError;
 use crate::client::explain::explain;
-use crate::exit::Status;
+use crate::exit::{Status, write_out};
 use crate::protocol::frame::Frame;
 use crate::protocol::json as json_format;
 use crate::protocol::number::human;
@@ -44,7 +44,7 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
         };
         match line {
             Ok(line) => {
-                printer::write(line.as_bytes())?;
+                write_out(line.as_bytes())?;
                 so_far += 1;
             }
             // Watching a server is watching it come and go; but one that refuses will do so the next time.
@@ -107,13 +107,11 @@ fn figures(info: &str) -> Figures {
 fn line(f: &Figures, since: u64, header: bool, format: Format) -> String {
     match format {
         Format::Json => {
-            let mut out = Vec::new();
             let value = json!({
                 "keys": f.keys, "memory_bytes": f.memory_bytes, "clients": f.clients, "blocked": f.blocked,
                 "requests": f.requests, "requests_since_last": since, "connections": f.connections,
             });
-            json_format::write(&mut out, &value);
-            String::from_utf8(out).expect("JSON is text") + "\n"
+            String::from_utf8(json_format::line(&value)).expect("JSON is text")
         }
         Format::Csv => {
             let header = if header {

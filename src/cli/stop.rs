@@ -2,11 +2,10 @@
 
 use std::io;
 
-use super::output::printer::closed_pipe;
 use super::session::CallError;
 use crate::client::SetupError;
 use crate::client::explain::hint;
-use crate::exit::Failure;
+use crate::exit::{Failure, cannot_write, is_closed_pipe};
 use crate::terminal::shown;
 
 /// The end of a run before its work was done.
@@ -27,11 +26,7 @@ impl From<Failure> for Stop {
 /// stdout cannot be written to.
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
-        if closed_pipe(&error) {
-            Self::ClosedPipe
-        } else {
-            Self::Failure(failure!(Unavailable, "cannot write the output: {error}"))
-        }
+        if is_closed_pipe(&error) { Self::ClosedPipe } else { Self::Failure(cannot_write(error)) }
     }
 }
 

@@ -26,6 +26,14 @@ impl Serialize for Text<'_> {
     }
 }
 
+/// A document on a line of its own.
+pub(crate) fn line(document: &impl Serialize) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(&mut out, document);
+    out.push(b'\n');
+    out
+}
+
 /// Appends a document, whose keys are strings.
 pub(crate) fn write(out: &mut Vec<u8>, document: &impl Serialize) {
     serde_json::to_writer(out, document).expect("a vector takes all bytes, and every key is a string");

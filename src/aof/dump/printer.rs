@@ -1,15 +1,17 @@
 //! Commands as lines: for a client, for programs, as RESP, for eyes.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use unicode_width::UnicodeWidthChar;
 
 use super::super::text;
 use super::sendable;
 use crate::args::DumpFormat;
+use crate::exit::write_out;
 use crate::protocol::encode;
 use crate::protocol::json::{self, Text};
 use crate::protocol::quote::{escaped, quoted};
+use crate::terminal;
 
 /// How much is gathered before it is written.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -73,8 +75,7 @@ impl Printer {
 
     /// Writes what is gathered.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        let mut stdout = io::stdout().lock();
-        let result = stdout.write_all(&self.buffer).and_then(|()| stdout.flush());
+        let result = write_out(&self.buffer);
         self.buffer.clear();
         // A value of many megabytes need not be made room for for ever.
         self.buffer.shrink_to(BUFFER_BYTES * 4);
@@ -188,11 +189,8 @@ impl Piece {
 
 /// The terminal's width; what `COLUMNS` says, or a usual one, where there is none.
 fn width() -> usize {
-    if io::stdout().is_terminal()
-        && let Ok(size) = rustix::termios::tcgetwinsize(io::stdout())
-        && size.ws_col > 0
-    {
-        return usize::from(size.ws_col);
+    if let Some((columns, _)) = terminal::size_of(io::stdout()) {
+        return columns;
     }
     std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(WIDTH)
 }

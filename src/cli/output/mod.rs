@@ -6,7 +6,7 @@
 //! | [`raw`] | the bytes themselves |
 //! | [`csv`] | RFC 4180: strings in quotes, so a null (`NULL`) is no string |
 //! | [`json`] | a document a reply, bytes that are no text as base64 |
-//! | [`printer`] | picks a format, writes to stdout, treats a closed pipe as the end |
+//! | [`printer`] | picks a format, writes to stdout |
 
 pub(crate) mod csv;
 pub(crate) mod json;

@@ -2,10 +2,11 @@
 //!
 //! In the raw format an error goes to stderr: bytes on stdout could not be told from a value's.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use super::{Format, csv, json, pretty, raw};
 use crate::args::{CliArgs, ColorWhen, OutputFormat};
+use crate::exit::write_out;
 use crate::protocol::frame::Frame;
 use crate::terminal::{Paint, shown};
 
@@ -58,7 +59,7 @@ impl Printer {
     /// Prints a reply to a command.
     ///
     /// # Errors
-    /// stdout cannot be written to; see [`closed_pipe`].
+    /// stdout cannot be written to; see [`is_closed_pipe`](crate::exit::is_closed_pipe).
     pub(crate) fn print(self, frame: &Frame, plain: bool) -> io::Result<()> {
         if let (Format::Raw, Frame::Error(text)) = (self.format, frame) {
             say!("{}", shown(text));
@@ -66,21 +67,6 @@ impl Printer {
         }
         let mut out = Vec::new();
         self.render(&mut out, frame, plain);
-        write(&out)
+        write_out(&out)
     }
-}
-
-/// Writes to stdout, at once.
-///
-/// # Errors
-/// stdout cannot be written to; see [`closed_pipe`].
-pub(crate) fn write(bytes: &[u8]) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(bytes)?;
-    stdout.flush()
-}
-
-/// Whether the reader of stdout has gone: the end of the run, and no error.
-pub(crate) fn closed_pipe(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::BrokenPipe
 }

@@ -11,11 +11,11 @@ use super::catalog::Catalog;
 use super::helper::is_count;
 use super::local::Timing;
 use super::{Repl, dumb, pager};
-use crate::cli::output::printer;
 use crate::cli::session::{Answer, CallError, Session, is_plain_text, is_stream};
 use crate::cli::stop::Stop;
 use crate::client::Backoff;
 use crate::client::explain::explain;
+use crate::exit::write_out;
 use crate::protocol::frame::Frame;
 use crate::terminal::{Style, shown};
 
@@ -52,7 +52,7 @@ async fn write_until_interrupted(text: &[u8]) -> io::Result<&[u8]> {
     let mut rest = text;
     let mut interrupt = signal(SignalKind::interrupt())?;
     while let Some((piece, behind)) = rest.split_at_checked(PIECE_BYTES) {
-        printer::write(piece)?;
+        write_out(piece)?;
         rest = behind;
         tokio::select! {
             biased;
@@ -60,7 +60,7 @@ async fn write_until_interrupted(text: &[u8]) -> io::Result<&[u8]> {
             () = tokio::task::yield_now() => {}
         }
     }
-    printer::write(rest)?;
+    write_out(rest)?;
     Ok(&[])
 }
 
@@ -237,7 +237,7 @@ impl Repl<'_> {
             return Ok(true);
         }
         if self.settings.printer.paint.0 {
-            printer::write(b"\x1b[0m")?;
+            write_out(b"\x1b[0m")?;
         }
         let lines = memchr::memchr_iter(b'\n', rest).count();
         say!("\n(stopped; the last {lines} lines, {} bytes, are not shown)", rest.len());

@@ -55,7 +55,7 @@ use crate::args::ColorWhen;
 use crate::client::address::uri_wants_tls;
 use crate::client::explain::explain;
 use crate::client::{Address, Target, Tls, TlsOptions};
-use crate::exit::Status;
+use crate::exit::{Status, write_out};
 use crate::terminal::{Paint, Style, is_dumb};
 
 /// A session at a terminal.
@@ -175,14 +175,14 @@ impl Repl<'_> {
             env!("CARGO_PKG_VERSION"),
             self.session.target.address
         );
-        super::output::printer::write(self.settings.printer.paint.text(Style::Hint, &line).as_bytes())
+        write_out(self.settings.printer.paint.text(Style::Hint, &line).as_bytes())
     }
 
     /// Takes the hint away that Ctrl-C has left on the line above, where it looks like typed text.
     fn wipe_hint(&self) -> io::Result<()> {
         match self.editor.helper().and_then(|helper| helper.hint_at.take()) {
             // By its number: a terminal takes a step of 0 columns for a step of one.
-            Some(column) => super::output::printer::write(format!("\x1b[A\x1b[{}G\x1b[K\r\n", column + 1).as_bytes()),
+            Some(column) => write_out(format!("\x1b[A\x1b[{}G\x1b[K\r\n", column + 1).as_bytes()),
             None => Ok(()),
         }
     }
@@ -264,7 +264,7 @@ impl Repl<'_> {
     fn set(&mut self, words: &[Vec<u8>]) -> io::Result<()> {
         let words: Vec<_> = words.iter().map(|word| String::from_utf8_lossy(word)).collect();
         match words.as_slice() {
-            [] => super::output::printer::write(self.settings.list().as_bytes())?,
+            [] => write_out(self.settings.list().as_bytes())?,
             [name, value] => {
                 if let Err(why) = self.settings.set(name, value) {
                     say!("({why})");
