@@ -1,8 +1,11 @@
-//! What the process may use of the machine, and has used.
+//! What the machine has, what of it the process may use, and what it has used: `/proc`, clocks, limits, randomness.
 
+use std::fs;
 use std::time::Duration;
 
+use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::sched_getaffinity;
 use rustix::time::{ClockId, clock_gettime};
 
 /// Cores that the process may use.
@@ -10,10 +13,89 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+/// What the processor is called, where the system tells.
+pub(crate) fn cpu_model() -> Option<String> {
+    field("/proc/cpuinfo", "model name")
+}
+
+/// How much memory the machine has; 0 where the system does not tell.
+pub(crate) fn total_memory_bytes() -> u64 {
+    let kib = field("/proc/meminfo", "MemTotal").and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+/// The value of the first line of this name, in a file of names and values.
+fn field(path: &str, name: &str) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// How much memory the process has, all included.
+pub(crate) fn resident_bytes() -> usize {
+    let pages = fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|s| s.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok()));
+    pages.unwrap_or(0) * page_size()
+}
+
 /// CPU time of the calling thread.
 pub(crate) fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
+
+/// User and system time of the process.
+pub(crate) fn cpu_seconds() -> (f64, f64) {
+    let ticks = clock_ticks_per_second() as f64;
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Behind the name, which may hold spaces, the fields are numbered from 3 on.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let seconds = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0) / ticks;
+    (seconds(11), seconds(12))
+}
+
+/// For how long the cores that the process may use have been idle, all together; `None` where the system does not tell.
+pub(crate) fn idle_time() -> Option<Duration> {
+    let usable = sched_getaffinity(None).ok()?;
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    idle_time_in(&stat, |core| usable.is_set(core))
+}
+
+/// [`idle_time`], from the text of `/proc/stat`. Its unit is 10 ms on all of Linux's common machines.
+fn idle_time_in(stat: &str, is_usable: impl Fn(usize) -> bool) -> Option<Duration> {
+    const TICK: Duration = Duration::from_millis(10);
+    let mut total = None;
+    for line in stat.lines() {
+        let mut fields = line.split_ascii_whitespace();
+        let Some(core) = fields.next().and_then(|name| name.strip_prefix("cpu")?.parse().ok()) else { continue };
+        if is_usable(core) {
+            // user nice system idle iowait: a core whose threads wait for a disk is free, too.
+            let ticks: u32 = fields.skip(3).take(2).map_while(|field| field.parse::<u32>().ok()).sum();
+            *total.get_or_insert(Duration::ZERO) += TICK * ticks;
+        }
+    }
+    total
+}
+
+/// Ticks of all cores since the start: all, those that did something, and those that a hypervisor took away.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ticks {
+    pub(crate) all: u64,
+    pub(crate) busy: u64,
+    pub(crate) stolen: u64,
+}
+
+impl Ticks {
+    pub(crate) fn now() -> Option<Self> {
+        let text = fs::read_to_string("/proc/stat").ok()?;
+        let line = text.lines().next()?.strip_prefix("cpu ")?;
+        // user nice system idle iowait irq softirq steal; what follows is counted in these already.
+        let ticks: Vec<u64> = line.split_whitespace().take(8).filter_map(|n| n.parse().ok()).collect();
+        let idle = ticks.get(3)? + ticks.get(4)?;
+        let all = ticks.iter().sum::<u64>();
+        Some(Self { all, busy: all - idle, stolen: *ticks.get(7)? })
+    }
 }
 
 /// Has the system let the process have so many files open, or as many as it does: how many it may have then.
@@ -27,4 +109,26 @@ pub(crate) fn allow_open_files(wanted: u64) -> u64 {
     let possible = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
     let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(possible), maximum: limit.maximum });
     if raised.is_ok() { possible } else { current }
+}
+
+/// A random number from the system.
+pub(crate) fn random_u64() -> u64 {
+    getrandom::u64().expect("the system has a source of randomness")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_time_is_that_of_the_usable_cores() {
+        let stat = "cpu  10 20 30 444 55 0 0 0 0 0\ncpu0 5 10 15 200 50 0 0 0 0 0\ncpu1 5 10 15 244 5 0 0 0 0 0\n\
+                    cpu12 1 1 1 7 1 9 9 9 0 0\nintr 1 2 3\nctxt 99\n";
+        let ms = Duration::from_millis;
+        assert_eq!(idle_time_in(stat, |_| true), Some(ms(2500 + 2490 + 80)));
+        assert_eq!(idle_time_in(stat, |core| core == 12), Some(ms(80)));
+        assert_eq!(idle_time_in(stat, |_| false), None);
+        assert_eq!(idle_time_in("", |_| true), None);
+        assert!(idle_time().is_some(), "this machine tells");
+    }
 }

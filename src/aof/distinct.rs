@@ -1,5 +1,7 @@
 //! Counts distinct keys in bounded memory: exactly while they are some millions, then as a close estimate.
 
+use crate::machine::random_u64;
+
 /// As many are counted exactly: their hashes take 64 MB then, and half as much again while the table grows.
 const EXACT_MAX: usize = 4 << 20;
 
@@ -28,7 +30,7 @@ impl Default for Distinct {
 
 impl Distinct {
     fn with_exact_max(exact_max: usize) -> Self {
-        let seed: [u64; 4] = std::array::from_fn(|_| getrandom::u64().unwrap_or_default());
+        let seed: [u64; 4] = std::array::from_fn(|_| random_u64());
         let hasher = ahash::RandomState::with_seeds(seed[0], seed[1], seed[2], seed[3]);
         Self { hasher, exact_max, seen: Hashes::new(), waiting: Vec::with_capacity(TOGETHER), registers: Vec::new() }
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::interrupt;
+use crate::machine::random_u64;
 use crate::persistence::LogOffset;
 use crate::persistence::aof::{remove_leftover, temporary_name};
 use crate::persistence::disk::{Disk, DiskFile, copy_access, write_all_at};
@@ -69,7 +70,7 @@ impl Image {
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         let name = file_name(path);
         let mut temporary = temporary_name(name).into_os_string();
-        temporary.push(format!(".{:016x}", random()?));
+        temporary.push(format!(".{:016x}", random_u64()));
         Self::begin(RealDisk::holding(path)?, temporary.into(), name, false)
     }
 
@@ -85,7 +86,7 @@ impl Image {
     }
 
     fn begin(disk: RealDisk, temporary: PathBuf, name: &Path, in_place: bool) -> io::Result<Self> {
-        let salt = Salt(random()?);
+        let salt = Salt(random_u64());
         let disk = Arc::new(disk);
         let interrupted = interrupt::Exit::listen()?;
         let file = disk.create(&temporary)?;
@@ -278,8 +279,4 @@ impl Image {
         // If that fails too, what went wrong is what counts.
         drop(self.disk.remove(&self.temporary));
     }
-}
-
-fn random() -> io::Result<u64> {
-    getrandom::u64().map_err(|e| io::Error::other(e.to_string()))
 }

@@ -21,6 +21,7 @@ use crate::args::{Moment, RewriteArgs};
 use crate::command::loader::Loader;
 use crate::db::state::{Keyspace, SHARDS, WalkPosition};
 use crate::exit::{Failure, OrExit, Status, print};
+use crate::machine::random_u64;
 use crate::persistence::LogOffset;
 use crate::persistence::batch::Batch;
 use crate::persistence::disk::{DiskFile, DiskRead};
@@ -60,7 +61,7 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
     if let Some(until) = args.until {
         Horizon::of(&source.path, &source.parts, None, Some(until))?;
     }
-    let keyspace = Keyspace::new(std::array::from_fn(|_| getrandom::u64().unwrap_or_default()));
+    let keyspace = Keyspace::new(std::array::from_fn(|_| random_u64()));
     let mut before = Before::default();
     let last = source.parts.len().saturating_sub(1);
     let bytes = source.parts.iter().filter_map(|part| part.file.as_ref().ok()?.len().ok()).sum();

@@ -1,14 +1,13 @@
 //! Where a measurement was made: the machine, the server, and what about them makes figures doubtful.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
 use super::results::Host;
 use crate::client::{ClientError, SetupError, Target};
-use crate::machine;
+use crate::machine::{self, Ticks};
 use crate::protocol::frame::Frame;
 
 /// How long the machine is watched before a run, to see whether others use it.
@@ -17,16 +16,10 @@ const WATCHED: Duration = Duration::from_millis(100);
 /// This machine.
 pub(super) fn host() -> Host {
     let system = rustix::system::uname();
-    let word = |path: &str, name: &str| {
-        let text = fs::read_to_string(path).ok()?;
-        let line = text.lines().find(|line| line.starts_with(name))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    };
-    let memory_kb = word("/proc/meminfo", "MemTotal").and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
     Host {
-        cpu: word("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned()),
+        cpu: machine::cpu_model().unwrap_or_else(|| "unknown".to_owned()),
         cores: machine::cores(),
-        memory_bytes: memory_kb.unwrap_or(0) * 1024,
+        memory_bytes: machine::total_memory_bytes(),
         kernel: format!("{} {}", system.sysname().to_string_lossy(), system.release().to_string_lossy()),
         arch: system.machine().to_string_lossy().into_owned(),
     }
@@ -78,26 +71,6 @@ pub(super) fn clock_warning() -> Option<String> {
     (finest > Duration::from_micros(1)).then(|| {
         format!("the clock is coarse: its steps are {} ns, so short latencies are not to be trusted", finest.as_nanos())
     })
-}
-
-/// Ticks of all cores since the start: all, those that did something, and those that a hypervisor took away.
-#[derive(Debug, Clone, Copy)]
-struct Ticks {
-    all: u64,
-    busy: u64,
-    stolen: u64,
-}
-
-impl Ticks {
-    fn now() -> Option<Self> {
-        let text = fs::read_to_string("/proc/stat").ok()?;
-        let line = text.lines().next()?.strip_prefix("cpu ")?;
-        // user nice system idle iowait irq softirq steal; what follows is counted in these already.
-        let ticks: Vec<u64> = line.split_whitespace().take(8).filter_map(|n| n.parse().ok()).collect();
-        let idle = ticks.get(3)? + ticks.get(4)?;
-        let all = ticks.iter().sum::<u64>();
-        Some(Self { all, busy: all - idle, stolen: *ticks.get(7)? })
-    }
 }
 
 /// Watches what others do on the machine: before a run, and what a hypervisor takes away during it.

@@ -7,6 +7,7 @@ use super::Server;
 use super::control::REDIS_VERSION;
 use super::stats::{Calls, Rate};
 use crate::command::table::every_row;
+use crate::machine;
 use crate::protocol::number::human;
 
 /// Writes one section's lines.
@@ -101,7 +102,7 @@ fn memory(server: &Server, out: &mut String) {
     let used = server.writer.keyspace().memory();
     let (_, peak) = server.note_peak_memory();
     let clients: usize = server.clients.all().iter().map(|c| c.memory_bytes()).sum();
-    let rss = resident_bytes();
+    let rss = machine::resident_bytes();
     let limit = server.live.max_memory_bytes.load(Ordering::Relaxed) as usize;
     let total = used.total_bytes();
     // An empty server takes memory too, which is no fragmentation.
@@ -119,7 +120,7 @@ fn memory(server: &Server, out: &mut String) {
         "used_memory_startup:{}", server.startup_bytes;
         "mem_fragmentation_ratio:{:.2}", rss as f64 / accounted.max(1) as f64;
         "mem_fragmentation_bytes:{}", rss.saturating_sub(accounted);
-        "total_system_memory:{}", total_memory_bytes();
+        "total_system_memory:{}", machine::total_memory_bytes();
         "maxmemory:{}", limit;
         "maxmemory_human:{}", human(limit as u64);
         "maxmemory_policy:noeviction";
@@ -200,7 +201,7 @@ fn replication(_: &Server, out: &mut String) {
 }
 
 fn cpu(_: &Server, out: &mut String) {
-    let (user, system) = cpu_seconds();
+    let (user, system) = machine::cpu_seconds();
     lines!(out, "used_cpu_sys:{:.6}", system; "used_cpu_user:{:.6}", user; "used_cpu_sys_children:0.000000"; "used_cpu_user_children:0.000000";);
 }
 
@@ -232,30 +233,4 @@ fn keyspace(server: &Server, out: &mut String) {
     if keys > 0 {
         lines!(out, "db0:keys={},expires=0,avg_ttl=0,subexpiry=0", keys;);
     }
-}
-
-/// How much memory the process has, all included.
-pub fn resident_bytes() -> usize {
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|s| s.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok()));
-    pages.unwrap_or(0) * rustix::param::page_size()
-}
-
-fn total_memory_bytes() -> usize {
-    let kib = std::fs::read_to_string("/proc/meminfo").ok().and_then(|s| {
-        let line = s.lines().find_map(|l| l.strip_prefix("MemTotal:").map(str::to_owned))?;
-        line.split_whitespace().next()?.parse::<usize>().ok()
-    });
-    kib.unwrap_or(0) * 1024
-}
-
-/// User and system time of the process.
-fn cpu_seconds() -> (f64, f64) {
-    let ticks = rustix::param::clock_ticks_per_second() as f64;
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // Behind the name, which may hold spaces, the fields are numbered from 3 on.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let seconds = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0) / ticks;
-    (seconds(11), seconds(12))
 }

@@ -12,6 +12,7 @@ use crate::command::loader::Loader;
 use crate::db::state::Keyspace;
 use crate::db::writer::LogPlace;
 use crate::exit::{Failure, OrExit, Status, no_directory};
+use crate::machine::random_u64;
 use crate::persistence::LogOffset;
 use crate::persistence::aof::{Aof, temporary_name};
 use crate::persistence::batch::Flaw;
@@ -204,5 +205,5 @@ fn left(path: &Path, leftover: &Path) -> Failure {
 
 /// A random salt for a new chain, from the system's source of randomness.
 fn new_salt() -> Salt {
-    Salt(super::random_u64())
+    Salt(random_u64())
 }

@@ -60,6 +60,7 @@ use crate::db::state::Keyspace;
 use crate::db::writer::threads::LogThreads;
 use crate::db::writer::{SystemClock, Wake, Writer};
 use crate::exit::{Failure, OrExit, Status};
+use crate::machine;
 
 /// Runs the server until it is told to stop.
 ///
@@ -123,8 +124,8 @@ fn prepare(args: &ServeArgs) -> Result<Prepared, Failure> {
     }
     // What would be in the way of serving is found before the log is loaded, which may take long, or made.
     let addresses = Addresses::take(&mut config, args)?;
-    let startup_bytes = info::resident_bytes();
-    let keyspace = Arc::new(Keyspace::new(std::array::from_fn(|_| random_u64())));
+    let startup_bytes = machine::resident_bytes();
+    let keyspace = Arc::new(Keyspace::new(std::array::from_fn(|_| machine::random_u64())));
     let log = if config.append_only { Some(load::load(&config, &keyspace)?) } else { None };
     Ok(Prepared { config, live, addresses, startup_bytes, keyspace, log })
 }
@@ -207,9 +208,4 @@ fn abort_on_panic() {
         report(info);
         std::process::abort();
     }));
-}
-
-/// A random number from the system.
-fn random_u64() -> u64 {
-    getrandom::u64().expect("the system has a source of randomness")
 }

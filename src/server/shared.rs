@@ -9,12 +9,12 @@ use tokio::sync::Notify;
 use super::clients::Clients;
 use super::config::Config;
 use super::live::Live;
-use super::random_u64;
 use super::slowlog::SlowLog;
 use super::stats::{Rate, Stats};
 use super::tls::Certificates;
 use super::worker::{Message, WorkerHandle};
 use crate::db::writer::Writer;
+use crate::machine::random_u64;
 
 /// How often what is counted by the second is looked at.
 const TICK_INTERVAL: Duration = Duration::from_secs(1);

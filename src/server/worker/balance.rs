@@ -13,8 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rustix::thread::sched_getaffinity;
-
 use super::connection::{Connection, State};
 use super::{Message, Worker};
 use crate::machine;
@@ -101,7 +99,7 @@ impl Lookout {
         if self.0.get().is_some_and(|last| now - last.at < WATCH) {
             return None;
         }
-        let sight = Sight { at: now, busy: machine::thread_time(), idle: idle_time()? };
+        let sight = Sight { at: now, busy: machine::thread_time(), idle: machine::idle_time()? };
         let last = self.0.replace(Some(sight))?;
         (now - last.at < 2 * WATCH).then_some((last, sight))
     }
@@ -186,30 +184,6 @@ impl Worker {
     }
 }
 
-/// For how long the cores that the process may use have been idle, all together; `None` where the system does not tell.
-fn idle_time() -> Option<Duration> {
-    let usable = sched_getaffinity(None).ok()?;
-    let stat = std::fs::read_to_string("/proc/stat").ok()?;
-    idle_time_in(&stat, |core| usable.is_set(core))
-}
-
-/// For how long the usable cores have been idle, from the text of `/proc/stat`. Its unit is 10 ms on all of Linux's
-/// common machines.
-fn idle_time_in(stat: &str, is_usable: impl Fn(usize) -> bool) -> Option<Duration> {
-    const TICK: Duration = Duration::from_millis(10);
-    let mut total = None;
-    for line in stat.lines() {
-        let mut fields = line.split_ascii_whitespace();
-        let Some(core) = fields.next().and_then(|name| name.strip_prefix("cpu")?.parse().ok()) else { continue };
-        if is_usable(core) {
-            // user nice system idle iowait: a core whose threads wait for a disk is free, too.
-            let ticks: u32 = fields.skip(3).take(2).map_while(|field| field.parse::<u32>().ok()).sum();
-            *total.get_or_insert(Duration::ZERO) += TICK * ticks;
-        }
-    }
-    total
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,17 +216,5 @@ mod tests {
         assert!(!calls(89, 50), "it was not full");
         assert!(!calls(99, 20), "no core was free");
         assert!(!calls(99, 0));
-    }
-
-    #[test]
-    fn idle_time_is_that_of_the_usable_cores() {
-        let stat = "cpu  10 20 30 444 55 0 0 0 0 0\ncpu0 5 10 15 200 50 0 0 0 0 0\ncpu1 5 10 15 244 5 0 0 0 0 0\n\
-                    cpu12 1 1 1 7 1 9 9 9 0 0\nintr 1 2 3\nctxt 99\n";
-        let ms = Duration::from_millis;
-        assert_eq!(idle_time_in(stat, |_| true), Some(ms(2500 + 2490 + 80)));
-        assert_eq!(idle_time_in(stat, |core| core == 12), Some(ms(80)));
-        assert_eq!(idle_time_in(stat, |_| false), None);
-        assert_eq!(idle_time_in("", |_| true), None);
-        assert!(idle_time().is_some(), "this machine tells");
     }
 }
