@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::interrupt::{Waited, interruptible};
 use super::keys::Walk;
 use super::output::{Format, Printer, quote_if_needed};
 use super::progress;
@@ -67,17 +68,17 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
                 tokio::time::sleep(Duration::from_secs_f64(wait)).await;
             }
         }
-        Ok::<_, Stop>(Status::Fine)
+        Ok::<_, Stop>(())
     };
-    let result = tokio::select! {
-        result = all => result,
-        result = tokio::signal::ctrl_c() => result.map(|()| Status::Interrupted).map_err(Stop::from),
-    };
+    let result = interruptible(all).await;
     bar.finish_and_clear();
-    let status = result?;
-    if status == Status::Interrupted {
-        say!("kvred: interrupted; these are the keys looked at so far");
-    }
+    let status = match result {
+        Waited::Done(result) => result.map(|()| Status::Fine)?,
+        Waited::Interrupted => {
+            say!("kvred: interrupted; these are the keys looked at so far");
+            Status::Interrupted
+        }
+    };
     let out = match printer.format {
         Format::Json => as_json(&tallies, has_strlen),
         Format::Csv => as_csv(&tallies, has_strlen),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use serde_json::json;
 
+use super::interrupt::{Waited, interruptible};
 use super::output::{Format, Printer};
 use super::session::Session;
 use super::stop::{Stop, refused};
@@ -35,9 +36,9 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
     };
     for _ in 0..args.rounds(1) {
         let mut histogram = new_histogram()?;
-        let interrupted = tokio::select! {
-            result = measure(session, &mut histogram, until, live) => { result?; false }
-            result = tokio::signal::ctrl_c() => { result?; true }
+        let interrupted = match interruptible(measure(session, &mut histogram, until, live)).await {
+            Waited::Done(result) => result.map(|()| false)?,
+            Waited::Interrupted => true,
         };
         if live {
             write_out(if is_dumb() { b"\n" } else { b"\r\x1b[K" })?;

@@ -7,11 +7,12 @@
 //! | `stat`, `latency`, `keys`, `bigkeys` | the modes that watch a server or walk its keys |
 //! | `repl` | the interactive session |
 //! | `output`, `words` | replies as text, quoting |
-//! | `progress`, `stop` | progress on stderr; why a run ends early |
+//! | `interrupt`, `progress`, `stop` | Ctrl-C; progress on stderr; why a run ends early |
 //!
 //! Data goes to stdout, everything else to stderr. The exit code tells the truth in every mode.
 
 mod bigkeys;
+mod interrupt;
 mod keys;
 mod latency;
 mod oneshot;

@@ -18,6 +18,7 @@ use tokio::sync::{Notify, mpsc};
 
 use self::input::{Chunk, InputError};
 use self::places::Places;
+use super::interrupt::{Waited, interruptible};
 use super::output::{Format, Printer};
 use super::progress;
 use super::session::Session;
@@ -70,10 +71,7 @@ pub(crate) async fn run(mut session: Session, args: &CliArgs, printer: &Printer)
             receive(&mut connection.receiver, &state, patience, &bar),
         )
     };
-    let result = tokio::select! {
-        result = work => Some(result),
-        interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| None)?,
-    };
+    let result = interruptible(work).await;
     bar.finish_and_clear();
 
     report(&state, started.elapsed().as_secs_f64(), *printer)?;
@@ -82,7 +80,7 @@ pub(crate) async fn run(mut session: Session, args: &CliArgs, printer: &Printer)
         1 => "; a command was sent without a reply: its outcome is unknown".to_owned(),
         n => format!("; {n} commands were sent without a reply: their outcome is unknown"),
     };
-    let Some(result) = result else {
+    let Waited::Done(result) = result else {
         // The thread that reads may wait for input for ever; it ends with the process.
         say!("kvred: interrupted{unknown}");
         return Ok(Status::Interrupted);

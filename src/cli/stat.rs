@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::interrupt::{Waited, interruptible};
 use super::output::{Format, Printer};
 use super::session::{CallError, Session};
 use super::stop::Stop;
@@ -33,16 +34,19 @@ struct Figures {
 /// Prints lines until Ctrl-C, or as many as `-r` says. A server that goes away is waited for.
 pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer) -> Result<Status, Stop> {
     session.connect().await?;
+    match interruptible(watch(session, args, printer)).await {
+        Waited::Done(result) => result.map(|()| Status::Fine),
+        Waited::Interrupted => Ok(Status::Interrupted),
+    }
+}
+
+async fn watch(session: &mut Session, args: &CliArgs, printer: &Printer) -> Result<(), Stop> {
     let wait = Duration::from_secs_f64(args.interval.unwrap_or(1.0));
     let lines = args.rounds(u64::MAX);
     let mut last: Option<u64> = None;
     let mut so_far = 0;
     while so_far < lines {
-        let line = tokio::select! {
-            line = sample(session, &mut last, so_far, printer.format) => line,
-            result = tokio::signal::ctrl_c() => return result.map(|()| Status::Interrupted).map_err(Stop::from),
-        };
-        match line {
+        match sample(session, &mut last, so_far, printer.format).await {
             Ok(line) => {
                 write_out(line.as_bytes())?;
                 so_far += 1;
@@ -55,13 +59,10 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
             Err(error) => return Err(error.into()),
         }
         if so_far < lines {
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                result = tokio::signal::ctrl_c() => return result.map(|()| Status::Interrupted).map_err(Stop::from),
-            }
+            tokio::time::sleep(wait).await;
         }
     }
-    Ok(Status::Fine)
+    Ok(())
 }
 
 async fn sample(

@@ -9,12 +9,10 @@
 //! | [`setup`] | `HELLO`, `AUTH` and `SELECT`, before anything else is sent |
 //! | [`tls`] | whom to trust, and the handshake |
 //! | `explain` | why there is no connection, in words |
-//! | [`backoff`] | how long to wait before the next attempt |
 //!
 //! Nothing here sends a caller's request twice: who lost a connection is told so, and decides.
 
 pub mod address;
-pub mod backoff;
 pub mod connection;
 pub(crate) mod explain;
 pub(crate) mod flags;
@@ -23,7 +21,6 @@ pub mod setup;
 pub mod tls;
 
 pub use self::address::{Address, Login, Target};
-pub use self::backoff::Backoff;
 pub use self::connection::{Arrived, ClientError, Connection, Receiver, Sender};
 pub use self::replies::Reply;
 pub use self::setup::SetupError;

@@ -5,15 +5,14 @@ use std::time::{Duration, Instant};
 
 use rustyline::history::MemHistory;
 use rustyline::{Config, Editor};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::catalog::Catalog;
 use super::helper::is_count;
 use super::local::Timing;
 use super::{Repl, dumb, pager};
+use crate::cli::interrupt::{Waited, interruptible};
 use crate::cli::session::{Answer, CallError, Session, is_plain_text, is_stream};
 use crate::cli::stop::Stop;
-use crate::client::Backoff;
 use crate::client::explain::explain;
 use crate::exit::write_out;
 use crate::protocol::frame::Frame;
@@ -22,46 +21,28 @@ use crate::terminal::{Style, shown};
 /// A reply that took this long has its time shown, as in `redis-cli`.
 const SLOW: Duration = Duration::from_millis(500);
 
-/// Attempts to open a lost connection again: about six seconds in all.
+/// Attempts to open a lost connection again, with waits that double: about three seconds in all.
 const ATTEMPTS: usize = 6;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
-
-/// What became of something that can be interrupted.
-pub(super) enum Waited<T> {
-    Done(T),
-    Interrupted,
-}
-
-/// Waits, until Ctrl-C.
-pub(super) async fn interruptible<T>(work: impl Future<Output = T>) -> Waited<T> {
-    // Registered anew each time: an interrupt from before does not count.
-    let Ok(mut interrupt) = signal(SignalKind::interrupt()) else {
-        return Waited::Done(work.await);
-    };
-    tokio::select! {
-        result = work => Waited::Done(result),
-        _ = interrupt.recv() => Waited::Interrupted,
-    }
-}
 
 /// Writes text in pieces, until Ctrl-C: what is left of it then.
 async fn write_until_interrupted(text: &[u8]) -> io::Result<&[u8]> {
     /// What a slow terminal shows in a moment.
     const PIECE_BYTES: usize = 8 << 10;
     let mut rest = text;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    while let Some((piece, behind)) = rest.split_at_checked(PIECE_BYTES) {
-        write_out(piece)?;
-        rest = behind;
-        tokio::select! {
-            biased;
-            _ = interrupt.recv() => return Ok(rest),
-            () = tokio::task::yield_now() => {}
+    let pieces = async {
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at(rest.len().min(PIECE_BYTES));
+            write_out(piece)?;
+            rest = behind;
+            tokio::task::yield_now().await;
         }
+        Ok::<_, io::Error>(())
+    };
+    if let Waited::Done(written) = interruptible(pieces).await {
+        written?;
     }
-    write_out(rest)?;
-    Ok(&[])
+    Ok(rest)
 }
 
 impl Repl<'_> {
@@ -343,7 +324,7 @@ impl Repl<'_> {
 }
 
 async fn attempts(session: &mut Session) -> Result<(), String> {
-    let mut waits = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+    let mut wait = FIRST_WAIT;
     let mut attempt = 1;
     loop {
         let error = match session.connect().await {
@@ -358,7 +339,8 @@ async fn attempts(session: &mut Session) -> Result<(), String> {
             say!("({}; trying again, Ctrl-C stops)", explain(&error));
         }
         attempt += 1;
-        tokio::time::sleep(waits.next().unwrap_or(LONGEST_WAIT)).await;
+        tokio::time::sleep(wait).await;
+        wait *= 2;
     }
 }
 

@@ -42,11 +42,11 @@ use tokio::runtime::Runtime;
 use unicode_width::UnicodeWidthStr;
 
 use self::catalog::Catalog;
-use self::execute::{Waited, interruptible};
 use self::helper::ReplHelper;
 use self::history::History;
 use self::idle::Idle;
 use self::local::Settings;
+use super::interrupt::{Waited, interruptible};
 use super::output::{Format, Printer};
 use super::session::Session;
 use super::stop::Stop;
