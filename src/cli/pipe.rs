@@ -41,7 +41,7 @@ const ERRORS_TOLD: u64 = 10;
 
 /// What has been sent and what has come back.
 #[derive(Debug, Default)]
-struct Progress {
+struct Exchange {
     /// Where the commands stood that have no reply yet.
     waiting: RefCell<Places>,
     /// Whether nothing more will be sent.
@@ -61,7 +61,7 @@ pub(crate) async fn run(mut session: Session, args: &CliArgs, printer: &Printer)
     let (chunks, from_reader) = mpsc::channel(CHUNKS_AHEAD);
     let (to_reader, spent) = std::sync::mpsc::channel();
     let reader = std::thread::spawn(move || input::read(io::stdin().lock(), &chunks, spent));
-    let state = Progress::default();
+    let state = Exchange::default();
     let started = Instant::now();
 
     let patience = Some(args.pipe_timeout.unwrap_or(PATIENCE_SECS)).filter(|&s| s > 0.0).map(Duration::from_secs_f64);
@@ -103,7 +103,7 @@ async fn send(
     sender: &mut Sender,
     mut chunks: mpsc::Receiver<Chunk>,
     spent: &std::sync::mpsc::Sender<Vec<u8>>,
-    state: &Progress,
+    state: &Exchange,
     bar: &ProgressBar,
 ) -> Result<(), ClientError> {
     while let Some(mut chunk) = chunks.recv().await {
@@ -122,7 +122,7 @@ async fn send(
 
 async fn receive(
     receiver: &mut Receiver,
-    state: &Progress,
+    state: &Exchange,
     patience: Option<Duration>,
     bar: &ProgressBar,
 ) -> Result<(), ClientError> {
@@ -154,7 +154,7 @@ async fn sleep(limit: Option<Duration>) {
     }
 }
 
-impl Progress {
+impl Exchange {
     fn took(&self, arrived: &Arrived<'_>, bar: &ProgressBar) {
         let error = match arrived {
             Arrived::Decoded(Frame::Push(_)) => return,
@@ -187,7 +187,7 @@ struct Report {
     replies_per_sec: u64,
 }
 
-fn report(state: &Progress, seconds: f64, printer: Printer) -> Result<(), Stop> {
+fn report(state: &Exchange, seconds: f64, printer: Printer) -> Result<(), Stop> {
     let (replies, errors) = (state.replies.get(), state.errors.get());
     let replies_per_sec = (replies as f64 / seconds.max(1e-9)).round() as u64;
     let out = match printer.format {

@@ -89,11 +89,10 @@ fn given(args: &ConnectArgs) -> Result<Option<Vec<u8>>, Failure> {
         });
     }
     if let Some(path) = &args.password_file {
-        let bytes = std::fs::read(path)
+        let content = std::fs::read(path)
             .with_context(|| path.display().to_string())
             .or_unavailable(|| "cannot read the password".to_owned())?;
-        let line = bytes.split(|&c| c == b'\n').next().unwrap_or_default();
-        return Ok(Some(line.strip_suffix(b"\r").unwrap_or(line).to_vec()));
+        return Ok(Some(password::in_file(&content).to_vec()));
     }
     Ok(args.pass.as_ref().map(|password| password.as_bytes().to_vec()))
 }

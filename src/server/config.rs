@@ -13,6 +13,7 @@ use super::worker::balance::Moves;
 use crate::args::{ServeArgs, TlsAuthClients, name_of};
 use crate::machine;
 use crate::persistence::FsyncPolicy;
+use crate::terminal::password;
 
 /// What the server was started with, and keeps.
 #[derive(Debug, Clone)]
@@ -201,12 +202,11 @@ fn read_password(file: &Path) -> Result<Vec<u8>> {
     if mode & 0o077 != 0 {
         tracing::warn!("{name} can be read by others than its owner; chmod 600 it");
     }
-    let line = content.split(|&c| c == b'\n').next().unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if line.is_empty() {
+    let password = password::in_file(&content);
+    if password.is_empty() {
         bail!("the password file {name} is empty");
     }
-    Ok(line.to_vec())
+    Ok(password.to_vec())
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The question for a password: what is typed is not shown, and the terminal is left as it was, whatever is typed.
+//! Passwords: the question for one, and the line of a file that is one. What is typed is not shown, and the terminal is
+//! left as it was, whatever is typed.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -19,6 +20,12 @@ pub(crate) fn ask(prompt: &str) -> io::Result<Vec<u8>> {
     // The one that was typed is not shown either.
     terminal.file.write_all(b"\n")?;
     line
+}
+
+/// The password in a file's content: its first line.
+pub(crate) fn in_file(content: &[u8]) -> &[u8] {
+    let line = content.split(|&c| c == b'\n').next().unwrap_or_default();
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// A terminal that shows nothing of what is typed.
