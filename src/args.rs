@@ -171,8 +171,8 @@ fn color() -> ColorChoice {
     }
 }
 
-/// The same commands with those variables alone that are wanted. And `-1` behind a flag is its value, which is then told why
-/// it cannot be, and no flag that is unknown.
+/// The command with only those environment variables that `wanted` accepts; and its flags take `-1` as a value, so that
+/// the error says why it cannot be.
 fn with_variables(command: Definition, wanted: &dyn Fn(&OsStr) -> bool) -> Definition {
     let only = |arg: Arg| {
         let is_flag = !arg.is_positional() && arg.get_action().takes_values();
@@ -195,7 +195,7 @@ fn with_tip(mut error: clap::Error, tip: String) -> clap::Error {
     error
 }
 
-/// The same commands with shorter lists, but for those whose `-h` means a host.
+/// The command with less about each flag, for `-h`; but in full where `-h` means a host.
 fn brief(command: Definition) -> Definition {
     if command.is_disable_help_flag_set() {
         return command.mut_subcommands(brief);

@@ -17,8 +17,8 @@ pub enum Status {
     Unavailable,
     /// 4: a log is damaged in its middle.
     Damaged,
-    /// 130: interrupted, where Ctrl-C is waited for. What has nothing to do then is ended by the signal, which a shell shows
-    /// as 130 too: behind a program that exits, its loop would go on.
+    /// 130: interrupted, by commands that take the signal, mostly to print or remove something. Others let it kill
+    /// them: a shell shows 130 as well, and ends its own loop, too.
     Interrupted,
 }
 
@@ -146,7 +146,7 @@ pub(crate) fn is_closed_pipe(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::BrokenPipe
 }
 
-/// Says of something that is in a directory's place what is wrong with it; that a file exists is no help there.
+/// `AlreadyExists` from making a directory means that a file is in its place: says so.
 pub(crate) fn no_directory(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::AlreadyExists { io::ErrorKind::NotADirectory.into() } else { error }
 }

@@ -1,7 +1,7 @@
 //! kvred: a durable string store that speaks Redis.
 //!
-//! The modules in reading order; dependencies run one way: `protocol <- persistence <- db <- command <- server, aof`, and
-//! `protocol <- client <- cli, bench`, where `cli` knows the table of `command` besides.
+//! The modules in reading order; dependencies run one way: `protocol <- persistence <- db <- command <- server, aof`,
+//! and `protocol <- client <- cli, bench`, where `cli` knows the table of `command` besides.
 
 // They panic where nobody listens; `say!` does not.
 #![warn(clippy::print_stderr, clippy::print_stdout)]

@@ -14,8 +14,8 @@ use rustix::termios::tcgetwinsize;
 
 use crate::args::ColorWhen;
 
-/// Writes a line to stderr, as `eprintln!` does, which would panic where it cannot be written: behind a closed pipe, on a
-/// full disk. What was to be said is lost then, and the work goes on.
+/// Writes a line to stderr, as `eprintln!` does, which would panic where it cannot be written: behind a closed pipe, on
+/// a full disk. What was to be said is lost then, and the work goes on.
 macro_rules! say {
     ($($what:tt)*) => {
         $crate::terminal::write_line(format_args!($($what)*))
@@ -110,8 +110,8 @@ pub(crate) fn progress_target() -> ProgressDrawTarget {
     }
 }
 
-/// A terminal without its last columns. A bar is filled up to the terminal's width; so the `^C` that a terminal adds stays
-/// on the bar's line, and goes with it.
+/// A terminal without its last columns. A bar is filled up to the terminal's width; so the `^C` that a terminal adds
+/// stays on the bar's line, and goes with it.
 #[derive(Debug)]
 struct BarTerminal(Term);
 

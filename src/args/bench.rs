@@ -169,12 +169,13 @@ pub struct BenchArgs {
     #[arg(long)]
     pub verify: bool,
 
-    /// Measure this server too, in turn with the first: HOST:PORT, with the first one's login, database and TLS; or a URI,
-    /// with its own; --db is for both
+    /// Measure this server too, in turn with the first: HOST:PORT, with the first one's login, database and TLS; or a
+    /// URI, with its own; --db is for both
     #[arg(long, value_name = "HOST:PORT")]
     pub compare: Option<String>,
 
-    /// Exit with 1 when this is true, for instance 'p99>2ms'; may be given several times; with --compare, of the first server
+    /// Exit with 1 when this is true, for instance 'p99>2ms'; may be given several times; with --compare, of the first
+    /// server
     #[arg(long, value_name = "EXPR")]
     pub fail_if: Vec<String>,
 

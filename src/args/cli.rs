@@ -177,8 +177,8 @@ impl CliArgs {
         self.repeat.map_or(without, |rounds| u64::try_from(rounds).unwrap_or(u64::MAX))
     }
 
-    /// See [`ConnectArgs::prefer_flags`]. What says how replies are printed comes before the variable, too; a value as it was
-    /// stored is in no format at all.
+    /// See [`ConnectArgs::prefer_flags`]. What says how replies are printed comes before the variable, too; a value as
+    /// it was stored is in no format at all.
     pub(super) fn prefer_flags(&mut self, matches: &ArgMatches) {
         self.connect.prefer_flags(matches);
         if (self.no_newline || self.names_format()) && matches.value_source("output") == Some(ValueSource::EnvVariable)

@@ -57,8 +57,8 @@ pub struct ConnectArgs {
 }
 
 impl ConnectArgs {
-    /// Puts flags before variables also where they say the same in other words: a host or a socket that is given is meant,
-    /// whatever `KVRED_URI` says. `matches` are what these were made from.
+    /// Puts flags before variables also where they say the same in other words: a host or a socket that is given is
+    /// meant, whatever `KVRED_URI` says. `matches` are what these were made from.
     pub(super) fn prefer_flags(&mut self, matches: &ArgMatches) {
         let is_flag = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
         if !is_flag("uri") && ["host", "port", "socket"].into_iter().any(is_flag) {
@@ -70,8 +70,8 @@ impl ConnectArgs {
     }
 }
 
-/// Reads a port to connect to. 0: `KVRED_PORT`, which `kvred serve` knows too, names none, which matters only where one is
-/// needed.
+/// Reads a port to connect to. `KVRED_PORT` is `kvred serve`'s too, where `none` and 0 are allowed: from the
+/// environment they give 0, which is refused only where a port is needed.
 #[derive(Debug, Clone)]
 struct PortParser;
 

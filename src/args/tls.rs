@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-/// They stand together in the help.
+/// The heading that the help has them under.
 const HEADING: &str = "TLS";
 
 /// `--tls` and what belongs to it.

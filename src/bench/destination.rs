@@ -18,8 +18,8 @@ pub(super) enum Destination {
     Stdout,
     /// A regular file, replaced in one step.
     File(PathBuf),
-    /// What must stay what it is: a pipe, a device. It is open from the start, since a pipe that nobody reads yet waits for
-    /// somebody, and Ctrl-C ends that only before the run.
+    /// What must stay what it is: a pipe, a device. It is open from the start, since a pipe that nobody reads yet waits
+    /// for somebody, and Ctrl-C ends that only before the run.
     Stream(PathBuf, File),
 }
 
@@ -60,7 +60,7 @@ impl Destination {
     /// Writes the results.
     ///
     /// # Errors
-    /// They cannot be written: exit code 3.
+    /// The results cannot be written: exit code 3.
     pub(super) fn write(&self, text: &str) -> Result<(), Failure> {
         match self {
             Self::Stdout => print(text),

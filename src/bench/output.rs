@@ -39,8 +39,8 @@ pub(super) fn format_of(path: &Path) -> BenchFormat {
     }
 }
 
-/// Writes a file in one step, so that whoever reads it meanwhile sees the old or the new one, whole; with the mode of the
-/// old one.
+/// Writes a file in one step, so that whoever reads it meanwhile sees the old or the new one, whole; with the mode of
+/// the old one.
 pub(super) fn save(path: &Path, text: &str) -> Result<(), Failure> {
     // Whatever has a name already is somebody's, and stays.
     let new = path.with_file_name(format!(".kvred-bench-{:016x}.new", fastrand::u64(..)));
@@ -109,7 +109,7 @@ pub(super) fn push(out: &mut String, table: &Table) {
 /// The columns of a table of results.
 const HEADER: [&str; 11] = ["test", "ops", "ops/s", "mean us", "p50", "p95", "p99", "p99.9", "max", "errors", "hits"];
 
-/// Those that a narrow terminal does without, the first to go first.
+/// Columns that a narrow terminal does without, the first to go first.
 const SPARE: [&str; 4] = ["p95", "mean us", "p99.9", "ops"];
 
 fn table(out: &mut String, results: &[TestResult], columns: usize) {

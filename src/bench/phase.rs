@@ -97,7 +97,7 @@ pub(super) fn run(
     })
 }
 
-/// The end that waits for the workers.
+/// What the calling thread does while the workers run.
 struct Watcher<'a> {
     phase: &'a Phase<'a>,
     schedule: &'a Schedule,

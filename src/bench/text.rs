@@ -11,7 +11,7 @@ pub(super) fn compact(n: f64) -> String {
     }
 }
 
-/// The same to three digits at most: `98.1k`.
+/// A rate or a count to three digits at most: `98.1k`.
 pub(super) fn short(n: f64) -> String {
     let scaled = |n: f64, unit: &str| match n {
         n if n < 9.995 => format!("{n:.2}{unit}"),

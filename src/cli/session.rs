@@ -21,8 +21,8 @@ pub(crate) struct Session {
     connection: Option<Connection>,
     /// Whether anything was answered over this connection.
     answered: bool,
-    /// While a `MULTI` is open: of each command that waits for `EXEC` its words, where they are of what a new connection has
-    /// to be told.
+    /// While a `MULTI` is open: an entry for each queued command. It has the words of `SELECT`, `AUTH` and `HELLO`,
+    /// which a new connection has to be told, and is empty for others.
     queued: Option<Vec<Vec<Vec<u8>>>>,
     /// Whether keys are watched for the next `MULTI`.
     watching: bool,
@@ -73,8 +73,8 @@ impl Session {
         }
     }
 
-    /// Connects, unless there is a connection that works as far as is known. Says so where that takes the place of one that
-    /// was lost: what a command did to the old one, such as `WATCH`, is not in the new one.
+    /// Connects, unless there is a connection that works as far as is known. Says so where that takes the place of one
+    /// that was lost: what a command did to the old one, such as `WATCH`, is not in the new one.
     ///
     /// # Errors
     /// There is none now.
@@ -282,9 +282,9 @@ impl Session {
     }
 }
 
-/// Whether the server stopped reading while it was sent something. What it had said before that can be read still, such as why
-/// it refuses a value whose length is all that it has seen of it. Mostly it has closed the connection, so that reading ends at
-/// once; one that only stopped reading may never say anything.
+/// Whether the server stopped reading while it was sent something. What it had said before that can be read still, such
+/// as why it refuses a value whose length is all that it has seen of it. Mostly it has closed the connection, so that
+/// reading ends at once; one that only stopped reading may never say anything.
 fn hung_up(error: &ClientError) -> bool {
     let ClientError::Io(error) = error else { return false };
     matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)

@@ -115,7 +115,7 @@ pub(crate) fn commands(input: &str) -> Vec<&str> {
     pieces(input).filter(|piece| !piece.is_comment && !piece.text.trim().is_empty()).map(|piece| piece.text).collect()
 }
 
-/// The same, comments among them.
+/// Splits as [`commands`] does, comments among them.
 pub(crate) fn commands_and_comments(input: &str) -> impl Iterator<Item = &str> {
     pieces(input).map(|piece| piece.text)
 }

@@ -114,7 +114,7 @@ enum WriteHalf {
 enum ReadHalf {
     Tcp(tcp::OwnedReadHalf),
     Unix(unix::OwnedReadHalf),
-    /// And the socket below, to look at without reading.
+    /// With the socket below it, to look at without reading.
     Tls(io_split::ReadHalf<TlsStream<TcpStream>>, std::net::TcpStream),
 }
 

@@ -42,8 +42,8 @@ impl Target {
         Ok(connection)
     }
 
-    /// The same, and asks for a sign of life: a server that has no room for a client takes its connection all the same, says
-    /// so and closes it, which may come later than all that is sent to set it up.
+    /// Connects as [`Target::connect`] does, and asks for a sign of life: a server that has no room for a client takes
+    /// its connection all the same, says so and closes it, which may come later than all that is sent to set it up.
     ///
     /// # Errors
     /// [`SetupError`]; nothing but the set-up and a `PING` or two have been sent.

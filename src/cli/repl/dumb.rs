@@ -29,8 +29,8 @@ pub(super) fn ask(
     if given_up { Err(line) } else { Ok(line) }
 }
 
-/// Reads lines until they are whole; each Ctrl-C drops those before it, and shows the prompt for it. Says whether there was
-/// one.
+/// Reads lines until they are whole; each Ctrl-C drops those before it, and shows the prompt for it. Says whether there
+/// was one.
 fn read_at(
     runtime: &Runtime,
     prompt: &str,

@@ -308,8 +308,8 @@ impl Repl<'_> {
         };
         match target {
             Ok(target) => {
-                // The login stays behind: another server must not be told this one's password. The protocol does not: what
-                // reads the replies is the same.
+                // The login stays behind: another server must not be told this one's password. The protocol does not:
+                // what reads the replies is the same.
                 self.session.drop_connection();
                 let Target { hello, hello_may_fail, .. } = self.session.target;
                 self.session.target = Target { hello, hello_may_fail, ..target };
