@@ -13,8 +13,6 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::anyhow;
-
 use self::examine::{Findings, examine_with};
 use self::report::{PartReport, Report};
 use super::reading::Settle;
@@ -26,15 +24,14 @@ use crate::terminal::progress::Progress;
 /// Checks a log, and repairs or salvages it if that is wanted.
 pub(super) fn run(args: &CheckArgs) -> Result<Status, Failure> {
     if args.fix && !args.yes && !std::io::stdin().is_terminal() {
-        let error = anyhow!(
+        return Err(failure!(
+            Usage,
             "--fix asks before it cuts, and there is no terminal to ask on; nothing was changed (--yes: do not ask)"
-        );
-        return Err(Failure::new(Status::Usage, error));
+        ));
     }
     let mut source = source::open(&args.file)?;
     if source.is_manifest && (args.fix || args.salvage.is_some()) {
-        let error = anyhow!("{} is a manifest; name the part itself to change it", args.file.display());
-        return Err(Failure::new(Status::Usage, error));
+        return Err(failure!(Usage, "{} is a manifest; name the part itself to change it", args.file.display()));
     }
     let held = args.fix.then(|| fix::Held::take(&args.file)).transpose()?;
     if let Some(held) = &held {
@@ -79,6 +76,6 @@ fn examine_all(source: &Source) -> Result<Report, Failure> {
 
 fn examine_file(file: &examine::File, path: &Path) -> Result<Findings, Failure> {
     let cannot_read = || format!("cannot read {}", path.display());
-    let len = file.len().or_exit(Status::Unavailable, cannot_read)?;
-    examine_with(file, &Progress::new("checking", len), Settle::Wait).or_exit(Status::Unavailable, cannot_read)
+    let len = file.len().or_unavailable(cannot_read)?;
+    examine_with(file, &Progress::new("checking", len), Settle::Wait).or_unavailable(cannot_read)
 }

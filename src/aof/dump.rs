@@ -8,8 +8,6 @@ mod sendable;
 use std::io::IsTerminal;
 use std::path::Path;
 
-use anyhow::anyhow;
-
 use self::filter::{Chosen, Filter};
 use self::printer::{Entry, Printer};
 use super::horizon::Horizon;
@@ -32,8 +30,7 @@ pub(super) fn run(args: &DumpArgs) -> Result<Status, Failure> {
         part.file()?;
     }
     if args.follow && source.is_manifest {
-        let error = anyhow!("{} is a manifest; to follow its log, name the last part", args.file.display());
-        return Err(Failure::new(Status::Usage, error));
+        return Err(failure!(Usage, "{} is a manifest; to follow its log, name the last part", args.file.display()));
     }
     let mut dump = Dump::new(args);
     let result = if args.follow {
@@ -167,11 +164,11 @@ fn dump_parts(dump: &mut Dump, parts: &[Part]) -> Result<Status, Stop> {
         let shown = part.path.display();
         let cannot_read = || format!("cannot read {shown}");
         let file = part.file()?;
-        let len = file.len().or_exit(Status::Unavailable, cannot_read)?;
+        let len = file.len().or_unavailable(cannot_read)?;
         let progress = if std::io::stdout().is_terminal() { Progress::hidden() } else { Progress::new("dumping", len) };
         let read = reading::read(file, &progress, Settle::Wait, |batch| dump.batch(batch));
         drop(progress);
-        let recovery = read.or_exit(Status::Unavailable, cannot_read)??;
+        let recovery = read.or_unavailable(cannot_read)??;
         // What was read is out before it is said that it is not all.
         dump.printer.flush()?;
         let end = recovery.end;
@@ -191,10 +188,10 @@ fn dump_parts(dump: &mut Dump, parts: &[Part]) -> Result<Status, Stop> {
 
 /// The end of a dump where the log is damaged.
 fn damaged(path: &Path, end: LogOffset, flaw: &Flaw) -> Failure {
-    let error = anyhow!(
+    failure!(
+        Damaged,
         "{} is damaged at byte {end} ({flaw}); only what is before that was dumped; see `kvred aof check {}`",
         path.display(),
         for_shell(path)
-    );
-    Failure::new(Status::Damaged, error)
+    )
 }

@@ -6,13 +6,11 @@
 use std::convert::Infallible;
 use std::path::Path;
 
-use anyhow::anyhow;
-
 use super::reading::read_part;
 use super::source::Part;
 use super::text::time;
 use crate::args::Moment;
-use crate::exit::{Failure, Status};
+use crate::exit::Failure;
 use crate::persistence::batch::Batch;
 use crate::persistence::format::Annotation;
 use crate::persistence::replay::Verdict;
@@ -79,16 +77,16 @@ impl Horizon {
             return Ok(Self { latest, warning });
         }
         Err(match damage {
-            None => Failure::new(Status::Negative, anyhow!("{}: {refusal}", log.display())),
+            None => failure!(Negative, "{}: {refusal}", log.display()),
             // What is behind it may tell.
             Some((part, at, flaw)) => {
-                let error = anyhow!(
+                failure!(
+                    Damaged,
                     "{} is damaged at byte {at} ({flaw}), and what is before that does not tell what it was then; see \
                      `kvred aof check {}`",
                     part.path.display(),
                     for_shell(&part.path)
-                );
-                Failure::new(Status::Damaged, error)
+                )
             }
         })
     }

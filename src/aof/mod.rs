@@ -29,8 +29,6 @@ mod view;
 
 use std::path::Path;
 
-use anyhow::anyhow;
-
 use crate::args::AofCommand;
 use crate::exit::{Failure, Status};
 
@@ -66,5 +64,5 @@ fn refuse_dashes(command: &AofCommand) -> Result<(), Failure> {
     } else {
         return Ok(());
     };
-    Err(Failure::new(Status::Usage, anyhow!(why)))
+    Err(failure!(Usage, why))
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::source::Part;
 use super::view::View;
-use crate::exit::{Failure, OrExit, Status};
+use crate::exit::{Failure, OrExit};
 use crate::persistence::batch::Batch;
 use crate::persistence::disk::DiskRead;
 use crate::persistence::replay::{Recovery, Replay};
@@ -79,8 +79,8 @@ pub(super) fn read_part<E>(
 ) -> Result<Result<Recovery, E>, Failure> {
     let cannot_read = || format!("cannot read {}", part.path.display());
     let file = part.file()?;
-    let len = file.len().or_exit(Status::Unavailable, cannot_read)?;
-    read(file, &Progress::new(doing, len), Settle::Wait, each).or_exit(Status::Unavailable, cannot_read)
+    let len = file.len().or_unavailable(cannot_read)?;
+    read(file, &Progress::new(doing, len), Settle::Wait, each).or_unavailable(cannot_read)
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::anyhow;
 use comfy_table::presets;
 use comfy_table::{CellAlignment, Table};
 
@@ -50,8 +49,7 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
     };
     let mut source = source::open(&args.file)?;
     if source.is_manifest && args.output.is_none() {
-        let error = anyhow!("{} is a manifest; name a new log with -o", args.file.display());
-        return Err(Failure::new(Status::Usage, error));
+        return Err(failure!(Usage, "{} is a manifest; name a new log with -o", args.file.display()));
     }
     if let Some(held) = &held {
         // What is replaced has to be what was read, and nobody writes to this one.
@@ -86,15 +84,15 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
 /// In place, keys that it deletes from parts before it would be back; and a new log of it would pass for all of the data.
 fn refuse_later_part(path: &Path) -> Result<(), Failure> {
     let shown = path.display();
-    let manifest = source::manifest_of_later_part(path)
-        .or_exit(Status::Unavailable, || format!("cannot look for a manifest beside {shown}"))?;
+    let manifest =
+        source::manifest_of_later_part(path).or_unavailable(|| format!("cannot look for a manifest beside {shown}"))?;
     let Some(manifest) = manifest else { return Ok(()) };
-    let error = anyhow!(
+    Err(failure!(
+        Usage,
         "{shown} is no log by itself: it holds what has changed since the parts that {} lists before it; name that \
          manifest, and a new log with -o",
         manifest.display()
-    );
-    Err(Failure::new(Status::Usage, error))
+    ))
 }
 
 /// A rewrite in place removes what an interrupted one has left.
@@ -102,30 +100,29 @@ fn refuse_only_copy(log: &Path) -> Result<(), Failure> {
     let shown = log.display();
     let left = RealDisk::holding(log)
         .and_then(|disk| only_copy(&disk, file_name(log)))
-        .or_exit(Status::Unavailable, || format!("cannot look for an unfinished rewrite of {shown}"))?;
+        .or_unavailable(|| format!("cannot look for an unfinished rewrite of {shown}"))?;
     let Some(left) = left.map(|name| log.with_file_name(name)) else { return Ok(()) };
-    let error = anyhow!(
+    Err(failure!(
+        Damaged,
         "{shown} has no data, but {}, which an interrupted rewrite has left, has: it may be the only copy. Nothing was \
          changed; see `kvred aof check {}`, then rename it to {}, or remove it",
         left.display(),
         for_shell(&left),
         file_name(log).display()
-    );
-    Err(Failure::new(Status::Damaged, error))
+    ))
 }
 
 fn refuse_unfit(log: &Path, out: &Path, then: bool) -> Result<(), Failure> {
     source::refuse_existing(out)?;
     let shown = log.display();
-    if lock_is_held(log).or_exit(Status::Unavailable, || format!("cannot look at the lock of {shown}"))? {
+    if lock_is_held(log).or_unavailable(|| format!("cannot look at the lock of {shown}"))? {
         let instead = if then {
             // A rewrite by the server would leave nothing of what it was then.
             format!("save a copy with `kvred aof check --salvage COPY {}`, and rewrite that", for_shell(log))
         } else {
             "BGREWRITEAOF rewrites it there, or stop that one first".to_owned()
         };
-        let error = anyhow!("{shown} is in use by a kvred server; {instead}");
-        return Err(Failure::new(Status::Unavailable, error));
+        return Err(failure!(Unavailable, "{shown} is in use by a kvred server; {instead}"));
     }
     Ok(())
 }
@@ -174,14 +171,12 @@ fn load(
             before.size.bytes += recovery.end.0;
             judge(part, &recovery, is_last, args, before)
         }
-        Err(Stop::Refused(RefusedRecord { index, reason })) => {
-            let error = anyhow!(
-                "{shown}: {reason} (command {} of a batch); see `kvred aof check {}`",
-                index + 1,
-                for_shell(&part.path)
-            );
-            Err(Failure::new(Status::Damaged, error))
-        }
+        Err(Stop::Refused(RefusedRecord { index, reason })) => Err(failure!(
+            Damaged,
+            "{shown}: {reason} (command {} of a batch); see `kvred aof check {}`",
+            index + 1,
+            for_shell(&part.path)
+        )),
         Err(Stop::Late(at)) => {
             before.size.bytes += at.0;
             before.stopped = true;
@@ -213,22 +208,18 @@ fn judge(
             before.torn = true;
             Ok(())
         }
-        Verdict::Torn(_) if is_last => {
-            let error = anyhow!(
-                "{shown}: its tail is torn at byte {}; `kvred aof check --fix {}` cuts it off",
-                recovery.end,
-                for_shell(&part.path)
-            );
-            Err(Failure::new(Status::Negative, error))
-        }
-        _ => {
-            let error = anyhow!(
-                "{shown} is damaged at byte {}; nothing was changed; see `kvred aof check {}`",
-                recovery.end,
-                for_shell(&part.path)
-            );
-            Err(Failure::new(Status::Damaged, error))
-        }
+        Verdict::Torn(_) if is_last => Err(failure!(
+            Negative,
+            "{shown}: its tail is torn at byte {}; `kvred aof check --fix {}` cuts it off",
+            recovery.end,
+            for_shell(&part.path)
+        )),
+        _ => Err(failure!(
+            Damaged,
+            "{shown} is damaged at byte {}; nothing was changed; see `kvred aof check {}`",
+            recovery.end,
+            for_shell(&part.path)
+        )),
     }
 }
 
@@ -241,14 +232,14 @@ fn write(
 ) -> Result<Size, Failure> {
     let doing = || format!("cannot write {}; nothing was changed", target.display());
     let create = if replaced.is_some() { Image::create_over } else { Image::create };
-    let mut image = create(target).or_exit(Status::Unavailable, doing)?;
+    let mut image = create(target).or_unavailable(doing)?;
     let done = fill(&mut image, keyspace, before);
     if let Err(e) = done.and_then(|()| replaced.map_or(Ok(()), |log| image.copy_access(log))) {
         image.discard();
-        return Err(Failure::new(Status::Unavailable, anyhow::Error::new(e).context(doing())));
+        return Err(e).or_unavailable(doing);
     }
     let size = image.size;
-    image.publish().or_exit(Status::Unavailable, || format!("cannot give {} its name", target.display()))?;
+    image.publish().or_unavailable(|| format!("cannot give {} its name", target.display()))?;
     Ok(size)
 }
 

@@ -5,10 +5,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::anyhow;
-
 use super::manifest;
-use crate::exit::{Failure, OrExit, Status};
+use crate::exit::{Failure, OrExit};
 use crate::persistence::batch::Flaw;
 use crate::persistence::disk::{DiskRead, read_full_at};
 use crate::persistence::lock::{LogLock, follow_links};
@@ -42,7 +40,7 @@ impl Part {
     /// # Errors
     /// It cannot be read: exit code 3.
     pub(super) fn file(&self) -> Result<&Arc<dyn DiskRead>, Failure> {
-        self.file.as_ref().map_err(|why| Failure::new(Status::Unavailable, anyhow!("{}: {why}", self.path.display())))
+        self.file.as_ref().map_err(|why| failure!(Unavailable, "{}: {why}", self.path.display()))
     }
 }
 
@@ -54,8 +52,7 @@ pub(super) fn open(path: &Path) -> Result<Source, Failure> {
     let shown = path.display();
     let file = open_file(path)?;
     let mut beginning = [0; 5];
-    let read =
-        read_full_at(&*file, &mut beginning, 0).or_exit(Status::Unavailable, || format!("cannot read {shown}"))?;
+    let read = read_full_at(&*file, &mut beginning, 0).or_unavailable(|| format!("cannot read {shown}"))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if !manifest::is_manifest(&name, &beginning[..read]) {
         return Ok(Source {
@@ -64,10 +61,8 @@ pub(super) fn open(path: &Path) -> Result<Source, Failure> {
             is_manifest: false,
         });
     }
-    let names = read_manifest(path).or_exit(Status::Unavailable, || format!("cannot read the manifest {shown}"))?;
-    let names = names.map_err(|why| {
-        Failure::new(Status::Unavailable, anyhow!("{shown} is not a manifest that Redis would load: {why}"))
-    })?;
+    let names = read_manifest(path).or_unavailable(|| format!("cannot read the manifest {shown}"))?;
+    let names = names.map_err(|why| failure!(Unavailable, "{shown} is not a manifest that Redis would load: {why}"))?;
     let parts = names.into_iter().map(|name| {
         let path = path.with_file_name(name);
         let file = open_file(&path).map_err(|e| format!("{e:#}")).and_then(not_a_snapshot);
@@ -119,9 +114,9 @@ fn open_file(path: &Path) -> Result<Arc<dyn DiskRead>, Failure> {
     let shown = path.display();
     if path.is_dir() {
         let hint = "name the log in it, or the manifest of one in several parts";
-        return Err(Failure::new(Status::Unavailable, anyhow!("{shown} is a directory; {hint}")));
+        return Err(failure!(Unavailable, "{shown} is a directory; {hint}"));
     }
-    open_to_read(path).or_exit(Status::Unavailable, || format!("cannot read {shown}"))
+    open_to_read(path).or_unavailable(|| format!("cannot read {shown}"))
 }
 
 /// Where a log is that is to be changed; see [`follow_links`].
@@ -129,7 +124,7 @@ fn open_file(path: &Path) -> Result<Arc<dyn DiskRead>, Failure> {
 /// # Errors
 /// It is not there: exit code 3.
 pub(super) fn real_path(log: &Path) -> Result<PathBuf, Failure> {
-    follow_links(log).or_exit(Status::Unavailable, || format!("cannot change {}", log.display()))
+    follow_links(log).or_unavailable(|| format!("cannot change {}", log.display()))
 }
 
 /// Refuses to write a new log over whatever is there.
@@ -140,7 +135,7 @@ pub(super) fn refuse_existing(out: &Path) -> Result<(), Failure> {
     if out.symlink_metadata().is_err() {
         return Ok(());
     }
-    Err(Failure::new(Status::Unavailable, anyhow!("{} is there already; name a new file", out.display())))
+    Err(failure!(Unavailable, "{} is there already; name a new file", out.display()))
 }
 
 /// Takes the lock of a log at its real path, to change it or to be sure that nobody else does.
@@ -149,8 +144,7 @@ pub(super) fn refuse_existing(out: &Path) -> Result<(), Failure> {
 /// A server has it, or the lock's file cannot be made: exit code 3.
 pub(super) fn lock(log: &Path) -> Result<LogLock, Failure> {
     let shown = log.display();
-    LogLock::take(log).or_exit(Status::Unavailable, || format!("cannot take the lock of {shown}"))?.ok_or_else(|| {
-        let error = anyhow!("{shown} is in use by a kvred server, which alone may change it; stop that one first");
-        Failure::new(Status::Unavailable, error)
+    LogLock::take(log).or_unavailable(|| format!("cannot take the lock of {shown}"))?.ok_or_else(|| {
+        failure!(Unavailable, "{shown} is in use by a kvred server, which alone may change it; stop that one first")
     })
 }

@@ -43,13 +43,12 @@ impl Addresses {
     /// # Errors
     /// An address is another's; a certificate, or a socket that was handed over, cannot be used.
     pub fn take(config: &mut Config, args: &ServeArgs) -> Result<Self, Failure> {
-        let handed = Handed::take()
-            .or_exit(Status::Unavailable, || "a socket that was handed over cannot be used".to_owned())?;
+        let handed = Handed::take().or_unavailable(|| "a socket that was handed over cannot be used".to_owned())?;
         if handed.is_none() {
             config::check_tls_port(args).map_err(|e| Failure::new(Status::Usage, e))?;
         }
         let certificates = config.tls.clone().map(Certificates::load).transpose();
-        let certificates = certificates.or_exit(Status::Unavailable, || "TLS cannot be offered".to_owned())?;
+        let certificates = certificates.or_unavailable(|| "TLS cannot be offered".to_owned())?;
         let certificates = certificates.map(Arc::new);
         let sockets = match handed {
             Some(handed) => Sockets::Handed(handed),
@@ -83,9 +82,7 @@ fn addresses_of(names: &[String]) -> Result<Vec<SocketAddr>, Failure> {
     let mut once = Vec::new();
     for name in names {
         let all = (name.as_str(), 0).to_socket_addrs();
-        let all = all.or_exit(Status::Unavailable, || {
-            format!("--bind (or KVRED_BIND): the address of {name} cannot be found")
-        })?;
+        let all = all.or_unavailable(|| format!("--bind (or KVRED_BIND): the address of {name} cannot be found"))?;
         // Of several, those count that this machine has: `localhost` names `::1` even where there is no IPv6.
         let (here, elsewhere): (Vec<_>, Vec<_>) =
             all.map(with_scope_that_counts).partition(|address| listen::bind(*address).is_ok());
@@ -127,7 +124,7 @@ fn take_addresses(config: &mut Config, certificates: Option<&Arc<Certificates>>)
             if let Some(error) = taken.iter().find_map(|other| conflict(other.address, address)) {
                 return Err(Failure::new(Status::Usage, error));
             }
-            let (socket, given) = listen::bind(address).or_exit(Status::Unavailable, || cannot_listen(address))?;
+            let (socket, given) = listen::bind(address).or_unavailable(|| cannot_listen(address))?;
             // With port 0, all addresses share the port that the first was given.
             *port = given;
             address.set_port(given);
@@ -136,7 +133,7 @@ fn take_addresses(config: &mut Config, certificates: Option<&Arc<Certificates>>)
     }
     if let Some(path) = &config.unix_socket {
         let dir = config.append_only.then_some(&*config.dir);
-        listen::make_way(path, dir).or_exit(Status::Unavailable, || cannot_listen(on_unix(path)))?;
+        listen::make_way(path, dir).or_unavailable(|| cannot_listen(on_unix(path)))?;
     }
     Ok(taken)
 }
@@ -159,10 +156,10 @@ fn open_listeners(config: &Config, taken: Vec<Taken>) -> Result<Vec<Listener>, F
     let mut listeners = Vec::new();
     for Taken { address, socket, certificates } in taken {
         let listener = listen::listen(socket).and_then(|listener| Listener::tcp(listener, certificates));
-        listeners.push(listener.or_exit(Status::Unavailable, || cannot_listen(address))?);
+        listeners.push(listener.or_unavailable(|| cannot_listen(address))?);
     }
     if let Some(path) = &config.unix_socket {
-        listeners.push(Listener::unix(path).or_exit(Status::Unavailable, || cannot_listen(on_unix(path)))?);
+        listeners.push(Listener::unix(path).or_unavailable(|| cannot_listen(on_unix(path)))?);
     }
     Ok(listeners)
 }
@@ -182,8 +179,7 @@ fn adopt_listeners(
     handed: Handed,
 ) -> Result<Vec<Listener>, Failure> {
     if !handed.tls.is_empty() && certificates.is_none() {
-        let error = anyhow!("a socket for TLS was handed over, but there is no --tls-cert-file");
-        return Err(Failure::new(Status::Usage, error));
+        return Err(failure!(Usage, "a socket for TLS was handed over, but there is no --tls-cert-file"));
     }
     let mut listeners = Vec::new();
     let failed = || "a socket that was handed over cannot be used".to_owned();
@@ -191,20 +187,20 @@ fn adopt_listeners(
     let plain_and_tls = [(handed.tcp, None, &mut config.port), (handed.tls, certificates, &mut config.tls_port)];
     for (sockets, certificates, port) in plain_and_tls {
         for listener in sockets {
-            let address = listener.local_addr().or_exit(Status::Unavailable, failed)?;
+            let address = listener.local_addr().or_unavailable(failed)?;
             let without_port = with_port(address, 0);
             if !config.bind.contains(&without_port) {
                 config.bind.push(without_port);
             }
             *port = Some(address.port());
             let listener = Listener::tcp(listener, certificates.cloned());
-            listeners.push(listener.or_exit(Status::Unavailable, failed)?);
+            listeners.push(listener.or_unavailable(failed)?);
         }
     }
     for listener in handed.unix {
-        let address = listener.local_addr().or_exit(Status::Unavailable, failed)?;
+        let address = listener.local_addr().or_unavailable(failed)?;
         config.unix_socket = address.as_pathname().map(Path::to_owned);
-        listeners.push(Listener::adopt_unix(listener).or_exit(Status::Unavailable, failed)?);
+        listeners.push(Listener::adopt_unix(listener).or_unavailable(failed)?);
     }
     Ok(listeners)
 }

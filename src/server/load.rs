@@ -4,8 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::anyhow;
-
 use super::config::Config;
 use super::systemd::Loading;
 use crate::command::loader::Loader;
@@ -44,21 +42,23 @@ pub fn load(config: &Config, keyspace: &Keyspace) -> Result<Loaded, Failure> {
     let dir = config.dir.display().to_string();
     let disk = RealDisk::make_dir(&config.dir)
         .map_err(no_directory)
-        .or_exit(Status::Unavailable, || format!("cannot use the directory {dir}"))?;
+        .or_unavailable(|| format!("cannot use the directory {dir}"))?;
     let named = config.log_path();
-    let path = follow_links(&named).or_exit(Status::Unavailable, || format!("cannot use {}", named.display()))?;
+    let path = follow_links(&named).or_unavailable(|| format!("cannot use {}", named.display()))?;
     let disk = if path == named {
         disk
     } else {
-        RealDisk::holding(&path)
-            .or_exit(Status::Unavailable, || format!("cannot use the directory of {}", path.display()))?
+        RealDisk::holding(&path).or_unavailable(|| format!("cannot use the directory of {}", path.display()))?
     };
     let name = file_name(&path).to_owned();
     let lock = LogLock::take(&path)
-        .or_exit(Status::Unavailable, || format!("cannot take the lock {}", lock_path(&path).display()))?
+        .or_unavailable(|| format!("cannot take the lock {}", lock_path(&path).display()))?
         .ok_or_else(|| {
-            let error = anyhow!("{} is in use by another kvred; stop that one or choose another --dir", path.display());
-            Failure::new(Status::Unavailable, error)
+            failure!(
+                Unavailable,
+                "{} is in use by another kvred; stop that one or choose another --dir",
+                path.display()
+            )
         })?;
     let aof = open(&disk, &name, &path, keyspace)?;
     let place = LogPlace { disk: Arc::new(disk), name, salt: Box::new(new_salt) };
@@ -171,35 +171,30 @@ fn damaged(path: &Path, found: &Recovery) -> Failure {
         unreachable!("only a damaged log is refused")
     };
     if *flaw == Flaw::Rdb {
-        let error = anyhow!("{} cannot be loaded: {flaw}. Nothing was changed", path.display());
-        return Failure::new(Status::Damaged, error);
+        return failure!(Damaged, "{} cannot be loaded: {flaw}. Nothing was changed", path.display());
     }
-    Failure::new(
-        Status::Damaged,
-        anyhow!(
-            "{} is damaged: the batch at byte {} (record {}) does not verify: {flaw}, seen at byte {seen_at}. This \
-             is not the trace of a crash: {because}. Nothing was changed; run `kvred aof check {}` to see what \
-             can be saved",
-            path.display(),
-            found.end,
-            found.records + 1,
-            for_shell(path),
-        ),
+    failure!(
+        Damaged,
+        "{} is damaged: the batch at byte {} (record {}) does not verify: {flaw}, seen at byte {seen_at}. This \
+         is not the trace of a crash: {because}. Nothing was changed; run `kvred aof check {}` to see what \
+         can be saved",
+        path.display(),
+        found.end,
+        found.records + 1,
+        for_shell(path),
     )
 }
 
 fn left(path: &Path, leftover: &Path) -> Failure {
-    Failure::new(
-        Status::Damaged,
-        anyhow!(
-            "{} is missing or empty, but {}, which an interrupted rewrite has left, is not: it may be the only copy, \
-             though not of all data. Nothing was changed; see `kvred aof check {}`, then rename it to {} to start with \
-             what is in it, or remove it to begin a new log",
-            path.display(),
-            leftover.display(),
-            for_shell(leftover),
-            file_name(path).display(),
-        ),
+    failure!(
+        Damaged,
+        "{} is missing or empty, but {}, which an interrupted rewrite has left, is not: it may be the only copy, \
+         though not of all data. Nothing was changed; see `kvred aof check {}`, then rename it to {} to start with \
+         what is in it, or remove it to begin a new log",
+        path.display(),
+        leftover.display(),
+        for_shell(leftover),
+        file_name(path).display(),
     )
 }
 

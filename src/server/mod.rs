@@ -93,10 +93,10 @@ fn start(args: &ServeArgs) -> Result<Status, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .or_exit(Status::Unavailable, || "cannot start the event loop".to_owned())?;
+        .or_unavailable(|| "cannot start the event loop".to_owned())?;
     runtime.block_on(async {
         // First of all: without them a process 1, as in a container, hears no signal, and `SIGHUP` ends any other.
-        let mut stop = StopSignals::new().or_exit(Status::Unavailable, || "cannot wait for signals".to_owned())?;
+        let mut stop = StopSignals::new().or_unavailable(|| "cannot wait for signals".to_owned())?;
         let args = args.clone();
         let prepared = tokio::select! {
             prepared = tokio::task::spawn_blocking(move || prepare(&args)) => prepared.expect("a panic ends the process")?,
@@ -139,8 +139,7 @@ async fn run(prepared: Prepared, mut stop: StopSignals) -> Result<Status, Failur
     let notifies: Vec<Arc<Notify>> = (0..config.workers()).map(|_| Arc::default()).collect();
     let wakes = notifies.iter().cloned().map(|n| Box::new(move || n.notify_one()) as Wake).collect();
     let writer = Arc::new(Writer::new(keyspace, log, config.fsync, Arc::new(SystemClock::default()), wakes));
-    let log_threads =
-        LogThreads::start(&writer).or_exit(Status::Unavailable, || "cannot start the log's threads".to_owned())?;
+    let log_threads = LogThreads::start(&writer).or_unavailable(|| "cannot start the log's threads".to_owned())?;
 
     let (handles, receivers): (Vec<_>, Vec<_>) = (0..config.workers())
         .map(|_| {
@@ -155,7 +154,7 @@ async fn run(prepared: Prepared, mut stop: StopSignals) -> Result<Status, Failur
         .enumerate()
         .map(|(number, (receiver, notify))| start_worker(number, &server, notify, receiver))
         .collect::<std::io::Result<Vec<_>>>()
-        .or_exit(Status::Unavailable, || "cannot start a worker thread".to_owned())?;
+        .or_unavailable(|| "cannot start a worker thread".to_owned())?;
 
     announce(&server);
     tokio::select! {

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::Context;
-
 use super::signals::StopSignals;
 use super::worker::Message;
 use super::{Server, systemd};
@@ -39,8 +37,8 @@ pub(super) async fn shut_down(
     tokio::select! {
         () = keep_alive() => unreachable!("it goes on for ever"),
         result = finished => {
-            let result = result.context("the shutdown did not finish").map_err(|e| Failure::new(Status::Unavailable, e))?;
-            result.or_exit(Status::Unavailable, || "the log could not be closed".to_owned())?;
+            let result = result.or_unavailable(|| "the shutdown did not finish".to_owned())?;
+            result.or_unavailable(|| "the log could not be closed".to_owned())?;
             tracing::info!("stopped");
             Ok(Status::Fine)
         }

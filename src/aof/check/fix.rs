@@ -6,8 +6,6 @@ use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::anyhow;
-
 use super::super::source;
 use super::super::text::{counted, grouped};
 use super::examine::{self, Conclusion};
@@ -43,10 +41,8 @@ impl Held {
         let path = source::real_path(log)?;
         let lock = source::lock(&path)?;
         let unavailable = |what: &str| format!("{}: {what}", path.display());
-        let disk = RealDisk::holding(&path).or_exit(Status::Unavailable, || unavailable("cannot use its directory"))?;
-        let file = disk
-            .open(file_name(&path), true)
-            .or_exit(Status::Unavailable, || unavailable("cannot open it for writing"))?;
+        let disk = RealDisk::holding(&path).or_unavailable(|| unavailable("cannot use its directory"))?;
+        let file = disk.open(file_name(&path), true).or_unavailable(|| unavailable("cannot open it for writing"))?;
         Ok(Self { path, disk, file, _lock: lock })
     }
 }
@@ -88,10 +84,10 @@ pub(super) fn run(args: &CheckArgs, held: &Held, report: &mut Report) -> Result<
         return Ok(report.status());
     }
     let fixed = if found.header_fixable {
-        mend(disk, path, &**file, end).or_exit(Status::Unavailable, || unavailable("cannot mend the header"))?
+        mend(disk, path, &**file, end).or_unavailable(|| unavailable("cannot mend the header"))?
     } else {
         let cut = cut_tail(disk, file_name(path), &**file, end)
-            .or_exit(Status::Unavailable, || unavailable("what is cut cannot be kept, so nothing was cut"))?;
+            .or_unavailable(|| unavailable("what is cut cannot be kept, so nothing was cut"))?;
         Fixed { at: end.0, cut_bytes: cut.bytes, kept_in: cut.kept_in.map(|kept| path.with_file_name(kept)) }
     };
     if !args.json {
@@ -119,13 +115,13 @@ fn mend(disk: &dyn Disk, path: &Path, file: &dyn DiskFile, at: LogOffset) -> std
 fn confirmed(question: &str) -> Result<bool, Failure> {
     let unavailable = || "cannot ask".to_owned();
     let mut stderr = std::io::stderr().lock();
-    write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush()).or_exit(Status::Unavailable, unavailable)?;
+    write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush()).or_unavailable(unavailable)?;
     let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).or_exit(Status::Unavailable, unavailable)?;
+    std::io::stdin().lock().read_line(&mut answer).or_unavailable(unavailable)?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(true),
         "" | "n" | "no" => Ok(false),
-        other => Err(Failure::new(Status::Usage, anyhow!("'{other}' is neither yes nor no; nothing was changed"))),
+        other => Err(failure!(Usage, "'{other}' is neither yes nor no; nothing was changed")),
     }
 }
 

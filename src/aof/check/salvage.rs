@@ -66,17 +66,17 @@ pub(super) fn run(args: &CheckArgs, source: &Source, out: &Path) -> Result<Statu
     refuse_existing(out)?;
     let part = &source.parts[0];
     let file = part.file()?;
-    let mut image = Image::create(out).or_exit(Status::Unavailable, || format!("cannot make {shown}"))?;
+    let mut image = Image::create(out).or_unavailable(|| format!("cannot make {shown}"))?;
     let doing = || format!("cannot salvage {} into {shown}", part.path.display());
     let lost = match salvage(file, &mut image) {
         Ok(lost) => lost,
         Err(e) => {
             image.discard();
-            return Err(Failure::new(Status::Unavailable, anyhow::Error::new(e).context(doing())));
+            return Err(e).or_unavailable(doing);
         }
     };
     let size = image.size;
-    image.publish().or_exit(Status::Unavailable, doing)?;
+    image.publish().or_unavailable(doing)?;
     let Lost { listed, more, bytes } = lost;
     if args.json {
         let ranges: Vec<_> = listed.iter().map(|l| json!({"from": l.from.0, "to": l.to.0, "reason": l.why})).collect();

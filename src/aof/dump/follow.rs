@@ -23,7 +23,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::anyhow;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::super::reading::{self, Settle};
@@ -100,7 +99,7 @@ pub(super) fn run(dump: &mut Dump, path: &Path) -> Result<Status, Stop> {
 /// Whether the log ends before what was shown, in words.
 fn cut_back(log: &Log, path: &Path) -> Result<Option<String>, Failure> {
     let position = log.replay.found().end;
-    let len = log.file.len().or_exit(Status::Unavailable, || cannot_read(path))?;
+    let len = log.file.len().or_unavailable(|| cannot_read(path))?;
     let why = || format!("it was cut back from byte {position} to {len}, behind what was shown");
     Ok((len < position.0).then(why))
 }
@@ -126,9 +125,9 @@ fn open(path: &Path) -> Result<Log, Failure> {
     loop {
         let before = identity_of(path);
         let mut opened = source::open(path)?;
-        let file = opened.parts.remove(0).file.map_err(|why| Failure::new(Status::Unavailable, anyhow!(why)))?;
+        let file = opened.parts.remove(0).file.map_err(|why| failure!(Unavailable, why))?;
         if let Some(identity) = identity_of(path).filter(|now| before == Some(*now)) {
-            let replay = Replay::new(Arc::clone(&file)).or_exit(Status::Unavailable, || cannot_read(path))?;
+            let replay = Replay::new(Arc::clone(&file)).or_unavailable(|| cannot_read(path))?;
             return Ok(Log { file, identity, replay });
         }
     }
@@ -136,7 +135,7 @@ fn open(path: &Path) -> Result<Log, Failure> {
 
 /// Shows what is committed and was not shown yet.
 fn drain(dump: &mut Dump, log: &mut Log, path: &Path) -> Result<(), Stop> {
-    while let Some(batch) = log.replay.next().or_exit(Status::Unavailable, || cannot_read(path))? {
+    while let Some(batch) = log.replay.next().or_unavailable(|| cannot_read(path))? {
         dump.batch(&batch)?;
     }
     Ok(())
@@ -149,7 +148,7 @@ fn switch(dump: &mut Dump, old: &Log, path: &Path) -> Result<Log, Stop> {
     (dump.batches, dump.time) = (0, None);
     // Offsets are those of the new file from here on.
     dump.filter.from = 0;
-    while let Some(batch) = new.replay.next().or_exit(Status::Unavailable, || cannot_read(path))? {
+    while let Some(batch) = new.replay.next().or_unavailable(|| cannot_read(path))? {
         dump.skip(&batch);
         let number =
             batch.annotations.iter().find_map(|a| if let Annotation::Rewritten(n) = a { Some(*n) } else { None });
@@ -197,7 +196,7 @@ fn judge_flaw(log: &Log, path: &Path) -> Result<Option<String>, Failure> {
 /// Whether a log that seems torn to the follower is sound beyond that for one who reads it from its beginning.
 fn continues_elsewhere(log: &Log, path: &Path) -> Result<bool, Failure> {
     let Ok(recovery) = reading::read(&log.file, &Progress::hidden(), Settle::AtOnce, |_| Ok::<_, Infallible>(()))
-        .or_exit(Status::Unavailable, || cannot_read(path))?;
+        .or_unavailable(|| cannot_read(path))?;
     if recovery.end > log.replay.found().end {
         return Ok(true);
     }
@@ -222,9 +221,9 @@ fn wait_for_more(log: &Log, path: &Path) -> Result<(), Stop> {
         }
         // A batch never begins with a zero byte: that is reserved space.
         let mut next = [0];
-        let read = log.file.read_at(&mut next, position.0).or_exit(Status::Unavailable, || cannot_read(path))?;
+        let read = log.file.read_at(&mut next, position.0).or_unavailable(|| cannot_read(path))?;
         let replaced = identity_of(path).is_some_and(|now| now != log.identity);
-        let cut_back = log.file.len().or_exit(Status::Unavailable, || cannot_read(path))? < position.0;
+        let cut_back = log.file.len().or_unavailable(|| cannot_read(path))? < position.0;
         if replaced || cut_back || (read == 1 && next != [0]) {
             return Ok(());
         }
