@@ -3,8 +3,9 @@
 use super::{Rewrite, RewriteError, failed};
 use crate::persistence::LogOffset;
 use crate::persistence::aof::AppendError;
+use crate::persistence::batch::Batch;
 use crate::persistence::format::Annotation;
-use crate::persistence::reader::{Batch, Event};
+use crate::persistence::reader::Event;
 use crate::protocol::encode;
 
 impl Rewrite {
