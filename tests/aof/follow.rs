@@ -288,6 +288,11 @@ impl WarmCopy {
         Self { follower, cli, client: Client::connect(port), name }
     }
 
+    /// Waits until it has a key.
+    fn waits_for(&mut self, key: &str) {
+        wait_until("the copy has the key", || self.client.ask(&["EXISTS", key]) == Reply::Integer(1));
+    }
+
     /// Ends the follower; that must have had nothing to complain about, and every command a good reply.
     fn ends(self) {
         kill_process(Pid::from_child(&self.follower), Signal::TERM).unwrap();
@@ -299,8 +304,15 @@ impl WarmCopy {
     }
 }
 
-/// Writes before a rewrite, during it and after it; what was acknowledged, and the one command whose outcome is not known if the server was killed.
-fn load(server: Server, seed: u32, end: impl FnOnce(Server) + Send, model: &mut BTreeMap<String, Option<String>>) {
+/// Writes before a rewrite, during it and after it; notes what was acknowledged, but not the one command whose outcome is
+/// not known. The copies follow: who missed a rewrite altogether would have to start over.
+fn load(
+    server: Server,
+    seed: u32,
+    copies: &mut [WarmCopy],
+    end: impl FnOnce(Server) + Send,
+    model: &mut BTreeMap<String, Option<String>>,
+) {
     let (port, acknowledged) = (server.port(), AtomicU64::new(0));
     let unknown = std::thread::scope(|scope| {
         let acknowledged = &acknowledged;
@@ -329,12 +341,20 @@ fn load(server: Server, seed: u32, end: impl FnOnce(Server) + Send, model: &mut 
             wait_until("some writes", || acknowledged.load(SeqCst) >= enough);
         };
         more();
+        let mut marking = Client::connect(port);
+        let mut all_follow = |when: &str| {
+            let key = format!("{when}:{seed}");
+            marking.ask(&["SET", &key, ""]);
+            copies.iter_mut().for_each(|copy| copy.waits_for(&key));
+        };
+        all_follow("before");
         let mut client = Client::connect(port);
         client.send("BGREWRITEAOF\r\n").expect("+Background append only file rewriting started\r\n");
         wait_until("the log is rewritten", || {
             String::from_utf8(client.ask(&["INFO", "persistence"]).into_bytes()).unwrap().contains("aof_rewrites:1\r\n")
         });
         more();
+        all_follow("behind");
         end(server);
         let (done, unknown) = writer.join().unwrap();
         model.extend(done);
@@ -360,18 +380,19 @@ fn copies_on_other_servers_are_what_was_acknowledged() {
         })
         .collect();
     let mut model = BTreeMap::new();
-    load(server, 1, Server::kill9, &mut model);
-    load(Launch::at(dir.path()).start(), 2, |server| server.terminate().expect(0, &[]), &mut model);
+    load(server, 1, &mut copies, Server::kill9, &mut model);
+    load(Launch::at(dir.path()).start(), 2, &mut copies, |server| server.terminate().expect(0, &[]), &mut model);
     rewrite(&log);
-    load(Launch::at(dir.path()).args(&["--fsync", "always"]).start(), 3, Server::kill9, &mut model);
+    load(Launch::at(dir.path()).args(&["--fsync", "always"]).start(), 3, &mut copies, Server::kill9, &mut model);
     // The start repairs what the kill tore, so that the rewrite takes it.
     Launch::at(dir.path()).start().terminate().expect(0, &[]);
     rewrite(&log);
-    load(Launch::at(dir.path()).start(), 4, Server::kill9, &mut model);
+    load(Launch::at(dir.path()).start(), 4, &mut copies, Server::kill9, &mut model);
     let server = Launch::at(dir.path()).start();
     server.connect().ask(&["SET", "last", "one"]);
-    for WarmCopy { client, name, .. } in &mut copies {
-        wait_until("the copy has the last change", || client.ask(&["EXISTS", "last"]) == Reply::Integer(1));
+    for copy in &mut copies {
+        copy.waits_for("last");
+        let WarmCopy { client, name, .. } = copy;
         for (key, value) in &model {
             let value = value.as_ref().map(|v| v.as_bytes().to_vec());
             assert_eq!(client.get(key), value, "{name}: {key}");
