@@ -51,7 +51,7 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand --proto-max-bulk-len 'Longest key or value'
             cand --client-query-buffer-limit 'Most input waiting for one client'
             cand --timeout 'Close idle clients after seconds'
-            cand --slowlog-log-slower-than 'Log commands slower than this'
+            cand --slowlog-log-slower-than 'Keep commands that took this long'
             cand --slowlog-max-len 'Most entries of the slow log'
             cand --requirepass-file 'File with the password for clients'
             cand --protected-mode 'Refuse other machines: yes or no'

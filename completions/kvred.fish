@@ -60,7 +60,7 @@ complete -c kvred -n "__fish_kvred_using_subcommand serve" -l maxmemory -d 'Most
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l proto-max-bulk-len -d 'Longest key or value' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l client-query-buffer-limit -d 'Most input waiting for one client' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l timeout -d 'Close idle clients after seconds' -r -f
-complete -c kvred -n "__fish_kvred_using_subcommand serve" -l slowlog-log-slower-than -d 'Log commands slower than this' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand serve" -l slowlog-log-slower-than -d 'Keep commands that took this long' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l slowlog-max-len -d 'Most entries of the slow log' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l requirepass-file -d 'File with the password for clients' -r -F
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l protected-mode -d 'Refuse other machines: yes or no' -r -f -a "yes\t'On'

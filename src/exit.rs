@@ -66,7 +66,7 @@ impl Failure {
     }
 }
 
-/// A [`Failure`] that ends the run with this [`Status`], in the words of a format string.
+/// A [`Failure`] that ends the run with this [`Status`], because of an error, or in the words of a format string.
 macro_rules! failure {
     ($status:ident, $($why:tt)+) => {
         $crate::exit::Failure::new($crate::exit::Status::$status, anyhow::anyhow!($($why)+))

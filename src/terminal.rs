@@ -168,6 +168,12 @@ fn stderr_size() -> (usize, usize) {
     size_of(std::io::stderr()).unwrap_or((80, 24))
 }
 
+/// The width of a terminal; `None` for what is none, or does not tell.
+pub(crate) fn columns_of(terminal: impl AsFd) -> Option<usize> {
+    let columns = tcgetwinsize(terminal).ok()?.ws_col;
+    (columns > 0).then_some(columns.into())
+}
+
 /// The size of a terminal; `None` for what is none, or does not tell.
 pub(crate) fn size_of(terminal: impl AsFd) -> Option<(usize, usize)> {
     let size = tcgetwinsize(terminal).ok().filter(|size| size.ws_col > 0 && size.ws_row > 0)?;

@@ -177,7 +177,7 @@ pub struct ServeArgs {
     #[arg(long, env = "KVRED_TIMEOUT", value_name = "SECS", default_value_t = 0)]
     pub timeout: u64,
 
-    /// Log commands slower than this
+    /// Keep commands that took this long
     ///
     /// In microseconds; 0: all, -1: none. SLOWLOG GET shows them.
     #[arg(

@@ -14,7 +14,7 @@ use super::memory::{HugePieces, Mapped};
 /// Regions of all slabs of the process, as an allocator has it.
 static MAKER: LazyLock<Option<&'static Maker>> = LazyLock::new(Maker::start);
 
-/// The unit in which a slab takes memory: in huge pages it wastes half of one on average.
+/// The unit in which a slab takes memory: on average half of one is unused, where it is a part of a huge page.
 pub(super) const REGION_BYTES: usize = 64 << 10;
 
 /// The last of the nice values.

@@ -1,7 +1,7 @@
 //! The real disk behind the traits of [`disk`](super::disk).
 //!
-//! No failure is retried or hidden: interrupted calls are repeated, and one error that ext4 keeps to itself is looked
-//! for.
+//! No failure of a read, a write or a sync is retried or hidden: interrupted calls are repeated, and one error that ext4
+//! keeps to itself is looked for.
 
 use std::fs::File;
 use std::io::{self, IoSlice};

@@ -189,7 +189,7 @@ impl Piece {
 
 /// The terminal's width; what `COLUMNS` says, or a usual one, where there is none.
 fn width() -> usize {
-    if let Some((columns, _)) = terminal::size_of(io::stdout()) {
+    if let Some(columns) = terminal::columns_of(io::stdout()) {
         return columns;
     }
     std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(WIDTH)

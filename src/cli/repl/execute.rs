@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustyline::history::MemHistory;
 use rustyline::{Config, Editor};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::catalog::Catalog;
 use super::helper::is_count;
@@ -30,19 +31,19 @@ async fn write_until_interrupted(text: &[u8]) -> io::Result<&[u8]> {
     /// What a slow terminal shows in a moment.
     const PIECE_BYTES: usize = 8 << 10;
     let mut rest = text;
-    let pieces = async {
-        while !rest.is_empty() {
-            let (piece, behind) = rest.split_at(rest.len().min(PIECE_BYTES));
-            write_out(piece)?;
-            rest = behind;
-            tokio::task::yield_now().await;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    while let Some((piece, behind)) = rest.split_at_checked(PIECE_BYTES) {
+        write_out(piece)?;
+        rest = behind;
+        tokio::select! {
+            // Or a last piece would go out, and then what was pasted behind the command.
+            biased;
+            _ = interrupt.recv() => return Ok(rest),
+            () = tokio::task::yield_now() => {}
         }
-        Ok::<_, io::Error>(())
-    };
-    if let Waited::Done(written) = interruptible(pieces).await {
-        written?;
     }
-    Ok(rest)
+    write_out(rest)?;
+    Ok(&[])
 }
 
 impl Repl<'_> {
