@@ -256,6 +256,35 @@ fn a_rewrite_during_a_slow_sync_forgets_no_write() {
     drop(tracer);
 }
 
+/// Nothing depends on the sync that still runs, so nobody waits for its end; but no other begins by itself meanwhile, so
+/// after 2 s writes wait.
+#[test]
+fn behind_a_rewrite_during_a_slow_sync_writes_wait_for_one_of_the_new_file() {
+    let (server, mut client) = synced_server();
+    let inject = ["inject=fdatasync:delay_enter=600000000:when=1"];
+    let Some(_tracer) = Tracer::attach(&server, Whom::Thread("kvred-sync"), &inject) else { return };
+    client.set("k", "1");
+    wait_until_held(&server, "kvred-sync");
+    rewrite(&mut client);
+    assert_eq!(info(&mut client, "aof_last_bgrewrite_status"), "ok");
+    let delayed = info_number(&mut client, "aof_delayed_fsync");
+    // It ends with the server, so also where the test fails.
+    std::thread::spawn({
+        let mut writer = server.connect();
+        move || {
+            while writer.try_ask(&["SET", "k", "2"]).is_ok_and(|reply| reply == Reply::ok()) {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        }
+    });
+    wait_until("writes wait", || info_number(&mut client, "aof_delayed_fsync") > delayed);
+    // What is written now syncs by itself, and with that all that is before it.
+    client.send("CONFIG SET appendfsync always\r\n").expect("+OK\r\n");
+    assert_eq!(client.ask_words("SET l v"), Reply::ok());
+    assert_eq!(client.ask_words("WAITAOF 1 0 0"), waited(1));
+    wait_until_held(&server, "kvred-sync");
+}
+
 /// Who waits for the disk is not idle, however long that takes.
 #[test]
 fn no_client_that_waits_for_a_sync_is_closed_for_being_idle() {

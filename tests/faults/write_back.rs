@@ -124,6 +124,19 @@ fn a_rewrite_that_meets_it_comes_to_nothing() {
     assert_eq!(server.crash_and_restart().connect().ask_words("STRLEN much"), Reply::Integer(MUCH as i64));
 }
 
+#[test]
+fn behind_a_rewrite_nobody_waits_for_that_of_the_old_log() {
+    let (server, mut client) = start("always");
+    let inject = ["inject=sync_file_range:delay_enter=600000000:when=1"];
+    let Some(_tracer) = Tracer::attach(&server, Whom::Thread("kvred-writeback"), &inject) else { return };
+    set_much(&mut client);
+    wait_until_held(&server, "kvred-writeback");
+    rewrite(&mut client);
+    assert_eq!(info(&mut client, "aof_last_bgrewrite_status"), "ok");
+    assert_eq!(client.ask_words("SET k v"), Reply::ok());
+    wait_until_held(&server, "kvred-writeback");
+}
+
 /// A log on a real disk of which ext4 cannot tell where there is room: it drops what is to be written, and the sync succeeds.
 fn on_a_disk_that_drops(policy: &str) -> Option<(Launch, Volume)> {
     let launch = Launch::new().args(&["--fsync", policy]);

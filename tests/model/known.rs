@@ -193,26 +193,48 @@ fn a_sync_is_stated_under_none_where_all_that_was_written_is_durable() {
 }
 
 #[test]
-fn behind_a_rewrite_under_none_no_write_waits_for_a_sync_of_the_old_file() {
-    let server = Arc::new(start(&new_disk(1), FsyncPolicy::None));
+fn behind_a_rewrite_no_write_waits_for_a_sync_of_the_old_file() {
+    for (before, after) in [(FsyncPolicy::None, FsyncPolicy::None), (FsyncPolicy::Everysec, FsyncPolicy::Always)] {
+        let server = Arc::new(start(&new_disk(1), before));
+        server.set_and_commit("k", b"v").expect("a sound disk");
+        let (beside, is_first) = (Arc::clone(&server), AtomicBool::new(true));
+        let (answered, answer) = channel();
+        server.disk.set_hook(Some(Arc::new(move |op| {
+            if op == Op::Sync && is_first.swap(false, Ordering::SeqCst) {
+                beside.rewrite();
+                beside.writer.set_policy(after);
+                let (beside, answered) = (Arc::clone(&beside), answered.clone());
+                let writes = std::thread::spawn(move || answered.send(beside.set_and_commit("k", b"w")));
+                let until = Instant::now() + Duration::from_mins(1);
+                while !writes.is_finished() && Instant::now() < until {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                assert!(writes.is_finished(), "under {after} it waits for the sync");
+            }
+        })));
+        server.disk.set_faults(Faults { stall: 1000, ..Faults::default() });
+        server.writer.sync_now().expect("a sound disk");
+        assert_eq!(answer.recv(), Ok(Ok(())));
+    }
+}
+
+#[test]
+fn behind_a_rewrite_the_end_of_a_sync_of_the_old_file_calls_nothing_synced() {
+    let server = Arc::new(start(&new_disk(1), FsyncPolicy::Everysec));
     server.set_and_commit("k", b"v").expect("a sound disk");
     let (beside, is_first) = (Arc::clone(&server), AtomicBool::new(true));
-    let (answered, answer) = channel();
     server.disk.set_hook(Some(Arc::new(move |op| {
         if op == Op::Sync && is_first.swap(false, Ordering::SeqCst) {
             beside.rewrite();
-            let (beside, answered) = (Arc::clone(&beside), answered.clone());
-            let writes = std::thread::spawn(move || answered.send(beside.set_and_commit("k", b"w")));
-            let until = Instant::now() + Duration::from_mins(1);
-            while !writes.is_finished() && Instant::now() < until {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            assert!(writes.is_finished(), "it waits for the sync");
+            assert_eq!(beside.writer.unsynced_since(), None, "the new file is synced");
+            beside.set_and_commit("k", b"w").expect("a sound disk");
+            assert!(beside.writer.unsynced_since().is_some(), "the sync that is running is not one of it");
         }
     })));
     server.disk.set_faults(Faults { stall: 1000, ..Faults::default() });
     server.writer.sync_now().expect("a sound disk");
-    assert_eq!(answer.recv(), Ok(Ok(())));
+    assert!(server.writer.unsynced_since().is_some());
+    assert_eq!(server.writer.synced_group().ok(), Some(server.writer.written_group() - 1));
 }
 
 #[test]

@@ -76,7 +76,7 @@ impl Writer {
         let short = self.open.lock().group.rope.len() <= INLINE_GROUP_BYTES;
         let sync = self.sync.lock();
         short
-            && !sync.running
+            && sync.running.is_none()
             && !self.rewriting.load(Ordering::Relaxed)
             && sync.unsynced_bytes() <= INLINE_UNSYNCED_BYTES
     }
@@ -171,7 +171,7 @@ impl Writer {
         sync.written_group += 1;
         if policy == FsyncPolicy::Always {
             sync.all_is_durable();
-        } else if sync.running {
+        } else if sync.is_being_synced() {
             sync.oldest_uncovered.get_or_insert_with(|| self.clock.monotonic());
         } else if sync.oldest_unsynced.is_none() {
             sync.oldest_unsynced = Some(self.clock.monotonic());
@@ -240,7 +240,7 @@ impl Writer {
     /// once, and that sync may get the report instead.
     fn check_syncs(&self, syncs: bool) -> Result<(), Failure> {
         let mut sync = self.sync.lock();
-        while syncs && sync.running {
+        while syncs && sync.is_being_synced() {
             self.sync_changed.wait(&mut sync);
         }
         sync.check().map_err(Failure::before_the_write)
@@ -249,7 +249,7 @@ impl Writer {
     /// Waits for a write-back beside the sync: the kernel reports an error once, and the write-back may have got the
     /// report.
     pub(super) fn check_write_back(&self, sync: &mut MutexGuard<'_, SyncState>) -> Result<(), Arc<str>> {
-        while sync.writing_back {
+        while sync.is_being_written_back() {
             self.sync_changed.wait(sync);
         }
         sync.check()

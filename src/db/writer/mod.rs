@@ -152,9 +152,10 @@ struct SyncState {
     oldest_unsynced: Option<Duration>,
     /// While a sync is running: when the oldest byte was written that it may not cover.
     oldest_uncovered: Option<Duration>,
-    running: bool,
-    /// Some of the file is being begun to be written back. If that fails, a sync beside it need not know.
-    writing_back: bool,
+    /// The epoch of the file that a sync is running of, which need not be this one.
+    running: Option<u64>,
+    /// The epoch of the file that some is being begun to be written back of. If that fails, a sync beside it need not know.
+    writing_back: Option<u64>,
     /// A sync of this file has failed, or a write-back: what a later sync says proves nothing.
     failed: Option<Arc<str>>,
     /// A sync is wanted now, whatever the policy.
@@ -162,7 +163,7 @@ struct SyncState {
     /// Groups written, and synced, since the start: positions that only grow, also across rewrites.
     written_group: u64,
     synced_group: u64,
-    /// Counts the files: a sync of a file that was replaced meanwhile means nothing any more.
+    /// Counts the files: a sync or write-back of a file that was replaced meanwhile means nothing any more.
     epoch: u64,
 }
 
@@ -170,6 +171,16 @@ impl SyncState {
     /// What of the log is not known to be durable.
     fn unsynced_bytes(&self) -> u64 {
         self.written.0.saturating_sub(self.durable.get().0)
+    }
+
+    /// Whether a sync of this file is running.
+    fn is_being_synced(&self) -> bool {
+        self.running == Some(self.epoch)
+    }
+
+    /// Whether some of this file is being begun to be written back.
+    fn is_being_written_back(&self) -> bool {
+        self.writing_back == Some(self.epoch)
     }
 
     /// Notes that everything written is durable.
@@ -208,8 +219,8 @@ impl Writer {
             base_bytes: aof.as_ref().map_or(0, |a| a.end().0),
             oldest_unsynced: None,
             oldest_uncovered: None,
-            running: false,
-            writing_back: false,
+            running: None,
+            writing_back: None,
             failed: None,
             requested: false,
             written_group: 0,

@@ -60,7 +60,7 @@ impl Writer {
         if sync.oldest_unsynced.is_none() {
             return Ok(None);
         }
-        sync.running = true;
+        sync.running = Some(sync.epoch);
         Ok(Some(RunningSync {
             token: self.commits_may_sync().then_some(token),
             file,
@@ -77,12 +77,11 @@ impl Writer {
         let RunningSync { mut token, file, durable, began, written, group, epoch } = running;
         let mut sync = self.sync.lock();
         let result = result.and_then(|()| self.check_write_back(&mut sync));
-        sync.running = false;
-        let uncovered = sync.oldest_uncovered.take();
+        sync.running = None;
         // A rewrite has put a synced file in this one's place: nothing depends on this one any more.
         let replaced = sync.epoch != epoch;
-        if replaced || result.is_ok() {
-            sync.oldest_unsynced = uncovered;
+        if !replaced && result.is_ok() {
+            sync.oldest_unsynced = sync.oldest_uncovered.take();
         }
         let (synced, synced_before) = (result.is_ok(), durable.get());
         let result = match result {
@@ -129,11 +128,11 @@ impl Writer {
         let Some(file) = sync.file.clone() else { return };
         let (end, epoch) = (sync.written, sync.epoch);
         let due = sync.write_back.take_due(end);
-        sync.writing_back = true;
+        sync.writing_back = Some(epoch);
         drop(sync);
         let begun = due.begin_write(&*file);
         let mut sync = self.sync.lock();
-        sync.writing_back = false;
+        sync.writing_back = None;
         // Nothing depends on a file that was replaced meanwhile.
         let failure = begun.err().filter(|_| sync.epoch == epoch).map(|e| Arc::from(format!("write-back failed: {e}")));
         if failure.is_some() {
