@@ -2,6 +2,37 @@
 #![allow(unsafe_code, reason = "no safe wrapper has the system call that asks for a slice")]
 
 use std::io;
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+
+/// The nice value of the thread that frees.
+const FREEING_NICE: u8 = 10;
+
+/// Frees what takes long, on a thread of its own.
+#[derive(Default)]
+pub(super) struct Freeing(Mutex<Option<JoinHandle<()>>>);
+
+impl Freeing {
+    /// Drops it there. Here, if something else is still being freed, so that no more than that ever waits; or if the system
+    /// gives no thread.
+    pub(super) fn free(&self, garbage: impl Send + 'static) {
+        let mut thread = self.0.lock();
+        if thread.as_ref().is_none_or(JoinHandle::is_finished) {
+            *thread = std::thread::Builder::new()
+                .name("kvred-free".to_owned())
+                .spawn(move || {
+                    // Refused, it is in the way a little.
+                    let _refused = step_back(FREEING_NICE);
+                    drop(garbage);
+                })
+                .ok();
+        } else {
+            drop(thread);
+            drop(garbage);
+        }
+    }
+}
 
 /// Has the scheduler put the calling thread behind the others: by its nice value, unless that is higher already, and by a
 /// long slice, which tells it that whoever wakes up on the same core may run at once.

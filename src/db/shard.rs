@@ -17,11 +17,21 @@ use super::slab::{Class, Slab, SparsePage};
 use super::table::{Spot, Table};
 use super::value::{NewValue, ValueRef};
 
+/// So many bytes of cleared data are freed in a millisecond or two.
+const SMALL_BYTES: usize = 1 << 20;
+
 /// What changes left behind: large keys and values, and all of what was cleared. To be dropped when no lock is held.
 #[derive(Default)]
 pub struct Garbage {
     blobs: Vec<Bytes>,
     contents: Vec<Contents>,
+}
+
+impl Garbage {
+    /// Whether there is so much in what was cleared that whoever frees it is held up.
+    pub fn is_large(&self) -> bool {
+        self.contents.iter().map(|contents| contents.memory().total_bytes()).sum::<usize>() > SMALL_BYTES
+    }
 }
 
 /// Memory of a shard or of all of them, in bytes.
@@ -97,13 +107,7 @@ impl Shard {
     /// The memory in use.
     #[inline]
     pub(super) fn memory(&self) -> MemoryUse {
-        let Contents { table, slab, blobs, data_bytes } = &self.contents;
-        MemoryUse {
-            data_bytes: *data_bytes,
-            slab_bytes: slab.resident_bytes(),
-            table_bytes: table.bytes(),
-            blob_bytes: blobs.bytes() + blobs.place_bytes(),
-        }
+        self.contents.memory()
     }
 
     /// Loads the key's bucket into the cache, for one who has many keys of the shard to look up or to set.
@@ -269,6 +273,17 @@ fn field_bytes<'a>(blobs: &'a Blobs, field: Field<'a>) -> &'a [u8] {
 impl Contents {
     const fn new() -> Self {
         Self { table: Table::new(), slab: Slab::new(), blobs: Blobs::new(), data_bytes: 0 }
+    }
+
+    #[inline]
+    fn memory(&self) -> MemoryUse {
+        let Self { table, slab, blobs, data_bytes } = self;
+        MemoryUse {
+            data_bytes: *data_bytes,
+            slab_bytes: slab.resident_bytes(),
+            table_bytes: table.bytes(),
+            blob_bytes: blobs.bytes() + blobs.place_bytes(),
+        }
     }
 
     /// The table, and what it needs to know of entries while it grows: see [`Table::insert`].

@@ -48,7 +48,7 @@ impl Writer {
             self.commit_wanted.store(false, Ordering::SeqCst);
             let garbage = self.commit_open(&mut log, Some(worker));
             let wanted = self.let_go(log);
-            drop(garbage);
+            self.free(garbage);
             if !wanted {
                 return;
             }
@@ -87,7 +87,7 @@ impl Writer {
         let mut log = self.log.lock();
         let garbage = self.commit_open(&mut log, None);
         let wanted = self.let_go(log);
-        drop(garbage);
+        self.free(garbage);
         wanted || !self.open.lock().group.is_empty()
     }
 
@@ -110,8 +110,8 @@ impl Writer {
         }
     }
 
-    /// Seals the open group and takes it through write, sync, publication and answer. What it returns is to be dropped
-    /// without the token.
+    /// Seals the open group and takes it through write, sync, publication and answer. What it returns is for
+    /// [`Writer::free`], without the token.
     fn commit_open(&self, log: &mut Log, by: Option<usize>) -> (Garbage, Option<Group>) {
         let mut garbage = Garbage::default();
         let Some(group) = self.seal(&mut log.spare) else { return (garbage, None) };
@@ -127,6 +127,14 @@ impl Writer {
         let mut group = Arc::into_inner(group);
         log.spare = group.take_if(|group| group.is_small()).map(Group::emptied);
         (garbage, group)
+    }
+
+    /// Frees what a commit has left behind: what takes long not here, where clients or the next commit would wait for it.
+    fn free(&self, (garbage, group): (Garbage, Option<Group>)) {
+        drop(group);
+        if garbage.is_large() {
+            self.freeing.free(garbage);
+        }
     }
 
     fn seal(&self, spare: &mut Option<Group>) -> Option<Arc<Group>> {

@@ -22,7 +22,8 @@
 //! | `wake` | who is woken |
 //! | `clock`, `stats` | the time; figures for `INFO` |
 //!
-//! Nothing but [`threads`] starts a thread, or calls what waits for anything but the disk.
+//! Nothing but [`threads`] starts a thread, other than the one that frees what was cleared, or calls what waits for anything
+//! but the disk.
 
 mod batch;
 mod clock;
@@ -54,6 +55,7 @@ use self::stats::Counters;
 pub use self::stats::WriterStats;
 use self::wake::Signal;
 pub use self::wake::WorkerSet;
+use super::background::Freeing;
 use super::state::Keyspace;
 pub use super::value::own_if_large;
 use crate::persistence::aof::{Aof, DurableMark};
@@ -108,6 +110,8 @@ pub struct Writer {
     log_signal: Signal,
     /// How many batches the log thread waits for.
     batches_wanted: AtomicUsize,
+    /// What is done with the data that a commit has cleared.
+    freeing: Freeing,
     wakes: Box<[Wake]>,
     counters: Counters,
 }
@@ -252,6 +256,7 @@ impl Writer {
             write_back_signal: Signal::default(),
             log_signal: Signal::default(),
             batches_wanted: AtomicUsize::new(0),
+            freeing: Freeing::default(),
             wakes: wakes.into(),
             counters: Counters::default(),
         }

@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{OnceLock, Weak};
+use std::thread::ThreadId;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::*;
@@ -15,6 +17,9 @@ use crate::persistence::LogOffset;
 use crate::persistence::disk::{DiskFile, DiskRead};
 use crate::persistence::format::{Chain, Salt};
 use crate::persistence::real_disk::RealDisk;
+
+/// Far longer than any machine takes, and far shorter than the wait would be.
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A file that takes all that is written. What would bring that to the disk does what it is told to.
 struct File {
@@ -102,10 +107,62 @@ fn who_has_the_token_when_a_sync_fails_acknowledges_nothing() {
     }
 }
 
+/// A value that is not freed before it may be, and then says on which thread.
+struct Value {
+    bytes: Vec<u8>,
+    may_be_freed: Mutex<Receiver<()>>,
+    freed: Sender<ThreadId>,
+}
+
+impl AsRef<[u8]> for Value {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        // Else the test would not fail, but hang.
+        let _in_time = self.may_be_freed.lock().recv_timeout(DEADLINE);
+        self.freed.send(std::thread::current().id()).unwrap();
+    }
+}
+
+#[test]
+fn what_was_cleared_is_freed_where_nobody_waits_for_it() {
+    let writer = writer(FsyncPolicy::None, || Ok(()));
+    let set_and_clear = |len: usize| {
+        let ((may, may_be_freed), (freed, is_freed)) = (channel(), channel());
+        let value = Value { bytes: vec![b'v'; len], may_be_freed: Mutex::new(may_be_freed), freed };
+        let mut batch = writer.begin(0, 0).unwrap();
+        batch.set(writer.keyspace.hash(b"key"), b"key", NewValue::Shared(Bytes::from_owner(value)));
+        drop(batch.finish());
+        writer.commit_next();
+        let mut batch = writer.begin(0, 0).unwrap();
+        batch.delete_all();
+        drop(batch.finish());
+        (may, is_freed)
+    };
+    let here = std::thread::current().id();
+
+    let (may, is_freed) = set_and_clear(4 << 10);
+    may.send(()).unwrap();
+    writer.commit_next();
+    assert_eq!(is_freed.try_recv(), Ok(here), "a little is not worth a thread");
+
+    let (first_may, first_is_freed) = set_and_clear(4 << 20);
+    writer.commit_next();
+    assert_eq!(writer.keyspace.memory().blob_bytes, 0);
+    let (may, is_freed) = set_and_clear(4 << 20);
+    may.send(()).unwrap();
+    writer.commit_next();
+    assert_eq!(is_freed.try_recv(), Ok(here), "no more than one waits to be freed");
+    let _unless_it_is_gone = first_may.send(());
+    assert_ne!(first_is_freed.recv(), Ok(here));
+}
+
 #[test]
 fn who_asks_for_a_sync_while_one_is_running_gets_another_at_once() {
-    /// Far longer than any machine takes, and far shorter than the wait would be.
-    const DEADLINE: Duration = Duration::from_mins(1);
     let itself: Arc<OnceLock<Weak<Writer>>> = Arc::default();
     let asking = Arc::clone(&itself);
     let writer = Arc::new(writer(FsyncPolicy::None, move || {
