@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use kvred::command::loader::Loader;
 use kvred::db::state::{Keyspace, NewValue, ValueRef};
-use kvred::db::writer::rewrite::{Pieces, Step};
+use kvred::db::writer::rewrite::{Pieces, RewriteError, Step};
 use kvred::db::writer::{LogPlace, SystemClock, Ticket, WriteFailure, Writer};
-use kvred::persistence::FsyncPolicy;
 use kvred::persistence::aof::Aof;
 use kvred::persistence::disk::{Disk, write_all_at};
 use kvred::persistence::format::{Annotation, Salt};
 use kvred::persistence::recover::{RecoverError, Recovered, recover};
 use kvred::persistence::replay::replay;
+use kvred::persistence::{FsyncPolicy, LogOffset};
 
 use crate::disk::{Crash, Faults, Op, PAGE_BYTES, SimDisk};
 use crate::random::Random;
@@ -292,6 +292,27 @@ fn what_is_copied_while_the_writers_wait_is_synced_once() {
     let trace = disk.take_trace();
     let syncs = trace.iter().filter(|line| line.starts_with("Sync #")).count();
     assert_eq!(syncs, 2, "of the copy, and of the line that says so: {trace:#?}");
+}
+
+#[test]
+fn a_log_that_somebody_has_cut_where_a_batch_ends_is_not_replaced() {
+    let server = start(&new_disk(1), FsyncPolicy::Everysec);
+    let end = || server.writer.stats().log_bytes;
+    server.set_and_commit("k", b"v").expect("a sound disk");
+    let mut rewrite = server.writer.begin_rewrite().expect("it begins");
+    server.set_and_commit("l", b"v").expect("a sound disk");
+    let cut = end();
+    server.set_and_commit("m", b"v").expect("a sound disk");
+    server.disk.open(Path::new(LOG), true).and_then(|log| log.set_len(cut)).expect("a sound disk");
+    let result = loop {
+        match server.writer.step_rewrite(&mut rewrite) {
+            Ok(Step::More { .. }) => {}
+            result => break result,
+        }
+    };
+    let Err(RewriteError::LiveLog { at, reason }) = result else { panic!("{result:?}") };
+    assert_eq!(at, LogOffset(cut));
+    assert!(reason.contains(&end().to_string()), "{reason}");
 }
 
 #[test]

@@ -45,6 +45,10 @@ impl Rewrite {
                     self.append_batch(&batch)?;
                     self.copied_to = batch.end;
                 }
+                Event::End if self.copied_to < limit => {
+                    let reason = format!("it ends here, and had been written up to byte {limit}");
+                    return Err(RewriteError::LiveLog { at: self.copied_to, reason });
+                }
                 Event::End => {
                     done = true;
                     break;
