@@ -1,5 +1,6 @@
 //! `WAITAOF`, `CONFIG SET appendfsync`, `LASTSAVE` and `SHUTDOWN`; and what of the log a policy leaves unsynced, or in memory.
 
+use crate::helpers::log::batches;
 use crate::helpers::{Launch, Reply, info, info_number, skip, wait_until};
 use crate::rig::{Tracer, Whom, error, rewrite, synced_server, tool, waited};
 
@@ -50,6 +51,18 @@ fn what_piles_up_under_none_is_synced_though_nobody_asks() {
     assert!(info_number(&mut client, "aof_unsynced_bytes") < 32 << 20);
     let server = server.crash_and_restart();
     assert_eq!(server.connect().ask_words("DBSIZE"), Reply::Integer(40));
+}
+
+/// Nothing depends on the empty batch that states the sync.
+#[test]
+fn nothing_is_unsynced_once_all_writes_are() {
+    let (server, mut client) = synced_server();
+    client.set("k", "v");
+    assert_eq!(client.ask_words("WAITAOF 1 0 0"), waited(1));
+    assert_eq!(info_number(&mut client, "aof_unsynced_bytes"), 0);
+    let last_is_empty = |log: &[u8]| batches(log).last().is_some_and(|batch| batch.commands.is_empty());
+    wait_until("the sync is stated", || last_is_empty(&server.log()));
+    assert_eq!(info_number(&mut client, "aof_unsynced_bytes"), 0);
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub struct WriterStats {
     pub log_bytes: u64,
     /// The log's length after the last rewrite, or when it was loaded.
     pub base_bytes: u64,
-    /// What of it is not known to be durable.
+    /// What of it is not known to be durable, from the first write on that is not.
     pub unsynced_bytes: u64,
     /// Evaluated and not written yet.
     pub pending_bytes: u64,
@@ -61,7 +61,9 @@ impl Writer {
     /// Figures for `INFO`.
     pub fn stats(&self) -> WriterStats {
         let sync = self.sync.lock();
-        let (written, unsynced_bytes, base_bytes) = (sync.written.0, sync.unsynced_bytes(), sync.base_bytes);
+        let (written, base_bytes) = (sync.written.0, sync.base_bytes);
+        // Else there is only a batch that states a sync, which nothing depends on.
+        let unsynced_bytes = sync.oldest_unsynced.map_or(0, |_| sync.unsynced_bytes());
         let enabled = sync.file.is_some();
         drop(sync);
         WriterStats {
