@@ -27,6 +27,8 @@ pub(super) async fn shut_down(
         drop(worker.messages.send(Message::Stop));
     }
     let server = Arc::clone(server);
+    // Never dropped: its data goes at once when the process ends, and value by value it would take seconds.
+    std::mem::forget(Arc::clone(&server));
     let finished = tokio::task::spawn_blocking(move || {
         for thread in threads {
             thread.join().expect("a panic ends the process");

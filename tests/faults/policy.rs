@@ -1,7 +1,7 @@
 //! `WAITAOF`, `CONFIG SET appendfsync`, `LASTSAVE` and `SHUTDOWN`; and what of the log a policy leaves unsynced, or in memory.
 
 use crate::helpers::log::batches;
-use crate::helpers::{Launch, Reply, info, info_number, skip, wait_until};
+use crate::helpers::{Launch, Reply, command, info, info_number, skip, wait_until};
 use crate::rig::{Tracer, Whom, error, rewrite, synced_server, tool, waited};
 
 #[test]
@@ -211,4 +211,24 @@ fn lastsave_and_shutdown_mean_what_they_say() {
         server.exit().expect(0, &["stopped"]);
     }
     assert_eq!(launch.start().connect().ask_words("DBSIZE"), Reply::Integer(5));
+}
+
+/// Its data goes at once when the process ends; freed piece by piece, it takes seconds.
+#[test]
+fn what_has_stopped_frees_nothing() {
+    let server = Launch::new().args(&["--appendonly", "no"]).start();
+    let mut client = server.connect();
+    let value = "v".repeat(1000);
+    // More than a dozen huge pages, each of which is given back by a call of its own.
+    for key in 0..30_000 {
+        client.send(command(&["SET", &key.to_string(), &value]));
+    }
+    client.expect("+OK\r\n".repeat(30_000));
+    let Some(tracer) = Tracer::attach(&server, Whom::All, &["trace=write,munmap"]) else { return };
+    server.terminate().expect(0, &["stopped"]);
+    let calls = tracer.detach();
+    let Some((_, after)) = calls.split_once(" stopped") else { panic!("{calls}") };
+    let freed = after.matches("munmap(").count();
+    // The stack of a thread or two.
+    assert!(freed < 10, "{freed}: {after}");
 }
