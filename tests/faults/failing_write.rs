@@ -85,10 +85,14 @@ fn a_write_that_cannot_be_undone_is_told_as_unknown_and_healed() {
     let refused = error(client.ask_words("SET k new"));
     assert!(refused.contains("outcome of this write is unknown"), "{refused}");
     assert_eq!(client.ask_words("GET k"), Reply::bulk("old"));
+    assert_eq!(info(&mut client, "aof_last_write_status"), "err");
     // The first write of each other thread fails too, so the first healing does; the next works.
-    wait_until("writes are taken again", || client.ask_words("SET l after") == Reply::ok());
-    tracer.detach();
     server.wait_for_stderr("is healed");
+    tracer.detach();
+    // Without another write, which would tell that it works.
+    wait_until("the status is that of the new file", || info(&mut client, "aof_last_write_status") == "ok");
+    server.wait_for_stderr("can be written again");
+    client.set("l", "after");
     let server = server.crash_and_restart();
     let mut client = server.connect();
     assert_eq!(client.ask_words("GET k"), Reply::bulk("old"));

@@ -223,11 +223,7 @@ impl Writer {
     fn append(&self, aof: &mut Aof, records: &Rope, policy: FsyncPolicy) -> Result<(), Failure> {
         let appended = aof.append(records, policy, self.clock.unix_time());
         let Err(e) = appended else {
-            self.counters.last_write_failed.store(false, Ordering::Relaxed);
-            if self.counters.failure_told.load(Ordering::Relaxed) {
-                self.counters.failure_told.store(false, Ordering::Relaxed);
-                tracing::info!("the append-only file can be written again");
-            }
+            self.note_write_success();
             return Ok(());
         };
         self.note_write_failure(&e);
@@ -261,6 +257,15 @@ impl Writer {
             self.sync_changed.wait(sync);
         }
         sync.check()
+    }
+
+    /// Notes that the log can be written.
+    pub(super) fn note_write_success(&self) {
+        self.counters.last_write_failed.store(false, Ordering::Relaxed);
+        if self.counters.failure_told.load(Ordering::Relaxed) {
+            self.counters.failure_told.store(false, Ordering::Relaxed);
+            tracing::info!("the append-only file can be written again");
+        }
     }
 
     /// Counts a failed write. On a full disk small writes may work and large ones not, so it is told now and then.

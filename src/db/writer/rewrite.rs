@@ -366,6 +366,7 @@ impl Writer {
                     );
                 }
                 drop(open);
+                self.note_write_success();
             }
             Err(e) => {
                 // The name may still be the old file's after a power cut, so nothing may be acknowledged.
