@@ -64,15 +64,15 @@ pub(crate) fn idle_time() -> Option<Duration> {
 
 /// [`idle_time`], from the text of `/proc/stat`. Its unit is 10 ms on all of Linux's common machines.
 fn idle_time_in(stat: &str, is_usable: impl Fn(usize) -> bool) -> Option<Duration> {
-    const TICK: Duration = Duration::from_millis(10);
+    const TICK_MS: u64 = 10;
     let mut total = None;
     for line in stat.lines() {
         let mut fields = line.split_ascii_whitespace();
         let Some(core) = fields.next().and_then(|name| name.strip_prefix("cpu")?.parse().ok()) else { continue };
         if is_usable(core) {
             // user nice system idle iowait: a core whose threads wait for a disk is free, too.
-            let ticks: u32 = fields.skip(3).take(2).map_while(|field| field.parse::<u32>().ok()).sum();
-            *total.get_or_insert(Duration::ZERO) += TICK * ticks;
+            let ticks: u64 = fields.skip(3).take(2).map_while(|field| field.parse::<u64>().ok()).sum();
+            *total.get_or_insert(Duration::ZERO) += Duration::from_millis(TICK_MS * ticks);
         }
     }
     total
@@ -129,6 +129,9 @@ mod tests {
         assert_eq!(idle_time_in(stat, |core| core == 12), Some(ms(80)));
         assert_eq!(idle_time_in(stat, |_| false), None);
         assert_eq!(idle_time_in("", |_| true), None);
+        // The fields are 64 bits wide: this core has been idle for 497 days.
+        let ticks = 1 << 32;
+        assert_eq!(idle_time_in(&format!("cpu0 1 1 1 {ticks} 5 0"), |_| true), Some(ms(10 * (ticks + 5))));
         assert!(idle_time().is_some(), "this machine tells");
     }
 }
