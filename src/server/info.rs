@@ -7,6 +7,7 @@ use super::Server;
 use super::control::REDIS_VERSION;
 use super::stats::{Calls, Rate};
 use crate::command::table::every_row;
+use crate::db::state::MemoryUse;
 use crate::machine;
 use crate::protocol::number::human;
 
@@ -105,6 +106,7 @@ fn memory(server: &Server, out: &mut String) {
     let rss = machine::resident_bytes();
     let limit = server.live.max_memory_bytes.load(Ordering::Relaxed) as usize;
     let total = used.total_bytes();
+    let (data, overhead) = data_and_overhead(used);
     // An empty server takes memory too, which is no fragmentation.
     let accounted = server.startup_bytes + total;
     lines!(out,
@@ -115,8 +117,8 @@ fn memory(server: &Server, out: &mut String) {
         "used_memory_peak:{}", peak;
         "used_memory_peak_human:{}", human(peak as u64);
         "used_memory_peak_perc:{:.2}%", total as f64 * 100.0 / peak.max(1) as f64;
-        "used_memory_dataset:{}", used.data_bytes;
-        "used_memory_overhead:{}", total - used.data_bytes;
+        "used_memory_dataset:{}", data;
+        "used_memory_overhead:{}", overhead;
         "used_memory_startup:{}", server.startup_bytes;
         "mem_fragmentation_ratio:{:.2}", rss as f64 / accounted.max(1) as f64;
         "mem_fragmentation_bytes:{}", rss.saturating_sub(accounted);
@@ -128,6 +130,14 @@ fn memory(server: &Server, out: &mut String) {
         "mem_allocator:mimalloc";
         "mem_aof_buffer:{}", server.writer.stats().pending_bytes;
     );
+}
+
+/// What keys and values have of the total, and the rest of it. The figures are read one after the other: where a
+/// `FLUSHALL` comes between, the data is that of before it.
+fn data_and_overhead(used: MemoryUse) -> (usize, usize) {
+    let total = used.total_bytes();
+    let data = used.data_bytes.min(total);
+    (data, total - data)
 }
 
 fn persistence(server: &Server, out: &mut String) {
@@ -232,5 +242,18 @@ fn keyspace(server: &Server, out: &mut String) {
     let keys = server.writer.keyspace().len();
     if keys > 0 {
         lines!(out, "db0:keys={},expires=0,avg_ttl=0,subexpiry=0", keys;);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_and_overhead_are_the_total_whatever_came_between() {
+        let used = MemoryUse { data_bytes: 60, slab_bytes: 50, table_bytes: 20, blob_bytes: 30 };
+        assert_eq!(data_and_overhead(used), (60, 40));
+        let flushed_meanwhile = MemoryUse { data_bytes: 60, table_bytes: 20, ..MemoryUse::default() };
+        assert_eq!(data_and_overhead(flushed_meanwhile), (20, 0));
     }
 }
