@@ -342,7 +342,7 @@ impl Count for Uncounted {
 #[cold]
 fn unresolved(args: Args<'_>, env: &Env<'_>) -> CommandError {
     match resolve(args) {
-        Err(CommandError::NotSupported { .. }) if !env.authenticated => CommandError::NoAuth,
+        Err(CommandError::NotSupported { .. } | CommandError::NoCluster) if !env.authenticated => CommandError::NoAuth,
         Err(error) => error,
         Ok(_) => CommandError::NoAuth,
     }

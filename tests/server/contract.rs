@@ -362,8 +362,9 @@ fn what_redis_can_change_and_kvred_cannot_may_be_set_to_what_it_is() {
         ("unixsocket", ""),
         ("dir", &dir),
     ] {
+        let why = if name == "dir" { "protected" } else { "immutable" };
         client.send(command(&["CONFIG", "SET", "timeout", "8", name, value])).expect(format!(
-            "-ERR CONFIG SET failed (possibly related to argument '{name}') - can't set immutable config\r\n"
+            "-ERR CONFIG SET failed (possibly related to argument '{name}') - can't set {why} config\r\n"
         ));
     }
     client.send(commands("CONFIG GET timeout")).expect("*2\r\n$7\r\ntimeout\r\n$1\r\n7\r\n");

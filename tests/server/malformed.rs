@@ -216,7 +216,7 @@ fn strangers_are_held_to_small_requests() {
     let mut client = server.connect();
     client.send("GET k\r\nSET k v\r\nPING\r\nnonsense\r\n").expect("-NOAUTH Authentication required.\r\n".repeat(3));
     client.raw_reply();
-    client.send("SETEX k 1 v\r\nMULTI\r\n").expect("-NOAUTH Authentication required.\r\n".repeat(2));
+    client.send("SETEX k 1 v\r\nMULTI\r\nREADONLY\r\n").expect("-NOAUTH Authentication required.\r\n".repeat(3));
     client.send("AUTH wrong\r\n").expect("-WRONGPASS invalid username-password pair or user is disabled.\r\n");
     client.send("AUTH secret\r\nGET k\r\n").expect("+OK\r\n$-1\r\n");
     let many: Vec<String> = std::iter::once("DEL".to_owned()).chain((0..1000).map(|i| i.to_string())).collect();

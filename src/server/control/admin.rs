@@ -92,7 +92,8 @@ fn check_names(pairs: &[&[u8]], server: &Server) -> Result<(), CommandError> {
         };
         let can_change = *known == APPEND_FSYNC || LiveSetting::find(known).is_some();
         if !can_change && !may_stay(known, current, value) {
-            return refused("can't set immutable config");
+            // Redis could change it, but does not unless it is told to.
+            return refused(if *known == "dir" { "can't set protected config" } else { "can't set immutable config" });
         } else if names().take(i).any(|earlier| earlier.eq_ignore_ascii_case(name)) {
             return refused("duplicate parameter");
         }
@@ -198,20 +199,19 @@ pub fn reply_wait_aof(synced: bool, out: &mut Vec<u8>) {
 /// `SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE]`: the log is always written and synced, so all of them mean the same; there
 /// is no reply, the connection closes.
 pub(super) fn shutdown(args: Args<'_>, context: &Context<'_>) -> Result<After, CommandError> {
-    let (mut save, mut abort) = (None, false);
+    // Alone, though it may stand there more than once.
+    let is_abort = |option: &[u8]| option.eq_ignore_ascii_case(b"abort");
+    if args.len() > 1 && args.from(1).all(is_abort) {
+        return Err(CommandError::NoShutdown);
+    }
+    let mut save = None;
     for option in args.from(1) {
         match option.to_ascii_lowercase().as_slice() {
             b"save" if save != Some(false) => save = Some(true),
             b"nosave" if save != Some(true) => save = Some(false),
             b"now" | b"force" => {}
-            b"abort" => abort = true,
             _ => return Err(CommandError::Syntax),
         }
-    }
-    match (abort, args.len()) {
-        (false, _) => {}
-        (true, 2) => return Err(CommandError::NoShutdown),
-        (true, _) => return Err(CommandError::Syntax),
     }
     context.server().stop.notify_one();
     Ok(After::Close)

@@ -189,6 +189,7 @@ const CALLS: &[&str] = &[
     "!CONFIG SET timeout -1",
     "!CONFIG SET timeout 5 timeout 6",
     "!CONFIG SET databases 3",
+    "!CONFIG SET dir ?",
     "!CONFIG SET appendonly YES",
     "!CONFIG SET maxmemory-policy NoEviction tcp-keepalive 300",
     "!CONFIG SET protected-mode yes appendonly yes databases 1",
@@ -230,6 +231,7 @@ const CALLS: &[&str] = &[
     "!SHUTDOWN NOSAVE SAVE",
     "!SHUTDOWN SAVE ABORT",
     "!SHUTDOWN ABORT NOW",
+    "!SHUTDOWN ABORT ABORT",
     "BGREWRITEAOF",
     "WAITAOF 0 0 0",
     "WAITAOF 1 0 0",
@@ -406,6 +408,7 @@ const LAST_WORDS: &[&str] = &[
     "POST / HTTP/1.1\r\nFLUSHALL\r\n",
     "GET / HTTP/1.1\r\nHost: x\r\nFLUSHALL\r\n",
     "*1\r\n$5\r\nhOST:\r\n*1\r\n$4\r\nPING\r\n",
+    "SET a b\r\nHost: x\r\n",
 ];
 
 impl Generator {

@@ -207,7 +207,8 @@ impl Connection {
                     "closing a client that sent POST or Host: as a command: somebody may be attacking by HTTP requests \
                      with commands in them, which a web page has its visitor's browser send"
                 );
-                // Without the replies that are due, as in Redis: whoever has a browser send this is told nothing.
+                // Without the replies that are due, as in Redis: whoever has a browser send this is told nothing. But a
+                // write in front of it was answered when it was committed, and what stands before a write with it.
                 state.closed = true;
                 false
             }
