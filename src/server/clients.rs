@@ -120,7 +120,9 @@ impl Client {
 
     /// Memory that it takes, in bytes.
     pub fn memory_bytes(&self) -> usize {
-        self.buffer_bytes().iter().sum::<usize>()
+        let about = self.about.lock();
+        let names = [&about.name, &about.lib_name, &about.lib_version].map(Vec::capacity);
+        self.buffer_bytes().iter().chain(&names).sum::<usize>()
             + size_of::<Self>()
             + size_of::<super::worker::connection::Connection>()
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::helpers::{Client, Launch, Reply, Server, command, commands, wait_until};
+use crate::helpers::{Client, Launch, Reply, Server, command, commands, info_number, wait_until};
 
 /// A client, and one that has come when that was served already: whichever workers they go to, it has the higher number.
 fn first_client_and_observer(server: &Server) -> (Client, Client) {
@@ -30,6 +30,23 @@ fn client_list_tells_what_is_allocated_for_a_command_under_way() {
     assert!(field("tot-mem=") >= at_rest + 100_000);
     client.send(format!("{}\r\n", "x".repeat(100_000))).expect("+OK\r\n");
     assert_eq!((field("qbuf="), field("qbuf-free="), field("tot-mem=")), (0, 0, at_rest));
+}
+
+#[test]
+fn what_a_client_calls_itself_counts_as_its_memory() {
+    const LEN: usize = 1 << 20;
+    let server = Server::start();
+    let (mut client, mut observer) = first_client_and_observer(&server);
+    let mut field = |name: &str| of_first_client(&mut observer, name);
+    let (mut before, name) = (field("tot-mem="), "n".repeat(LEN));
+    for what in [&["SETNAME"][..], &["SETINFO", "lib-name"], &["SETINFO", "lib-ver"]] {
+        assert_eq!(client.ask(&[&["CLIENT"], what, &[&name]].concat()), Reply::ok());
+        let now = field("tot-mem=");
+        assert!(now >= before + LEN, "{what:?}: {before} bytes before, then {now}");
+        before = now;
+    }
+    let all = info_number(&mut observer, "mem_clients_normal");
+    assert!(all >= 3 * LEN as u64, "{all}");
 }
 
 /// How long it will be is not known, and all of it is copied whenever its buffer grows.
