@@ -149,7 +149,8 @@ pub struct ServeArgs {
 
     /// Most clients at a time
     ///
-    /// One more is told so, and closed.
+    /// One more is told so, and closed. Where the system allows fewer open files than that takes, it is lowered, and a
+    /// line in the log says so.
     #[arg(long, env = "KVRED_MAXCLIENTS", value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub maxclients: u32,
 

@@ -10,6 +10,11 @@ const OF_A_RUNTIME: u64 = 4;
 
 /// Raises the limit to what so many clients need, as far as the system allows: how many of them can be served then.
 pub fn raise(max_clients: u64, workers: usize) -> u64 {
-    let others = RESERVED + OF_A_RUNTIME * (workers as u64 + 1);
+    let others = other_files(workers);
     max_clients.min(machine::allow_open_files(max_clients + others).saturating_sub(others))
+}
+
+/// How many files are needed besides those of clients.
+pub fn other_files(workers: usize) -> u64 {
+    RESERVED + OF_A_RUNTIME * (workers as u64 + 1)
 }

@@ -117,17 +117,36 @@ fn prepare(args: &ServeArgs) -> Result<Prepared, Failure> {
         let status = if e.is::<std::io::Error>() { Status::Unavailable } else { Status::Usage };
         Failure::new(status, e)
     })?;
-    let wanted = live.max_clients.load(Ordering::Relaxed);
-    let fit = file_limit::raise(wanted, config.workers());
-    if fit < wanted {
-        tracing::warn!("the system allows files for {fit} clients, fewer than the {wanted} of --maxclients");
-    }
+    fit_clients(&live, config.workers())?;
     // What would be in the way of serving is found before the log is loaded, which may take long, or made.
     let addresses = Addresses::take(&mut config, args)?;
     let startup_bytes = machine::resident_bytes();
     let keyspace = Arc::new(Keyspace::new(std::array::from_fn(|_| machine::random_u64())));
     let log = if config.append_only { Some(load::load(&config, &keyspace)?) } else { None };
     Ok(Prepared { config, live, addresses, startup_bytes, keyspace, log })
+}
+
+/// Lowers `maxclients` to what the system has files for, as Redis does: else clients would take those of a rewrite, and one
+/// too many would wait for an answer instead of being told.
+fn fit_clients(live: &Live, workers: usize) -> Result<(), Failure> {
+    let wanted = live.max_clients.load(Ordering::Relaxed);
+    let fit = file_limit::raise(wanted, workers);
+    if fit == 0 {
+        return Err(failure!(
+            Unavailable,
+            "the system allows too few open files for even one client; {} are needed besides those of clients: raise the \
+             limit (ulimit -n, or LimitNOFILE= of a systemd unit)",
+            file_limit::other_files(workers)
+        ));
+    }
+    if fit < wanted {
+        tracing::warn!(
+            "maxclients is {fit}, not the {wanted} of --maxclients: the system allows no more open files; to have more, raise \
+             the limit (ulimit -n, or LimitNOFILE= of a systemd unit)"
+        );
+        live.max_clients.store(fit, Ordering::Relaxed);
+    }
+    Ok(())
 }
 
 async fn run(prepared: Prepared, mut stop: StopSignals) -> Result<Status, Failure> {

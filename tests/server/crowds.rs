@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
-use crate::helpers::{Client, Launch, Reply, Server, command, info_number, skip, wait_until};
+use crate::helpers::{Client, Launch, Reply, Server, command, info_number, program, skip, wait_until};
 
 const MIB: u64 = 1 << 20;
 
@@ -331,6 +331,27 @@ fn strangers_cannot_pile_up_input() {
     let mut client = server.connect();
     client.send("AUTH secret\r\nPING\r\n").expect("+OK\r\n+PONG\r\n");
     assert_eq!(info_number(&mut client, "client_query_buffer_limit_disconnections"), 1);
+}
+
+/// So the log, and whatever else opens files, does not go without.
+#[test]
+fn fewer_clients_than_wished_are_allowed_where_the_system_has_files_for_fewer() {
+    let Some(prlimit) = program("prlimit") else { return };
+    let with_files = |files: &str| {
+        let limit = format!("--nofile={files}:{files}");
+        Launch::new().under(&[prlimit.to_str().unwrap(), &limit]).args(&["--threads", "1"])
+    };
+    let most = 128 - 64 - 4 * 2;
+    let server = with_files("128").start();
+    server.wait_for_stderr(&format!("maxclients is {most}, not the 10000 of --maxclients"));
+    let mut clients = server.connect_served(most);
+    assert_eq!(clients[0].ask_words("CONFIG GET maxclients").into_array().pop(), Some(Reply::bulk(&most.to_string())));
+    server.connect().expect("-ERR max number of clients reached\r\n").expect_closed();
+    clients[0].send("SET k v\r\nBGREWRITEAOF\r\n").expect("+OK\r\n").reply();
+    wait_until("the rewrite ends", || info_number(&mut clients[0], "aof_rewrite_in_progress") == 0);
+    assert_eq!(info_number(&mut clients[0], "aof_rewrites"), 1, "{}", server.stderr());
+    assert_eq!(clients.len(), most);
+    with_files("72").refused().expect(3, &["too few open files", "72 are needed besides", "LimitNOFILE="]);
 }
 
 #[test]
