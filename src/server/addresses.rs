@@ -2,6 +2,7 @@
 //! listened on after it.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -44,8 +45,9 @@ impl Addresses {
     /// An address is another's; a certificate, or a socket that was handed over, cannot be used.
     pub fn take(config: &mut Config, args: &ServeArgs) -> Result<Self, Failure> {
         let handed = Handed::take().or_unavailable(|| "a socket that was handed over cannot be used".to_owned())?;
-        if handed.is_none() {
-            config::check_tls_port(args).map_err(|e| Failure::new(Status::Usage, e))?;
+        match &handed {
+            Some(handed) => check_handed(handed, config)?,
+            None => config::check_tls_port(args).map_err(|e| Failure::new(Status::Usage, e))?,
         }
         let certificates = config.tls.clone().map(Certificates::load).transpose();
         let certificates = certificates.or_unavailable(|| "TLS cannot be offered".to_owned())?;
@@ -172,15 +174,43 @@ fn on_unix(path: &Path) -> String {
     format!("the unix socket {}", path.display())
 }
 
+/// Checks that systemd hands over what the flags wish for. Without TLS that was wished for nothing is served: it would all go
+/// in plain text.
+fn check_handed(handed: &Handed, config: &Config) -> Result<(), Failure> {
+    match (&config.tls, handed.tls.is_empty()) {
+        (None, false) => {
+            return Err(failure!(Usage, "a socket for TLS was handed over, but there is no --tls-cert-file"));
+        }
+        (Some(_), true) => {
+            return Err(failure!(
+                Usage,
+                "--tls-cert-file is given, with --tls-port or without, but no socket for TLS was handed over: name one in its \
+                 unit (FileDescriptorName=tls), or leave the flags for TLS out"
+            ));
+        }
+        (None, true) | (Some(_), false) => {}
+    }
+    if config.port.is_none() && !handed.tcp.is_empty() {
+        tracing::warn!("--port none (or KVRED_PORT) is not heeded: a socket for plain text was handed over");
+    }
+    let is_at = |socket: &UnixListener, path: &Path| socket.local_addr().is_ok_and(|at| at.as_pathname() == Some(path));
+    if let Some(path) = &config.unix_socket
+        && !handed.unix.iter().any(|socket| is_at(socket, path))
+    {
+        tracing::warn!(
+            "--unixsocket (or KVRED_UNIXSOCKET) is not heeded: sockets were handed over, and {} is not among them",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
 /// Takes the sockets that systemd listens on; what the flags say of addresses and ports does not count then.
 fn adopt_listeners(
     config: &mut Config,
     certificates: Option<&Arc<Certificates>>,
     handed: Handed,
 ) -> Result<Vec<Listener>, Failure> {
-    if !handed.tls.is_empty() && certificates.is_none() {
-        return Err(failure!(Usage, "a socket for TLS was handed over, but there is no --tls-cert-file"));
-    }
     let mut listeners = Vec::new();
     let failed = || "a socket that was handed over cannot be used".to_owned();
     (config.bind, config.port, config.tls_port, config.unix_socket) = (Vec::new(), None, None, None);

@@ -68,8 +68,7 @@ impl Compared {
 fn the_readme_lists_every_known_difference() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let rows: Vec<&str> = readme.lines().filter_map(|line| line.strip_prefix("| ")).collect();
-    let others =
-        ["a missing CRLF", "a wrong password behind other commands", "a write in front of an HTTP request"];
+    let others = ["a missing CRLF", "a wrong password behind other commands", "a write in front of an HTTP request"];
     for known in known::KNOWN.iter().map(|k| k.what).chain(others) {
         assert!(rows.iter().any(|row| row.starts_with(known)), "the README has no row for: {known}");
     }

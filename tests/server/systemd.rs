@@ -88,6 +88,13 @@ fn activated(dir: &Path, sockets: Vec<OwnedFd>, names: &str, args: &[&str]) -> C
     shell.spawn().unwrap()
 }
 
+/// What it says on stderr, until it ends.
+fn all_said(child: &mut Killed) -> String {
+    let mut said = String::new();
+    child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    said
+}
+
 #[test]
 fn sockets_that_systemd_listens_on_are_served() {
     let launch = Launch::new();
@@ -133,8 +140,7 @@ fn an_address_that_two_sockets_have_is_told_once() {
         assert_eq!(shown, Reply::bulk("127.0.0.1"));
     }
     Client::connect(ports[0]).send("SHUTDOWN\r\n").expect_closed();
-    let mut said = String::new();
-    child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    let said = all_said(&mut child);
     let ready = said.lines().find(|line| line.contains("ready to accept connections")).unwrap();
     assert_eq!(ready.matches("127.0.0.1:").count(), 1, "{ready}");
 }
@@ -164,6 +170,41 @@ fn what_is_handed_over_and_is_no_listening_socket_is_refused() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("--tls-cert-file"), "{said}");
+}
+
+/// Else clients would send in plain text what was to be encrypted.
+#[test]
+fn tls_without_a_socket_for_it_is_refused() {
+    let launch = Launch::new();
+    let (cert, key) = Authority::new(launch.dir(), "ca").sign("server", Kind::Server);
+    let files = ["--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-auth-clients", "no"];
+    for more in [&["--port", "none", "--tls-port", "0"][..], &[]] {
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = tcp.local_addr().unwrap().port();
+        let mut client = Client::connect(port);
+        let mut child = Killed(activated(launch.dir(), vec![tcp.into()], "plain", &[&files, more].concat()));
+        client.expect_closed();
+        assert_eq!(child.0.wait().unwrap().code(), Some(2));
+        let said = all_said(&mut child);
+        assert!(said.contains("--tls-port") && said.contains("FileDescriptorName=tls"), "{said}");
+    }
+}
+
+#[test]
+fn flags_that_sockets_handed_over_stand_against_are_told_of() {
+    let launch = Launch::new();
+    let path = launch.dir().join("handed.sock");
+    let (handed, other) = (path.display().to_string(), launch.dir().join("other.sock").display().to_string());
+    for (port, unix, told) in [("none", &other, &["--port none", "--unixsocket"][..]), ("1", &handed, &[])] {
+        drop(std::fs::remove_file(&path));
+        let sockets = vec![TcpListener::bind("127.0.0.1:0").unwrap().into(), UnixListener::bind(&path).unwrap().into()];
+        let flags = ["--port", port, "--unixsocket", unix];
+        let mut child = Killed(activated(launch.dir(), sockets, "a:b", &flags));
+        Client::connect_unix(&path).send("SHUTDOWN\r\n").expect_closed();
+        let said = all_said(&mut child);
+        assert_eq!(said.matches("is not heeded").count(), told.len(), "{said}");
+        assert!(told.iter().all(|flag| said.contains(flag)), "{said}");
+    }
 }
 
 #[test]
