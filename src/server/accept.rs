@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Server;
 use super::listen::{Accepted, Listener};
+use super::logging::Sparing;
 use super::worker::Message;
 
 /// A pause after `accept` failed, so that a lack of descriptors does not become a busy loop.
@@ -37,9 +38,11 @@ async fn from_one(listener: &Listener, server: &Arc<Server>) {
                 hand_over(accepted, server);
             }
             Err(e) => {
-                if !failing {
-                    failing = true;
-                    tracing::warn!("a connection cannot be accepted: {e}");
+                static TOLD: Sparing = Sparing::new();
+                if !std::mem::replace(&mut failing, true)
+                    && let Some(left_out) = TOLD.due()
+                {
+                    tracing::warn!("a connection cannot be accepted: {e}{left_out}");
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }

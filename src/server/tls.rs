@@ -19,6 +19,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ServerConfig, ServerConnection};
 use tokio::net::TcpStream;
 
+use super::logging::Sparing;
 use crate::args::TlsAuthClients;
 use crate::pem;
 use crate::protocol::rope::Rope;
@@ -31,6 +32,9 @@ const CHUNK_BYTES: usize = 64 << 10;
 
 /// Most pieces of replies that one chunk is made of.
 const MAX_PIECES: usize = 64;
+
+/// The lines about clients that are refused.
+static REFUSALS: Sparing = Sparing::new();
 
 /// Where keys and certificates lie, and what clients must show.
 #[derive(Debug, Clone)]
@@ -193,8 +197,8 @@ impl TlsSocket {
                     drop(write_tls(session, &self.stream));
                     if shook_hands {
                         tracing::debug!(addr = %self.peer, "a TLS connection fails: {e}");
-                    } else {
-                        tracing::info!(addr = %self.peer, "a client is refused by TLS: {}", why(&e));
+                    } else if let Some(left_out) = REFUSALS.due() {
+                        tracing::info!(addr = %self.peer, "a client is refused by TLS: {}{left_out}", why(&e));
                     }
                     return Err(io::Error::new(io::ErrorKind::InvalidData, e));
                 }

@@ -92,6 +92,19 @@ fn an_http_request_ends_the_connection_and_runs_nothing() {
     }
 }
 
+/// Anybody can bring these lines about, without a password, too.
+#[test]
+fn of_many_http_requests_some_are_logged() {
+    const REQUESTS: usize = 300;
+    let server = Server::start();
+    for _ in 0..REQUESTS {
+        server.connect().send("POST / HTTP/1.1\r\n").expect_closed();
+    }
+    let exit = server.terminate();
+    let told = exit.stderr.matches("closing a client that sent POST").count();
+    assert!(0 < told && told < REQUESTS / 10, "{told} of {REQUESTS} were logged");
+}
+
 #[test]
 fn lines_without_an_end_are_errors() {
     let server = Server::start();

@@ -215,6 +215,20 @@ fn plain_text_sent_to_the_tls_port_closes_that_connection_only() {
 }
 
 #[test]
+fn of_many_clients_that_tls_refuses_some_are_logged() {
+    const CLIENTS: usize = 300;
+    let rig = Rig::new("no");
+    let server = rig.launch.start();
+    let port: u16 = tls_port(&server).parse().unwrap();
+    for _ in 0..CLIENTS {
+        // An alert at most, or a reset.
+        Client::connect(port).send("PING\r\n").rest();
+    }
+    let told = server.terminate().stderr.matches("it does not speak TLS").count();
+    assert!(0 < told && told < CLIENTS / 10, "{told} of {CLIENTS} were logged");
+}
+
+#[test]
 fn large_values_and_deep_pipelines_come_through_whole() {
     let rig = Rig::new("no");
     let server = rig.launch.start();

@@ -33,6 +33,7 @@ use crate::protocol::limits::RequestLimits;
 use crate::protocol::rope::Rope;
 use crate::server::clients::Client;
 use crate::server::control;
+use crate::server::logging::Sparing;
 use crate::server::socket::Socket;
 
 /// A connection, shared by its own task and by the one that ends the worker's rounds.
@@ -381,11 +382,14 @@ impl Connection {
         worker.account(&mut state.accounted_bytes, waiting_bytes);
         if let Some(limit) = worker.over_limit(waiting_bytes, state.session.authenticated) {
             worker.stats.query_limit_closed.add(1);
-            tracing::warn!(
-                client = self.client.id,
-                addr = %self.client.addr,
-                "closing a client with {waiting_bytes} bytes of commands that are not executed yet; {limit}"
-            );
+            static TOLD: Sparing = Sparing::new();
+            if let Some(left_out) = TOLD.due() {
+                tracing::warn!(
+                    client = self.client.id,
+                    addr = %self.client.addr,
+                    "closing a client with {waiting_bytes} bytes of commands that are not executed yet; {limit}{left_out}"
+                );
+            }
             state.closed = true;
         }
     }

@@ -45,6 +45,7 @@ use self::intake::Intake;
 use super::Server;
 use super::clients::Client;
 use super::listen::Accepted;
+use super::logging::Sparing;
 use super::stats::WorkerStats;
 use super::tls::HANDSHAKE_LIMIT;
 use crate::command::batch::{Held, Queue};
@@ -172,7 +173,10 @@ impl Worker {
         let socket = match accepted.into_socket() {
             Ok(socket) => socket,
             Err(e) => {
-                tracing::warn!("a connection from {addr} cannot be served: {e}");
+                static TOLD: Sparing = Sparing::new();
+                if let Some(left_out) = TOLD.due() {
+                    tracing::warn!("a connection from {addr} cannot be served: {e}{left_out}");
+                }
                 self.connection_count().subtract();
                 return;
             }
@@ -199,7 +203,11 @@ impl Worker {
     async fn limit_handshake(connection: Weak<Connection>) {
         tokio::time::sleep(HANDSHAKE_LIMIT).await;
         if let Some(connection) = connection.upgrade().filter(|c| c.is_handshaking()) {
-            tracing::info!(addr = %connection.client.addr, "closing a client that did not shake hands in time");
+            static TOLD: Sparing = Sparing::new();
+            if let Some(left_out) = TOLD.due() {
+                let addr = &connection.client.addr;
+                tracing::info!(%addr, "closing a client that did not shake hands in time{left_out}");
+            }
             connection.close_now();
         }
     }

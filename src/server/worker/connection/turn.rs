@@ -12,6 +12,7 @@ use crate::protocol::decode::Args;
 use crate::protocol::encode;
 use crate::protocol::rope::Mark;
 use crate::server::control::{self, After};
+use crate::server::logging::Sparing;
 use crate::server::worker::Worker;
 use crate::server::worker::session::Answers;
 
@@ -201,12 +202,15 @@ impl Connection {
                 true
             }
             Stop::Http => {
-                tracing::warn!(
-                    client = self.client.id,
-                    addr = %self.client.addr,
-                    "closing a client that sent POST or Host: as a command: somebody may be attacking by HTTP requests \
-                     with commands in them, which a web page has its visitor's browser send"
-                );
+                static TOLD: Sparing = Sparing::new();
+                if let Some(left_out) = TOLD.due() {
+                    tracing::warn!(
+                        client = self.client.id,
+                        addr = %self.client.addr,
+                        "closing a client that sent POST or Host: as a command: somebody may be attacking by HTTP \
+                         requests with commands in them, which a web page has its visitor's browser send{left_out}"
+                    );
+                }
                 // Without the replies that are due, as in Redis: whoever has a browser send this is told nothing. But a
                 // write in front of it was answered when it was committed, and what stands before a write with it.
                 state.closed = true;
