@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 
 use rustyline::Editor;
@@ -27,6 +27,16 @@ impl History {
         let Some(path) = path() else {
             return Self { path: None };
         };
+        match fs::metadata(&path).map(|there| there.file_type()) {
+            // As /dev/null, by whatever name.
+            Ok(kind) if kind.is_char_device() => return Self { path: None },
+            // Its mode is not ours to change, and a fifo would be waited for.
+            Ok(kind) if !kind.is_file() => {
+                say!("(no history is kept: {}: it is no regular file)", path.display());
+                return Self { path: None };
+            }
+            _ => {}
+        }
         let result = prepare(&path).map_err(rustyline::error::ReadlineError::from);
         match result.and_then(|()| editor.load_history(&path)) {
             Ok(()) => Self { path: Some(path) },
@@ -58,7 +68,7 @@ fn path() -> Option<PathBuf> {
     let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(file) = env::var_os("KVRED_HISTFILE") {
         let file = PathBuf::from(file);
-        return (!file.as_os_str().is_empty() && file.as_os_str() != "/dev/null").then_some(file);
+        return (!file.as_os_str().is_empty()).then_some(file);
     }
     // The specification has relative paths ignored.
     let state = set("XDG_STATE_HOME").filter(|path| path.is_absolute());

@@ -1,8 +1,14 @@
 //! Typing: completion, hints, colours, open quotes, pasting, the history, terminals that can do little.
 
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use rustix::fs::{CWD, FileType, makedev, mknodat};
+use tempfile::TempDir;
 
 use super::Session;
+use crate::helpers::skip;
+use crate::helpers::terminal::Terminal;
 use crate::server::Server;
 
 #[test]
@@ -217,6 +223,33 @@ fn the_history_is_private_and_holds_no_password() {
     again.types("\u{1b}[A\u{1b}[A\r");
     again.sees("\"remembered\"");
     again.leaves();
+}
+
+/// As of a link to /dev/null, which would be closed to all others.
+#[test]
+fn what_is_no_regular_file_is_no_history_and_keeps_its_mode() {
+    let server = Server::start(&[]);
+    // Nobody reads from the fifo: to open it would take for ever.
+    for (kind, says) in [(FileType::Fifo, "cli_history: it is no regular file)"), (FileType::CharacterDevice, "")] {
+        let state = TempDir::new().unwrap();
+        let node = state.path().join("node");
+        if mknodat(CWD, &node, kind, 0o600.into(), makedev(1, 3)).is_err() {
+            skip("only root can make a device");
+            continue;
+        }
+        fs::set_permissions(&node, Permissions::from_mode(0o666)).unwrap();
+        fs::create_dir(state.path().join("kvred")).unwrap();
+        symlink(&node, state.path().join("kvred/cli_history")).unwrap();
+        let mut command = server.cli(&[]);
+        command.env("XDG_STATE_HOME", state.path()).env("TERM", "xterm").env("NO_COLOR", "1");
+        let mut terminal = Terminal::start(command);
+        let said = terminal.sees("connected to");
+        assert!(said.contains(says) && said.contains("no history") != says.is_empty(), "{said}");
+        terminal.enters("echo works", "\"works\"");
+        terminal.types("quit\r");
+        assert_eq!(terminal.ends().1, 0);
+        assert_eq!(fs::metadata(&node).unwrap().permissions().mode() & 0o777, 0o666, "{kind:?}");
+    }
 }
 
 #[test]
