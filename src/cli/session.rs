@@ -154,8 +154,19 @@ impl Session {
     /// [`CallError`], which tells whether the command can have been carried out.
     pub(crate) async fn call<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Result<Answer, CallError> {
         let name = upper(args, 0);
-        if name == b"CLIENT" && turns_replies_off(args) {
-            return Err(CallError::Refused("CLIENT REPLY OFF and SKIP cannot be used here: every reply is waited for"));
+        match &name[..] {
+            b"CLIENT" if turns_replies_off(args) => {
+                return Err(CallError::Refused(
+                    "CLIENT REPLY OFF and SKIP cannot be used here: every reply is waited for",
+                ));
+            }
+            // Each channel has a reply of its own, which in RESP3 is a push.
+            b"UNSUBSCRIBE" | b"PUNSUBSCRIBE" | b"SUNSUBSCRIBE" => {
+                return Err(CallError::Refused(
+                    "the UNSUBSCRIBE commands cannot be used here: a subscription lasts as long as its command does",
+                ));
+            }
+            _ => {}
         }
         let sent = self.ready().await?.sender.request(args).await;
         let mut pushes = Vec::new();

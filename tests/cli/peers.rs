@@ -103,3 +103,17 @@ fn another_database_is_selected_before_any_command() {
         assert!(ran.stderr.contains("SELECT failed"), "{}", ran.stderr);
     }
 }
+
+/// Their replies are one for each channel, and pushes only in RESP3.
+#[test]
+fn what_is_not_answered_once_is_not_sent() {
+    for server in peers() {
+        let ran = server.run(&["--keep-going"], "UNSUBSCRIBE a b\nSET k v\nSET only-key\n");
+        assert_eq!((ran.code, &ran.stdout[..]), (Some(1), "OK\n"), "{ran:?}");
+        assert!(ran.stderr.contains("line 1: ") && ran.stderr.contains("line 3: ERR wrong number"), "{}", ran.stderr);
+        for name in ["unsubscribe", "PUNSUBSCRIBE", "SUnsubscribe"] {
+            server.run(&["--json", name, "x"], "").expect(2, &["cannot be used here"]);
+        }
+        server.run(&["client", "reply", "off"], "").expect(2, &["cannot be used here"]);
+    }
+}
