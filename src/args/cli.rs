@@ -39,7 +39,8 @@ Exit status:
   2    wrong usage
   3    the server cannot be reached, the connection was lost (then the outcome
        of the command is unknown, and it is not sent again), a file cannot be
-       read, or the output cannot be written
+       read, nobody reads what a script prints while lines of it are left, or
+       the output cannot be written
   130  interrupted";
 
 /// `kvred cli`

@@ -25,7 +25,7 @@ use super::session::Session;
 use super::stop::Stop;
 use crate::args::CliArgs;
 use crate::client::{Arrived, ClientError, Receiver, Reply, Sender};
-use crate::exit::{Status, write_out};
+use crate::exit::{Status, unless_closed, write_out};
 use crate::protocol::frame::Frame;
 use crate::protocol::json;
 use crate::terminal::shown;
@@ -187,6 +187,7 @@ struct Report {
     replies_per_sec: u64,
 }
 
+/// Tells what came of it. That nobody reads it changes nothing about that.
 fn report(state: &Exchange, seconds: f64, printer: Printer) -> Result<(), Stop> {
     let (replies, errors) = (state.replies.get(), state.errors.get());
     let replies_per_sec = (replies as f64 / seconds.max(1e-9)).round() as u64;
@@ -199,7 +200,7 @@ fn report(state: &Exchange, seconds: f64, printer: Printer) -> Result<(), Stop> 
         _ => format!("errors: {errors}, replies: {replies} ({seconds:.2} s, {replies_per_sec} per second)\n")
             .into_bytes(),
     };
-    Ok(write_out(&out)?)
+    Ok(unless_closed(write_out(&out))?)
 }
 
 /// How long the input is, where it is a file.

@@ -7,13 +7,14 @@ use super::session::{CallError, Session, is_plain_text, is_stream};
 use super::stop::Stop;
 use super::words;
 use crate::args::CliArgs;
-use crate::exit::{OrExit, Status};
+use crate::exit::{OrExit, Status, unless_closed};
 use crate::terminal::shown;
 
 /// Runs the standard input; blank lines and lines that begin with `#` are skipped.
 pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer) -> Result<Status, Stop> {
     let mut input = io::stdin().lock();
     let mut status = Status::Fine;
+    let mut nobody_reads = false;
     let mut line = Vec::new();
     for number in 1_u64.. {
         line.clear();
@@ -26,7 +27,21 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
         }
         let result = match words::split(&line) {
             Ok(command) if command.is_empty() => continue,
-            Ok(command) => run_line(session, &command, printer, number).await?,
+            _ if nobody_reads => {
+                return Err(failure!(
+                    Unavailable,
+                    "line {number} and what is behind it was not run: nobody reads the output any more"
+                )
+                .into());
+            }
+            Ok(command) => match run_line(session, &command, printer, number).await {
+                // Behind the last line that is fine, as for `| head`.
+                Err(Stop::ClosedPipe) => {
+                    nobody_reads = true;
+                    None
+                }
+                result => result?,
+            },
             Err(error) => Some(error.to_string()),
         };
         if let Some(error) = result {
@@ -66,7 +81,9 @@ async fn run_line(
     let is_error = matches!(answer.reply, crate::protocol::frame::Frame::Error(_));
     // Raw output has no place for errors; the caller tells this one with its line.
     if !(is_error && printer.format == Format::Raw) {
-        printer.print(&answer.reply, is_plain_text(command))?;
+        let printed = printer.print(&answer.reply, is_plain_text(command));
+        // An error is told all the same; the next reply finds that nobody reads.
+        if error.is_some() { unless_closed(printed)? } else { printed? }
     }
     Ok(error)
 }

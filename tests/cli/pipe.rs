@@ -1,5 +1,9 @@
 //! `--pipe`.
 
+use std::io::Write;
+use std::process::Stdio;
+
+use crate::helpers::Exit;
 use crate::server::Server;
 
 #[test]
@@ -99,4 +103,18 @@ fn a_server_that_goes_away_is_told_with_what_is_unknown() {
     let ran = server.run(&["--pipe"], "set a 1\nshutdown\nset b 2\nset c 3\n");
     assert_eq!(ran.code, Some(3));
     assert!(ran.stderr.contains("outcome is unknown"), "{}", ran.stderr);
+}
+
+#[test]
+fn errors_count_also_where_nobody_reads_the_report() {
+    let server = Server::start(&[]);
+    for (lines, code) in [("set a 1\nnope\n", 1), ("set a 1\n*1\r\n$4\r\nPI", 1), ("set a 1\n", 0)] {
+        let mut command = server.cli(&["--pipe"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+        let ran = Exit::of(child.wait_with_output().unwrap());
+        assert_eq!((ran.code, ran.stderr.is_empty()), (Some(code), code == 0), "{lines:?}: {ran:?}");
+    }
 }

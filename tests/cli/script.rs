@@ -1,5 +1,9 @@
 //! Commands from the standard input, a line each.
 
+use std::io::{Read, Write};
+use std::process::Stdio;
+
+use crate::helpers::Exit;
 use crate::server::Server;
 
 #[test]
@@ -45,4 +49,35 @@ fn half_a_value_is_never_sent() {
 fn no_input_is_a_script_that_does_well() {
     let server = Server::start(&[]);
     assert_eq!(server.ok(&[]), "");
+}
+
+/// A script whose first reply is read, and then nobody reads any more; and only then it gets the rest.
+fn unread_from_the_second_on(server: &Server, args: &[&str], rest: &str) -> Exit {
+    let mut command = server.cli(args);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"echo first\n").unwrap();
+    child.stdout.take().unwrap().read_exact(&mut [0; 5]).unwrap();
+    input.write_all(rest.as_bytes()).unwrap();
+    drop(input);
+    Exit::of(child.wait_with_output().unwrap())
+}
+
+#[test]
+fn a_script_whose_replies_nobody_reads_is_fine_only_if_it_was_run_whole() {
+    let server = Server::start(&[]);
+    for (args, rest, code, says) in [
+        (&[][..], "set a 1\n\n# the end\n\n", 0, ""),
+        (&[], "set a 1\n\nset b 2\nset c 3\n", 3, "kvred: line 4 and what is behind it was not run: nobody reads"),
+        (&["--keep-going"], "set a 1\nset b 2\n", 3, "kvred: line 3 and what is behind it was not run: nobody reads"),
+        (&["--json"], "nope\n", 1, "kvred: line 2: ERR unknown command"),
+        (&["--json", "--keep-going"], "nope\nset a 1\n", 1, "kvred: line 2: ERR unknown command"),
+    ] {
+        server.ok(&["flushall"]);
+        let ran = unread_from_the_second_on(&server, args, rest);
+        assert_eq!(ran.code, Some(code), "{args:?} {rest:?}: {ran:?}");
+        assert!(ran.stderr.starts_with(says) && ran.stderr.is_empty() == says.is_empty(), "{rest:?}: {}", ran.stderr);
+        assert_eq!(server.ok(&["exists", "a", "b", "c"]), if rest.contains("set") { "1\n" } else { "0\n" }, "{rest:?}");
+    }
 }
