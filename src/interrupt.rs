@@ -1,33 +1,40 @@
-//! Ctrl-C and SIGTERM: heard from the start to the end, so that none is lost between two steps.
+//! Ctrl-C, SIGTERM, and SIGHUP when the terminal goes: heard from the start to the end, so that none is lost between two
+//! steps.
 
+use std::future::poll_fn;
 use std::io;
 use std::process;
+use std::task::Poll;
 use std::thread;
 
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::Status;
+use crate::machine::ignores_signal;
 
 /// Whether somebody wants it to end.
 #[derive(Debug)]
-pub(crate) struct Interrupt {
-    int: Signal,
-    term: Signal,
-}
+pub(crate) struct Interrupt(Vec<Signal>);
 
 impl Interrupt {
     /// Must be called within the runtime.
     pub(crate) fn listen() -> io::Result<Self> {
-        Ok(Self { int: signal(SignalKind::interrupt())?, term: signal(SignalKind::terminate())? })
+        let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
+        // Who starts it with nohup wants it to go on.
+        if !ignores_signal(SignalKind::hangup().as_raw_value()) {
+            kinds.push(SignalKind::hangup());
+        }
+        Ok(Self(kinds.into_iter().map(signal).collect::<Result<_, _>>()?))
     }
 
     /// Waits for a signal. Cancel-safe.
     pub(crate) async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.int.recv() => {}
-            _ = self.term.recv() => {}
-        }
+        poll_fn(|context| {
+            let came = self.0.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+            if came { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 }
 

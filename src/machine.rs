@@ -31,6 +31,12 @@ fn field(path: &str, name: &str) -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
+/// Whether whoever started the process has it ignore a signal, by its number.
+pub(crate) fn ignores_signal(number: i32) -> bool {
+    let ignored = field("/proc/self/status", "SigIgn").and_then(|mask| u64::from_str_radix(&mask, 16).ok());
+    ignored.is_some_and(|mask| (mask >> (number - 1)) & 1 == 1)
+}
+
 /// How much memory the process has, all included.
 pub(crate) fn resident_bytes() -> usize {
     let pages = fs::read_to_string("/proc/self/statm")

@@ -46,8 +46,8 @@ Environment:
 Files:
   FILE.cut-OFFSET       what --fix has cut off
   FILE.lock             held while --fix works, so that no server starts
-  temp-rewrite-OUT.*    what --salvage has written so far; Ctrl-C and SIGTERM
-                        remove it
+  temp-rewrite-OUT.*    what --salvage has written so far; Ctrl-C, SIGTERM
+                        and SIGHUP remove it
 
 Exit status:
   0    fine
@@ -103,7 +103,8 @@ Environment:
 Files:
   temp-rewrite-FILE     the new log, until it is complete and takes the place of
                         the old one
-  temp-rewrite-OUT.*    the same with -o; Ctrl-C and SIGTERM remove it
+  temp-rewrite-OUT.*    the same with -o; Ctrl-C, SIGTERM and SIGHUP
+                        remove it
   FILE.lock             held meanwhile, so that no server starts
 
 Exit status:

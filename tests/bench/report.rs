@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::helpers::terminal::started_by;
 use crate::helpers::{Exit, peer, wait_until};
 use crate::kit::{bench, finish, run};
 use crate::results::interrupt;
@@ -126,6 +129,31 @@ fn interrupted(out: &str, enough: impl Fn() -> bool) -> Exit {
     let ran = finish(child);
     assert_eq!(ran.code, Some(130), "{ran:?}");
     ran
+}
+
+/// Whoever closes the terminal does not leave servers behind.
+#[test]
+fn a_hangup_ends_the_servers_of_a_report() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let root = dir.path().join("report");
+    let args = ["report", "--repeats", "1000", "--warmup", "0", "--ops-read", "50", "--ops-write", "10", "-o"];
+    let mut env = Command::new("env");
+    env.arg("--default-signal=HUP");
+    let mut command = started_by(env, bench(&args).arg(&root));
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("a run is finished", || root.join("raw/unfinished.json").exists());
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
+    let servers: Vec<&str> = children.split_whitespace().collect();
+    assert!(!servers.is_empty());
+    kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
+    let ran = finish(child);
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    let lives = |pid: &&str| {
+        fs::read(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|line| line.starts_with(env!("CARGO_BIN_EXE_kvred").as_bytes()))
+    };
+    assert!(!servers.iter().any(lives), "{servers:?}");
+    assert_eq!(names_in(&root), ["charts", "raw", "summary.md"]);
 }
 
 fn runs(root: &Path) -> Vec<Value> {

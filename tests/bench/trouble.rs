@@ -2,13 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::helpers::programs::refusing_port;
-use crate::helpers::terminal::{Terminal, after, without_escapes};
+use crate::helpers::terminal::{Terminal, after, started_by, without_escapes};
 use crate::helpers::{Launch, Server, wait_until};
 use crate::kit::{bench, fake, finish, memory_server, run_at, stalling};
 use crate::results::interrupt;
@@ -220,4 +220,31 @@ fn a_closed_pipe_is_no_error() {
     let mut child = bench(&["-p", &server.port().to_string(), "-n", "100", "-t", "ping"]).spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(finish(child).code, Some(0));
+}
+
+/// A terminal that is closed, or a connection that is lost, ends what has started servers, as Ctrl-C does.
+#[test]
+fn a_hangup_ends_a_run_unless_it_is_ignored() {
+    let server = memory_server();
+    let port = server.port().to_string();
+    for (disposition, is_heard) in [("--default-signal=HUP", true), ("--ignore-signal=HUP", false)] {
+        let mut env = Command::new("env");
+        env.arg(disposition);
+        let mut client = server.connect();
+        client.ask_words("FLUSHALL");
+        let mut command = started_by(env, &bench(&["-p", &port, "-t", "set", "--duration", "600"]));
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_until("it has begun", || client.get("key:000000000007").is_some());
+        let pid = Pid::from_child(&child);
+        kill_process(pid, Signal::HUP).unwrap();
+        if !is_heard {
+            // As nohup wants it.
+            let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
+            assert_eq!(u64::from_str_radix(mask, 16).unwrap() & 1, 1, "{status}");
+            interrupt(&child);
+        }
+        let ran = finish(child);
+        assert!(ran.code == Some(130) && ran.stdout.contains("PARTIAL"), "{disposition}: {ran:?}");
+    }
 }
