@@ -34,7 +34,7 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
         (None, true) => None,
         (interval, _) => Some(Duration::from_secs_f64(interval.unwrap_or(1.0))),
     };
-    for _ in 0..args.rounds(1) {
+    for round in 0..args.rounds(1) {
         let mut histogram = new_histogram()?;
         let interrupted = match interruptible(measure(session, &mut histogram, until, live)).await {
             Waited::Done(result) => result.map(|()| false)?,
@@ -43,7 +43,7 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
         if live {
             write_out(if is_dumb() { b"\n" } else { b"\r\x1b[K" })?;
         }
-        write_out(&render(&histogram, printer.format))?;
+        write_out(&render(&histogram, printer.format, round == 0))?;
         if interrupted {
             return Ok(Status::Interrupted);
         }
@@ -99,7 +99,8 @@ fn summary(h: &Histogram<u64>) -> String {
     )
 }
 
-fn render(h: &Histogram<u64>, format: Format) -> Vec<u8> {
+/// The figures of one round; in CSV, the names of the columns stand over the first.
+fn render(h: &Histogram<u64>, format: Format, first: bool) -> Vec<u8> {
     let mut out = Vec::new();
     let quantile = |q| h.value_at_quantile(q);
     match format {
@@ -112,8 +113,9 @@ fn render(h: &Histogram<u64>, format: Format) -> Vec<u8> {
             return json_format::line(&value);
         }
         Format::Csv => {
+            let header = if first { "samples,min_us,max_us,mean_us,p50_us,p95_us,p99_us\n" } else { "" };
             let row = format!(
-                "samples,min_us,max_us,mean_us,p50_us,p95_us,p99_us\n{},{},{},{:.1},{},{},{}\n",
+                "{header}{},{},{},{:.1},{},{},{}\n",
                 h.len(),
                 if h.is_empty() { 0 } else { h.min() },
                 h.max(),
@@ -179,7 +181,7 @@ mod tests {
         let buckets = buckets(&h);
         assert_eq!(buckets[0], (32, 1));
         assert_eq!(buckets.iter().map(|&(_, n)| n).sum::<u64>(), h.len());
-        let text = String::from_utf8(render(&h, Format::Raw)).unwrap();
+        let text = String::from_utf8(render(&h, Format::Raw, true)).unwrap();
         assert!(text.contains("(7 samples)") && text.contains("<=     32 us"), "{text}");
     }
 
@@ -201,7 +203,7 @@ mod tests {
     fn no_sample_is_no_crash() {
         let h = new_histogram().unwrap();
         for format in Format::ALL {
-            assert!(!render(&h, format).is_empty());
+            assert!(!render(&h, format, false).is_empty());
         }
     }
 }

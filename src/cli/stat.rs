@@ -83,7 +83,12 @@ async fn sample(
     let figures = figures(&text);
     let since = last.map_or(0, |last| figures.requests.saturating_sub(last));
     *last = Some(figures.requests);
-    Ok(line(&figures, since, so_far.is_multiple_of(LINES_UNDER_A_HEADER), format))
+    let header = match format {
+        // A file has it on top alone.
+        Format::Csv => so_far == 0,
+        _ => so_far.is_multiple_of(LINES_UNDER_A_HEADER),
+    };
+    Ok(line(&figures, since, header, format))
 }
 
 /// Reads `INFO`.

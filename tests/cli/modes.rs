@@ -71,3 +71,15 @@ fn an_error_is_no_key_that_is_gone() {
 fn modes_work_against_kvred() {
     all_modes(&Server::start(&[]));
 }
+
+#[test]
+fn csv_has_its_header_once() {
+    let server = Server::start(&[]);
+    for (args, header, lines) in [
+        (&["--stat", "-r", "23", "-i", "0.001"][..], "keys,", 24),
+        (&["--latency", "-r", "3", "-i", "0.001"], "samples,", 4),
+    ] {
+        let text = server.ok(&[args, &["--csv"]].concat());
+        assert_eq!((text.matches(header).count(), text.lines().count()), (1, lines), "{text}");
+    }
+}
