@@ -36,16 +36,17 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
     };
     for round in 0..args.rounds(1) {
         let mut histogram = new_histogram()?;
-        let interrupted = match interruptible(measure(session, &mut histogram, until, live)).await {
-            Waited::Done(result) => result.map(|()| false)?,
-            Waited::Interrupted => true,
-        };
+        let ended = interruptible(measure(session, &mut histogram, until, live)).await;
         if live {
             write_out(if is_dumb() { b"\n" } else { b"\r\x1b[K" })?;
         }
-        write_out(&render(&histogram, printer.format, round == 0))?;
-        if interrupted {
-            return Ok(Status::Interrupted);
+        // What was measured counts also where the connection failed then.
+        if !(histogram.is_empty() && matches!(ended, Waited::Done(Err(_)))) {
+            write_out(&render(&histogram, printer.format, round == 0))?;
+        }
+        match ended {
+            Waited::Done(result) => result?,
+            Waited::Interrupted => return Ok(Status::Interrupted),
         }
     }
     Ok(Status::Fine)

@@ -67,6 +67,19 @@ fn latency_draws_one_line_and_ctrl_c_shows_the_histogram() {
 }
 
 #[test]
+fn latency_of_a_server_that_goes_away_is_shown_and_then_the_error() {
+    let mut server = Server::start(&[]);
+    let mut terminal = start(&server, &["--latency"], 120);
+    terminal.sees("\r\u{1b}[Kmin: ");
+    server.kill();
+    let (rest, code) = terminal.ends();
+    assert_eq!(code, 3, "{rest:?}");
+    let lines: Vec<String> = rest.split(['\r', '\n']).map(without_escapes).collect();
+    let at = |start: &str| lines.iter().position(|line| line.starts_with(start));
+    assert!(at("<= ").is_some_and(|chart| Some(chart) < at("kvred: ")), "{rest:?}");
+}
+
+#[test]
 fn ctrl_c_ends_scan_where_it_is() {
     let server = with_keys();
     let mut terminal = start(&server, &["--scan", "--count", "10", "-i", "1000"], 80);
