@@ -9,6 +9,7 @@ use super::results::Host;
 use crate::client::{ClientError, SetupError, Target};
 use crate::machine::{self, Ticks};
 use crate::protocol::frame::Frame;
+use crate::terminal::shown;
 
 /// How long the machine is watched before a run, to see whether others use it.
 const WATCHED: Duration = Duration::from_millis(100);
@@ -43,7 +44,7 @@ pub(super) async fn server(target: &Target, limit: Duration) -> Result<BTreeMap<
         _ => String::new(),
     };
     let fields = text.lines().filter_map(|line| line.trim_end().split_once(':'));
-    let mut info: BTreeMap<_, _> = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let mut info: BTreeMap<_, _> = fields.map(|(name, value)| (name.to_owned(), shown(value.as_bytes()))).collect();
     info.insert("address".to_owned(), target.address.to_string());
     Ok(info)
 }

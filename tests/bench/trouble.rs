@@ -222,6 +222,15 @@ fn a_closed_pipe_is_no_error() {
     assert_eq!(finish(child).code, Some(0));
 }
 
+#[test]
+fn the_name_of_a_server_cannot_steer_the_terminal() {
+    let info = b"$28\r\nredis_version:9\x1b]0;pwned\x07x\r\n\r\n";
+    let ran = run_at(fake(info, usize::MAX), "-n 100 -t set -c 2");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stdout.starts_with("Redis 9?]0;pwned?x at "), "{ran:?}");
+    assert!(!ran.stdout.contains(|c: char| c.is_control() && c != '\n'), "{ran:?}");
+}
+
 /// A terminal that is closed, or a connection that is lost, ends what has started servers, as Ctrl-C does.
 #[test]
 fn a_hangup_ends_a_run_unless_it_is_ignored() {
