@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::load::{Load, Sent};
+use super::load::{Load, Sent, mismatch};
 use super::schedule::Schedule;
 use super::tally::Tally;
 use super::timer::Timer;
@@ -125,7 +125,7 @@ fn take(receiver: &mut Receiver, load: &Load, waiting: &[Sent], tally: &mut Tall
         let request = requests.next().expect("no more replies are taken than requests wait");
         match arrived {
             Arrived::Here(reply) => load.judge(request, &reply, tally),
-            Arrived::Decoded(frame) => tally.wrong(|| format!("a request was answered with {frame:?}")),
+            Arrived::Decoded(frame) => tally.wrong(|| mismatch(request.test, &frame)),
         }
     })
 }

@@ -7,12 +7,18 @@ use fastrand::Rng;
 use super::keys::Picker;
 use super::tally::Tally;
 use super::values::Values;
-use crate::args::Test;
+use crate::args::{Test, name_of};
 use crate::client::Reply;
+use crate::protocol::frame::Frame;
+use crate::protocol::number::counted;
+use crate::protocol::quote::quote;
 
 /// One more than the largest number of a key: it has twelve digits, so that `key:` and these are 16 bytes, as in
 /// `redis-benchmark`.
 const KEYS_MOST: u64 = 1_000_000_000_000;
+
+/// How much of a wrong reply is shown.
+const SHOWN_BYTES: usize = 60;
 
 /// Which command comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +32,7 @@ pub(super) enum Mix {
 /// A request that is on its way.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sent {
-    test: Test,
+    pub(super) test: Test,
     key: u64,
     /// When it left, or should have, in nanoseconds since the start.
     pub(super) due_ns: u64,
@@ -76,8 +82,34 @@ impl Load {
             }
             (Test::Exists | Test::Del, Reply::Integer(1)) => tally.hits += 1,
             (Test::Get, Reply::Null) | (Test::Exists | Test::Del, Reply::Integer(0)) => tally.misses += 1,
-            (test, reply) => tally.wrong(|| format!("{test:?} was answered with {reply:?}")),
+            (test, reply) => tally.wrong(|| mismatch(test, &reply.to_frame())),
         }
+    }
+}
+
+/// What is wrong with a reply that is none to this command.
+pub(super) fn mismatch(test: Test, reply: &Frame) -> String {
+    format!("{} was answered with {}", name_of(&test).to_uppercase(), in_words(reply))
+}
+
+/// What a reply is, in so few words that they fit on a line, and of characters that every terminal shows.
+fn in_words(reply: &Frame) -> String {
+    let start = |text: &[u8]| {
+        let mut out = Vec::new();
+        quote(&mut out, &text[..text.len().min(SHOWN_BYTES)]);
+        let more = if text.len() > SHOWN_BYTES { "..." } else { "" };
+        String::from_utf8_lossy(&out).into_owned() + more
+    };
+    match reply {
+        Frame::Bulk(text) | Frame::Verbatim(_, text) => {
+            format!("a string of {}, {}", counted(text.len() as u64, "byte"), start(text))
+        }
+        Frame::Simple(text) | Frame::Error(text) | Frame::Double(text) | Frame::BigNumber(text) => start(text),
+        Frame::Integer(number) => format!("the integer {number}"),
+        Frame::Boolean(value) => value.to_string(),
+        Frame::Null => "null".to_owned(),
+        Frame::Array(items) | Frame::Set(items) | Frame::Push(items) => format!("an array of {}", items.len()),
+        Frame::Map(entries) => format!("a map of {}", entries.len()),
     }
 }
 

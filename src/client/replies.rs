@@ -2,9 +2,10 @@
 //!
 //! The kinds that nearly all commands are answered with; all others are left to `protocol::frame`.
 
+use bytes::Bytes;
 use memchr::memchr;
 
-use crate::protocol::frame::FrameError;
+use crate::protocol::frame::{Frame, FrameError};
 use crate::protocol::limits::{MAX_LINE_BYTES, MAX_REPLY_BULK_BYTES};
 use crate::protocol::number::parse_i64;
 
@@ -21,6 +22,20 @@ pub enum Reply<'a> {
     Bulk(&'a [u8]),
     /// `$-1` and RESP3's `_`.
     Null,
+}
+
+impl Reply<'_> {
+    /// The same as a value of its own.
+    pub(crate) fn to_frame(&self) -> Frame {
+        let copy = Bytes::copy_from_slice;
+        match self {
+            Self::Simple(text) => Frame::Simple(copy(text)),
+            Self::Error(text) => Frame::Error(copy(text)),
+            Self::Integer(number) => Frame::Integer(*number),
+            Self::Bulk(text) => Frame::Bulk(copy(text)),
+            Self::Null => Frame::Null,
+        }
+    }
 }
 
 /// What the input begins with.

@@ -231,6 +231,25 @@ fn the_name_of_a_server_cannot_steer_the_terminal() {
     assert!(!ran.stdout.contains(|c: char| c.is_control() && c != '\n'), "{ran:?}");
 }
 
+/// What a server says does not get to move the cursor, nor to fill the screen.
+#[test]
+fn a_wrong_reply_is_told_in_words_on_one_line() {
+    let long = format!("$5000\r\n{}\r\n", "x".repeat(5000)).leak().as_bytes();
+    for (reply, says) in [
+        (&b"$12\r\nhello\x1bworld!\r\n"[..], "SET was answered with a string of 12 bytes, \"hello\\x1bworld!\""),
+        (long, "a string of 5000 bytes, \"xxxx"),
+        (b":7\r\n", "SET was answered with the integer 7"),
+        (b"$-1\r\n", "SET was answered with null"),
+        (b"+QUEUED\r\n", "SET was answered with \"QUEUED\""),
+        (b"*2\r\n$2\r\nab\r\n:1\r\n", "SET was answered with an array of 2"),
+        (b"*1\r\n*1\r\n:1\r\n", "SET was answered with an array of 1"),
+    ] {
+        let ran = run_at(fake(reply, usize::MAX), "-n 100 -t set -c 2");
+        let told = ran.stderr.lines().find(|line| line.contains("were wrong, the first: ")).unwrap_or_default();
+        assert!(ran.code == Some(1) && told.contains(says) && told.len() < 200, "{told}: {ran:?}");
+    }
+}
+
 /// A terminal that is closed, or a connection that is lost, ends what has started servers, as Ctrl-C does.
 #[test]
 fn a_hangup_ends_a_run_unless_it_is_ignored() {
