@@ -39,7 +39,6 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
     drop(source::open(&args.file)?);
     let log = source::real_path(&args.file)?;
     refuse_later_part(&args.file)?;
-    refuse_later_part(&log)?;
     let held = match &args.output {
         None => Some(Held::take(&log)?),
         Some(out) => {
@@ -83,14 +82,12 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
 
 /// In place, keys that it deletes from parts before it would be back; and a new log of it would pass for all of the data.
 fn refuse_later_part(path: &Path) -> Result<(), Failure> {
-    let shown = path.display();
-    let manifest =
-        source::manifest_of_later_part(path).or_unavailable(|| format!("cannot look for a manifest beside {shown}"))?;
-    let Some(manifest) = manifest else { return Ok(()) };
+    let Some(manifest) = source::manifest_of_later_part(path)? else { return Ok(()) };
     Err(failure!(
         Usage,
-        "{shown} is no log by itself: it holds what has changed since the parts that {} lists before it; name that \
+        "{} is no log by itself: it holds what has changed since the parts that {} lists before it; name that \
          manifest, and a new log with -o",
+        path.display(),
         manifest.display()
     ))
 }

@@ -81,12 +81,23 @@ fn read_manifest(path: &Path) -> io::Result<Result<Vec<OsString>, String>> {
     Ok(manifest::parse(&text))
 }
 
-/// The manifest beside a file that lists it behind another part. It then holds what has changed since that part, and is
-/// no log by itself.
+/// The manifest that lists a file behind another part, beside it or beside what it is a link to. It then holds what has
+/// changed since that part, and is no log by itself.
 ///
 /// # Errors
-/// The directory cannot be read.
-pub(super) fn manifest_of_later_part(file: &Path) -> io::Result<Option<PathBuf>> {
+/// A directory cannot be read: exit code 3.
+pub(super) fn manifest_of_later_part(file: &Path) -> Result<Option<PathBuf>, Failure> {
+    for path in [file, &real_path(file)?] {
+        let found = manifest_beside(path);
+        let found = found.or_unavailable(|| format!("cannot look for a manifest beside {}", path.display()))?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+fn manifest_beside(file: &Path) -> io::Result<Option<PathBuf>> {
     for entry in std::fs::read_dir(parent(file))? {
         let path = entry?.path();
         // One that Redis would not load lists nothing.

@@ -20,8 +20,8 @@ Files:
 
 Exit status:
   0    fine
-  1    the log's tail is torn, what was asked for is not in it, or --salvage
-       lost something
+  1    the log's tail is torn, what was asked for is not in it, --salvage lost
+       something, or what it saved is a part of a log
   2    wrong usage
   3    a file cannot be read or written, or a server holds the log
   4    the log is damaged, or has a command that kvred does not offer
@@ -51,7 +51,8 @@ Files:
 
 Exit status:
   0    fine
-  1    the log's tail is torn, or --salvage lost something
+  1    the log's tail is torn, --salvage lost something, or what it saved is a
+       part of a log
   2    wrong usage
   3    a file cannot be read or written, or a server holds the log (--fix)
   4    the log is damaged, or has a command that kvred does not offer

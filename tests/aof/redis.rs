@@ -152,7 +152,7 @@ fn a_torn_part_before_the_last_is_damage() {
 
 /// Made as short as its data, it would not delete what a part before it holds.
 #[test]
-fn a_part_that_goes_on_from_another_is_not_rewritten() {
+fn a_part_that_goes_on_from_another_is_not_rewritten_and_saved_with_a_warning() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     let manifest = at("appendonly.aof.manifest");
@@ -173,6 +173,15 @@ fn a_part_that_goes_on_from_another_is_not_rewritten() {
         assert!(refused.stderr.contains("appendonly.aof.manifest lists before it"), "{}", refused.stderr);
         assert_eq!(fs::read(&part).unwrap(), incremental);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3, "nothing was made");
+    }
+    // What is saved of it is all there is in it, and not all of the data.
+    for (n, (source, code)) in [(&part, 1), (&link, 1), (&at("a.1.base.aof"), 0)].into_iter().enumerate() {
+        let out = elsewhere.path().join(format!("saved{n}.aof"));
+        let saved = aof(&["check", "--salvage", arg(&out), arg(source)]);
+        saved.expect(code, &[]);
+        assert!(saved.stdout.contains(" saved, 0 bytes lost"), "{}", saved.stdout);
+        let warned = saved.stderr.contains("appendonly.aof.manifest lists before it");
+        assert_eq!(warned, code == 1, "{}: {}", source.display(), saved.stderr);
     }
     // The base is where the log begins.
     let rewritten = aof(&["rewrite", arg(&at("a.1.base.aof"))]);

@@ -67,7 +67,7 @@ fn long_help_names_all_that_is_written_and_all_that_an_exit_code_means() {
         ("bench", "CSV has a line for each test, with\nthe same names as columns; those of latencies"),
         ("bench report", "\n  charts/latency-POLICY.svg\n"),
         ("cli", "while lines of it are left, or\n       the output cannot be written"),
-        ("aof check", "or --salvage lost something\n"),
+        ("aof check", "--salvage lost something, or what it saved is a\n       part of a log\n"),
     ] {
         let words: Vec<String> = command.split(' ').map(str::to_owned).collect();
         let text = help(&words, "--help");

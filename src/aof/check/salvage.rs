@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::super::image::{Image, Refused};
 use super::super::reading::{self, Settle};
-use super::super::source::{Source, refuse_existing};
+use super::super::source::{Source, manifest_of_later_part, refuse_existing};
 use super::super::text::{counted, grouped};
 use super::header;
 use crate::args::CheckArgs;
@@ -27,6 +27,7 @@ use crate::persistence::repair::len_without_trailing_zeros;
 use crate::persistence::replay::{Recovery, Verdict};
 use crate::protocol::decode::Args;
 use crate::protocol::json::Text;
+use crate::terminal::for_shell;
 use crate::terminal::progress::Progress;
 
 /// How many ranges are listed, so that a log of which every other command is refused does not fill the memory.
@@ -65,6 +66,8 @@ pub(super) fn run(args: &CheckArgs, source: &Source, out: &Path) -> Result<Statu
     let shown = out.display();
     refuse_existing(out)?;
     let part = &source.parts[0];
+    // What is saved by another name, as /proc/PID/fd/N of a log that was removed, may have no place to look in.
+    let manifest = manifest_of_later_part(&part.path).ok().flatten();
     let file = part.file()?;
     let mut image = Image::create(out).or_unavailable(|| format!("cannot make {shown}"))?;
     let doing = || format!("cannot salvage {} into {shown}", part.path.display());
@@ -96,7 +99,16 @@ pub(super) fn run(args: &CheckArgs, source: &Source, out: &Path) -> Result<Statu
         }
         print(&text)?;
     }
-    Ok(if listed.is_empty() { Status::Fine } else { Status::Negative })
+    if let Some(manifest) = &manifest {
+        say!(
+            "kvred: {shown} is not all of the data: {} holds what has changed since the parts that {} lists before it; \
+             for all of it: kvred aof rewrite -o OUT {}",
+            part.path.display(),
+            manifest.display(),
+            for_shell(manifest)
+        );
+    }
+    Ok(if listed.is_empty() && manifest.is_none() { Status::Fine } else { Status::Negative })
 }
 
 fn salvage(file: &Arc<dyn DiskRead>, image: &mut Image) -> io::Result<Lost> {
