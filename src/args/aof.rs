@@ -1,5 +1,6 @@
 //! The flags of `kvred aof check | dump | rewrite`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -188,7 +189,7 @@ pub struct DumpArgs {
 
     /// Only what concerns keys that match
     #[arg(long, value_name = "GLOB")]
-    pub key: Option<String>,
+    pub key: Option<OsString>,
 
     /// Only from this byte of the file on
     #[arg(long, value_name = "OFFSET", default_value_t = 0)]

@@ -1,6 +1,8 @@
 //! What comes out of the tools is what went into the log, whatever the bytes.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -235,6 +237,18 @@ fn all_formats_tell_the_same_commands() {
     assert_eq!(table.lines().count(), records.len() + 1);
     assert!(table.lines().all(|line| line.chars().count() <= 120), "{table}");
     assert_eq!(dump(&path).lines().count(), records.len());
+}
+
+#[test]
+fn a_filter_takes_any_bytes_as_keys_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("plain.aof");
+    fs::write(&path, [resp(&[b"SET", b"\xff\x01", b"a"]), resp(&[b"SET", b"other", b"b"])].concat()).unwrap();
+    let mut tool = Launch::binary();
+    tool.args(["aof", "dump", "--key"]).arg(OsStr::from_bytes(b"\xff*")).arg(&path);
+    let output = Exit::of(tool.output().unwrap());
+    output.expect(0, &[]);
+    assert_eq!(output.stdout, "SET \"\\xff\\x01\" a\n");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Which commands of a log are shown, and which of their keys.
 
+use std::os::unix::ffi::OsStringExt;
+
 use super::super::keys::{Keys, changes_all};
 use super::printer::Entry;
 use crate::args::{DumpArgs, Moment};
@@ -31,7 +33,7 @@ pub(super) enum Chosen<'a> {
 impl Filter {
     /// The filters among the flags.
     pub(super) fn new(args: &DumpArgs) -> Self {
-        let key = args.key.as_ref().map(|glob| glob.clone().into_bytes());
+        let key = args.key.as_ref().map(|glob| glob.clone().into_vec());
         Self { key, from: args.from, since: args.since, until: args.until, untimed: i64::MIN }
     }
 
