@@ -154,7 +154,7 @@ Register-ArgumentCompleter -Native -CommandName 'kvred' -ScriptBlock {
             [CompletionResult]::new('--keep-going', '--keep-going', [CompletionResultType]::ParameterName, 'In a script: go on after an error, and exit 1 at the end')
             [CompletionResult]::new('--pipe', '--pipe', [CompletionResultType]::ParameterName, 'Send RESP or command lines from the standard input as fast as they go, and count replies and errors')
             [CompletionResult]::new('--stat', '--stat', [CompletionResultType]::ParameterName, 'Print a line of the server''s figures each second')
-            [CompletionResult]::new('--latency', '--latency', [CompletionResultType]::ParameterName, 'Measure the time of a PING, until Ctrl-C; for one second where the output is no terminal')
+            [CompletionResult]::new('--latency', '--latency', [CompletionResultType]::ParameterName, 'Measure the time of a PING, until Ctrl-C; for one second with --raw, --csv, --json or no terminal to print to')
             [CompletionResult]::new('--scan', '--scan', [CompletionResultType]::ParameterName, 'Print all keys')
             [CompletionResult]::new('--bigkeys', '--bigkeys', [CompletionResultType]::ParameterName, 'Find the biggest keys of each type')
             [CompletionResult]::new('-e', '-e', [CompletionResultType]::ParameterName, 'Exit codes always tell of errors; taken for the sake of habit')

@@ -145,7 +145,7 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand --keep-going 'In a script: go on after an error, and exit 1 at the end'
             cand --pipe 'Send RESP or command lines from the standard input as fast as they go, and count replies and errors'
             cand --stat 'Print a line of the server''s figures each second'
-            cand --latency 'Measure the time of a PING, until Ctrl-C; for one second where the output is no terminal'
+            cand --latency 'Measure the time of a PING, until Ctrl-C; for one second with --raw, --csv, --json or no terminal to print to'
             cand --scan 'Print all keys'
             cand --bigkeys 'Find the biggest keys of each type'
             cand -e 'Exit codes always tell of errors; taken for the sake of habit'

@@ -152,7 +152,7 @@ complete -c kvred -n "__fish_kvred_using_subcommand cli" -l no-newline -d 'Print
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l keep-going -d 'In a script: go on after an error, and exit 1 at the end'
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l pipe -d 'Send RESP or command lines from the standard input as fast as they go, and count replies and errors'
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l stat -d 'Print a line of the server\'s figures each second'
-complete -c kvred -n "__fish_kvred_using_subcommand cli" -l latency -d 'Measure the time of a PING, until Ctrl-C; for one second where the output is no terminal'
+complete -c kvred -n "__fish_kvred_using_subcommand cli" -l latency -d 'Measure the time of a PING, until Ctrl-C; for one second with --raw, --csv, --json or no terminal to print to'
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l scan -d 'Print all keys'
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -l bigkeys -d 'Find the biggest keys of each type'
 complete -c kvred -n "__fish_kvred_using_subcommand cli" -s e -d 'Exit codes always tell of errors; taken for the sake of habit'

@@ -131,7 +131,7 @@ pub struct CliArgs {
     #[arg(long, group = "mode")]
     pub stat: bool,
 
-    /// Measure the time of a PING, until Ctrl-C; for one second where the output is no terminal
+    /// Measure the time of a PING, until Ctrl-C; for one second with --raw, --csv, --json or no terminal to print to
     #[arg(long, group = "mode")]
     pub latency: bool,
 
