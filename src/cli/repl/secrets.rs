@@ -8,10 +8,13 @@ pub(crate) fn holds_secret(input: &str) -> bool {
 }
 
 fn line_holds_secret(line: &str) -> bool {
-    let words: Vec<String> =
-        words::scan(line).iter().map(|word| String::from_utf8_lossy(&word.value).to_ascii_lowercase()).collect();
+    // Also where quotes stand around several words.
+    let values: Vec<_> =
+        words::scan(line).iter().map(|word| String::from_utf8_lossy(&word.value).into_owned()).collect();
+    let line = values.join(" ").to_ascii_lowercase();
+    let words: Vec<&str> = line.split_whitespace().collect();
     // A repeat count, or several, may stand before the command; so may a mark that somebody typed by mistake.
-    let is_prefix = |word: &String| word.chars().all(|c| c.is_ascii_digit() || c.is_ascii_punctuation());
+    let is_prefix = |word: &&str| word.chars().all(|c| c.is_ascii_digit() || c.is_ascii_punctuation());
     let start = words.iter().position(|word| !is_prefix(word)).unwrap_or(words.len());
     let call: Vec<&str> = words[start..].iter().map(|w| w.trim_matches(|c: char| c.is_ascii_punctuation())).collect();
     let has = |part: &str| call.iter().any(|word| word.contains(part));
@@ -21,7 +24,10 @@ fn line_holds_secret(line: &str) -> bool {
         ["auth", ..] | ["acl", "setuser", ..] => true,
         ["sentinel", ..] => has("pass"),
         ["connect", ..] => call.iter().any(|word| word.contains('@')),
-        _ => false,
+        // It was meant for a shell, where a password may be a flag, in a URI or a variable.
+        [name, ..] if name.contains('=') => true,
+        [name, ..] => ["kvred", "redis-cli", "valkey-cli"].into_iter().any(|program| name.ends_with(program)),
+        [] => false,
     }
 }
 
@@ -53,6 +59,16 @@ mod tests {
             "migrate h 1 k 0 5 AUTH2 u secret",
             "connect redis://u:secret@h:1",
             "get a\nauth secret",
+            "\"auth s3cret\"",
+            "'AUTH user s3cret",
+            "\"config set requirepass s3cret\"",
+            "kvred cli -a hunter2 ping",
+            "$ kvred cli --user ann -a hunter2",
+            "redis-cli -ahunter2 ping",
+            "/usr/bin/redis-cli --pass hunter2",
+            "valkey-cli -u redis://:hunter2@h ping",
+            "KVRED_PASSWORD=hunter2 kvred cli ping",
+            "REDISCLI_AUTH=hunter2 redis-cli",
         ] {
             assert!(holds_secret(line), "{line}");
         }
