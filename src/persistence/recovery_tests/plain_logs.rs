@@ -162,6 +162,31 @@ fn a_length_that_swallows_what_kvred_has_appended_is_damage() {
     }
 }
 
+/// The transaction is then open where kvred went on, which it does behind whole commands only.
+#[test]
+fn an_exec_with_a_wrong_bit_before_the_place_where_kvred_went_on_is_damage() {
+    let log = Log::plain().command(&["SET", "a", "1"]);
+    let multi = log.bytes.len();
+    let log = log.command(&["MULTI"]).command(&["SET", "b", "1"]);
+    let exec = log.bytes.len();
+    let log = log.command(&["EXEC"]);
+    let behind = log.bytes.len();
+    let log = log.command(&["SET", "c", "1"]);
+    let synced = log.synced();
+    let log = log.header(9).batch_of("d", &[synced]);
+    assert_eq!(recover(&log.bytes).records, 4);
+    for (at, bit) in (exec..behind).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+        let mut bytes = log.bytes.clone();
+        bytes[at] ^= 1 << bit;
+        if bytes[at].eq_ignore_ascii_case(&log.bytes[at]) {
+            continue;
+        }
+        let found = recover(&bytes);
+        assert!(because(&found).is_some(), "bit {bit} of {at}: {found:?}");
+        assert_eq!(found.end.0 as usize, multi, "bit {bit} of {at}");
+    }
+}
+
 #[test]
 fn a_torn_value_that_holds_a_log_of_kvreds_is_torn() {
     let (other, _) = swallowing(true);
