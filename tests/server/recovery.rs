@@ -499,6 +499,17 @@ fn a_leftover_with_data_is_not_removed_for_a_new_log() {
     assert_eq!(launch.start().connect().get("a"), Some(b"1".to_vec()));
 }
 
+#[test]
+fn a_leftover_that_is_damaged_from_its_first_command_on_is_not_removed_for_a_new_log() {
+    let mut left = always_log().to_vec();
+    left[batches(always_log())[0].start + 8] ^= 1;
+    let launch = Launch::new();
+    let leftover = launch.dir().join("temp-rewrite-kvred.aof");
+    std::fs::write(&leftover, &left).unwrap();
+    launch.refused().expect(4, &["temp-rewrite-kvred.aof", "the only copy", "Nothing was changed"]);
+    assert!(std::fs::read(&leftover).unwrap() == left);
+}
+
 /// A log without a command, as a rewrite of nothing leaves it.
 fn empty_log() -> Vec<u8> {
     let launch = Launch::new();
