@@ -25,6 +25,17 @@ fn waitaof_waits_for_the_sync_that_covers_what_the_connection_wrote() {
     assert_eq!(client.ask_words("WAITAOF 0 0 0"), waited(0));
 }
 
+/// The new log is synced, with all that was written before it.
+#[test]
+fn waitaof_is_answered_by_a_rewrite_though_nothing_else_was_synced() {
+    let server = Launch::new().args(&["--fsync", "none"]).start();
+    let mut client = server.connect();
+    client.set("k", "v");
+    rewrite(&mut client);
+    assert_eq!(info_number(&mut client, "aof_rewrites"), 1);
+    assert_eq!(client.ask_words("WAITAOF 1 0 0"), waited(1));
+}
+
 #[test]
 fn waitaof_gives_up_at_its_timeout_and_asks_nothing_with_numlocal_0() {
     let (server, mut client) = synced_server();
