@@ -1,6 +1,6 @@
 //! What the model test has found, each told in as few steps as it takes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use kvred::command::loader::Loader;
 use kvred::db::state::{Keyspace, NewValue, ValueRef};
 use kvred::db::writer::rewrite::{Pieces, RewriteError, Step};
-use kvred::db::writer::{LogPlace, SystemClock, Ticket, WriteFailure, Writer};
+use kvred::db::writer::{LogPlace, SystemClock, Ticket, Wake, WriteFailure, Writer};
 use kvred::persistence::aof::Aof;
 use kvred::persistence::disk::{Disk, write_all_at};
 use kvred::persistence::format::{Annotation, Salt};
@@ -29,6 +29,11 @@ struct Server {
 }
 
 fn try_start(disk: &SimDisk, policy: FsyncPolicy) -> Result<Server, RecoverError> {
+    try_start_waking(disk, policy, Box::new(|| ()))
+}
+
+/// With what wakes its one worker.
+fn try_start_waking(disk: &SimDisk, policy: FsyncPolicy, wake: Wake) -> Result<Server, RecoverError> {
     let keyspace = Keyspace::new([1; 4]);
     let Recovered { aof, .. } = recover(
         disk,
@@ -41,9 +46,9 @@ fn try_start(disk: &SimDisk, policy: FsyncPolicy) -> Result<Server, RecoverError
         },
     )?;
     let place = LogPlace { disk: Arc::new(disk.clone()), name: LOG.into(), salt: Box::new(|| Salt(8)) };
-    let wakes = vec![Box::new(|| ()) as kvred::db::writer::Wake];
     let clock = Arc::new(SystemClock::default());
-    Ok(Server { disk: disk.clone(), writer: Writer::new(Arc::new(keyspace), Some((aof, place)), policy, clock, wakes) })
+    let writer = Writer::new(Arc::new(keyspace), Some((aof, place)), policy, clock, vec![wake]);
+    Ok(Server { disk: disk.clone(), writer })
 }
 
 fn start(disk: &SimDisk, policy: FsyncPolicy) -> Server {
@@ -238,6 +243,19 @@ fn behind_a_rewrite_the_end_of_a_sync_of_the_old_file_calls_nothing_synced() {
 }
 
 #[test]
+fn who_waits_for_a_sync_is_woken_by_a_rewrite() {
+    let woken = Arc::new(AtomicBool::new(false));
+    let wake = Arc::clone(&woken);
+    let wake = Box::new(move || wake.store(true, Ordering::SeqCst));
+    let server = try_start_waking(&new_disk(1), FsyncPolicy::Everysec, wake).unwrap_or_else(|e| panic!("{e}"));
+    server.set_and_commit("k", b"v").expect("a sound disk");
+    server.writer.sync_waiter_joined();
+    woken.store(false, Ordering::SeqCst);
+    server.rewrite();
+    assert!(woken.load(Ordering::SeqCst), "all that was written is durable");
+}
+
+#[test]
 fn a_closed_log_has_no_zeros_behind_it_though_a_reservation_failed() {
     for seed in 0..20 {
         let server = start(&new_disk(seed), FsyncPolicy::Always);
@@ -313,6 +331,34 @@ fn a_log_that_somebody_has_cut_where_a_batch_ends_is_not_replaced() {
     let Err(RewriteError::LiveLog { at, reason }) = result else { panic!("{result:?}") };
     assert_eq!(at, LogOffset(cut));
     assert!(reason.contains(&end().to_string()), "{reason}");
+}
+
+#[test]
+fn a_torn_tail_is_in_the_log_or_in_its_copy_whenever_the_power_fails_while_it_is_cut() {
+    let closed = start(&new_disk(1), FsyncPolicy::Always);
+    closed.set_and_commit("k", b"v").expect("a sound disk");
+    closed.writer.close().expect("a sound disk");
+    let sound = closed.disk.contents(Path::new(LOG)).expect("the log");
+    let tail = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100\r\nlost in a crash";
+    let torn = [&sound[..], tail].concat();
+    let copy = PathBuf::from(format!("{LOG}.cut-{}", sound.len()));
+    for seed in 0..100 {
+        for operation in 1.. {
+            let disk = new_disk(seed);
+            disk.install(Path::new(LOG), &torn);
+            disk.crash_in(Some(operation));
+            let started = try_start(&disk, FsyncPolicy::Always);
+            let found = disk.reboot(Crash::PowerCut);
+            let log = found.contents(Path::new(LOG)).expect("the log");
+            let kept = found.contents(&copy);
+            let what = format!("disk {seed}, operation {operation}");
+            assert!(log.starts_with(&sound), "{what}");
+            assert!(log[sound.len()..] == *tail || kept.as_deref() == Some(&tail[..]), "{what}: {kept:?}");
+            if started.is_ok() {
+                break;
+            }
+        }
+    }
 }
 
 #[test]

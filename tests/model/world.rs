@@ -344,10 +344,11 @@ impl World {
             return;
         };
         let outcome = sealed.tickets[0].1.outcome().expect("the group was committed").clone();
+        let told =
+            |worker: usize| self.wakes[worker].load(Ordering::SeqCst) > before.woken[worker] || by == Some(worker);
         for (worker, ticket) in &sealed.tickets {
             assert_eq!(ticket.outcome(), Some(&outcome), "a group stands or falls as one");
-            let told = self.wakes[*worker].load(Ordering::SeqCst) > before.woken[*worker] || by == Some(*worker);
-            assert!(told, "worker {worker} waits and was not woken");
+            assert!(told(*worker), "worker {worker} waits and was not woken");
         }
         match &outcome {
             Ok(()) => {
@@ -373,12 +374,13 @@ impl World {
                 let certain = matches!(failure, WriteFailure::Refused(_));
                 assert!(running.disk_failed_since(before.faults), "refused without a fault: {failure}");
                 assert!(certain || poisoned, "what is unknown has to be healed");
-                for (_, ticket) in &model.open.tickets {
+                for (worker, ticket) in &model.open.tickets {
                     assert!(
                         matches!(ticket.outcome(), Some(Err(WriteFailure::Refused(_)))),
                         "what was evaluated on top of a failed group fails: {:?}",
                         ticket.outcome()
                     );
+                    assert!(told(*worker), "worker {worker} waits and was not woken");
                     model.tally.failed_on_top += 1;
                 }
                 model.poisoned = poisoned;
