@@ -54,6 +54,24 @@ fn a_refused_write_changes_nothing_under_every_policy() {
     }
 }
 
+/// The value that is there is longer than the one that the reads behind the write saw: answered anew, they are more than
+/// one turn's replies.
+#[test]
+fn a_refused_pipeline_is_answered_in_full_though_its_replies_are_long() {
+    let server = Launch::new().start();
+    let mut client = server.connect();
+    let old = vec![b'o'; 200_000];
+    client.set("k", &old);
+    let inject = ["inject=pwrite64,pwritev:error=EIO"];
+    let Some(_tracer) = Tracer::attach(&server, Whom::All, &inject) else { return };
+    client.send("SET k new\r\nGET k\r\nGET k\r\nGET k\r\nGET k\r\nPING\r\n");
+    assert!(error(client.reply()).starts_with("MISCONF "));
+    for _ in 0..4 {
+        assert_eq!(client.reply(), Reply::Bulk(old.clone()));
+    }
+    client.expect("+PONG\r\n");
+}
+
 /// Before the write itself, the end of the stretch under `none` is written.
 #[test]
 fn a_write_that_is_refused_after_a_change_of_the_policy_is_told() {
