@@ -1,6 +1,7 @@
 //! Flags, variables, exit codes, locks and signals.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -183,6 +184,29 @@ fn the_password_may_come_from_a_file() {
     let server = launch.args(&["--requirepass-file", file.to_str().unwrap()]).start();
     server.connect().send("AUTH secret\r\nPING\r\n").expect("+OK\r\n+PONG\r\n");
     Launch::new().args(&["--requirepass-file", "/no/such/file"]).refused().expect(3, &["/no/such/file"]);
+}
+
+#[test]
+fn a_password_file_is_its_first_line_before_any_variable_and_best_the_owner_s_own() {
+    let launch = Launch::new();
+    let file = launch.dir().join("password");
+    let launch = launch.args(&["--requirepass-file", file.to_str().unwrap()]).env("KVRED_REQUIREPASS", "variable");
+    for empty in ["", "\n", "\r\n", "\nsecret\n"] {
+        std::fs::write(&file, empty).unwrap();
+        launch.refused().expect(2, &[&format!("{} is empty", file.display())]);
+    }
+    std::fs::write(&file, "secret\r\nmore\n").unwrap();
+    for (mode, is_told) in [(0o600, false), (0o640, true), (0o604, true)] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let server = launch.start();
+        let mut client = server.connect();
+        for wrong in ["secret\r", "secret\r\nmore", "more", "variable", ""] {
+            let refused = client.ask(&["AUTH", wrong]);
+            assert!(matches!(&refused, Reply::Error(text) if text.starts_with("WRONGPASS")), "{wrong:?}: {refused:?}");
+        }
+        assert_eq!(client.ask(&["AUTH", "secret"]), Reply::ok());
+        assert_eq!(server.stderr().contains("chmod 600"), is_told, "{mode:o}: {}", server.stderr());
+    }
 }
 
 #[test]
