@@ -162,6 +162,24 @@ fn what_was_cleared_is_freed_where_nobody_waits_for_it() {
 }
 
 #[test]
+fn what_is_to_be_committed_while_another_has_the_token_is_left_to_the_log_thread() {
+    /// Far longer than any machine takes.
+    const DEADLINE: Duration = Duration::from_mins(1);
+    let writer = Arc::new(writer(FsyncPolicy::Everysec, || Ok(())));
+    let log = writer.token();
+    drop(set(&writer, b"key"));
+    writer.commit_from_worker(0, false);
+    drop(log);
+    let (raised, is_raised) = channel();
+    let log_thread = Arc::clone(&writer);
+    std::thread::spawn(move || {
+        log_thread.log_signal.wait();
+        raised.send(()).unwrap();
+    });
+    is_raised.recv_timeout(DEADLINE).expect("who lets the token go tells the log thread");
+}
+
+#[test]
 fn who_asks_for_a_sync_while_one_is_running_gets_another_at_once() {
     let itself: Arc<OnceLock<Weak<Writer>>> = Arc::default();
     let asking = Arc::clone(&itself);
