@@ -63,12 +63,7 @@ fn a_client_that_takes_its_reply_is_not_idle() {
     let (mut reader, mut observer) = (server.connect(), server.connect());
     reader.set("large", vec![b'x'; PIECES << 20]);
     reader.send(command(&["GET", "large"]));
-    let mut idle_seconds = || {
-        let list = String::from_utf8(observer.ask_words("CLIENT LIST").into_bytes()).unwrap();
-        let reader = list.lines().find(|line| !line.contains(" cmd=client|list "));
-        let idle = reader.and_then(|line| line.split(" idle=").nth(1)?.split(' ').next()?.parse::<u64>().ok());
-        idle.unwrap_or_else(|| panic!("no idle time in {list}"))
-    };
+    let mut idle_seconds = || idle_seconds_of_the_other(&mut observer);
     wait_until("it takes nothing", || idle_seconds() >= 2);
     // With each piece that it reads, the system takes more.
     let (_output, mut input) = reader.split();
@@ -78,6 +73,27 @@ fn a_client_that_takes_its_reply_is_not_idle() {
         idle_seconds() < 2
     });
     assert!(is_active, "it has taken all of a large value, and was idle the whole time");
+}
+
+/// The same of one that only sends, and is answered nothing.
+#[test]
+fn a_client_that_sends_and_wants_no_replies_is_not_idle() {
+    let server = Server::start();
+    let (mut writer, mut observer) = (server.connect(), server.connect());
+    writer.send("CLIENT REPLY OFF\r\n");
+    wait_until("it sends nothing", || idle_seconds_of_the_other(&mut observer) >= 2);
+    // More than once: on a loaded machine two seconds may pass before the observer looks.
+    wait_until("it is idle no more", || {
+        writer.send("SET k v\r\n");
+        idle_seconds_of_the_other(&mut observer) < 2
+    });
+}
+
+fn idle_seconds_of_the_other(observer: &mut Client) -> u64 {
+    let list = String::from_utf8(observer.ask_words("CLIENT LIST").into_bytes()).unwrap();
+    let other = list.lines().find(|line| !line.contains(" cmd=client|list "));
+    let idle = other.and_then(|line| line.split(" idle=").nth(1)?.split(' ').next()?.parse::<u64>().ok());
+    idle.unwrap_or_else(|| panic!("no idle time in {list}"))
 }
 
 #[test]
