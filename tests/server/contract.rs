@@ -1,5 +1,7 @@
 //! The commands: replies byte for byte, whatever the keys and values, and however the requests arrive.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::helpers::{Client, Launch, Reply, Server, command, commands};
 
 /// Requests that are sent in order over one connection, each with its exact reply.
@@ -498,4 +500,45 @@ fn a_unix_socket_serves_too_and_is_removed() {
     assert_eq!(Client::connect_unix(&path).get("k"), Some(b"v".to_vec()));
     assert_eq!(server.terminate().code, Some(0));
     assert!(!path.exists());
+}
+
+/// Which of them is there would else tell of a moment in the middle: the last key was set after all others, so it is never
+/// there without the first one. Each time other keys, so that these lie in shards by either order.
+#[test]
+fn no_command_of_several_keys_is_seen_half_done_nor_sees_half_of_another() {
+    const KEYS: usize = 40;
+    const ROUNDS: usize = 25;
+    for clearing in ["DEL", "FLUSHALL"] {
+        let server = Server::start_with(&["--appendonly", "no", "--threads", "2"]);
+        for attempt in 0..6 {
+            let keys: Vec<String> = (0..KEYS).map(|n| format!("{attempt}:{n}")).collect();
+            let mut round: Vec<u8> = keys.iter().flat_map(|key| command(&["SET", key, "v"])).collect();
+            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+            let words = [&[clearing][..], if clearing == "DEL" { &keys[..] } else { &[] }].concat();
+            round.extend(command(&words));
+            let (first, last) = (keys[0], keys[KEYS - 1]);
+            let count = command(&[&["EXISTS", first], &keys[1..KEYS - 1], &["none"; KEYS], &[last; 2 * KEYS]].concat());
+            let stop = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let mut client = server.connect();
+                    for _ in 0..ROUNDS {
+                        client.send(round.repeat(8));
+                        (0..8 * (KEYS + 1)).for_each(|_| drop(client.reply()));
+                    }
+                    stop.store(true, Ordering::SeqCst);
+                });
+                let mut client = server.connect();
+                while !stop.load(Ordering::SeqCst) {
+                    client.send(count.repeat(16));
+                    for _ in 0..16 {
+                        let Reply::Integer(count) = client.reply() else { panic!("EXISTS counts") };
+                        let count = usize::try_from(count).unwrap();
+                        // The last one counts more than all others, which are all there if it is.
+                        assert!(count < KEYS || count == 3 * KEYS - 1, "{clearing}: {count}");
+                    }
+                }
+            });
+        }
+    }
 }
