@@ -1,5 +1,5 @@
 //! The tools killed at any system call by which they change anything: the log is the old one or the new one, and doing
-//! it again works.
+//! it again works. And the order in which they make durable what they have done, which a kill does not show.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -167,4 +167,73 @@ fn a_kill_at_any_call_of_a_header_s_repair_leaves_it_wrong_or_right() {
         assert_eq!(fs::read(&path).unwrap(), log, "{what}");
         now == log
     });
+}
+
+/// Runs a tool, and gives what it wrote, made durable and named, in order: `call file`, the same call on the same file once;
+/// `None` after having said why that cannot be.
+fn durable_steps(dir: &Path, args: &[&str]) -> Option<Vec<String>> {
+    let out = tempfile::NamedTempFile::new().unwrap();
+    let mut command = Launch::clean(Command::new("strace"));
+    command.args([QUIET_STRACE, "-f", "-y", "-s", "0", "-o", arg(out.path())]);
+    command.args(["-e", "trace=pwrite64,ftruncate,fdatasync,fsync,renameat,renameat2"]);
+    let output = match command.arg(env!("CARGO_BIN_EXE_kvred")).arg("aof").args(args).output() {
+        Ok(output) => output,
+        Err(e) => {
+            skip(&format!("strace: {e}"));
+            return None;
+        }
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    if let Some(why) = said.lines().find(|line| line.starts_with("strace: ")) {
+        skip(&format!("strace cannot trace: {why}"));
+        return None;
+    }
+    // A torn log that is not repaired is still told of.
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{args:?}: {said}");
+    let log = fs::read_to_string(out.path()).unwrap();
+    let mut steps: Vec<String> = log.lines().filter_map(|line| step(dir, line)).collect();
+    steps.dedup();
+    Some(steps)
+}
+
+/// What a line of `strace -f -y` tells: `7 fdatasync(3</tmp/x/kvred.aof>) = 0`. One thread makes all these calls, so where
+/// a call begins is where it stands.
+fn step(dir: &Path, line: &str) -> Option<String> {
+    let (call, args) = line.split_once(' ')?.1.trim().split_once('(')?;
+    if call.starts_with("rename") {
+        return Some("rename".to_owned());
+    }
+    let path = Path::new(args.split_once('<')?.1.split_once('>')?.0);
+    let name = if path == dir { "directory" } else { path.file_name()?.to_str()? };
+    // Some end in a number of their own.
+    let name = if name.starts_with("temp-rewrite-") { "temporary" } else { name };
+    Some(format!("{call} {name}"))
+}
+
+#[test]
+fn what_the_tools_do_is_durable_before_what_rests_on_it_and_when_they_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small_log(dir.path());
+    let path = dir.path().join("kvred.aof");
+    let copy = format!("kvred.aof.cut-{}", log.len());
+    let new_log =
+        "pwrite64 temporary, fdatasync temporary, pwrite64 temporary, fdatasync temporary, rename, fsync directory";
+    let mut wrong_header = log.clone();
+    wrong_header[20] ^= 4;
+    let torn = [&log[..], b"*3\r\n$3\r\nSET"].concat();
+    let cut = format!("pwrite64 {copy}, fdatasync {copy}, fsync directory, ftruncate kvred.aof, fdatasync kvred.aof");
+    let header =
+        "pwrite64 kvred.aof.cut-0, fdatasync kvred.aof.cut-0, fsync directory, pwrite64 kvred.aof, fdatasync kvred.aof";
+    let (image, salvaged) = (dir.path().join("image.aof"), dir.path().join("salvaged.aof"));
+    for (log, args, expected) in [
+        (&log, vec!["rewrite"], new_log),
+        (&log, vec!["rewrite", "-o", arg(&image)], new_log),
+        (&torn, vec!["check", "--salvage", arg(&salvaged)], new_log),
+        (&torn, vec!["check", "--fix", "--yes"], &cut),
+        (&wrong_header, vec!["check", "--fix", "--yes"], header),
+    ] {
+        fs::write(&path, log).unwrap();
+        let Some(steps) = durable_steps(dir.path(), &[&args[..], &[arg(&path)]].concat()) else { return };
+        assert_eq!(steps.join(", "), expected, "{args:?}");
+    }
 }
