@@ -120,7 +120,9 @@ fn a_power_cut_after_waitaof_takes_nothing_under_none() {
 /// What the sync of the directory is for: the new name, too, survives.
 #[test]
 fn a_power_cut_right_after_a_rewrite_finds_one_whole_log() {
-    let launch = Launch::new().args(&["--fsync", "always", "--auto-aof-rewrite-percentage", "0"]);
+    // Of the old log nothing but the beginning is synced, and nothing is written behind the rewrite: a sync of that would
+    // bring the name to the disk, too.
+    let launch = Launch::new().args(&["--fsync", "none", "--auto-aof-rewrite-percentage", "0"]);
     let Some(volume) = Volume::ext4(&launch, SIZE_KIB) else { return };
     let server = launch.start();
     let mut client = server.connect();
@@ -128,12 +130,13 @@ fn a_power_cut_right_after_a_rewrite_finds_one_whole_log() {
         client.set("k", i.to_string());
     }
     crate::rig::rewrite(&mut client);
-    client.set("after", "x");
+    assert_eq!(client.ask_words("WAITAOF 1 0 0"), waited(1));
     let elsewhere = Launch::new();
     let Some(after) = cut_power(server, &volume, &elsewhere) else { return };
+    let rewritten = b"#REWRITTEN:";
+    assert!(elsewhere.log().windows(rewritten.len()).any(|line| line == rewritten), "the name is the old log's");
     let server = elsewhere.start();
     let mut client = server.connect();
     assert_eq!(client.ask_words("GET k"), Reply::bulk("299"));
-    assert_eq!(client.ask_words("GET after"), Reply::bulk("x"));
     drop((client, server, after, volume));
 }
