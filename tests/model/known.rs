@@ -243,6 +243,37 @@ fn behind_a_rewrite_the_end_of_a_sync_of_the_old_file_calls_nothing_synced() {
 }
 
 #[test]
+fn a_sync_of_the_old_file_that_fails_behind_a_rewrite_is_nobody_s_loss() {
+    let server = Arc::new(start(&new_disk(1), FsyncPolicy::Everysec));
+    server.set_and_commit("k", b"v").expect("a sound disk");
+    let (beside, is_first) = (Arc::clone(&server), AtomicBool::new(true));
+    server.disk.set_hook(Some(Arc::new(move |op| {
+        if op == Op::Sync && is_first.swap(false, Ordering::SeqCst) {
+            beside.disk.set_faults(Faults::default());
+            beside.rewrite();
+            beside.disk.set_faults(Faults { sync: 1000, ..Faults::default() });
+        }
+    })));
+    server.disk.set_faults(Faults { stall: 1000, ..Faults::default() });
+    assert_eq!(server.writer.sync_now(), Ok(()));
+    server.disk.set_faults(Faults::default());
+    assert_eq!(server.set_and_commit("k", b"w"), Ok(()));
+}
+
+#[test]
+fn a_copied_batch_says_when_it_was_written_and_nothing_of_syncs() {
+    let server = start(&new_disk(1), FsyncPolicy::None);
+    let mut rewrite = server.writer.begin_rewrite().expect("it begins");
+    server.writer.step_rewrite(&mut rewrite).expect("the walk");
+    server.set_and_commit("k", b"v").expect("a sound disk");
+    while server.writer.step_rewrite(&mut rewrite).expect("it goes on") != Step::Done {}
+    let log = server.disk.contents(Path::new(LOG)).expect("the log");
+    let log = String::from_utf8(log).expect("nothing else was written");
+    let lines: Vec<&str> = log.lines().filter_map(|line| line.strip_prefix('#')?.split(':').next()).collect();
+    assert_eq!(lines, ["KVRED", "TS", "C", "SYNCED", "TS", "REWRITTEN", "C"], "{log}");
+}
+
+#[test]
 fn who_waits_for_a_sync_is_woken_by_a_rewrite() {
     let woken = Arc::new(AtomicBool::new(false));
     let wake = Arc::clone(&woken);
