@@ -1,5 +1,6 @@
 //! What happens while a sync is running, and between a failed one and the moment when all know of it.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::path::Path;
@@ -12,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::db::state::Keyspace;
-use crate::db::writer::{LogPlace, SystemClock, Ticket, WriteFailure};
+use crate::db::writer::{Clock, LogPlace, SystemClock, Ticket, WriteFailure};
 use crate::persistence::LogOffset;
 use crate::persistence::disk::{DiskFile, DiskRead};
 use crate::persistence::format::{Chain, Salt};
@@ -60,13 +61,20 @@ impl DiskFile for File {
 
 /// A writer whose log is such a file.
 fn writer(policy: FsyncPolicy, to_the_disk: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Writer {
+    writer_by(Arc::new(SystemClock::default()), policy, to_the_disk)
+}
+
+fn writer_by(
+    clock: Arc<dyn Clock>,
+    policy: FsyncPolicy,
+    to_the_disk: impl Fn() -> io::Result<()> + Send + Sync + 'static,
+) -> Writer {
     let file = Arc::new(File { to_the_disk: Box::new(to_the_disk) });
     let aof = Aof::continue_chain(file, Chain::new(Salt(1)), LogOffset(0));
     // Nothing is made in it.
     let disk = Arc::new(RealDisk::new(Path::new(".")).unwrap());
     let place = LogPlace { disk, name: Path::new("log").to_owned(), salt: Box::new(|| Salt(2)) };
-    let (keyspace, clock) = (Arc::new(Keyspace::new([1; 4])), Arc::new(SystemClock::default()));
-    Writer::new(keyspace, Some((aof, place)), policy, clock, vec![Box::new(|| ())])
+    Writer::new(Arc::new(Keyspace::new([1; 4])), Some((aof, place)), policy, clock, vec![Box::new(|| ())])
 }
 
 fn set(writer: &Writer, key: &[u8]) -> Ticket {
@@ -128,6 +136,20 @@ impl Drop for Value {
     }
 }
 
+/// A clock that is set by hand.
+#[derive(Default)]
+struct SetClock(Mutex<Duration>);
+
+impl Clock for SetClock {
+    fn unix_time(&self) -> Duration {
+        self.monotonic()
+    }
+
+    fn monotonic(&self) -> Duration {
+        *self.0.lock()
+    }
+}
+
 #[test]
 fn what_was_cleared_is_freed_where_nobody_waits_for_it() {
     let writer = writer(FsyncPolicy::None, || Ok(()));
@@ -159,6 +181,24 @@ fn what_was_cleared_is_freed_where_nobody_waits_for_it() {
     assert_eq!(is_freed.try_recv(), Ok(here), "no more than one waits to be freed");
     let _unless_it_is_gone = first_may.send(());
     assert_ne!(first_is_freed.recv(), Ok(here));
+}
+
+#[test]
+fn a_commit_waits_under_everysec_once_two_seconds_are_unsynced() {
+    let clock = Arc::new(SetClock::default());
+    let writer = writer_by(Arc::<SetClock>::clone(&clock), FsyncPolicy::Everysec, || Ok(()));
+    drop(set(&writer, b"key"));
+    writer.commit_next();
+    for (millis, waits) in [(0, false), (2000, false), (2001, true)] {
+        *clock.0.lock() = Duration::from_millis(millis);
+        // Asked once there is a reason to wait, and ends it.
+        let asked = Cell::new(false);
+        writer.wait_for_slow_sync(|| {
+            asked.set(true);
+            true
+        });
+        assert_eq!(asked.get(), waits, "after {millis} ms");
+    }
 }
 
 #[test]
