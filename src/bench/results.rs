@@ -310,6 +310,18 @@ mod tests {
     }
 
     #[test]
+    fn each_percentile_is_its_own() {
+        let mut tally = Tally::new();
+        // Of each latency so many that the next percentile is the next one's.
+        for (ns, replies) in [(100, 5000), (200, 4500), (300, 400), (400, 90), (500, 9), (600, 1)] {
+            tally.took(ns, replies);
+        }
+        let expected =
+            [("mean", 0.156), ("p50", 0.1), ("p95", 0.2), ("p99", 0.3), ("p99_9", 0.4), ("p99_99", 0.5), ("max", 0.6)];
+        assert_eq!(Latency::of(&tally).named(), expected);
+    }
+
+    #[test]
     fn the_median_of_runs_lies_between_them() {
         assert_eq!(result(&[30.0, 10.0, 20.0]).rate(), Spread { min: 10.0, median: 20.0, max: 30.0 });
         assert_eq!(result(&[40.0, 10.0]).rate(), Spread { min: 10.0, median: 25.0, max: 40.0 });

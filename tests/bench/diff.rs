@@ -27,6 +27,23 @@ fn two_results_are_compared() {
     assert!(ran.stdout.contains("slower") && ran.stderr.contains("rate was null and is 1000"), "{ran:?}");
 }
 
+#[test]
+fn a_result_that_is_partial_is_told_of() {
+    let server = memory_server();
+    let dir = tempfile::TempDir::new().unwrap();
+    let [whole, partial] =
+        ["whole.json", "partial.json"].map(|name| dir.path().join(name).to_str().unwrap().to_owned());
+    let ran = run_at(server.port(), &format!("-n 50 -r 10 -c 1 -t ping -o {whole}"));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let mut result: Value = serde_json::from_str(&std::fs::read_to_string(&whole).unwrap()).unwrap();
+    result["partial"] = true.into();
+    std::fs::write(&partial, result.to_string()).unwrap();
+    for (before, after) in [(&whole, &partial), (&partial, &whole)] {
+        let ran = run(&["diff", before, after]);
+        assert_eq!(ran.stderr, format!("warning: {partial} is partial: its run ended early\n"), "{ran:?}");
+    }
+}
+
 /// A result as a slower server would give it, at a rate that was asked for. Measured, it might not be slower: on a busy
 /// machine anything is slow.
 fn a_thousand_times_slower(result: &str) -> String {
