@@ -264,6 +264,23 @@ fn values_cannot_imitate_the_log() {
     }
 }
 
+/// What is written behind it makes the next one due.
+#[test]
+fn the_size_that_a_log_grows_from_is_that_of_the_rewrite() {
+    let server = Server::start_with(&["--auto-aof-rewrite-percentage", "0"]);
+    let mut client = server.connect();
+    for value in 0..100 {
+        client.set("k", value.to_string());
+    }
+    client.ask_words("BGREWRITEAOF");
+    wait_until("it is rewritten", || info_number(&mut client, "aof_rewrites") == 1);
+    client.set("k", "after");
+    let all = log::batches(&server.log());
+    let is_last = |batch: &&log::Batch| batch.annotations.iter().any(|line| line.starts_with("#REWRITTEN:"));
+    let end = all.iter().find(is_last).expect("the rewrite states itself").end;
+    assert_eq!(info_number(&mut client, "aof_base_size"), end as u64);
+}
+
 /// However large the values are that lie beside each other, no batch gets longer than one may be. Online and offline.
 #[test]
 fn a_batch_of_a_rewritten_log_is_short_or_of_one_command() {
