@@ -147,6 +147,19 @@ fn a_killed_client_is_gone_when_that_is_answered() {
 }
 
 #[test]
+fn who_kills_clients_is_spared_unless_it_says_otherwise() {
+    let server = Server::start();
+    let (mut killer, mut other) = (server.connect(), server.connect());
+    other.send("PING\r\n").expect("+PONG\r\n");
+    killer.send("CLIENT KILL TYPE normal SKIPME yes\r\nPING\r\n").expect(":1\r\n+PONG\r\n");
+    other.expect_closed();
+    let mut other = server.connect();
+    other.send("PING\r\n").expect("+PONG\r\n");
+    killer.send("CLIENT KILL TYPE normal SKIPME no\r\nPING\r\n").expect(":2\r\n").expect_closed();
+    other.expect_closed();
+}
+
+#[test]
 fn of_filters_of_client_kill_the_last_counts_and_of_mistakes_the_first() {
     let server = Server::start();
     let mut killer = server.connect();
