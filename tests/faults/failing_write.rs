@@ -140,6 +140,7 @@ fn what_a_failed_commit_refuses_is_counted_once() {
     assert_eq!(counted("set"), (4, 0, 4));
     assert_eq!(counted("del"), (1, 0, 1));
     assert_eq!(counted("get"), (2, 1, 0));
+    assert_eq!(info_number(&mut client, "aof_write_errors"), 2, "one for each pipeline");
     assert_eq!(info(&mut client, "errorstat_MISCONF"), "count=5");
     assert_eq!(info(&mut client, "errorstat_ERR"), "count=1");
     assert_eq!((info_number(&mut client, "keyspace_hits"), info_number(&mut client, "keyspace_misses")), (1, 1));

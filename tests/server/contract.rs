@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::helpers::{Client, Launch, Reply, Server, command, commands};
+use crate::helpers::{Client, Launch, Reply, Server, command, commands, info_number};
 
 /// Requests that are sent in order over one connection, each with its exact reply.
 const CONVERSATION: &[(&str, &str)] = &[
@@ -417,6 +417,43 @@ fn info_and_command_tell_about_the_server() {
     let list = String::from_utf8(client.ask_words("CLIENT LIST").into_bytes()).unwrap();
     assert!(list.starts_with("id=") && list.contains("cmd=client|list"), "{list}");
     assert_eq!(client.ask_words("CLIENT ID"), Reply::Integer(1));
+}
+
+#[test]
+fn what_goes_over_the_network_is_counted() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let mut info = || {
+        let stats = String::from_utf8(client.ask_words("INFO stats").into_bytes()).unwrap();
+        let number = |name: &str| -> usize {
+            let value = stats.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            value.unwrap_or_else(|| panic!("no {name} in {stats}")).parse().unwrap()
+        };
+        let counted = ["reads_processed", "writes_processed", "net_input_bytes", "net_output_bytes"];
+        let counted = counted.map(|name| number(&format!("total_{name}")));
+        for _ in 0..10 {
+            client.send("PING\r\n").expect("+PONG\r\n");
+        }
+        (counted, format!("${}\r\n{stats}\r\n", stats.len()).len())
+    };
+    let ((before, reply_bytes), (after, _)) = (info(), info());
+    // The second reply is not written yet when it is made.
+    let asked = command(&["INFO", "stats"]).len();
+    let expected = [11, 11, 10 * "PING\r\n".len() + asked, 10 * "+PONG\r\n".len() + reply_bytes];
+    assert_eq!([0, 1, 2, 3].map(|n| after[n] - before[n]), expected);
+}
+
+#[test]
+fn the_most_memory_that_was_used_is_forgotten_with_the_other_counts() {
+    const LARGE: usize = 8 << 20;
+    let server = Server::start();
+    let mut client = server.connect();
+    client.set("large", vec![b'v'; LARGE]);
+    assert!(info_number(&mut client, "used_memory_peak") as usize >= LARGE);
+    client.send("DEL large\r\n").expect(":1\r\n");
+    assert!(info_number(&mut client, "used_memory_peak") as usize >= LARGE);
+    client.send("CONFIG RESETSTAT\r\n").expect("+OK\r\n");
+    assert!((info_number(&mut client, "used_memory_peak") as usize) < LARGE);
 }
 
 #[test]

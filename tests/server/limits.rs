@@ -28,6 +28,9 @@ fn one_client_too_many_is_told_so() {
         }
         assert_eq!(info_number(&mut clients[0], "total_connections_received"), 3);
         assert_eq!(info_number(&mut clients[0], "rejected_connections"), 1);
+        clients[0].send("CONFIG RESETSTAT\r\n").expect("+OK\r\n");
+        assert_eq!(info_number(&mut clients[0], "total_connections_received"), 0);
+        assert_eq!(info_number(&mut clients[0], "rejected_connections"), 0);
         set(&mut clients[0], "maxclients", "4");
         clients.extend(server.connect_served(1));
         one_is_refused();
