@@ -119,13 +119,14 @@ fn a_client_with_too_much_unexecuted_input_is_closed() {
 fn the_longest_argument_is_what_was_said_last_on_every_connection() {
     by_flag_and_by_config_set("proto-max-bulk-len", "1mb", |server, limit| {
         let (mut admin, mut one, mut other) = (server.connect(), server.connect(), server.connect());
-        let large = vec![b'x'; 2 << 20];
+        let (longest, large) = (vec![b'x'; 1 << 20], vec![b'x'; (1 << 20) + 1]);
         let is_refused = |client: &mut Client| {
             // Without the value, of which something could be left unread and reset the connection.
             client.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", large.len()));
             client.expect("-ERR Protocol error: invalid bulk length\r\n").expect_closed();
         };
         limit(&mut admin);
+        one.set("k", &longest);
         is_refused(&mut one);
         other.send("PING\r\n").expect("+PONG\r\n");
         set(&mut admin, "proto-max-bulk-len", "512mb");
