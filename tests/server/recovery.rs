@@ -406,7 +406,10 @@ fn what_a_plain_log_says_of_syncs_is_not_believed() {
     let server = launch.start();
     let mut client = server.connect();
     assert_eq!((client.get("a"), client.get("b"), client.get("torn")), (Some("1".into()), Some("2".into()), None));
-    assert_eq!(info_number(&mut client, "aof_rewrites"), 0);
+    client.ask_words("BGREWRITEAOF");
+    wait_until("it is rewritten", || info_number(&mut client, "aof_rewrites") == 1);
+    let stated: Vec<String> = batches(&launch.log()).into_iter().flat_map(|batch| batch.annotations).collect();
+    assert!(stated.contains(&"#REWRITTEN:1".to_owned()), "not the eighth: {stated:?}");
 }
 
 #[test]
