@@ -345,7 +345,9 @@ fn load(
         let mut all_follow = |when: &str| {
             let key = format!("{when}:{seed}");
             marking.ask(&["SET", &key, ""]);
-            copies.iter_mut().for_each(|copy| copy.waits_for(&key));
+            for copy in copies.iter_mut() {
+                copy.waits_for(&key);
+            }
         };
         all_follow("before");
         let mut client = Client::connect(port);
