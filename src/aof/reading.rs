@@ -161,7 +161,7 @@ mod tests {
     /// A log of three batches, of which the last states that the others were durable; and where each of them ends.
     fn three_batches() -> (Vec<u8>, [u64; 3]) {
         let (mut log, mut chain) = (Vec::new(), Chain::new(Salt(7)));
-        Annotation::Header(chain.salt()).write(&mut log);
+        Annotation::Header(Salt(7)).write(&mut log);
         let ends = [0, 1, 2].map(|n| {
             let start = LogOffset(log.len() as u64);
             let mut batch = Vec::new();

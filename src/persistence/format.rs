@@ -13,6 +13,8 @@
 //! and the crc before it, so a batch verifies only in its own place of its own log, and no stored value can imitate
 //! one (the salt is never shown to a client).
 
+use std::fmt;
+
 use super::LogOffset;
 use super::crc::{with_zeros, without_zeros};
 use crate::protocol::number::{HEX_DIGITS, parse_i64};
@@ -41,6 +43,11 @@ pub const HEADER_NAME: &[u8] = b"#KVRED:";
 
 /// What a header line of this version begins with.
 const HEADER_START: &[u8] = b"#KVRED:1:";
+
+const SALT_DIGITS: usize = 16;
+
+/// Those of an offset, and of the crc before.
+const PLACE_DIGITS: usize = 16 + 8;
 
 /// An annotation line, understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +105,7 @@ impl Annotation {
                 return None;
             }
             let salt = Salt(parse_hex(salt)?);
-            return (parse_hex(crc)? as u32 == salt.header_crc()).then_some(Self::Header(salt));
+            return (parse_hex(crc)? as u32 == header_crc(salt.crc())).then_some(Self::Header(salt));
         }
         None
     }
@@ -110,9 +117,10 @@ impl Annotation {
     pub fn write(self, out: &mut Vec<u8>) {
         match self {
             Self::Header(salt) => {
-                salt.write_header_start(out);
+                out.extend_from_slice(HEADER_START);
+                write_hex(out, salt.0, SALT_DIGITS);
                 out.push(b':');
-                write_hex(out, u64::from(salt.header_crc()), 8);
+                write_hex(out, u64::from(header_crc(salt.crc())), 8);
             }
             Self::Commit { len, crc } => {
                 out.extend_from_slice(COMMIT_NAME);
@@ -166,47 +174,61 @@ fn write_decimal(out: &mut Vec<u8>, prefix: &[u8], number: impl itoa::Integer) {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Salt(pub u64);
 
-impl std::fmt::Debug for Salt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Salt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Salt(…)")
     }
 }
 
 impl Salt {
-    fn write_header_start(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(HEADER_START);
-        write_hex(out, self.0, 16);
-    }
-
-    fn header_crc(self) -> u32 {
-        let mut line = Vec::with_capacity(HEADER_LINE_BYTES);
-        self.write_header_start(&mut line);
-        crc32c::crc32c(&line)
+    /// The CRC-32C of its characters. No checksum hangs on more of it than this.
+    fn crc(self) -> u32 {
+        let mut digits = [0; SALT_DIGITS];
+        put_hex(&mut digits, self.0);
+        crc32c::crc32c(&digits)
     }
 }
 
+/// The checksum of the header whose salt has the checksum `salt_crc`.
+fn header_crc(salt_crc: u32) -> u32 {
+    with_zeros(crc32c::crc32c(HEADER_START), SALT_DIGITS as u64) ^ salt_crc
+}
+
 /// A chain up to some commit: what the next batch's checksum is computed from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Chain {
-    salt: Salt,
+    /// As secret as the salt.
+    salt_crc: u32,
     /// The crc of the batch before; the header's own for the first.
     crc: u32,
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Chain(…)")
+    }
 }
 
 impl Chain {
     /// The chain that a header begins.
     pub fn new(salt: Salt) -> Self {
-        Self { salt, crc: salt.header_crc() }
+        Self::begun(salt.crc())
     }
 
-    /// The chain's salt.
-    pub fn salt(self) -> Salt {
-        self.salt
+    fn begun(salt_crc: u32) -> Self {
+        Self { salt_crc, crc: header_crc(salt_crc) }
+    }
+
+    /// The chain, as it begins, in which a batch of `len` bytes at `offset`, whose own CRC-32C is `bytes_crc`, has the
+    /// checksum `crc` behind a batch that has `before`: some chain always is it.
+    pub fn told_by(offset: LogOffset, bytes_crc: u32, len: u64, crc: u32, before: u32) -> Self {
+        let place_crc = crc32c::crc32c(&place(offset, before));
+        Self::begun(without_zeros(without_zeros(crc ^ bytes_crc, len) ^ place_crc, PLACE_DIGITS as u64))
     }
 
     /// Whether it has no batch yet.
     pub fn is_new(self) -> bool {
-        self.crc == self.salt.header_crc()
+        self.crc == header_crc(self.salt_crc)
     }
 
     /// This chain behind a batch whose commit line says `crc`.
@@ -244,22 +266,25 @@ impl Chain {
         let behind_digits = without_zeros(crc ^ rest_crc, len + 8);
         let digits = without_zeros(!behind_digits, 4);
         let offsets = (from.0 >> 16..=to.0 >> 16).filter_map(move |block| {
-            let mut prefix = [0; 16 + 16];
-            put_hex(&mut prefix[..16], self.salt.0);
-            put_hex(&mut prefix[16..], block << 16);
-            let digits = digits ^ !crc32c::crc32c(&prefix[..16 + 12]);
+            let mut offset = [0; 16];
+            put_hex(&mut offset, block << 16);
+            let digits = digits ^ !crc32c::crc32c_append(self.salt_crc, &offset[..12]);
             parse_hex(&digits.to_le_bytes()).map(|low| LogOffset(block << 16 | low))
         });
         offsets.filter(move |offset| (from..=to).contains(offset))
     }
 
     fn prefix_crc(self, offset: LogOffset) -> u32 {
-        let mut prefix = [0; 16 + 16 + 8];
-        put_hex(&mut prefix[..16], self.salt.0);
-        put_hex(&mut prefix[16..32], offset.0);
-        put_hex(&mut prefix[32..], u64::from(self.crc));
-        crc32c::crc32c(&prefix)
+        crc32c::crc32c_append(self.salt_crc, &place(offset, self.crc))
     }
+}
+
+/// What stands between the salt and a batch's bytes in what its checksum is of: its offset, and the crc before it.
+fn place(offset: LogOffset, before: u32) -> [u8; PLACE_DIGITS] {
+    let mut digits = [0; PLACE_DIGITS];
+    put_hex(&mut digits[..16], offset.0);
+    put_hex(&mut digits[16..], u64::from(before));
+    digits
 }
 
 /// Fills `out` with the lower-case hex digits of `number`, leading zeros included.
@@ -370,6 +395,14 @@ mod tests {
                 prop_assert!(range.0 <= other && other <= range.1, "{:?}", other);
                 prop_assert_eq!(chain.crc_of(other, [&bytes[..]]), crc);
             }
+        }
+
+        #[test]
+        fn a_batch_tells_its_chain(salt: u64, before: u32, bytes: Vec<u8>, offset: u64) {
+            let (chain, offset) = (Chain::new(Salt(salt)), LogOffset(offset));
+            let crc = chain.after(before).crc_of(offset, [&bytes[..]]);
+            let told = Chain::told_by(offset, crc32c::crc32c(&bytes), bytes.len() as u64, crc, before);
+            prop_assert!(told == chain && told.is_new());
         }
 
         #[test]

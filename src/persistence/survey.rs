@@ -21,6 +21,10 @@
 //! Behind a flaw of a plain log, the chain with which kvred went on there is not known yet: it is the one whose header
 //! stands directly before a batch that verifies in it. A copy of another log in a value does not: it is out of its place,
 //! and was hardly written behind the flaw.
+//!
+//! Where the header of a log is lost, any batch behind a commit line tells of which chain it would be, and the batch before
+//! confirms that. They elect the chain, by their bytes: a copy of another log in a value is no longer than the batch that
+//! holds it, and its batches, out of their places, mostly tell of a chain each.
 
 mod prefixes;
 
@@ -112,16 +116,22 @@ impl Survey {
         }
     }
 
+    /// A search from `flaw` on in a log whose header is lost.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn without_header(file: Arc<dyn DiskRead>, flaw: LogOffset, file_len: u64) -> io::Result<Self> {
+        let chain = Self::new(Arc::clone(&file), None, flaw, file_len).elect_chain()?;
+        Ok(Self::new(file, chain, flaw, file_len))
+    }
+
     /// The next batch that verifies. `progress` is told now and then how far the search has come.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn next(&mut self, mut progress: impl FnMut(LogOffset)) -> io::Result<Option<Survivor>> {
         while let Some((line, len, crc)) = self.next_commit_line(&mut progress)? {
-            let Some(start) = line.0.checked_sub(u64::from(len)).map(LogOffset) else { continue };
-            if start < self.known || len as usize > MAX_BATCH_BYTES {
-                continue;
-            }
+            let Some(start) = self.start_of(line, len) else { continue };
             let Some((chain, shift)) = self.chain_of(start, line, crc)? else {
                 self.ask_for_place(start, line, crc)?;
                 continue;
@@ -142,6 +152,41 @@ impl Survey {
     /// Whether something was passed over that may have been a batch: there was too much of that kind.
     pub fn gave_up(&self) -> bool {
         self.gave_up
+    }
+
+    /// The chain of those that the batches tell for which most bytes speak (by Boyer and Moore's vote).
+    fn elect_chain(mut self) -> io::Result<Option<Chain>> {
+        let (mut elected, mut lead) = (None, 0);
+        while let Some((line, len, crc)) = self.next_commit_line(&mut |_| {})? {
+            let Some(start) = self.start_of(line, len) else { continue };
+            let Some(told) = self.chain_told_by(start, line, crc)? else { continue };
+            let bytes = u64::from(len) + COMMIT_LINE_BYTES as u64;
+            if elected == Some(told) {
+                lead += bytes;
+            } else if bytes <= lead {
+                lead -= bytes;
+            } else {
+                (elected, lead) = (Some(told), bytes - lead);
+            }
+        }
+        Ok(elected)
+    }
+
+    /// The chain, as it begins, that the batch `start..line` and the one directly before it are both of.
+    fn chain_told_by(&mut self, start: LogOffset, line: LogOffset, crc: u32) -> io::Result<Option<Chain>> {
+        let Some((before, len, stated)) = self.commit_line_before(start)? else { return Ok(None) };
+        let Some(start_before) = self.start_of(before, len) else { return Ok(None) };
+        let told = Chain::told_by(start, self.crc_of(start, line)?, line - start, crc, stated);
+        let chain = self.commit_line_before(start_before)?.map_or(told, |(_, _, stated)| told.after(stated));
+        let bytes_crc = self.crc_of(start_before, before)?;
+        let confirmed = chain.crc_of_summed(start_before, bytes_crc, before - start_before) == stated;
+        Ok(confirmed.then_some(told))
+    }
+
+    /// Where the batch begins that the commit line at `line` closes, if that is behind what is known.
+    fn start_of(&self, line: LogOffset, len: u32) -> Option<LogOffset> {
+        let start = line.0.checked_sub(u64::from(len)).map(LogOffset);
+        start.filter(|start| *start >= self.known && len as usize <= MAX_BATCH_BYTES)
     }
 
     /// Finds the next line that has the form of a commit line: its position, and what it states.
@@ -201,8 +246,7 @@ impl Survey {
         }
         let (before, chain) = match self.chain {
             Some(chain) => {
-                let Some(before) = self.line_before(start) else { return Ok(()) };
-                let Some((_, stated)) = self.commit_line_at(before)? else { return Ok(()) };
+                let Some((before, _, stated)) = self.commit_line_before(start)? else { return Ok(()) };
                 (Some(before), chain.after(stated))
             }
             None => match self.begun_at(start)? {
@@ -232,8 +276,8 @@ impl Survey {
     fn fits_shifted(&mut self, line: LogOffset, shift: i64) -> io::Result<bool> {
         let (Some(chain), Some((len, crc))) = (self.chain, self.commit_line_at(line)?) else { return Ok(false) };
         let Some(start) = line.0.checked_sub(u64::from(len)).map(LogOffset) else { return Ok(false) };
-        let (Some(before), Some(place)) = (self.line_before(start), self.place(start, shift)) else { return Ok(false) };
-        let Some((_, stated)) = self.commit_line_at(before)? else { return Ok(false) };
+        let Some(place) = self.place(start, shift) else { return Ok(false) };
+        let Some((_, _, stated)) = self.commit_line_before(start)? else { return Ok(false) };
         let bytes_crc = self.crc_of(start, line)?;
         Ok(chain.after(stated).crc_of_summed(place, bytes_crc, line - start) == crc)
     }
@@ -260,6 +304,12 @@ impl Survey {
         start.0.checked_sub(COMMIT_LINE_BYTES as u64).map(LogOffset).filter(|line| *line >= self.known)
     }
 
+    /// The commit line that ends at `start`, and what it states.
+    fn commit_line_before(&self, start: LogOffset) -> io::Result<Option<(LogOffset, u32, u32)>> {
+        let Some(at) = self.line_before(start) else { return Ok(None) };
+        Ok(self.commit_line_at(at)?.map(|(len, crc)| (at, len, crc)))
+    }
+
     fn commit_line_at(&self, at: LogOffset) -> io::Result<Option<(u32, u32)>> {
         let mut line = [0; COMMIT_LINE_BYTES];
         self.window.read(&mut line, at)?;
@@ -280,7 +330,9 @@ impl Survey {
     fn fits(&mut self, chain: Chain, start: LogOffset, line: LogOffset, crc: u32) -> io::Result<Option<i64>> {
         let bytes_crc = self.crc_of(start, line)?;
         let fits = |chain: Chain, place| chain.crc_of_summed(place, bytes_crc, line - start) == crc;
-        for place in [Some(self.known_place), self.other_place].into_iter().flatten() {
+        // A lost header may have stood anywhere.
+        let own_place = if chain.is_new() { self.place(start, self.shift) } else { None };
+        for place in [Some(self.known_place), self.other_place, own_place].into_iter().flatten() {
             if fits(chain, place) {
                 return Ok(Some(place.0 as i64 - start.0 as i64));
             }

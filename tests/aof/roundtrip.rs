@@ -407,18 +407,19 @@ fn what_a_plain_log_was_then_its_salvaged_copy_tells_too() {
     }
 }
 
+/// Where the commands of a log stand.
+fn offsets(log: &Path) -> Vec<usize> {
+    let offset = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["offset"].as_u64().unwrap();
+    aof(&["dump", "--format", "json", arg(log)]).stdout.lines().map(|line| offset(line) as usize).collect()
+}
+
 #[test]
 fn salvage_saves_all_batches_but_the_damaged_one() {
     let dir = tempfile::tempdir().unwrap();
     let log = small_log(dir.path());
     let path = dir.path().join("kvred.aof");
     let all: Vec<String> = dump(&path).lines().map(str::to_owned).collect();
-    let json = aof(&["dump", "--format", "json", arg(&path)]);
-    let offsets: Vec<usize> = json
-        .stdout
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["offset"].as_u64().unwrap() as usize)
-        .collect();
+    let offsets = offsets(&path);
     for (turn, n) in (0..all.len()).step_by(7).enumerate() {
         let (before, at) = log.split_at(offsets[n] + 20);
         // A wrong byte, one less, or some more: then all behind it is out of its place.
@@ -438,6 +439,36 @@ fn salvage_saves_all_batches_but_the_damaged_one() {
         assert_eq!(dump(&out).lines().collect::<Vec<_>>(), expected, "batch of record {n}");
         aof(&["check", arg(&out)]).expect(0, &[]);
         assert_eq!(fs::read(&path).unwrap(), damaged, "the log itself is as it was");
+    }
+}
+
+/// All checksums hang on the salt in the header: the batches tell of it, too.
+#[test]
+fn salvage_saves_what_follows_a_lost_header() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small_log(dir.path());
+    let path = dir.path().join("kvred.aof");
+    let all: Vec<String> = dump(&path).lines().map(str::to_owned).collect();
+    let within_the_sixth = offsets(&path)[5] + 10;
+    for (name, changed, lost) in [
+        ("two bits of the salt", [&log[..12], &[log[12] ^ 1, log[13] ^ 1], &log[14..]].concat(), 0),
+        ("two bits of its name", [b"#KWREE:", &log[7..]].concat(), 0),
+        ("its sector", [&vec![0; within_the_sixth], &log[within_the_sixth..]].concat(), 6),
+    ] {
+        fs::write(&path, &changed).unwrap();
+        let checked = aof(&["check", arg(&path)]);
+        checked.expect(4, &[]);
+        for (says, is_said) in [(" still verify", true), ("--salvage OUT", true), ("not look like a log", false)] {
+            assert_eq!(checked.stdout.contains(says), is_said, "{name}: {}", checked.stdout);
+        }
+        Launch::at(dir.path()).refused().expect(4, &["is damaged"]);
+        assert_eq!(fs::read(&path).unwrap(), changed, "{name}: nothing is cut");
+        let out = dir.path().join(format!("saved from {name}.aof"));
+        let salvaged = aof(&["check", "--salvage", arg(&out), arg(&path)]);
+        salvaged.expect(1, &[]);
+        assert!(salvaged.stdout.contains("\n  lost  bytes "), "{name}: {}", salvaged.stdout);
+        assert!(dump(&out).lines().eq(&all[lost..]), "{name}: {}", salvaged.stdout);
+        aof(&["check", arg(&out)]).expect(0, &[]);
     }
 }
 

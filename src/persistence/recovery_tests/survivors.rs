@@ -193,6 +193,84 @@ fn many_small_batches_behind_a_flaw_are_read_once() {
     assert_eq!(survivors(&log, &recover(&log.bytes)).len(), 19_999);
 }
 
+/// Those of a log's batches that are found though its header is lost.
+fn found_without_header(log: &Log, bytes: &[u8], flaw: usize) -> Vec<usize> {
+    let file = Memory::file(bytes);
+    let mut survey = Survey::without_header(file, LogOffset(flaw as u64), bytes.len() as u64).unwrap();
+    let mut found = Vec::new();
+    while let Some(survivor) = survey.next(|_| {}).unwrap() {
+        assert_eq!(survivor.shift, 0);
+        found.push(log.starts.iter().position(|start| *start as u64 == survivor.start.0).expect("a batch"));
+    }
+    found
+}
+
+#[test]
+fn without_a_header_two_batches_that_agree_tell_the_chain_and_all_others_verify() {
+    // The header alone; also some of the first batch, which confirms the second one no more; or all of it.
+    for (lost, batches, found) in [
+        (1, 2, 0..2),
+        (HEADER_LINE_BYTES, 2, 0..2),
+        (HEADER_LINE_BYTES + 9, 2, 2..2),
+        (HEADER_LINE_BYTES + 9, 9, 1..9),
+        (Log::new().batches(1, &[]).bytes.len(), 9, 2..9),
+    ] {
+        let log = Log::new().batches(batches, &[]);
+        let bytes = [&vec![0; lost], &log.bytes[lost..]].concat();
+        assert_eq!(
+            found_without_header(&log, &bytes, 0),
+            found.collect::<Vec<_>>(),
+            "{lost} bytes of {batches} batches"
+        );
+    }
+    let several = Log::new().batches(12, &[]).damage(2).damage(3).damage_commit(6, 15);
+    let bytes = [&[0; HEADER_LINE_BYTES], &several.bytes[HEADER_LINE_BYTES..]].concat();
+    assert_eq!(found_without_header(&several, &bytes, 0), [0, 1, 4, 5, 7, 8, 9, 10, 11]);
+}
+
+#[test]
+fn a_header_behind_a_plain_log_may_be_lost_too() {
+    let plain = Log::plain().command(&["SET", "a", "1"]);
+    let joint = plain.bytes.len();
+    let log = plain.header(7).batches(4, &[]);
+    let bytes = [&log.bytes[..joint], b"#KVRED:1:ff", &log.bytes[joint + 11..]].concat();
+    assert_eq!(recover(&bytes).end.0 as usize, joint);
+    assert_eq!(found_without_header(&log, &bytes, joint), [0, 1, 2, 3]);
+    // One that stands there is read, though one batch tells nothing.
+    let log = Log::plain().command(&["SET", "a", "1"]).header(7).batch(&[]);
+    let bytes = [b"j", &log.bytes[1..]].concat();
+    assert_eq!(found_without_header(&log, &bytes, 0), [0]);
+}
+
+/// Some of the copies are so far out of their places that neighbours agree.
+#[test]
+fn without_a_header_a_copy_of_another_log_in_a_value_is_none() {
+    let other = String::from_utf8(Log::plain().header(8).batches(200, &[]).bytes).unwrap();
+    for before in (0..5000).step_by(191) {
+        let log = Log::new().batch(&[]).batch_of(&("v".repeat(before) + &other), &[]).batches(3, &[]);
+        let bytes = [&[0; HEADER_LINE_BYTES], &log.bytes[HEADER_LINE_BYTES..]].concat();
+        assert_eq!(found_without_header(&log, &bytes, 0), [0, 1, 2, 3, 4], "{before} bytes before it");
+    }
+}
+
+#[test]
+fn a_survey_without_a_header_is_not_slowed_by_lines_that_look_like_commits() {
+    const LINES: u64 = 100_000;
+    let lines = (0..LINES).map(|n| format!("#C:{:08x}:{n:08x}\r\n", n % 7 * 22)).collect::<Vec<_>>().concat();
+    let log = Log::new().batch(&[]).batch_of(&lines, &[]).batches(2, &[]);
+    let bytes = [&[0; HEADER_LINE_BYTES], &log.bytes[HEADER_LINE_BYTES..]].concat();
+    let file = Arc::new(Memory::new(bytes));
+    let mut survey =
+        Survey::without_header(Arc::clone(&file) as Arc<dyn DiskRead>, LogOffset(0), log.bytes.len() as u64).unwrap();
+    let mut found = 0;
+    while survey.next(|_| {}).unwrap().is_some() {
+        found += 1;
+    }
+    assert_eq!(found, 4);
+    let (read, most) = (file.read.load(Ordering::Relaxed), 8 * log.bytes.len() as u64);
+    assert!(read <= most, "{read} bytes were read, more than {most}");
+}
+
 proptest! {
     /// Batches were written, undone, and others written in their place; then the power failed, and of each page of the file
     /// the disk has one of the two, or zeros.
