@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `source`, `manifest` | opens what the user named: a log, or the parts that a manifest lists |
 //! | `reading`, `view` | one pass over a log as it was when the pass began, also if a server is writing to it |
+//! | `readable` | a log of which the disk cannot read all |
 //! | `check` | the verdict, the repair of a torn tail, the salvage of a damaged log |
 //! | `dump` | what a log holds, in four formats; the follower |
 //! | `rewrite`, `image` | a log made as short as its data; writing a new log |
@@ -21,6 +22,7 @@ mod horizon;
 mod image;
 mod keys;
 mod manifest;
+mod readable;
 mod reading;
 mod rewrite;
 mod source;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::source::Part;
 use super::view::View;
 use crate::exit::{Failure, OrExit};
-use crate::persistence::batch::Batch;
+use crate::persistence::batch::{Batch, Flaw};
 use crate::persistence::disk::DiskRead;
 use crate::persistence::replay::{Recovery, Replay};
 use crate::terminal::progress::Progress;
@@ -50,7 +50,9 @@ pub(super) fn read<E>(
         }
     }
     let ended = Instant::now();
-    while replay.flaw().is_some() && settle == Settle::Wait && ended.elapsed() < WRITTEN_WITHIN {
+    // What a disk cannot read is not being written.
+    let unsettled = |replay: &Replay| replay.flaw().is_some_and(|flaw| *flaw != Flaw::Unreadable);
+    while unsettled(&replay) && settle == Settle::Wait && ended.elapsed() < WRITTEN_WITHIN {
         let (flaw, len) = (replay.flaw().cloned(), file.len()?);
         std::thread::sleep(SETTLES_WITHIN);
         let len_now = snapshot.catch_up()?;
@@ -90,7 +92,6 @@ mod tests {
 
     use super::*;
     use crate::persistence::LogOffset;
-    use crate::persistence::batch::Flaw;
     use crate::persistence::format::{Annotation, Chain, Salt};
     use crate::persistence::replay::{Because, Verdict};
     use crate::protocol::encode;

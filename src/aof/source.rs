@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::manifest;
 use crate::exit::{Failure, OrExit};
 use crate::persistence::batch::Flaw;
-use crate::persistence::disk::{DiskRead, read_full_at};
+use crate::persistence::disk::{DiskRead, is_unreadable, read_full_at};
 use crate::persistence::lock::{LogLock, follow_links};
 use crate::persistence::reader::RDB_MAGIC;
 use crate::persistence::real_disk::{open_to_read, parent};
@@ -52,7 +52,11 @@ pub(super) fn open(path: &Path) -> Result<Source, Failure> {
     let shown = path.display();
     let file = open_file(path)?;
     let mut beginning = [0; 5];
-    let read = read_full_at(&*file, &mut beginning, 0).or_unavailable(|| format!("cannot read {shown}"))?;
+    let read = match read_full_at(&*file, &mut beginning, 0) {
+        // A log is one, too, if the disk cannot read its beginning.
+        Err(e) if is_unreadable(&e) && file.len().is_ok_and(|len| len > 0) => 0,
+        read => read.or_unavailable(|| format!("cannot read {shown}"))?,
+    };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if !manifest::is_manifest(&name, &beginning[..read]) {
         return Ok(Source {

@@ -81,6 +81,9 @@ pub enum Flaw {
     /// Its checksum is another one.
     #[error("its checksum does not match")]
     Checksum,
+    /// The disk fails at some of its bytes.
+    #[error("the disk cannot read all of it")]
+    Unreadable,
     /// The commit line speaks of another length.
     #[error("its commit line states another length")]
     Length,

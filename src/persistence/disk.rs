@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::Mode;
+use rustix::io::Errno;
 
 /// The directory that holds the log: names and what is done to them.
 pub trait Disk: Send + Sync {
@@ -99,6 +100,9 @@ pub fn copy_access(from: &dyn DiskFile, to: &dyn DiskFile) -> io::Result<()> {
 /// How much is read at once: large enough that the calls do not count, small enough to stay in the cache.
 pub(super) const BLOCK_BYTES: usize = 1 << 20;
 
+/// The least that is asked for where a disk fails: a page, and of most disks a sector.
+pub const SECTOR_BYTES: u64 = 4 << 10;
+
 /// The largest piece of memory that the page cache takes for a file (on x86-64); all of it is written at once.
 pub const PIECE_BYTES: u64 = 2 << 20;
 
@@ -124,4 +128,73 @@ pub fn read_full_at(file: &dyn DiskRead, buffer: &mut [u8], offset: u64) -> io::
         }
     }
     Ok(done)
+}
+
+/// Fills `buffer` as [`read_full_at`] does, but only up to the first sector that the disk cannot read: how much was read,
+/// and whether that ended it.
+///
+/// # Errors
+/// Something else is wrong.
+pub fn read_readable_at(file: &dyn DiskRead, buffer: &mut [u8], offset: u64) -> io::Result<(usize, bool)> {
+    let mut done = 0;
+    while done < buffer.len() {
+        let (at, rest) = (offset + done as u64, &mut buffer[done..]);
+        let sector = rest.len().min((SECTOR_BYTES - at % SECTOR_BYTES) as usize);
+        // Of a longer piece, one sector may be what fails.
+        let read = match file.read_at(rest, at) {
+            Err(e) if is_unreadable(&e) => file.read_at(&mut rest[..sector], at),
+            read => read,
+        };
+        match read {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(e) if is_unreadable(&e) => return Ok((done, true)),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok((done, false))
+}
+
+/// Whether it is the disk that fails, at the bytes that were asked for.
+pub fn is_unreadable(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::IO.raw_os_error())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A file in memory on a disk that fails at some of its bytes, and with them at all that is asked for in one go.
+    pub(crate) struct Failing {
+        pub(crate) bytes: Vec<u8>,
+        pub(crate) at: Range<u64>,
+    }
+
+    impl DiskRead for Failing {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.bytes.len() as u64)
+        }
+
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            let there = self.bytes.get(offset as usize..).unwrap_or_default();
+            let len = there.len().min(buffer.len());
+            if offset < self.at.end && self.at.start < offset + len as u64 {
+                return Err(Errno::IO.into());
+            }
+            buffer[..len].copy_from_slice(&there[..len]);
+            Ok(len)
+        }
+    }
+
+    #[test]
+    fn what_can_be_read_before_a_bad_sector_is_read() {
+        let file = Failing { bytes: (0..20_000).map(|n| n as u8).collect(), at: 9000..9001 };
+        let mut buffer = vec![0; 30_000];
+        for (from, until) in [(0, Some(8192)), (5, Some(8192)), (8192, Some(8192)), (8999, Some(8999)), (9001, None)] {
+            let (read, unreadable) = read_readable_at(&file, &mut buffer, from as u64).unwrap();
+            let end = until.unwrap_or(file.bytes.len());
+            assert_eq!((from + read, unreadable), (end, until.is_some()), "from {from}");
+            assert_eq!(buffer[..read], file.bytes[from..end]);
+        }
+    }
 }

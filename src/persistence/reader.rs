@@ -11,7 +11,7 @@ use memchr::memmem;
 
 use super::LogOffset;
 use super::batch::{Batch, Flaw, Record};
-use super::disk::{BLOCK_BYTES, DiskRead, read_full_at};
+use super::disk::{BLOCK_BYTES, DiskRead, is_unreadable, read_readable_at};
 use super::format::{
     Annotation, Chain, HEADER_NAME, MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS, MAX_BATCH_BYTES, mended_header,
 };
@@ -59,6 +59,8 @@ pub struct LogReader {
     buffer: Vec<u8>,
     base: LogOffset,
     at_end: bool,
+    /// Whether the file does not end there, but cannot be read.
+    unreadable: bool,
     /// Nothing from here on is read: it may still be in the making.
     limit: LogOffset,
     kind: Kind,
@@ -104,6 +106,7 @@ impl LogReader {
             buffer: Vec::new(),
             base: LogOffset(0),
             at_end: false,
+            unreadable: false,
             limit: LogOffset(u64::MAX),
             kind: Kind::Unknown,
             decoder: RequestDecoder::for_log(),
@@ -184,10 +187,12 @@ impl LogReader {
                 b'#' => self.annotation(),
                 0 if self.next == self.batch_start && self.multi.is_none() => {
                     let at = self.offset(self.next);
-                    if len_without_trailing_zeros(&*self.file, at, self.file.len()?)? == at {
-                        return Ok(Event::Zeros(at));
+                    match len_without_trailing_zeros(&*self.file, at, self.file.len()?) {
+                        Ok(end) if end == at => return Ok(Event::Zeros(at)),
+                        Ok(_) => Step::Flawed(Flaw::NotResp(ProtocolError::NotAnArray(0))),
+                        Err(e) if is_unreadable(&e) => Step::Flawed(Flaw::Unreadable),
+                        Err(e) => return Err(e),
                     }
-                    Step::Flawed(Flaw::NotResp(ProtocolError::NotAnArray(0)))
                 }
                 _ => self.record(),
             };
@@ -195,7 +200,7 @@ impl LogReader {
                 Step::Continue => {}
                 Step::Batch { end, checksummed } => return Ok(self.batch(end, checksummed)),
                 Step::Flawed(flaw) => return Ok(self.stop(flaw)),
-                Step::Incomplete if self.at_end => return Ok(self.stop(Flaw::Incomplete)),
+                Step::Incomplete if self.at_end => return Ok(self.stop(self.end_flaw())),
                 Step::Incomplete => match self.plain_batch() {
                     Some(end) => return Ok(self.batch(end, false)),
                     None => self.fill()?,
@@ -205,7 +210,15 @@ impl LogReader {
     }
 
     fn ended(&mut self) -> Event<'_> {
-        if self.next == self.batch_start && self.multi.is_none() { Event::End } else { self.stop(Flaw::Incomplete) }
+        if self.next == self.batch_start && self.multi.is_none() && !self.unreadable {
+            return Event::End;
+        }
+        self.stop(self.end_flaw())
+    }
+
+    /// What is wrong with a batch that goes on behind what can be had.
+    fn end_flaw(&self) -> Flaw {
+        if self.unreadable { Flaw::Unreadable } else { Flaw::Incomplete }
     }
 
     /// Stops at a flaw; but of a plain log, what stands before it is whole.
@@ -254,7 +267,8 @@ impl LogReader {
     }
 
     fn flawed(&self, flaw: Flaw) -> Event<'static> {
-        Event::Flawed { at: self.offset(self.batch_start), seen_at: self.offset(self.next), flaw }
+        let seen_at = if self.unreadable { self.buffer.len() } else { self.next };
+        Event::Flawed { at: self.offset(self.batch_start), seen_at: self.offset(seen_at), flaw }
     }
 
     /// Reads the command at `next`.
@@ -409,9 +423,11 @@ impl LogReader {
         let there = end.saturating_sub((self.base + filled as u64).0);
         let block = wanted.max(BLOCK_BYTES).min(usize::try_from(there).unwrap_or(usize::MAX));
         self.buffer.resize(filled + block, 0);
-        let read = read_full_at(&*self.file, &mut self.buffer[filled..], (self.base + filled as u64).0)?;
+        let from = self.base + filled as u64;
+        let (read, unreadable) = read_readable_at(&*self.file, &mut self.buffer[filled..], from.0)?;
         self.buffer.truncate(filled + read);
         self.at_end = read == 0;
+        self.unreadable = self.at_end && unreadable;
         Ok(())
     }
 }

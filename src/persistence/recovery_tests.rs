@@ -2,6 +2,7 @@
 
 mod plain_logs;
 mod survivors;
+mod unreadable;
 
 use std::io;
 use std::sync::Arc;

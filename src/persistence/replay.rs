@@ -13,6 +13,7 @@
 //! | `X >= D`, and at `X`, or behind whole commands there, another server's begin | damage: nobody may cut them off unasked |
 //! | a batch follows `X` that is valid in another place than its own | damage: no crash shifts bytes |
 //! | more follows `X` that looks like batches than can be looked into | damage: what was durable may be among it |
+//! | `X`, or something behind it, cannot be read | damage: it may have been durable |
 //! | `X` is in a plain log, and a valid batch follows it | damage: kvred goes on behind whole commands only |
 //! | `X >= D` otherwise | a torn tail, the trace of a crash: nothing from `X` on was promised to survive it |
 //!
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::batch::{Batch, Flaw};
-use super::disk::DiskRead;
+use super::disk::{DiskRead, is_unreadable};
 use super::format::{Annotation, Chain};
 use super::reader::{Event, LogReader};
 use super::survey::Survey;
@@ -68,6 +69,9 @@ pub enum Because {
     /// So much looks like batches that it was not all looked into ([`Survey::gave_up`]).
     #[error("more of what follows looks like batches than can be looked into")]
     TooMuchFollows,
+    /// The disk fails at it, or behind it.
+    #[error("what the disk cannot read may have been durable")]
+    Unreadable,
     /// A plain log whose end parses from a later offset on.
     #[error("whole commands follow it")]
     CommandsFollow,
@@ -242,7 +246,12 @@ impl Replay {
         found.file_len = self.file.len()?;
         found.chain = self.reader.chain();
         if let Some((flaw, seen_at)) = self.flaw {
-            found.verdict = found.judge(&self.file, flaw, seen_at, &mut progress)?;
+            found.verdict = match found.judge(&self.file, &flaw, seen_at, &mut progress) {
+                Ok(Some(because)) => Verdict::Damaged { flaw, seen_at, because },
+                Ok(None) => Verdict::Torn(flaw),
+                Err(e) if is_unreadable(&e) => Verdict::Damaged { flaw, seen_at, because: Because::Unreadable },
+                Err(e) => return Err(e),
+            };
         } else {
             // Behind the last batch there may be a header without a batch.
             found.end = found.end.max(self.reader.position());
@@ -269,30 +278,27 @@ impl Recovery {
         }
     }
 
-    /// Decides what a flaw at `self.end` is.
+    /// Why a flaw at `self.end` is damage; `None`: it is a tear.
     fn judge(
         &mut self,
         file: &Arc<dyn DiskRead>,
-        flaw: Flaw,
+        flaw: &Flaw,
         seen_at: LogOffset,
         progress: &mut impl FnMut(LogOffset),
-    ) -> io::Result<Verdict> {
-        let because = match self.chain {
+    ) -> io::Result<Option<Because>> {
+        Ok(match self.chain {
+            _ if *flaw == Flaw::Unreadable => Some(Because::Unreadable),
             Some(_) => match self.judge_by_survivors(file, progress)? {
                 None if plain::another_server_follows(&**file, self.end)? => Some(Because::PlainCommandsFollow),
                 because => because,
             },
             None if plain::header_remains(&**file, self.end, self.file_len)? => None,
             None if plain::has_bare_newline(&**file, self.end)? => Some(Because::NotATrace),
-            None if flaw == Flaw::Incomplete => match self.judge_by_survivors(file, progress)? {
+            None if *flaw == Flaw::Incomplete => match self.judge_by_survivors(file, progress)? {
                 None => plain::judge_by_text(&**file, self.end, seen_at, self.file_len)?,
                 because => because,
             },
             None => Some(Because::NotATrace),
-        };
-        Ok(match because {
-            Some(because) => Verdict::Damaged { flaw, seen_at, because },
-            None => Verdict::Torn(flaw),
         })
     }
 

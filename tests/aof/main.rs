@@ -19,3 +19,4 @@ mod kit;
 mod redis;
 mod roundtrip;
 mod terminal;
+mod unreadable;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::super::distinct::Distinct;
 use super::super::keys::Keys;
+use super::super::readable::{Readable, Unreadable};
 use super::super::reading::{self, Settle};
 use super::header;
 use super::resync;
@@ -14,7 +15,7 @@ use crate::exit::Status;
 use crate::persistence::LogOffset;
 use crate::persistence::batch::{Batch, Flaw};
 use crate::persistence::disk::DiskRead;
-use crate::persistence::replay::{Recovery, Verdict};
+use crate::persistence::replay::{Because, Recovery, Verdict};
 use crate::terminal::progress::Progress;
 
 /// An open file.
@@ -69,12 +70,19 @@ pub struct Behind {
     pub sound_records: u64,
     /// Their bytes.
     pub sound_bytes: u64,
+    /// What the disk cannot read of them all.
+    pub(in crate::aof) unreadable: Option<Unreadable>,
 }
 
 impl Findings {
     /// The exit code of a check; `serve` ends with the same, but starts over a torn tail.
     pub fn status(&self) -> Status {
         self.conclusion().status()
+    }
+
+    /// Whether the disk cannot read all of what the flaw is in, or of what follows it.
+    pub(super) fn is_unreadable(&self) -> bool {
+        matches!(self.recovery.verdict, Verdict::Damaged { because: Because::Unreadable, .. })
     }
 
     /// What they come to.
@@ -153,9 +161,10 @@ pub(super) fn examine_with(file: &File, progress: &Progress, settle: Settle) -> 
         Ok::<_, Infallible>(())
     })?;
     let flawed = matches!(recovery.verdict, Verdict::Torn(_) | Verdict::Damaged { .. });
-    let behind = if flawed { Some(look_behind(file, &recovery)?) } else { None };
+    let readable = Arc::new(Readable::new(Arc::clone(file)));
+    let behind = if flawed { Some(look_behind(&readable, &recovery)?) } else { None };
     let damaged = matches!(recovery.verdict, Verdict::Damaged { .. });
-    let header_fixable = damaged && recovery.chain.is_none() && header::mended(&**file, recovery.end)?.is_some();
+    let header_fixable = damaged && recovery.chain.is_none() && header::mended(&*readable, recovery.end)?.is_some();
     let (keys, keys_exact) = tally.keys.count();
     Ok(Findings {
         recovery,
@@ -205,18 +214,19 @@ impl Tally {
     }
 }
 
-fn look_behind(file: &File, recovery: &Recovery) -> io::Result<Behind> {
+fn look_behind(file: &Arc<Readable>, recovery: &Recovery) -> io::Result<Behind> {
     let from = recovery.end;
     let mut behind = Behind {
         bytes: recovery.file_len.saturating_sub(from.0),
         records: resync::count_commands(&**file, from, recovery.file_len)?,
         ..Behind::default()
     };
-    let (mut survey, _) = header::survey(file, recovery)?;
+    let (mut survey, _) = header::survey(&(Arc::clone(file) as File), recovery)?;
     while let Some(survivor) = survey.next(|_| {})? {
         behind.sound_batches += 1;
         behind.sound_records += survivor.records;
         behind.sound_bytes += survivor.end - survivor.start;
     }
+    behind.unreadable = file.unreadable(from, LogOffset(recovery.file_len));
     Ok(behind)
 }

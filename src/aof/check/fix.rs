@@ -58,6 +58,10 @@ pub(super) fn run(args: &CheckArgs, held: &Held, report: &mut Report) -> Result<
         tell(&format!("nothing was changed: the command at byte {} is whole, kvred does not offer it", refused.at));
         return Ok(Status::Damaged);
     }
+    if found.is_unreadable() {
+        tell("nothing was changed: what the disk cannot read could not be kept; `--salvage` saves what verifies");
+        return Ok(Status::Damaged);
+    }
     if end == LogOffset(0) && !found.header_fixable && matches!(found.recovery.verdict, Verdict::Damaged { .. }) {
         let why = match found.behind.unwrap_or_default().sound_batches {
             _ if found.conclusion() == Conclusion::Snapshot => "kvred cannot read a snapshot",

@@ -211,11 +211,18 @@ fn trouble(out: &mut String, found: &Findings, path: &str) {
         "from there on",
         &format!("{} with {}; {sound}", counted(behind.bytes, "byte"), counted(behind.records, "record")),
     );
+    if let Some(unreadable) = behind.unreadable {
+        fact(out, "", &unreadable.to_string());
+    }
     if found.header_fixable {
         fact(out, "", "one bit of the header is wrong; `--fix` puts it right, and nothing is lost");
     }
-    if behind.sound_batches > 0 || found.header_fixable {
+    if behind.sound_batches > 0 || found.header_fixable || found.is_unreadable() {
         fact(out, "to save it", &format!("kvred aof check --salvage OUT {path}"));
+    }
+    if found.is_unreadable() {
+        // What was cut off could not be kept.
+        return;
     }
     if recovery.end.0 > 0 || found.header_fixable || matches!(recovery.verdict, Verdict::Torn(_)) {
         fact(out, "to repair it", &format!("kvred aof check --fix {path}"));
@@ -271,6 +278,7 @@ fn describe(object: &mut Map<String, Value>, part: &PartReport) {
                 "batches_verified_following": behind.sound_batches,
                 "records_verified_following": behind.sound_records,
                 "bytes_verified_following": behind.sound_bytes,
+                "bytes_unreadable": behind.unreadable.map_or(0, |unreadable| unreadable.bytes),
                 "header_fixable": found.header_fixable,
             })
         }),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::super::image::{Image, Refused};
+use super::super::readable::Readable;
 use super::super::reading::{self, Settle};
 use super::super::source::{Source, manifest_of_later_part, refuse_existing};
 use super::super::text::{counted, grouped};
@@ -159,10 +160,12 @@ impl Plain {
 }
 
 fn copy_survivors(file: &Arc<dyn DiskRead>, recovery: &Recovery, image: &mut Image, lost: &mut Lost) -> io::Result<()> {
-    let (mut survey, mut known) = header::survey(file, recovery)?;
+    let file = Arc::new(Readable::new(Arc::clone(file)));
+    let (mut survey, mut known) = header::survey(&(Arc::clone(&file) as Arc<dyn DiskRead>), recovery)?;
     let mut gap = |from: LogOffset, to: LogOffset, why: &str| {
         if to > from {
-            lost.add(from, to, why);
+            let unreadable = file.unreadable(from, to).map_or_else(String::new, |unreadable| format!("; {unreadable}"));
+            lost.add(from, to, &format!("{why}{unreadable}"));
         }
     };
     let does_not_verify = "it does not verify";
@@ -170,20 +173,21 @@ fn copy_survivors(file: &Arc<dyn DiskRead>, recovery: &Recovery, image: &mut Ima
     while let Some(survivor) = survey.next(|_| {})? {
         gap(known, survivor.start, why);
         let mut bytes = vec![0; (survivor.end - survivor.start) as usize - COMMIT_LINE_BYTES];
-        let read = read_full_at(&**file, &mut bytes, survivor.start.0)?;
+        let read = read_full_at(&*file, &mut bytes, survivor.start.0)?;
         for Refused { reason, .. } in image.copy(&mut bytes[..read], true, check)? {
             gap(survivor.start, survivor.end, &format!("it verifies, but kvred refuses it: {reason}"));
         }
         (known, why) = (survivor.end, does_not_verify);
     }
-    let end = len_without_trailing_zeros(&**file, known, recovery.file_len)?;
-    gap(known, end, why);
+    let end = len_without_trailing_zeros(&*file, known, recovery.file_len)?;
+    gap(known, end.max(file.unreadable_end()?), why);
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::persistence::disk::tests::Failing;
 
     #[test]
     fn a_batch_is_refused_as_a_whole_and_commands_without_one_each_for_itself() {
@@ -197,6 +201,37 @@ mod tests {
             assert_eq!(image.size.records, saved);
         }
         image.discard();
+    }
+
+    #[test]
+    fn a_bad_sector_costs_the_batch_that_it_is_in_and_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let mut image = Image::create(&log).unwrap();
+        for key in 0..10 {
+            image.set(&[key], &vec![b'v'; 300_000]).unwrap();
+        }
+        image.finish(None).unwrap();
+        image.publish().unwrap();
+        let mut bytes = std::fs::read(log).unwrap();
+        let end = bytes.len() as u64;
+        let tail = end.div_ceil(4096) * 4096 + 4096;
+        bytes.resize(tail as usize + 4096, 0);
+        for (at, records, why) in [
+            (0..1, 9, "cannot read 4,096 bytes of it, the first at byte 0"),
+            (1_000_000..1_000_001, 9, "it does not verify; the disk cannot read 4,096 bytes of it"),
+            // Zeros behind the end, as far as they can be read, but not known to be.
+            (tail..tail + 1, 10, "cannot read 4,096 bytes of it, the first at byte"),
+        ] {
+            let file: Arc<dyn DiskRead> = Arc::new(Failing { bytes: bytes.clone(), at });
+            let mut image = Image::create(&dir.path().join("out")).unwrap();
+            let lost = salvage(&file, &mut image).unwrap();
+            assert_eq!(image.size.records, records);
+            image.discard();
+            assert_eq!(lost.listed.len(), 1);
+            assert!(lost.listed[0].why.contains(why), "{}", lost.listed[0].why);
+            assert!(lost.bytes < 301_000, "{}", lost.bytes);
+        }
     }
 
     #[test]

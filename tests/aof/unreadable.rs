@@ -1,0 +1,107 @@
+//! Logs on a disk that fails: nothing is made up for what it cannot read, and nothing is changed; the rest is saved.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::kit::{aof, arg, data, resp};
+use crate::helpers::{Exit, Launch, QUIET_STRACE, skip};
+
+/// What has `kvred` fail to read a log in some of its calls.
+fn strace(log: &Path, when: &str) -> Vec<String> {
+    let inject = format!("inject=pread64:error=EIO:when={when}");
+    ["strace", QUIET_STRACE, "-f", "-o", "/dev/null", "-P", arg(log), "-e", &inject].map(str::to_owned).to_vec()
+}
+
+/// Runs a tool so; `None` after having said why that cannot be.
+fn failing(log: &Path, when: &str, args: &[&str]) -> Option<Exit> {
+    let under = strace(log, when);
+    let mut command = Launch::clean(Command::new(&under[0]));
+    command.args(&under[1..]).arg(env!("CARGO_BIN_EXE_kvred")).arg("aof").args(args);
+    let exit = match command.output() {
+        Ok(output) => Exit::of(output),
+        Err(e) => {
+            skip(&format!("strace: {e}"));
+            return None;
+        }
+    };
+    if let Some(why) = exit.stderr.lines().find(|line| line.starts_with("strace: ")) {
+        skip(&format!("strace cannot trace: {why}"));
+        return None;
+    }
+    Some(exit)
+}
+
+/// Makes a log of 3 MB, in a dozen batches.
+fn log(dir: &Path) -> std::path::PathBuf {
+    let (plain, log) = (dir.join("plain"), dir.join("kvred.aof"));
+    let commands = (0..30).flat_map(|key: u8| resp(&[b"SET", &[b'a' + key], &vec![b'v'; 100_000]]));
+    fs::write(&plain, commands.collect::<Vec<u8>>()).unwrap();
+    aof(&["rewrite", "-o", arg(&log), arg(&plain)]).expect(0, &[]);
+    log
+}
+
+#[test]
+fn what_cannot_be_read_is_damage_and_what_can_is_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log(dir.path());
+    let before = fs::read(&log).unwrap();
+    // The file's beginning is looked at first; then it is read in blocks, of which the second fails, and all behind it.
+    let Some(checked) = failing(&log, "3+", &["check", arg(&log)]) else { return };
+    checked.expect(4, &[]);
+    for (says, is_said) in [
+        ("the disk cannot read all of it, seen at byte 1048576\n", true),
+        ("what the disk cannot read may have been durable\n", true),
+        ("bytes of it, the first at byte ", true),
+        ("check --salvage OUT", true),
+        ("check --fix", false),
+    ] {
+        assert_eq!(checked.stdout.contains(says), is_said, "{says}: {}", checked.stdout);
+    }
+    let out = dir.path().join("saved.aof");
+    let salvaged = failing(&log, "3+", &["check", "--salvage", arg(&out), arg(&log)]).expect("as before");
+    salvaged.expect(1, &[]);
+    let lost = salvaged.stdout.split_once("\n  lost  bytes ").unwrap_or_else(|| panic!("{}", salvaged.stdout)).1;
+    assert!(lost.contains("it does not verify; the disk cannot read "), "{}", salvaged.stdout);
+    aof(&["check", arg(&out)]).expect(0, &[]);
+    let (saved, all) = (data(&out), data(&log));
+    assert!((8..12).contains(&saved.len()) && saved.iter().all(|set| all.contains(set)), "{}", saved.len());
+
+    // Whoever changes a log, or serves it, refuses.
+    let compact = dir.path().join("compact.aof");
+    for command in [
+        &["check", "--fix", "--yes", arg(&log)][..],
+        &["rewrite", arg(&log)],
+        &["rewrite", "-o", arg(&compact), arg(&log)],
+        &["dump", arg(&log)],
+    ] {
+        let exit = failing(&log, "4+", command).expect("as before");
+        assert_eq!(exit.code, Some(4), "{command:?}: {}", exit.stderr);
+    }
+    let under = strace(&log, "3+");
+    let refused = Launch::at(dir.path()).under(&under.iter().map(String::as_str).collect::<Vec<_>>()).refused();
+    refused.expect(4, &["the disk cannot read all of it, seen at byte ", "kvred aof check "]);
+    assert!(fs::read(&log).unwrap() == before && !compact.exists());
+    assert!(!fs::read_dir(dir.path()).unwrap().any(|e| e.unwrap().file_name().to_string_lossy().contains("temp-")));
+}
+
+#[test]
+fn one_call_that_fails_or_all_of_them_are_no_reason_to_give_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log(dir.path());
+    for when in ["1", "2", "3"] {
+        // It is read again in sectors.
+        let Some(checked) = failing(&log, when, &["check", arg(&log)]) else { return };
+        checked.expect(0, &[]);
+    }
+    // A disk that fails for a moment: what is behind that place is not of later than the tool's look at it.
+    let whole = dir.path().join("whole.aof");
+    let salvaged = failing(&log, "3..4", &["check", "--salvage", arg(&whole), arg(&log)]).expect("as before");
+    salvaged.expect(0, &[]);
+    assert_eq!(data(&whole), data(&log));
+    failing(&log, "1+", &["check", arg(&log)]).expect("as before").expect(4, &[]);
+    let out = dir.path().join("saved.aof");
+    let salvaged = failing(&log, "1+", &["check", "--salvage", arg(&out), arg(&log)]).expect("as before");
+    salvaged.expect(1, &[]);
+    assert!(salvaged.stdout.contains("0 records saved"), "{}", salvaged.stdout);
+}
