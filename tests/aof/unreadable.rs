@@ -49,14 +49,15 @@ fn what_cannot_be_read_is_damage_and_what_can_is_saved() {
     // The file's beginning is looked at first; then it is read in blocks, of which the second fails, and all behind it.
     let Some(checked) = failing(&log, "3+", &["check", arg(&log)]) else { return };
     checked.expect(4, &[]);
+    let words = checked.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     for (says, is_said) in [
-        ("the disk cannot read all of it, seen at byte 1048576\n", true),
-        ("what the disk cannot read may have been durable\n", true),
+        ("the disk cannot read all of it, seen at byte 1048576 not", true),
+        ("what the disk cannot read may have been durable from", true),
         ("bytes of it, the first at byte ", true),
         ("check --salvage OUT", true),
         ("check --fix", false),
     ] {
-        assert_eq!(checked.stdout.contains(says), is_said, "{says}: {}", checked.stdout);
+        assert_eq!(words.contains(says), is_said, "{says}: {}", checked.stdout);
     }
     let out = dir.path().join("saved.aof");
     let salvaged = failing(&log, "3+", &["check", "--salvage", arg(&out), arg(&log)]).expect("as before");

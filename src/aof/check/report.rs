@@ -14,6 +14,9 @@ use crate::persistence::replay::Verdict;
 use crate::protocol::json::Text;
 use crate::terminal::for_shell;
 
+/// What is left of 80 columns beside a fact's name.
+const PROSE_COLUMNS: usize = 80 - 16;
+
 /// What was found in all parts.
 pub(super) struct Report {
     /// What the user named.
@@ -131,6 +134,22 @@ fn fact(out: &mut String, name: &str, text: &str) {
     writeln!(out, "  {name:<13} {text}").expect("a String takes everything");
 }
 
+/// Goes on about a fact, in lines that fit a terminal.
+fn prose(out: &mut String, text: &str) {
+    let mut line = String::new();
+    for word in text.split(' ') {
+        if !line.is_empty() && line.len() + 1 + word.len() > PROSE_COLUMNS {
+            fact(out, "", &line);
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    fact(out, "", &line);
+}
+
 fn facts(out: &mut String, found: &Findings) {
     let recovery = &found.recovery;
     let reserved = recovery.file_len.saturating_sub(recovery.end.0);
@@ -197,25 +216,23 @@ fn trouble(out: &mut String, found: &Findings, path: &str) {
     let seen = if seen_at == recovery.end { String::new() } else { format!(", seen at byte {seen_at}") };
     let place = format!("{batch}at byte {} (record {}):", recovery.end, grouped(recovery.records + 1));
     fact(out, if because.is_some() { "damage" } else { "torn" }, &place);
-    fact(out, "", &format!("{flaw}{seen}"));
+    prose(out, &format!("{flaw}{seen}"));
     if let Some(because) = because {
-        fact(out, "", &format!("not the trace of a crash: {because}"));
+        prose(out, &format!("not the trace of a crash: {because}"));
     }
     let behind = found.behind.unwrap_or_default();
     let sound = match behind.sound_batches {
         0 => "none of them verifies".to_owned(),
         n => format!("{} in {} still verify", counted(behind.sound_records, "record"), counted(n, "batch")),
     };
-    fact(
-        out,
-        "from there on",
-        &format!("{} with {}; {sound}", counted(behind.bytes, "byte"), counted(behind.records, "record")),
-    );
+    let following = format!("{} with {};", counted(behind.bytes, "byte"), counted(behind.records, "record"));
+    fact(out, "from there on", &following);
+    fact(out, "", &sound);
     if let Some(unreadable) = behind.unreadable {
-        fact(out, "", &unreadable.to_string());
+        prose(out, &unreadable.to_string());
     }
     if found.header_fixable {
-        fact(out, "", "one bit of the header is wrong; `--fix` puts it right, and nothing is lost");
+        prose(out, "one bit of the header is wrong; `--fix` puts it right, and nothing is lost");
     }
     if behind.sound_batches > 0 || found.header_fixable || found.is_unreadable() {
         fact(out, "to save it", &format!("kvred aof check --salvage OUT {path}"));
