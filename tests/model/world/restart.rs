@@ -12,7 +12,7 @@ use kvred::persistence::aof::temporary_name;
 use kvred::persistence::disk::{Disk, DiskRead};
 use kvred::persistence::format::{Annotation, COMMIT_LINE_BYTES, Salt};
 use kvred::persistence::recover::{RecoverError, Recovered, recover};
-use kvred::persistence::replay::{Verdict, replay};
+use kvred::persistence::replay::{Because, Recovery, Verdict, replay};
 use parking_lot::Mutex;
 
 use super::draw::{all_policies, draw_faults};
@@ -105,7 +105,7 @@ impl World {
                     assert!(!disk.crashed(), "nothing is served by a machine that has stopped");
                     break (recovered, keyspace);
                 }
-                Err(RecoverError::Damaged(found)) => {
+                Err(RecoverError::Damaged(found)) if !(failed && could_not_be_read(&found)) => {
                     let mut model = self.model.lock();
                     assert!(model.damage_may_show(), "a crash is taken for damage: {found:?}");
                     let without_leftover = |names: Vec<PathBuf>| -> Vec<PathBuf> {
@@ -232,4 +232,9 @@ fn check_tail_of_killed(disk: &SimDisk) {
             assert!(!behind_a_hole, "a commit line stands behind a batch that is not whole: {found:?}");
         }
     }
+}
+
+/// Whether a read failed: that is told as damage.
+fn could_not_be_read(found: &Recovery) -> bool {
+    matches!(found.verdict, Verdict::Damaged { because: Because::Unreadable, .. })
 }
