@@ -260,7 +260,7 @@ fn a_hangup_ends_a_run_unless_it_is_ignored() {
         env.arg(disposition);
         let mut client = server.connect();
         client.ask_words("FLUSHALL");
-        let mut command = started_by(env, &bench(&["-p", &port, "-t", "set", "--duration", "600"]));
+        let mut command = started_by(env, &bench(&["-p", &port, "-t", "set", "-r", "10", "--duration", "600"]));
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         wait_until("it has begun", || client.get("key:000000000007").is_some());
         let pid = Pid::from_child(&child);

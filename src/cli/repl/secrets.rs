@@ -24,10 +24,10 @@ fn line_holds_secret(line: &str) -> bool {
         ["auth", ..] | ["acl", "setuser", ..] => true,
         ["sentinel", ..] => has("pass"),
         ["connect", ..] => call.iter().any(|word| word.contains('@')),
-        // It was meant for a shell, where a password may be a flag, in a URI or a variable.
+        // It was meant for a shell, where a password may be a flag, in a URI or a variable; other programs may stand before.
+        ["env" | "export", ..] => true,
         [name, ..] if name.contains('=') => true,
-        [name, ..] => ["kvred", "redis-cli", "valkey-cli"].into_iter().any(|program| name.ends_with(program)),
-        [] => false,
+        _ => ["kvred", "redis-cli", "valkey-cli"].iter().any(|program| call.iter().any(|word| word.ends_with(program))),
     }
 }
 
@@ -69,6 +69,9 @@ mod tests {
             "valkey-cli -u redis://:hunter2@h ping",
             "KVRED_PASSWORD=hunter2 kvred cli ping",
             "REDISCLI_AUTH=hunter2 redis-cli",
+            "export REDISCLI_AUTH=hunter2",
+            "sudo redis-cli -a hunter2 ping",
+            "docker exec -it r redis-cli -a hunter2",
         ] {
             assert!(holds_secret(line), "{line}");
         }
