@@ -168,9 +168,7 @@ pub struct ServeArgs {
 
     /// Most input waiting for one client
     ///
-    /// A client that has sent more that is not executed yet is closed, with a log line. All clients together may have four
-    /// times that, with the replies that they do not read, as far as those are copies and more than 256 KiB for one. From
-    /// 1mb to 2gb.
+    /// A client that has sent more that is not executed yet is closed, with a log line. From 1mb to 2gb.
     #[arg(long, env = "KVRED_CLIENT_QUERY_BUFFER_LIMIT", value_name = "SIZE", default_value = "1gb")]
     pub client_query_buffer_limit: Size,
 

@@ -95,7 +95,7 @@ fn clients(server: &Server, out: &mut String) {
         "blocked_clients:{}", server.writer.sync_waiters();
         "tracking_clients:0";
         "pubsub_clients:0";
-        "query_buffer_bytes:{}", all.iter().map(|c| c.query_bytes.load(Ordering::Relaxed)).sum::<usize>();
+        "query_buffer_bytes:{}", server.query_bytes.load(Ordering::Relaxed);
     );
 }
 

@@ -54,8 +54,8 @@ pub struct Server {
     pub peak_memory_bytes: AtomicUsize,
     /// What the process took before it had any data.
     pub startup_bytes: usize,
-    /// What all clients hold: unexecuted input, and what of unread replies is more than a turn's worth.
-    pub held_bytes: AtomicUsize,
+    /// Unexecuted input of all clients.
+    pub query_bytes: AtomicUsize,
     /// Notified to stop the server.
     pub stop: Notify,
     pub(super) workers: Vec<WorkerHandle>,
@@ -87,7 +87,7 @@ impl Server {
             output: Rate::default(),
             peak_memory_bytes: AtomicUsize::new(0),
             startup_bytes,
-            held_bytes: AtomicUsize::new(0),
+            query_bytes: AtomicUsize::new(0),
             stop: Notify::new(),
             workers,
             config,

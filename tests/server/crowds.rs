@@ -86,41 +86,6 @@ fn idle_clients_and_readers_that_never_read_cost_bounded_memory() {
     assert!(after <= with_lazy + MIB, "memory grew when they went: {after} bytes");
 }
 
-/// A small command can have a reply of any size, which is there until it is read.
-#[test]
-fn large_replies_that_nobody_reads_take_bounded_memory() {
-    const CLIENTS: u64 = 10;
-    let server = Server::start_with(&["--appendonly", "no", "--client-query-buffer-limit", "8mb"]);
-    let mut observer = server.connect();
-    // 180 KiB, and 16 MB of reply: two are less than all may have, three are more.
-    let docs = command(&[&["COMMAND", "DOCS"][..], &vec!["set"; 20_000]].concat());
-    let ask = || {
-        let mut client = Client::connect_narrow(server.port());
-        client.send(&docs);
-        client
-    };
-    let lazy: Vec<Client> = (0..CLIENTS).map(|_| ask()).collect();
-    wait_until("all have run", || {
-        let calls = observer.ask_words("INFO commandstats").into_bytes();
-        String::from_utf8(calls).unwrap().contains(&format!("cmdstat_command|docs:calls={CLIENTS},"))
-    });
-    wait_until("those that take too much are closed", || {
-        let list = String::from_utf8(observer.ask_words("CLIENT LIST").into_bytes()).unwrap();
-        let unread = list.split(" omem=").skip(1).map(|rest| rest.split(' ').next().unwrap().parse::<u64>().unwrap());
-        unread.sum::<u64>() <= 32 * MIB + CLIENTS * (256 << 10)
-    });
-    server.wait_for_stderr("all clients together have");
-    drop(lazy);
-    wait_until("all are gone", || info_number(&mut observer, "connected_clients") == 1);
-    // Nothing of them counts any more, nor does what was read.
-    let read = |_| {
-        let mut reader = ask();
-        assert_eq!(reader.reply().into_array().len(), 40_000);
-        reader
-    };
-    let _readers: Vec<Client> = (0..3).map(read).collect();
-}
-
 /// The buffer of a large reply is there for who has something to say next.
 #[test]
 fn half_a_command_takes_no_reply_buffer() {

@@ -24,7 +24,7 @@ pub use self::turn::Next;
 use super::Worker;
 use super::balance::Depth;
 use super::session::{Answers, Session};
-use crate::command::batch::{Env, Held, TURN_BYTES, TURN_COMMANDS, count_error};
+use crate::command::batch::{Env, Held, TURN_COMMANDS, count_error};
 use crate::command::table::CommandId;
 use crate::db::writer::WriteFailure;
 use crate::protocol::decode::RequestDecoder;
@@ -71,7 +71,7 @@ pub struct State {
     /// Close once all replies are written.
     closing: bool,
     closed: bool,
-    /// What of `input` and `out` the worker counts for the limit over all clients.
+    /// What of `input` the worker counts for the limit over all clients.
     accounted_bytes: usize,
     waker: Option<Waker>,
 }
@@ -365,12 +365,7 @@ impl Connection {
             // `WAITAOF` has yet to be answered.
             state.closed |= state.closing && !matches!(state.pause, Pause::Sync { .. });
         }
-        let unread_bytes = state.out.len() - state.sent;
-        self.client.reply_bytes.store(unread_bytes, Ordering::Relaxed);
-        // Mostly all is sent at once, and nothing of it has been counted.
-        if unread_bytes > 0 || state.accounted_bytes > state.input.waiting_bytes() {
-            self.check_limits(state, worker);
-        }
+        self.client.reply_bytes.store(state.out.len() - state.sent, Ordering::Relaxed);
     }
 
     /// Shows others how much input waits, and what its buffer has room for besides. Returns the former.
@@ -381,26 +376,18 @@ impl Connection {
         waiting_bytes
     }
 
-    /// Closes a connection that has piled up more than it may: input, or replies that it does not read.
+    /// Closes a connection that has piled up more input than it may.
     fn check_limits(&self, state: &mut State, worker: &Worker) {
         let waiting_bytes = self.note_input(state);
-        // Those of a turn that has just ended are not known to be unread. What is shared is the data's.
-        let unread_bytes = self.client.reply_bytes.load(Ordering::Relaxed);
-        let copied_bytes = if unread_bytes > 0 { state.out.buffer.len().saturating_sub(TURN_BYTES) } else { 0 };
-        let held_bytes = waiting_bytes + copied_bytes;
-        worker.account(&mut state.accounted_bytes, held_bytes);
-        if state.closed {
-            return;
-        }
-        if let Some(limit) = worker.over_limit(waiting_bytes, held_bytes, state.session.authenticated) {
+        worker.account(&mut state.accounted_bytes, waiting_bytes);
+        if let Some(limit) = worker.over_limit(waiting_bytes, state.session.authenticated) {
             worker.stats.query_limit_closed.add(1);
             static TOLD: Sparing = Sparing::new();
             if let Some(left_out) = TOLD.due() {
                 tracing::warn!(
                     client = self.client.id,
                     addr = %self.client.addr,
-                    "closing a client with {waiting_bytes} bytes of commands that are not executed yet, and {unread_bytes} of \
-                     replies that it has not read; {limit}{left_out}"
+                    "closing a client with {waiting_bytes} bytes of commands that are not executed yet; {limit}{left_out}"
                 );
             }
             state.closed = true;

@@ -12,7 +12,7 @@
 //! | [`intake`] | what was read from connections that are ready, and is run together |
 //! | [`timing`] | how long commands take |
 //! | [`busy_poll`] | how a worker waits for more to do |
-//! | `limits` | how much unexecuted input clients may have, and unread replies |
+//! | `limits` | how much unexecuted input clients may have |
 //! | [`connection_count`] | how many connections it has, and whether it takes more |
 //! | [`balance`] | which of them it had better hand to another |
 //! | `housekeeping` | what it does once in a while, and at its end |
