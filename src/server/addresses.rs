@@ -46,7 +46,7 @@ impl Addresses {
     pub fn take(config: &mut Config, args: &ServeArgs) -> Result<Self, Failure> {
         let handed = Handed::take().or_unavailable(|| "a socket that was handed over cannot be used".to_owned())?;
         match &handed {
-            Some(handed) => check_handed(handed, config)?,
+            Some(handed) => check_handed(handed, config, args)?,
             None => config::check_tls_port(args).map_err(|e| Failure::new(Status::Usage, e))?,
         }
         let certificates = config.tls.clone().map(Certificates::load).transpose();
@@ -176,19 +176,20 @@ fn on_unix(path: &Path) -> String {
 
 /// Checks that systemd hands over what the flags wish for. Without TLS that was wished for nothing is served: it would all go
 /// in plain text.
-fn check_handed(handed: &Handed, config: &Config) -> Result<(), Failure> {
-    match (&config.tls, handed.tls.is_empty()) {
-        (None, false) => {
-            return Err(failure!(Usage, "a socket for TLS was handed over, but there is no --tls-cert-file"));
-        }
-        (Some(_), true) => {
+fn check_handed(handed: &Handed, config: &Config, args: &ServeArgs) -> Result<(), Failure> {
+    match config::given_tls_file(args) {
+        Some(flag) if handed.tls.is_empty() => {
             return Err(failure!(
                 Usage,
-                "--tls-cert-file is given, with --tls-port or without, but no socket for TLS was handed over: name one in its \
-                 unit (FileDescriptorName=tls), or leave the flags for TLS out"
+                "{flag} is given, with --tls-port or without, but no socket for TLS was handed over: name one in its unit \
+                 (FileDescriptorName=tls), or leave the flags for TLS out"
             ));
         }
-        (None, true) | (Some(_), false) => {}
+        _ if !handed.tls.is_empty() && config.tls.is_none() => {
+            let missing = if args.tls_cert_file.is_none() { "--tls-cert-file" } else { "--tls-key-file" };
+            return Err(failure!(Usage, "a socket for TLS was handed over, but there is no {missing}"));
+        }
+        _ => {}
     }
     if config.port.is_none() && !handed.tcp.is_empty() {
         tracing::warn!("--port none (or KVRED_PORT) is not heeded: a socket for plain text was handed over");

@@ -172,18 +172,23 @@ fn without_port(address: &SocketAddr) -> String {
 /// # Errors
 /// A file for TLS is given without `--tls-port`.
 pub fn check_tls_port(args: &ServeArgs) -> Result<()> {
+    match given_tls_file(args) {
+        Some(flag) if args.tls_port.is_none() => bail!(
+            "{flag} is given, but --tls-port is not: TLS would not be offered; give --tls-port \
+             too, or neither"
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// The flag of a file for TLS, if one is given: whoever does that wants TLS, though not all may be there.
+pub fn given_tls_file(args: &ServeArgs) -> Option<&'static str> {
     let files = [
         (&args.tls_cert_file, "--tls-cert-file (or KVRED_TLS_CERT_FILE)"),
         (&args.tls_key_file, "--tls-key-file (or KVRED_TLS_KEY_FILE)"),
         (&args.tls_ca_cert_file, "--tls-ca-cert-file (or KVRED_TLS_CA_CERT_FILE)"),
     ];
-    match files.iter().find(|(file, _)| file.is_some() && args.tls_port.is_none()) {
-        Some((_, flag)) => bail!(
-            "{flag} is given, but --tls-port is not: TLS would not be offered; give --tls-port \
-             too, or neither"
-        ),
-        None => Ok(()),
-    }
+    files.into_iter().find_map(|(file, flag)| file.is_some().then_some(flag))
 }
 
 fn tls_files(args: &ServeArgs) -> Option<TlsFiles> {

@@ -77,7 +77,7 @@ impl Sparing {
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 == 0 { Ok(()) } else { write!(f, " ({} lines like this were left out)", self.0) }
+        if self.0 == 0 { Ok(()) } else { write!(f, " ({} more like this left out)", self.0) }
     }
 }
 
@@ -92,7 +92,7 @@ mod tests {
         assert!((0..LINES).all(|_| told(0) == Some(LeftOut(0))));
         assert!((0..7).all(|_| told(59).is_none()));
         let first = told(60).unwrap();
-        assert_eq!(first.to_string(), " (7 lines like this were left out)");
+        assert_eq!(first.to_string(), " (7 more like this left out)");
         let second = told(60).unwrap();
         assert_eq!(second.to_string(), "", "they are told of once");
     }

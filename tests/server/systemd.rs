@@ -178,15 +178,24 @@ fn tls_without_a_socket_for_it_is_refused() {
     let launch = Launch::new();
     let (cert, key) = Authority::new(launch.dir(), "ca").sign("server", Kind::Server);
     let files = ["--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-auth-clients", "no"];
-    for more in [&["--port", "none", "--tls-port", "0"][..], &[]] {
+    let with_a_port = [&files[..], &["--port", "none", "--tls-port", "0"]].concat();
+    for flags in [&with_a_port[..], &files, &files[..2], &files[2..4], &["--tls-ca-cert-file", &cert]] {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = tcp.local_addr().unwrap().port();
         let mut client = Client::connect(port);
-        let mut child = Killed(activated(launch.dir(), vec![tcp.into()], "plain", &[&files, more].concat()));
+        let mut child = Killed(activated(launch.dir(), vec![tcp.into()], "plain", flags));
         client.expect_closed();
         assert_eq!(child.0.wait().unwrap().code(), Some(2));
         let said = all_said(&mut child);
         assert!(said.contains("--tls-port") && said.contains("FileDescriptorName=tls"), "{said}");
+    }
+    for (flags, missing) in [(&files[..2], "there is no --tls-key-file"), (&files[2..4], "there is no --tls-cert-file")]
+    {
+        let tls = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut child = Killed(activated(launch.dir(), vec![tls.into()], "tls", flags));
+        assert_eq!(child.0.wait().unwrap().code(), Some(2));
+        let said = all_said(&mut child);
+        assert!(said.contains(missing), "{said}");
     }
 }
 

@@ -25,8 +25,7 @@ fn line_holds_secret(line: &str) -> bool {
         ["sentinel", ..] => has("pass"),
         ["connect", ..] => call.iter().any(|word| word.contains('@')),
         // It was meant for a shell, where a password may be a flag, in a URI or a variable; other programs may stand before.
-        ["env" | "export", ..] => true,
-        [name, ..] if name.contains('=') => true,
+        [name, ..] if name.contains('=') || ["env", "export"].contains(name) => true,
         _ => ["kvred", "redis-cli", "valkey-cli"].iter().any(|program| call.iter().any(|word| word.ends_with(program))),
     }
 }

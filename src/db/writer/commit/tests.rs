@@ -203,8 +203,6 @@ fn a_commit_waits_under_everysec_once_two_seconds_are_unsynced() {
 
 #[test]
 fn what_is_to_be_committed_while_another_has_the_token_is_left_to_the_log_thread() {
-    /// Far longer than any machine takes.
-    const DEADLINE: Duration = Duration::from_mins(1);
     let writer = Arc::new(writer(FsyncPolicy::Everysec, || Ok(())));
     let log = writer.token();
     drop(set(&writer, b"key"));
