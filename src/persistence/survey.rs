@@ -69,6 +69,8 @@ pub struct Survivor {
     pub annotations: Vec<Annotation>,
     /// How many commands it has.
     pub records: u64,
+    /// Its bytes, without the commit line. To read them again might give others, of a disk that is failing.
+    pub bytes: Vec<u8>,
 }
 
 /// The search. See the file's header.
@@ -132,11 +134,13 @@ impl Survey {
     pub fn next(&mut self, mut progress: impl FnMut(LogOffset)) -> io::Result<Option<Survivor>> {
         while let Some((line, len, crc)) = self.next_commit_line(&mut progress)? {
             let Some(start) = self.start_of(line, len) else { continue };
-            let Some((chain, shift)) = self.chain_of(start, line, crc)? else {
-                self.ask_for_place(start, line, crc)?;
+            let Some(chain) = self.chain_at(start)? else { continue };
+            let bytes_crc = self.crc_of(start, line)?;
+            let Some(shift) = self.fits(chain, start, line, bytes_crc, crc)? else {
+                self.ask_for_place(chain, start, line, bytes_crc, crc)?;
                 continue;
             };
-            if let Some(survivor) = self.parse(start, line, shift)? {
+            if let Some(survivor) = self.parse(start, line, bytes_crc, shift)? {
                 self.shift = shift;
                 self.known = survivor.end;
                 self.prefixes.restart(survivor.end);
@@ -217,15 +221,9 @@ impl Survey {
         }
     }
 
-    /// The chain in which the bytes `start..line` have the checksum `crc`, and how far out of their place.
-    fn chain_of(&mut self, start: LogOffset, line: LogOffset, crc: u32) -> io::Result<Option<(Chain, i64)>> {
-        if let Some(chain) = self.chain {
-            return Ok(self.fits(chain, start, line, crc)?.map(|shift| (chain, shift)));
-        }
-        let Some(chain) = self.begun_at(start)? else { return Ok(None) };
-        let Some(place) = self.place(start, self.shift) else { return Ok(None) };
-        let bytes_crc = self.crc_of(start, line)?;
-        Ok((chain.crc_of_summed(place, bytes_crc, line - start) == crc).then_some((chain, self.shift)))
+    /// The chain that a batch at `start` can be of.
+    fn chain_at(&self, start: LogOffset) -> io::Result<Option<Chain>> {
+        self.chain.map_or_else(|| self.begun_at(start), |chain| Ok(Some(chain)))
     }
 
     /// Where the byte at `at` was written if it is `shift` bytes out of its place; `None`: not behind what is known.
@@ -240,22 +238,24 @@ impl Survey {
 
     /// Looks for the place in which the batch `start..line` was written. If that is told, the search goes back to the
     /// first batch that then fits.
-    fn ask_for_place(&mut self, start: LogOffset, line: LogOffset, crc: u32) -> io::Result<()> {
+    fn ask_for_place(
+        &mut self,
+        chain: Chain,
+        start: LogOffset,
+        line: LogOffset,
+        bytes_crc: u32,
+        crc: u32,
+    ) -> io::Result<()> {
         if self.asked == MAX_ASKED {
             return Ok(());
         }
-        let (before, chain) = match self.chain {
-            Some(chain) => {
-                let Some((before, _, stated)) = self.commit_line_before(start)? else { return Ok(()) };
-                (Some(before), chain.after(stated))
-            }
-            None => match self.begun_at(start)? {
-                Some(chain) => (None, chain),
-                None => return Ok(()),
-            },
+        let (before, chain) = if self.chain.is_none() {
+            (None, chain)
+        } else {
+            let Some((before, _, stated)) = self.commit_line_before(start)? else { return Ok(()) };
+            (Some(before), chain.after(stated))
         };
         self.asked += 1;
-        let bytes_crc = self.crc_of(start, line)?;
         let nearest = LogOffset(start.0.saturating_sub(MAX_SHIFT)).max(self.nearest_place());
         for place in chain.offsets_of(crc, bytes_crc, line - start, (nearest, start + MAX_SHIFT)) {
             let shift = place.0 as i64 - start.0 as i64;
@@ -263,7 +263,7 @@ impl Survey {
                 Some(before) => self.fits_shifted(before, shift)?,
                 None => false,
             };
-            if fits_with_the_one_before || self.states(start, line, place)? {
+            if fits_with_the_one_before || self.states(start, line, bytes_crc, place)? {
                 self.shift = shift;
                 self.go_back(before.unwrap_or(line));
                 return Ok(());
@@ -283,8 +283,8 @@ impl Survey {
     }
 
     /// Whether the batch `start..line` states that all before `place` was durable: there it was written, then.
-    fn states(&mut self, start: LogOffset, line: LogOffset, place: LogOffset) -> io::Result<bool> {
-        let Some(batch) = self.parse(start, line, 0)? else { return Ok(false) };
+    fn states(&mut self, start: LogOffset, line: LogOffset, bytes_crc: u32, place: LogOffset) -> io::Result<bool> {
+        let Some(batch) = self.parse(start, line, bytes_crc, 0)? else { return Ok(false) };
         let states = batch.annotations.contains(&Annotation::Synced(place));
         if !states {
             self.in_vain(start, line);
@@ -325,11 +325,21 @@ impl Survey {
         Ok(salt_of_header(&line).map(Chain::new))
     }
 
-    /// Whether the bytes `start..line` have the checksum `crc`, after one of the batches that may stand before them; and
-    /// how far out of their place.
-    fn fits(&mut self, chain: Chain, start: LogOffset, line: LogOffset, crc: u32) -> io::Result<Option<i64>> {
-        let bytes_crc = self.crc_of(start, line)?;
+    /// Whether the bytes `start..line`, whose own checksum is `bytes_crc`, have the checksum `crc` after one of the batches
+    /// that may stand before them, or after none; and how far out of their place.
+    fn fits(
+        &mut self,
+        chain: Chain,
+        start: LogOffset,
+        line: LogOffset,
+        bytes_crc: u32,
+        crc: u32,
+    ) -> io::Result<Option<i64>> {
         let fits = |chain: Chain, place| chain.crc_of_summed(place, bytes_crc, line - start) == crc;
+        if self.chain.is_none() {
+            let place = self.place(start, self.shift);
+            return Ok(place.filter(|place| fits(chain, *place)).map(|_| self.shift));
+        }
         // A lost header may have stood anywhere.
         let own_place = if chain.is_new() { self.place(start, self.shift) } else { None };
         for place in [Some(self.known_place), self.other_place, own_place].into_iter().flatten() {
@@ -357,8 +367,9 @@ impl Survey {
         }
     }
 
-    /// The annotations and the number of commands of a batch whose checksum fits; `None` if it is not RESP all the same.
-    fn parse(&mut self, start: LogOffset, line: LogOffset, shift: i64) -> io::Result<Option<Survivor>> {
+    /// What there is to know of a batch whose checksum fits; `None` if it is not RESP all the same, or cannot be read as
+    /// it was when it fitted.
+    fn parse(&mut self, start: LogOffset, line: LogOffset, bytes_crc: u32, shift: i64) -> io::Result<Option<Survivor>> {
         let from_there_again = self.in_vain_from == Some(start);
         let most = if from_there_again { MAX_IN_VAIN_BYTES } else { 2 * MAX_IN_VAIN_BYTES };
         if self.in_vain_bytes > most {
@@ -369,8 +380,11 @@ impl Survey {
         let read = self.window.read(&mut bytes, start)?;
         bytes.truncate(read);
         let end = line + COMMIT_LINE_BYTES as u64;
-        let survivor = Survivor { start, end, shift, annotations: Vec::new(), records: 0 };
-        let parsed = parse_batch(&mut bytes, survivor);
+        let parsed = if crc32c::crc32c(&bytes) == bytes_crc {
+            parse_batch(Survivor { start, end, shift, annotations: Vec::new(), records: 0, bytes })
+        } else {
+            None
+        };
         if parsed.is_none() {
             self.in_vain(start, line);
         }
@@ -391,7 +405,8 @@ pub(super) fn commit_line(line: &[u8]) -> Option<(u32, u32)> {
     }
 }
 
-fn parse_batch(bytes: &mut [u8], mut survivor: Survivor) -> Option<Survivor> {
+fn parse_batch(mut survivor: Survivor) -> Option<Survivor> {
+    let bytes = &mut survivor.bytes[..];
     let (mut at, mut args, mut decoder) = (0, Vec::new(), RequestDecoder::for_log());
     while at < bytes.len() {
         if bytes[at] == b'#' {

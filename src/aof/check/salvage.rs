@@ -22,8 +22,7 @@ use crate::command::record::check;
 use crate::exit::{Failure, OrExit, Status, print};
 use crate::persistence::LogOffset;
 use crate::persistence::batch::Batch;
-use crate::persistence::disk::{DiskRead, read_full_at};
-use crate::persistence::format::COMMIT_LINE_BYTES;
+use crate::persistence::disk::DiskRead;
 use crate::persistence::repair::len_without_trailing_zeros;
 use crate::persistence::replay::{Recovery, Verdict};
 use crate::protocol::decode::Args;
@@ -170,11 +169,9 @@ fn copy_survivors(file: &Arc<dyn DiskRead>, recovery: &Recovery, image: &mut Ima
     };
     let does_not_verify = "it does not verify";
     let mut why = if recovery.chain.is_some() { does_not_verify } else { "it is not whole, or no checksum covers it" };
-    while let Some(survivor) = survey.next(|_| {})? {
+    while let Some(mut survivor) = survey.next(|_| {})? {
         gap(known, survivor.start, why);
-        let mut bytes = vec![0; (survivor.end - survivor.start) as usize - COMMIT_LINE_BYTES];
-        let read = read_full_at(&*file, &mut bytes, survivor.start.0)?;
-        for Refused { reason, .. } in image.copy(&mut bytes[..read], true, check)? {
+        for Refused { reason, .. } in image.copy(&mut survivor.bytes, true, check)? {
             gap(survivor.start, survivor.end, &format!("it verifies, but kvred refuses it: {reason}"));
         }
         (known, why) = (survivor.end, does_not_verify);
@@ -186,8 +183,42 @@ fn copy_survivors(file: &Arc<dyn DiskRead>, recovery: &Recovery, image: &mut Ima
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    use rustix::io::Errno;
+
     use super::*;
     use crate::persistence::disk::tests::Failing;
+
+    /// A file in memory, of which a byte can be read only so many times; then the disk says so, or gives another one.
+    struct Wearing {
+        bytes: Vec<u8>,
+        at: u64,
+        silently: bool,
+        reads_left: AtomicU64,
+    }
+
+    impl DiskRead for Wearing {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.bytes.len() as u64)
+        }
+
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            let there = self.bytes.get(offset as usize..).unwrap_or_default();
+            let len = there.len().min(buffer.len());
+            buffer[..len].copy_from_slice(&there[..len]);
+            if !(offset..offset + len as u64).contains(&self.at)
+                || self.reads_left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
+            {
+                return Ok(len);
+            }
+            if !self.silently {
+                return Err(Errno::IO.into());
+            }
+            buffer[(self.at - offset) as usize] ^= 1;
+            Ok(len)
+        }
+    }
 
     #[test]
     fn a_batch_is_refused_as_a_whole_and_commands_without_one_each_for_itself() {
@@ -231,6 +262,43 @@ mod tests {
             assert_eq!(lost.listed.len(), 1);
             assert!(lost.listed[0].why.contains(why), "{}", lost.listed[0].why);
             assert!(lost.bytes < 301_000, "{}", lost.bytes);
+        }
+    }
+
+    #[test]
+    fn what_has_verified_is_saved_as_it_was_then_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, out) = (dir.path().join("log"), dir.path().join("out"));
+        let value = vec![b'v'; 1_500_000];
+        let mut image = Image::create(&log).unwrap();
+        for key in 0..3 {
+            image.set(&[key], &value).unwrap();
+        }
+        image.finish(None).unwrap();
+        image.publish().unwrap();
+        let mut bytes = std::fs::read(log).unwrap();
+        bytes[1000] ^= 1;
+        for silently in [false, true] {
+            for reads in 0.. {
+                let (bytes, at) = (bytes.clone(), 2_000_000);
+                let wearing = Arc::new(Wearing { bytes, at, silently, reads_left: AtomicU64::new(reads) });
+                let mut image = Image::create(&out).unwrap();
+                let lost = salvage(&(Arc::clone(&wearing) as Arc<dyn DiskRead>), &mut image).unwrap();
+                let saved = image.size.records;
+                image.publish().unwrap();
+                let file: Arc<dyn DiskRead> = Arc::new(Failing { bytes: std::fs::read(&out).unwrap(), at: 0..0 });
+                let recovery = reading::read(&file, &Progress::hidden(), Settle::AtOnce, |batch| {
+                    batch.records().for_each(|(_, args)| assert!(args.at(2) == value, "{reads} reads, {silently}"));
+                    Ok::<_, io::Error>(())
+                });
+                assert_eq!(recovery.unwrap().unwrap().records, saved);
+                std::fs::remove_file(&out).unwrap();
+                assert_eq!((saved, lost.listed.len() as u64), if lost.bytes < 1_600_000 { (2, 1) } else { (1, 1) });
+                if wearing.reads_left.load(Relaxed) > 0 {
+                    assert_eq!(saved, 2);
+                    break;
+                }
+            }
         }
     }
 
