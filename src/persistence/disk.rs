@@ -98,7 +98,7 @@ pub fn copy_access(from: &dyn DiskFile, to: &dyn DiskFile) -> io::Result<()> {
 }
 
 /// How much is read at once: large enough that the calls do not count, small enough to stay in the cache.
-pub(super) const BLOCK_BYTES: usize = 1 << 20;
+pub const BLOCK_BYTES: usize = 1 << 20;
 
 /// The least that is asked for where a disk fails: a page, and of most disks a sector.
 pub const SECTOR_BYTES: u64 = 4 << 10;

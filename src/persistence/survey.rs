@@ -24,7 +24,8 @@
 //!
 //! Where the header of a log is lost, any batch behind a commit line tells of which chain it would be, and the batch before
 //! confirms that. They elect the chain, by their bytes: a copy of another log in a value is no longer than the batch that
-//! holds it, and its batches, out of their places, mostly tell of a chain each.
+//! holds it. What batches tell that are out of their places is wrong, and depends only on the bits in which the place is
+//! another: many may agree, so this is for a log in its place.
 
 mod prefixes;
 
@@ -74,6 +75,7 @@ pub struct Survivor {
 }
 
 /// The search. See the file's header.
+#[derive(Clone)]
 pub struct Survey {
     window: Window,
     /// `None`: a chain may yet begin.

@@ -4,11 +4,13 @@
 use std::io;
 use std::sync::Arc;
 
+use memchr::memmem;
+
 use super::examine::File;
 use crate::persistence::LogOffset;
 use crate::persistence::batch::Flaw;
-use crate::persistence::disk::{DiskRead, read_full_at};
-use crate::persistence::format::{Chain, HEADER_LINE_BYTES, mended_header, salt_of_header};
+use crate::persistence::disk::{BLOCK_BYTES, DiskRead, read_full_at};
+use crate::persistence::format::{Chain, HEADER_LINE_BYTES, HEADER_NAME, mended_header, salt_of_header};
 use crate::persistence::replay::{Recovery, Verdict};
 use crate::persistence::survey::Survey;
 
@@ -29,12 +31,37 @@ pub(super) fn survey(file: &File, recovery: &Recovery) -> io::Result<(Survey, Lo
         let chain = salt_of_header(&header).map(Chain::new);
         return Ok((Survey::new(Arc::clone(file), chain, behind, file_len), behind));
     }
-    let survey = if is_lost(recovery) {
-        Survey::without_header(Arc::clone(file), from, file_len)?
-    } else {
-        Survey::new(Arc::clone(file), recovery.chain, from, file_len)
-    };
+    let survey = |chain, from| Survey::new(Arc::clone(file), chain, from, file_len);
+    if !is_lost(recovery) {
+        return Ok((survey(recovery.chain, from), from));
+    }
+    // It may be there but out of its place, and so all behind it: then what the batches tell is wrong, but some agree.
+    let without_header = Survey::without_header(Arc::clone(file), from, file_len)?;
+    let moved = moved(&**file, from)?.map(|(chain, behind)| survey(Some(chain), behind));
+    let surveys = [Some(without_header), moved, Some(survey(None, from))].into_iter().flatten();
+    let found = surveys.map(|survey| Ok((bytes_found(survey.clone())?, survey))).collect::<io::Result<Vec<_>>>()?;
+    let (_, survey) = found.into_iter().max_by_key(|(bytes, _)| *bytes).expect("there are two at least");
     Ok((survey, from))
+}
+
+/// The chain of the first header that stands near behind `from`, and where that header ends.
+fn moved(file: &dyn DiskRead, from: LogOffset) -> io::Result<Option<(Chain, LogOffset)>> {
+    let mut bytes = vec![0; BLOCK_BYTES];
+    let read = read_full_at(file, &mut bytes, from.0)?;
+    let header = memmem::find_iter(&bytes[..read], HEADER_NAME).find_map(|at| {
+        let end = at + HEADER_LINE_BYTES;
+        let salt = salt_of_header(bytes[..read].get(at..end)?)?;
+        Some((Chain::new(salt), from + end as u64))
+    });
+    Ok(header)
+}
+
+fn bytes_found(mut survey: Survey) -> io::Result<u64> {
+    let mut bytes = 0;
+    while let Some(survivor) = survey.next(|_| {})? {
+        bytes += survivor.end - survivor.start;
+    }
+    Ok(bytes)
 }
 
 /// Whether a log that is one of kvred's has no header that can be read. Of a plain one, all that could be found were

@@ -266,6 +266,27 @@ mod tests {
     }
 
     #[test]
+    fn a_log_behind_other_bytes_is_saved_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let mut image = Image::create(&log).unwrap();
+        for n in 0..4000 {
+            let mut set = format!("*3\r\n$3\r\nSET\r\n$8\r\nkey:{n:04}\r\n$1\r\nv\r\n").into_bytes();
+            image.copy(&mut set, true, check).unwrap();
+        }
+        image.finish(None).unwrap();
+        image.publish().unwrap();
+        let log = std::fs::read(log).unwrap();
+        for before in [&b"\xef\xbb\xbf"[..], &[b'x'; 16], &[b'x'; 512], &[b'x'; 4096]] {
+            let file: Arc<dyn DiskRead> = Arc::new(Failing { bytes: [before, &log].concat(), at: 0..0 });
+            let mut image = Image::create(&dir.path().join("out")).unwrap();
+            salvage(&file, &mut image).unwrap();
+            assert_eq!(image.size.records, 4000, "behind {} bytes", before.len());
+            image.discard();
+        }
+    }
+
+    #[test]
     fn what_has_verified_is_saved_as_it_was_then_or_not_at_all() {
         let dir = tempfile::tempdir().unwrap();
         let (log, out) = (dir.path().join("log"), dir.path().join("out"));

@@ -11,6 +11,7 @@ use super::super::disk::{BLOCK_BYTES, DiskRead, read_full_at};
 pub(super) const CHECKPOINT_BYTES: u64 = 4 << 10;
 
 /// The part of the file that is searched, and the rest of it.
+#[derive(Clone)]
 pub(super) struct Window {
     file: Arc<dyn DiskRead>,
     pub(super) bytes: Vec<u8>,
@@ -50,6 +51,7 @@ impl Window {
 }
 
 /// Checksums of prefixes.
+#[derive(Clone)]
 pub(super) struct Prefixes {
     /// Where they all begin.
     origin: LogOffset,
