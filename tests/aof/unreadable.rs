@@ -106,3 +106,22 @@ fn one_call_that_fails_or_all_of_them_are_no_reason_to_give_up() {
     salvaged.expect(1, &[]);
     assert!(salvaged.stdout.contains("0 records saved"), "{}", salvaged.stdout);
 }
+
+#[test]
+fn a_plain_log_with_a_flaw_before_what_cannot_be_read_is_not_to_be_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("plain.aof");
+    let mut log = (0..30).flat_map(|key: u8| resp(&[b"SET", &[b'a' + key], &vec![b'v'; 100_000]])).collect::<Vec<u8>>();
+    let third = log.len() / 30 * 3;
+    log[third] = b'x';
+    fs::write(&path, &log).unwrap();
+    // What the verdict is made from can be read, and what is then looked for behind it cannot.
+    let Some(checked) = failing(&path, "5+", &["check", arg(&path)]) else { return };
+    checked.expect(4, &[]);
+    let words = checked.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("the disk cannot read ") && words.contains("check --salvage OUT"), "{}", checked.stdout);
+    assert!(!words.contains("--fix"), "{}", checked.stdout);
+    let fixed = failing(&path, "5+", &["check", "--fix", "--yes", arg(&path)]).expect("as before");
+    fixed.expect(4, &["nothing was changed: what the disk cannot read could not be kept"]);
+    assert!(fs::read(&path).unwrap() == log);
+}

@@ -80,9 +80,12 @@ impl Findings {
         self.conclusion().status()
     }
 
-    /// Whether the disk cannot read all of what the flaw is in, or of what follows it.
+    /// Whether the disk cannot read all of what would be cut off, so that it could not be kept.
     pub(super) fn is_unreadable(&self) -> bool {
-        matches!(self.recovery.verdict, Verdict::Damaged { because: Because::Unreadable, .. })
+        let damaged_so = matches!(self.recovery.verdict, Verdict::Damaged { because: Because::Unreadable, .. });
+        let behind = self.behind.is_some_and(|behind| behind.unreadable.is_some());
+        // A header is put right where it stands.
+        !self.header_fixable && (damaged_so || behind)
     }
 
     /// What they come to.
@@ -229,4 +232,29 @@ fn look_behind(file: &Arc<Readable>, recovery: &Recovery) -> io::Result<Behind> 
     }
     behind.unreadable = file.unreadable(from, LogOffset(recovery.file_len));
     Ok(behind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::image::Image;
+    use super::*;
+    use crate::persistence::disk::tests::Failing;
+
+    #[test]
+    fn a_wrong_bit_of_the_header_can_be_put_right_whatever_cannot_be_read_behind_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let mut image = Image::create(&log).unwrap();
+        for key in 0..10 {
+            image.set(&[key], &vec![b'v'; 300_000]).unwrap();
+        }
+        image.finish(None).unwrap();
+        image.publish().unwrap();
+        let mut bytes = std::fs::read(log).unwrap();
+        bytes[12] ^= 1;
+        let failing: File = Arc::new(Failing { bytes, at: 2_000_000..2_000_001 });
+        let found = examine(&failing).unwrap();
+        assert!(found.behind.is_some_and(|behind| behind.unreadable.is_some()));
+        assert!(found.header_fixable && !found.is_unreadable());
+    }
 }
