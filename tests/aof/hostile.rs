@@ -179,16 +179,18 @@ fn check_and_dump_leave_a_log_as_it_is_also_torn_or_read_only() {
 }
 
 #[test]
-fn where_a_log_is_torn_or_damaged_and_why_each_have_a_line_within_80_columns() {
+fn where_a_log_is_torn_damaged_or_refused_and_why_each_have_a_line_within_80_columns() {
     let dir = tempfile::tempdir().unwrap();
     let log = small_log(dir.path());
     let path = dir.path().join("kvred.aof");
     let mut flipped = log.clone();
     flipped[2000] ^= 1;
     let durable = "not the trace of a crash: a later batch states that these bytes were durable from there on";
+    let hset = helpers::command(&["HSET", "h", "f", "v"]);
     for (bytes, what, why, whole) in [
         (&log[..log.len() - 100], "  torn          batch ", "                the file ends in the middle of it", ""),
         (&flipped, "  damage        batch ", "                its checksum does not match, seen at byte ", durable),
+        (&hset, "  refused       record 1 at byte 0:", "                ERR 'hset' is not supported", ""),
     ] {
         fs::write(&path, bytes).unwrap();
         let checked = aof(&["check", arg(&path)]);

@@ -205,7 +205,8 @@ fn damage(found: &Findings) -> Option<(&Flaw, LogOffset, Option<String>)> {
 fn trouble(out: &mut String, found: &Findings, path: &str) {
     let recovery = &found.recovery;
     if let Some(refused) = &found.refused {
-        fact(out, "refused", &format!("record {} at byte {}: {}", grouped(refused.record), refused.at, refused.reason));
+        fact(out, "refused", &format!("record {} at byte {}:", grouped(refused.record), refused.at));
+        prose(out, &refused.reason);
     }
     let Some((flaw, seen_at, because)) = damage(found) else { return };
     let batch = if recovery.chain.is_some() {
