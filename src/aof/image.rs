@@ -280,3 +280,24 @@ impl Image {
         drop(self.disk.remove(&self.temporary));
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// The bytes of a log with what `fill` puts into it.
+    pub(in crate::aof) fn log_with(fill: impl FnOnce(&mut Image)) -> Vec<u8> {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let mut image = Image::create(&log).unwrap();
+        fill(&mut image);
+        image.finish(None).unwrap();
+        image.publish().unwrap();
+        std::fs::read(log).unwrap()
+    }
+
+    /// The bytes of a log with so many values of so many bytes.
+    pub(in crate::aof) fn log_of_values(values: u8, bytes: usize) -> Vec<u8> {
+        log_with(|image| (0..values).for_each(|key| image.set(&[key], &vec![b'v'; bytes]).unwrap()))
+    }
+}

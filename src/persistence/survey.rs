@@ -137,12 +137,12 @@ impl Survey {
         while let Some((line, len, crc)) = self.next_commit_line(&mut progress)? {
             let Some(start) = self.start_of(line, len) else { continue };
             let Some(chain) = self.chain_at(start)? else { continue };
-            let bytes_crc = self.crc_of(start, line)?;
-            let Some(shift) = self.fits(chain, start, line, bytes_crc, crc)? else {
-                self.ask_for_place(chain, start, line, bytes_crc, crc)?;
+            let claim = self.claim(start, line, crc)?;
+            let Some(shift) = self.fits(chain, claim)? else {
+                self.ask_for_place(chain, claim)?;
                 continue;
             };
-            if let Some(survivor) = self.parse(start, line, bytes_crc, shift)? {
+            if let Some(survivor) = self.parse(claim, shift)? {
                 self.shift = shift;
                 self.known = survivor.end;
                 self.prefixes.restart(survivor.end);
@@ -184,8 +184,7 @@ impl Survey {
         let Some(start_before) = self.start_of(before, len) else { return Ok(None) };
         let told = Chain::told_by(start, self.crc_of(start, line)?, line - start, crc, stated);
         let chain = self.commit_line_before(start_before)?.map_or(told, |(_, _, stated)| told.after(stated));
-        let bytes_crc = self.crc_of(start_before, before)?;
-        let confirmed = chain.crc_of_summed(start_before, bytes_crc, before - start_before) == stated;
+        let confirmed = self.claim(start_before, before, stated)?.fits(chain, start_before);
         Ok(confirmed.then_some(told))
     }
 
@@ -238,16 +237,10 @@ impl Survey {
         self.other_place.unwrap_or(self.known_place)
     }
 
-    /// Looks for the place in which the batch `start..line` was written. If that is told, the search goes back to the
-    /// first batch that then fits.
-    fn ask_for_place(
-        &mut self,
-        chain: Chain,
-        start: LogOffset,
-        line: LogOffset,
-        bytes_crc: u32,
-        crc: u32,
-    ) -> io::Result<()> {
+    /// Looks for the place in which the batch of a claim was written. If that is told, the search goes back to the first
+    /// batch that then fits.
+    fn ask_for_place(&mut self, chain: Chain, claim: Claim) -> io::Result<()> {
+        let Claim { start, line, bytes_crc, crc } = claim;
         if self.asked == MAX_ASKED {
             return Ok(());
         }
@@ -265,7 +258,7 @@ impl Survey {
                 Some(before) => self.fits_shifted(before, shift)?,
                 None => false,
             };
-            if fits_with_the_one_before || self.states(start, line, bytes_crc, place)? {
+            if fits_with_the_one_before || self.states(claim, place)? {
                 self.shift = shift;
                 self.go_back(before.unwrap_or(line));
                 return Ok(());
@@ -280,16 +273,15 @@ impl Survey {
         let Some(start) = line.0.checked_sub(u64::from(len)).map(LogOffset) else { return Ok(false) };
         let Some(place) = self.place(start, shift) else { return Ok(false) };
         let Some((_, _, stated)) = self.commit_line_before(start)? else { return Ok(false) };
-        let bytes_crc = self.crc_of(start, line)?;
-        Ok(chain.after(stated).crc_of_summed(place, bytes_crc, line - start) == crc)
+        Ok(self.claim(start, line, crc)?.fits(chain.after(stated), place))
     }
 
-    /// Whether the batch `start..line` states that all before `place` was durable: there it was written, then.
-    fn states(&mut self, start: LogOffset, line: LogOffset, bytes_crc: u32, place: LogOffset) -> io::Result<bool> {
-        let Some(batch) = self.parse(start, line, bytes_crc, 0)? else { return Ok(false) };
+    /// Whether the batch of a claim states that all before `place` was durable: there it was written, then.
+    fn states(&mut self, claim: Claim, place: LogOffset) -> io::Result<bool> {
+        let Some(batch) = self.parse(claim, 0)? else { return Ok(false) };
         let states = batch.annotations.contains(&Annotation::Synced(place));
         if !states {
-            self.in_vain(start, line);
+            self.in_vain(claim);
         }
         Ok(states)
     }
@@ -327,37 +319,34 @@ impl Survey {
         Ok(salt_of_header(&line).map(Chain::new))
     }
 
-    /// Whether the bytes `start..line`, whose own checksum is `bytes_crc`, have the checksum `crc` after one of the batches
-    /// that may stand before them, or after none; and how far out of their place.
-    fn fits(
-        &mut self,
-        chain: Chain,
-        start: LogOffset,
-        line: LogOffset,
-        bytes_crc: u32,
-        crc: u32,
-    ) -> io::Result<Option<i64>> {
-        let fits = |chain: Chain, place| chain.crc_of_summed(place, bytes_crc, line - start) == crc;
+    /// Whether a claim is right after one of the batches that may stand before it, or after none; and how far out of its
+    /// place.
+    fn fits(&mut self, chain: Chain, claim: Claim) -> io::Result<Option<i64>> {
+        let start = claim.start;
         if self.chain.is_none() {
             let place = self.place(start, self.shift);
-            return Ok(place.filter(|place| fits(chain, *place)).map(|_| self.shift));
+            return Ok(place.filter(|place| claim.fits(chain, *place)).map(|_| self.shift));
         }
         // A lost header may have stood anywhere.
         let own_place = if chain.is_new() { self.place(start, self.shift) } else { None };
         for place in [Some(self.known_place), self.other_place, own_place].into_iter().flatten() {
-            if fits(chain, place) {
+            if claim.fits(chain, place) {
                 return Ok(Some(place.0 as i64 - start.0 as i64));
             }
         }
         let (Some(before), Some(place)) = (self.line_before(start), self.place(start, self.shift)) else {
             return Ok(None);
         };
-        if self.commit_line_at(before)?.is_some_and(|(_, stated)| fits(chain.after(stated), place)) {
+        if self.commit_line_at(before)?.is_some_and(|(_, stated)| claim.fits(chain.after(stated), place)) {
             return Ok(Some(self.shift));
         }
         let before_crc = self.prefixes.up_to(&self.window, before)?;
         let computed = chain.crc_of_summed(self.known_place, before_crc, before - self.known);
-        Ok(fits(chain.after(computed), place).then_some(self.shift))
+        Ok(claim.fits(chain.after(computed), place).then_some(self.shift))
+    }
+
+    fn claim(&mut self, start: LogOffset, line: LogOffset, crc: u32) -> io::Result<Claim> {
+        Ok(Claim { start, line, bytes_crc: self.crc_of(start, line)?, crc })
     }
 
     /// The checksum of the bytes `from..to` by themselves.
@@ -371,7 +360,8 @@ impl Survey {
 
     /// What there is to know of a batch whose checksum fits; `None` if it is not RESP all the same, or cannot be read as
     /// it was when it fitted.
-    fn parse(&mut self, start: LogOffset, line: LogOffset, bytes_crc: u32, shift: i64) -> io::Result<Option<Survivor>> {
+    fn parse(&mut self, claim: Claim, shift: i64) -> io::Result<Option<Survivor>> {
+        let Claim { start, line, bytes_crc, .. } = claim;
         let from_there_again = self.in_vain_from == Some(start);
         let most = if from_there_again { MAX_IN_VAIN_BYTES } else { 2 * MAX_IN_VAIN_BYTES };
         if self.in_vain_bytes > most {
@@ -388,14 +378,32 @@ impl Survey {
             None
         };
         if parsed.is_none() {
-            self.in_vain(start, line);
+            self.in_vain(claim);
         }
         Ok(parsed)
     }
 
-    fn in_vain(&mut self, start: LogOffset, line: LogOffset) {
-        self.in_vain_bytes += line - start;
-        self.in_vain_from = Some(start);
+    fn in_vain(&mut self, claim: Claim) {
+        self.in_vain_bytes += claim.line - claim.start;
+        self.in_vain_from = Some(claim.start);
+    }
+}
+
+/// What looks like a batch: the bytes `start..line`, and what the commit line behind them states.
+#[derive(Clone, Copy)]
+struct Claim {
+    start: LogOffset,
+    line: LogOffset,
+    /// The checksum of these bytes by themselves.
+    bytes_crc: u32,
+    /// The one that the line states.
+    crc: u32,
+}
+
+impl Claim {
+    /// Whether that is their checksum in this chain, written at `place`.
+    fn fits(&self, chain: Chain, place: LogOffset) -> bool {
+        chain.crc_of_summed(place, self.bytes_crc, self.line - self.start) == self.crc
     }
 }
 

@@ -236,21 +236,13 @@ fn look_behind(file: &Arc<Readable>, recovery: &Recovery) -> io::Result<Behind> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::image::Image;
+    use super::super::super::image::tests::log_of_values;
     use super::*;
     use crate::persistence::disk::tests::Failing;
 
     #[test]
     fn a_wrong_bit_of_the_header_can_be_put_right_whatever_cannot_be_read_behind_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("log");
-        let mut image = Image::create(&log).unwrap();
-        for key in 0..10 {
-            image.set(&[key], &vec![b'v'; 300_000]).unwrap();
-        }
-        image.finish(None).unwrap();
-        image.publish().unwrap();
-        let mut bytes = std::fs::read(log).unwrap();
+        let mut bytes = log_of_values(10, 300_000);
         bytes[12] ^= 1;
         let failing: File = Arc::new(Failing { bytes, at: 2_000_000..2_000_001 });
         let found = examine(&failing).unwrap();

@@ -187,6 +187,7 @@ mod tests {
 
     use rustix::io::Errno;
 
+    use super::super::super::image::tests::{log_of_values, log_with};
     use super::*;
     use crate::persistence::disk::tests::Failing;
 
@@ -237,14 +238,7 @@ mod tests {
     #[test]
     fn a_bad_sector_costs_the_batch_that_it_is_in_and_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("log");
-        let mut image = Image::create(&log).unwrap();
-        for key in 0..10 {
-            image.set(&[key], &vec![b'v'; 300_000]).unwrap();
-        }
-        image.finish(None).unwrap();
-        image.publish().unwrap();
-        let mut bytes = std::fs::read(log).unwrap();
+        let mut bytes = log_of_values(10, 300_000);
         let end = bytes.len() as u64;
         let tail = end.div_ceil(4096) * 4096 + 4096;
         bytes.resize(tail as usize + 4096, 0);
@@ -268,15 +262,12 @@ mod tests {
     #[test]
     fn a_log_behind_other_bytes_is_saved_whole() {
         let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("log");
-        let mut image = Image::create(&log).unwrap();
-        for n in 0..4000 {
-            let mut set = format!("*3\r\n$3\r\nSET\r\n$8\r\nkey:{n:04}\r\n$1\r\nv\r\n").into_bytes();
-            image.copy(&mut set, true, check).unwrap();
-        }
-        image.finish(None).unwrap();
-        image.publish().unwrap();
-        let log = std::fs::read(log).unwrap();
+        let log = log_with(|image| {
+            for n in 0..4000 {
+                let mut set = format!("*3\r\n$3\r\nSET\r\n$8\r\nkey:{n:04}\r\n$1\r\nv\r\n").into_bytes();
+                image.copy(&mut set, true, check).unwrap();
+            }
+        });
         for before in [&b"\xef\xbb\xbf"[..], &[b'x'; 16], &[b'x'; 512], &[b'x'; 4096]] {
             let file: Arc<dyn DiskRead> = Arc::new(Failing { bytes: [before, &log].concat(), at: 0..0 });
             let mut image = Image::create(&dir.path().join("out")).unwrap();
@@ -289,15 +280,9 @@ mod tests {
     #[test]
     fn what_has_verified_is_saved_as_it_was_then_or_not_at_all() {
         let dir = tempfile::tempdir().unwrap();
-        let (log, out) = (dir.path().join("log"), dir.path().join("out"));
+        let out = dir.path().join("out");
         let value = vec![b'v'; 1_500_000];
-        let mut image = Image::create(&log).unwrap();
-        for key in 0..3 {
-            image.set(&[key], &value).unwrap();
-        }
-        image.finish(None).unwrap();
-        image.publish().unwrap();
-        let mut bytes = std::fs::read(log).unwrap();
+        let mut bytes = log_of_values(3, value.len());
         bytes[1000] ^= 1;
         for silently in [false, true] {
             for reads in 0.. {
