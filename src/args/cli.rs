@@ -20,6 +20,8 @@ Examples:
 
 Quoting in scripts and sessions: \"...\" knows \\n \\r \\t \\a \\b \\xHH, '...' knows \\' only.
 
+A line that is quit or exit, and nothing else, ends a script or a session.
+
 Environment:
   KVRED_PASSWORD        the password, unless a flag gives one
   REDISCLI_AUTH         the same, where KVRED_PASSWORD is not set

@@ -1,9 +1,9 @@
-//! A script: the standard input, a command a line. It stops at the first error and names the line.
+//! A script: the standard input, a command a line. It stops at the first error and names the line, and at `quit`.
 
 use std::io::{self, BufRead};
 
 use super::output::{Format, Printer, first_error};
-use super::session::{CallError, Session, is_plain_text, is_stream};
+use super::session::{CallError, Session, is_end, is_plain_text, is_stream};
 use super::stop::Stop;
 use super::words;
 use crate::args::CliArgs;
@@ -27,6 +27,7 @@ pub(crate) async fn run(session: &mut Session, args: &CliArgs, printer: &Printer
         }
         let result = match words::split(&line) {
             Ok(command) if command.is_empty() => continue,
+            Ok(command) if is_end(&command) => break,
             _ if nobody_reads => {
                 return Err(failure!(
                     Unavailable,

@@ -326,6 +326,11 @@ pub(crate) fn is_stream<A: AsRef<[u8]>>(args: &[A]) -> bool {
     matches!(&upper(args, 0)[..], b"MONITOR" | b"SUBSCRIBE" | b"PSUBSCRIBE" | b"SSUBSCRIBE")
 }
 
+/// Whether it is the word that ends a session or a script, as in `redis-cli`: no server is told.
+pub(crate) fn is_end<A: AsRef<[u8]>>(args: &[A]) -> bool {
+    args.len() == 1 && matches!(&upper(args, 0)[..], b"QUIT" | b"EXIT")
+}
+
 /// Whether the reply is a text for people, with lines of its own, that pretty output does not quote.
 pub(crate) fn is_plain_text<A: AsRef<[u8]>>(args: &[A]) -> bool {
     match &upper(args, 0)[..] {

@@ -24,6 +24,21 @@ fn keep_going_runs_all_lines_and_still_exits_1() {
 }
 
 #[test]
+fn quit_and_exit_end_a_script_as_in_redis_cli() {
+    let server = Server::start(&[]);
+    for (args, script, code, stdout) in [
+        (&[][..], "set a 1\nquit\nset a 2\n", 0, "OK\n"),
+        (&[], "set a 1\n\"EXIT\" \nset a 2\n", 0, "OK\n"),
+        (&["--keep-going", "--json"], "set a 1\nnope\nexit\nset a 2", 1, "\"OK\"\n"),
+    ] {
+        let ran = server.run(args, script);
+        assert_eq!((ran.code, ran.stdout.starts_with(stdout)), (Some(code), true), "{script:?}: {ran:?}");
+        assert!(!ran.stderr.contains("connected again") && !ran.stderr.contains("'exit'"), "{}", ran.stderr);
+        assert_eq!(server.ok(&["get", "a"]), "1\n", "{script:?}");
+    }
+}
+
+#[test]
 fn words_are_quoted_as_in_redis_cli() {
     let server = Server::start(&[]);
     let ran = server.run(&["--output", "pretty"], "set 'a key' \"\\x00\\xff \\\"\"\nget \"a key\"\nset k 'open\n");
@@ -69,6 +84,7 @@ fn a_script_whose_replies_nobody_reads_is_fine_only_if_it_was_run_whole() {
     let server = Server::start(&[]);
     for (args, rest, code, says) in [
         (&[][..], "set a 1\n\n# the end\n\n", 0, ""),
+        (&[], "set a 1\nquit\nset b 2\n", 0, ""),
         (&[], "set a 1\n\nset b 2\nset c 3\n", 3, "kvred: line 4 and what is behind it was not run: nobody reads"),
         (&["--keep-going"], "set a 1\nset b 2\n", 3, "kvred: line 3 and what is behind it was not run: nobody reads"),
         (&["--json"], "nope\n", 1, "kvred: line 2: ERR unknown command"),

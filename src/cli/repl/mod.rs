@@ -48,7 +48,7 @@ use self::idle::Idle;
 use self::local::Settings;
 use super::interrupt::{Waited, interruptible};
 use super::output::{Format, Printer};
-use super::session::Session;
+use super::session::{Session, is_end};
 use super::stop::Stop;
 use super::words;
 use crate::args::ColorWhen;
@@ -244,7 +244,7 @@ impl Repl<'_> {
     fn local(&mut self, words: &[Vec<u8>]) -> Result<Option<Next>, Stop> {
         let name = words[0].to_ascii_lowercase();
         match (name.as_slice(), &words[1..]) {
-            (b"quit" | b"exit", []) => return Ok(Some(Next::Leave)),
+            _ if is_end(words) => return Ok(Some(Next::Leave)),
             (b"clear", []) => self.editor.clear_screen().map_err(terminal_failed)?,
             (b"help" | b"?", rest) => {
                 let catalog = self.editor.helper().map(|helper| &helper.catalog);
