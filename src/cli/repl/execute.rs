@@ -65,11 +65,33 @@ impl Repl<'_> {
             return Ok(false);
         }
         for _ in 0..times {
-            if !self.run_command(&command)? {
+            if self.stopped() || !self.run_command(&command)? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Whether Ctrl-C was pressed since it was last asked.
+    pub(super) fn interrupted(&mut self) -> bool {
+        let interrupts = &mut self.interrupts;
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                _ = interrupts.recv() => true,
+                // The runtime looks for what has come before it goes on.
+                () = tokio::task::yield_now() => false,
+            }
+        })
+    }
+
+    /// Whether Ctrl-C was pressed behind the last command; says so.
+    pub(super) fn stopped(&mut self) -> bool {
+        let stopped = self.interrupted();
+        if stopped {
+            say!("(stopped; what was left is not sent)");
+        }
+        stopped
     }
 
     /// Asks before everything is deleted; says so where that is not wanted.

@@ -39,6 +39,7 @@ use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{ColorMode, CompletionType, Editor};
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use unicode_width::UnicodeWidthStr;
 
 use self::catalog::Catalog;
@@ -71,6 +72,8 @@ struct Repl<'a> {
     idle: Option<Idle>,
     /// What was typed at a prompt that is shown already.
     typed: Option<rustyline::Result<String>>,
+    /// Each Ctrl-C, also one that comes while no command is waited for, or together with a reply.
+    interrupts: Signal,
 }
 
 /// Whether the session goes on.
@@ -90,14 +93,13 @@ pub(crate) fn run(
 ) -> Result<Status, Stop> {
     runtime.block_on(session.connect())?;
     // From here on an interrupt is for the command under way; it never ends the process.
-    let _interrupts =
-        runtime.block_on(async { tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()) })?;
+    let interrupts = runtime.block_on(async { signal(SignalKind::interrupt()) })?;
     let paint = Paint::for_stdout(color);
     let mut editor = editor(paint, color).map_err(terminal_failed)?;
     let history = History::load(&mut editor);
     let settings = Settings::new(Printer { paint, ..printer });
     let idle = Idle::new(&mut editor);
-    let mut repl = Repl { runtime, session, settings, resp2, editor, history, idle, typed: None };
+    let mut repl = Repl { runtime, session, settings, resp2, editor, history, idle, typed: None, interrupts };
     repl.welcome()?;
     loop {
         repl.reopen_if_lost();
@@ -220,7 +222,12 @@ impl Repl<'_> {
     /// Runs what was typed, or pasted: one command or several.
     fn input(&mut self, input: &str) -> Result<Next, Stop> {
         self.history.add(&mut self.editor, input);
+        // What was pressed at the prompt does not count.
+        self.interrupted();
         for command in words::commands(input) {
+            if self.stopped() {
+                return Ok(Next::Line);
+            }
             let words = match words::split(command.as_bytes()) {
                 Ok(words) if words.is_empty() => continue,
                 Ok(words) => words,

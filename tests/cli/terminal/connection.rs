@@ -1,15 +1,19 @@
 //! The connection: its state in the prompt, losing and finding it, waiting, and what comes unasked.
 
+use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::Session;
 use crate::helpers::peer::SERVERS;
+use crate::helpers::terminal::{Terminal, after};
 use crate::helpers::{free_port, wait_until};
-use crate::server::Server;
+use crate::server::{Server, cli};
 
 #[test]
 fn the_prompt_tells_the_state() {
@@ -156,6 +160,91 @@ fn ctrl_c_stops_an_attempt_to_go_to_another_server() {
     s.prompt();
     s.enters("ping", "PONG");
     s.leaves();
+}
+
+#[test]
+fn ctrl_c_stops_what_was_pasted_behind_an_attempt_to_connect() {
+    let server = Server::start(&[]);
+    let mut s = Session::with(server.port, &["-t", "600"], |_| {});
+    s.prompt();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to_silent = format!("connect redis://:pw@127.0.0.1:{}", silent.local_addr().unwrap().port());
+    let back = format!("connect 127.0.0.1 {}", server.port);
+    s.types(&format!("\u{1b}[200~{to_silent}\n{back}\nset k v\u{1b}[201~\r"));
+    let _connection = silent.accept().unwrap();
+    s.presses('c');
+    s.sees("(not connected; the next command tries again)");
+    s.types(&format!("{back}\rping\r"));
+    let seen = s.sees("PONG");
+    assert!(seen.contains("(stopped; what was left is not sent)"), "{seen}");
+    assert_eq!(server.ok(&["exists", "k"]), "0\n");
+    s.leaves();
+}
+
+/// A server that, each time it is armed, hands over the connection of the next `ECHO` instead of answering. It answers
+/// all else, and counts the other ECHOs.
+struct HoldsBack {
+    port: u16,
+    held: Receiver<TcpStream>,
+    armed: Arc<AtomicBool>,
+    echoed: Arc<AtomicUsize>,
+}
+
+impl HoldsBack {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (hand_over, held) = channel();
+        let (armed, echoed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (is_armed, echoes) = (Arc::clone(&armed), Arc::clone(&echoed));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (mut stream, mut request) = (stream.unwrap(), [0; 1000]);
+                while let Ok(len @ 1..) = stream.read(&mut request) {
+                    let is_echo = request[..len].windows(4).any(|word| word == b"echo");
+                    if is_echo && is_armed.swap(false, Ordering::SeqCst) {
+                        hand_over.send(stream.try_clone().unwrap()).unwrap();
+                        continue;
+                    }
+                    echoes.fetch_add(usize::from(is_echo), Ordering::SeqCst);
+                    stream.write_all(b"+OK\r\n").unwrap();
+                }
+            }
+        });
+        Self { port, held, armed, echoed }
+    }
+}
+
+#[test]
+fn ctrl_c_that_comes_together_with_a_reply_stops_a_repeated_command() {
+    let server = HoldsBack::start();
+    let mut command = cli(&["-p", &server.port.to_string()]);
+    // At such a terminal it has one thread, which runs nothing more before it has taken the signal.
+    command.env("KVRED_HISTFILE", "").env("TERM", "dumb");
+    let mut terminal = Terminal::start(after("echo \"pid $$.\"", &command));
+    terminal.sees("pid ");
+    let pid = Pid::from_raw(terminal.sees(".").parse().unwrap()).unwrap();
+    terminal.sees("connected to");
+    // Which of the two is looked at first is left to chance.
+    for round in 0..16 {
+        terminal.sees("> ");
+        server.armed.store(true, Ordering::SeqCst);
+        terminal.types("3 echo again\r");
+        let mut stream = server.held.recv().unwrap();
+        kill_process(pid, Signal::STOP).unwrap();
+        let stat = format!("/proc/{}/stat", pid.as_raw_nonzero());
+        wait_until("it stands still", || fs::read_to_string(&stat).unwrap().contains(") T "));
+        stream.write_all(b"+OK\r\n").unwrap();
+        kill_process(pid, Signal::INT).unwrap();
+        kill_process(pid, Signal::CONT).unwrap();
+        terminal.types("ping\r");
+        let seen = terminal.sees("> ");
+        assert!(seen.contains("(stopped; ") || seen.contains("(no longer waiting; "), "round {round}: {seen}");
+        assert_eq!(server.echoed.load(Ordering::SeqCst), 0, "round {round}: {seen}");
+        terminal.sees("OK");
+    }
+    terminal.types("quit\r");
+    assert_eq!(terminal.ends().1, 0);
 }
 
 /// A session at its prompt whose server was killed, and the port for the next one.
