@@ -10,7 +10,7 @@ use super::local;
 use crate::cli::output::quote_if_needed;
 use crate::cli::words::{self, Word};
 
-/// Keys that are offered at a time.
+/// Keys that are offered at a time, besides the last.
 const MAX_OFFERED: usize = 200;
 
 impl Completer for ReplHelper {
@@ -63,8 +63,11 @@ impl ReplHelper {
     }
 
     fn seen(&self, typed: &[u8]) -> Vec<Pair> {
-        let keys = self.keys.range(typed.to_vec()..).take_while(|key| key.starts_with(typed)).take(MAX_OFFERED);
-        keys.map(|key| quote_if_needed(key)).map(|word| Pair { display: word.clone(), replacement: word }).collect()
+        let mut keys = self.keys.range(typed.to_vec()..).take_while(|key| key.starts_with(typed));
+        let first: Vec<_> = keys.by_ref().take(MAX_OFFERED).collect();
+        // They are sorted: what the first and the last begin with, all do.
+        let offered = first.into_iter().chain(keys.last());
+        offered.map(|key| quote_if_needed(key)).map(|word| Pair { display: word.clone(), replacement: word }).collect()
     }
 }
 
@@ -81,6 +84,8 @@ fn pick(words: impl Iterator<Item = String>, typed: &[u8]) -> Vec<Pair> {
 
 #[cfg(test)]
 mod tests {
+    use rustyline::completion::longest_common_prefix;
+
     use super::super::helper::tests::helper;
     use super::*;
 
@@ -107,5 +112,18 @@ mod tests {
         assert!(completed("help @").contains(&"help @string".to_owned()));
         assert!(completed("get nothing-like-it").is_empty());
         assert_eq!(completed("get a\nexis"), ["get a\nexists "]);
+    }
+
+    #[test]
+    fn what_all_keys_begin_with_is_not_that_of_the_first_alone() {
+        let mut helper = helper(false);
+        for n in 0..2 * MAX_OFFERED {
+            helper.remember(format!("k:alice:{n}").as_bytes());
+        }
+        helper.remember(b"k:bob:1");
+        let offered = helper.seen(b"k:");
+        assert!(offered.len() <= MAX_OFFERED + 1);
+        assert_eq!(longest_common_prefix(&offered), Some("k:"));
+        assert_eq!(longest_common_prefix(&helper.seen(b"k:a")), Some("k:alice:"));
     }
 }
