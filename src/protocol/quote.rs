@@ -4,21 +4,48 @@ use super::number::HEX_DIGITS;
 
 /// Appends a word: bare if nothing in it needs quotes, else in double quotes.
 pub fn quoted(out: &mut Vec<u8>, bytes: &[u8]) {
-    let bare = |b: &u8| b.is_ascii_alphanumeric() || b"_-.:/@+,=%~^{}[]()<>!?*$&|;".contains(b);
-    if !bytes.is_empty() && bytes.iter().all(bare) {
+    if !bytes.is_empty() && bytes.iter().copied().all(is_bare) {
         out.extend_from_slice(bytes);
     } else {
         quote(out, bytes);
     }
 }
 
+/// The same, but readable UTF-8 beyond ASCII stays as it is, in quotes or not.
+pub fn quoted_text(out: &mut Vec<u8>, bytes: &[u8]) {
+    let readable = |c: char| !c.is_ascii() && !c.is_control();
+    let bare = |c: char| readable(c) || u8::try_from(c).is_ok_and(is_bare);
+    if str::from_utf8(bytes).is_ok_and(|text| !text.is_empty() && text.chars().all(bare)) {
+        return out.extend_from_slice(bytes);
+    }
+    let mut utf8 = [0; 4];
+    out.push(b'"');
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            let utf8 = c.encode_utf8(&mut utf8).as_bytes();
+            if readable(c) { out.extend_from_slice(utf8) } else { all_escaped(out, utf8) }
+        }
+        all_escaped(out, chunk.invalid());
+    }
+    out.push(b'"');
+}
+
+/// Whether a byte needs no quotes, wherever in a word it is.
+fn is_bare(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_-.:/@+,=%~^{}[]()<>!?*$&|;".contains(&byte)
+}
+
 /// Appends a word in double quotes.
 pub fn quote(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
+    all_escaped(out, bytes);
+    out.push(b'"');
+}
+
+fn all_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     for &byte in bytes {
         escaped(out, byte);
     }
-    out.push(b'"');
 }
 
 /// Appends one byte of a word in double quotes.
@@ -63,20 +90,32 @@ mod tests {
         assert_eq!(out, b"\"user:1\"");
     }
 
+    fn read(mut line: Vec<u8>) -> Vec<Vec<u8>> {
+        line.extend_from_slice(b"\r\n");
+        let mut spans = Vec::new();
+        let mut decoder = RequestDecoder::new(RequestLimits::new(1 << 20));
+        decoder.decode(&mut line, 0, &mut spans).unwrap().unwrap();
+        spans[1..].iter().map(|s| s.of(&line).to_vec()).collect()
+    }
+
     proptest! {
         #[test]
         fn what_is_quoted_is_read_back(args in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 1..5)) {
-            let mut line = b"X".to_vec();
-            for arg in &args {
-                line.push(b' ');
-                quoted(&mut line, arg);
+            for quoted in [quoted, quoted_text] {
+                let mut line = b"X".to_vec();
+                for arg in &args {
+                    line.push(b' ');
+                    quoted(&mut line, arg);
+                }
+                prop_assert_eq!(&read(line), &args);
             }
-            line.extend_from_slice(b"\r\n");
-            let mut spans = Vec::new();
-            let mut decoder = RequestDecoder::new(RequestLimits::new(1 << 20));
-            decoder.decode(&mut line, 0, &mut spans).unwrap().unwrap();
-            let read: Vec<_> = spans[1..].iter().map(|s| s.of(&line).to_vec()).collect();
-            prop_assert_eq!(read, args);
+        }
+
+        #[test]
+        fn text_that_is_quoted_is_read_back(text in "\\PC{0,9}|[ö \"'\\\\\u{85}a]{0,9}") {
+            let mut line = b"X ".to_vec();
+            quoted_text(&mut line, text.as_bytes());
+            prop_assert_eq!(read(line), [text.into_bytes()]);
         }
     }
 }

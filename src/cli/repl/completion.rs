@@ -7,8 +7,8 @@ use rustyline::completion::{Completer, Pair};
 
 use super::helper::{ReplHelper, command_words, last_command};
 use super::local;
-use crate::cli::output::quote_if_needed;
 use crate::cli::words::{self, Word};
+use crate::protocol::quote::quoted_text;
 
 /// Keys that are offered at a time, besides the last.
 const MAX_OFFERED: usize = 200;
@@ -67,8 +67,15 @@ impl ReplHelper {
         let first: Vec<_> = keys.by_ref().take(MAX_OFFERED).collect();
         // They are sorted: what the first and the last begin with, all do.
         let offered = first.into_iter().chain(keys.last());
-        offered.map(|key| quote_if_needed(key)).map(|word| Pair { display: word.clone(), replacement: word }).collect()
+        offered.map(|key| typed_as(key)).map(|word| Pair { display: word.clone(), replacement: word }).collect()
     }
+}
+
+/// A key as one types it: in quotes where it needs them, and text in any language as it is.
+fn typed_as(key: &[u8]) -> String {
+    let mut out = Vec::new();
+    quoted_text(&mut out, key);
+    String::from_utf8(out).expect("what is no text is quoted, which leaves printable ASCII")
 }
 
 /// The words that begin like `typed`, in its letter case.
@@ -90,8 +97,12 @@ mod tests {
     use super::*;
 
     fn completed(line: &str) -> Vec<String> {
+        completed_by(&helper(false), line)
+    }
+
+    fn completed_by(helper: &ReplHelper, line: &str) -> Vec<String> {
         let history = rustyline::history::MemHistory::new();
-        let (start, pairs) = helper(false).complete(line, line.len(), &Context::new(&history)).unwrap();
+        let (start, pairs) = helper.complete(line, line.len(), &Context::new(&history)).unwrap();
         pairs.into_iter().map(|pair| format!("{}{}", &line[..start], pair.replacement)).collect()
     }
 
@@ -125,5 +136,21 @@ mod tests {
         assert!(offered.len() <= MAX_OFFERED + 1);
         assert_eq!(longest_common_prefix(&offered), Some("k:"));
         assert_eq!(longest_common_prefix(&helper.seen(b"k:a")), Some("k:alice:"));
+    }
+
+    #[test]
+    fn text_stays_as_it_is_in_any_language() {
+        let mut helper = helper(false);
+        for key in ["größe", "größe der Tür", "größe's", "größe\u{85}", "ключ"] {
+            helper.remember(key.as_bytes());
+        }
+        helper.remember(b"gr\xc3\xb6\xff");
+        assert_eq!(
+            completed_by(&helper, "get grö"),
+            ["größe", "\"größe der Tür\"", "\"größe's\"", "\"größe\\xc2\\x85\"", "\"grö\\xff\""]
+                .map(|key| format!("get {key}"))
+        );
+        assert_eq!(completed_by(&helper, "get \"größe d"), ["get \"größe der Tür\" "]);
+        assert_eq!(completed_by(&helper, "get к"), ["get ключ "]);
     }
 }

@@ -31,6 +31,10 @@ fn tab_completes_commands_subcommands_options_and_keys_seen() {
     s.types("get a-lo\t\r");
     s.sees("a-long-key-name");
     s.sees("(nil)");
+    s.enters("set größe 1", "OK");
+    s.types("get grö\t\r");
+    s.sees("get größe ");
+    s.sees("\"1\"");
     s.leaves();
 }
 
