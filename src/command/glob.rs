@@ -3,8 +3,28 @@
 //! The rules are those of `stringmatchlen` in Redis's `util.c`, odd corners included. Unlike it, a pattern full of
 //! stars costs at most pattern times subject steps: only the last star is ever tried again.
 
+use std::ffi::c_char;
+
 /// Says whether `subject` matches `pattern`, letter case included.
 pub fn matches(pattern: &[u8], subject: &[u8]) -> bool {
+    matches_folded(pattern, subject, char_of_c)
+}
+
+/// Says whether `subject` matches `pattern` in any letter case, but for what is escaped in a class.
+pub fn matches_ignoring_case(pattern: &[u8], subject: &[u8]) -> bool {
+    matches_folded(pattern, subject, |byte| match byte {
+        // To glibc's `tolower` this is no letter but the end of a file; all other bytes lose their sign there.
+        0xff => char_of_c(byte),
+        _ => byte.to_ascii_lowercase().into(),
+    })
+}
+
+/// What C makes of a byte, and ranges compare: where its `char` has a sign, as on x86, 0xff comes before 0.
+fn char_of_c(byte: u8) -> i32 {
+    i32::from(byte as c_char)
+}
+
+fn matches_folded(pattern: &[u8], subject: &[u8], fold: impl Fn(u8) -> i32 + Copy) -> bool {
     if subject.is_empty() {
         // Redis takes a lone star without looking, and its loop never begins on an empty subject.
         return pattern.is_empty() || pattern == b"*";
@@ -18,7 +38,7 @@ pub fn matches(pattern: &[u8], subject: &[u8]) -> bool {
             star = Some((p, s));
         } else if s == subject.len() {
             return p == pattern.len();
-        } else if let Some(len) = match_one(&pattern[p..], subject[s]) {
+        } else if let Some(len) = match_one(&pattern[p..], subject[s], fold) {
             p += len;
             s += 1;
         } else if let Some((rest, taken)) = star {
@@ -30,25 +50,19 @@ pub fn matches(pattern: &[u8], subject: &[u8]) -> bool {
     }
 }
 
-/// Says whether `subject` matches `pattern` in any letter case.
-pub fn matches_ignoring_case(pattern: &[u8], subject: &[u8]) -> bool {
-    // Ranges compare lower-case letters with each other, as Redis does.
-    matches(&pattern.to_ascii_lowercase(), &subject.to_ascii_lowercase())
-}
-
 /// Matches one byte against the first element of `pattern`, and returns that element's length if it fits.
-fn match_one(pattern: &[u8], byte: u8) -> Option<usize> {
+fn match_one(pattern: &[u8], byte: u8, fold: impl Fn(u8) -> i32) -> Option<usize> {
     match pattern {
         [] => None,
         [b'?', ..] => Some(1),
-        [b'[', ..] => match_class(pattern, byte),
-        [b'\\', escaped, ..] => (*escaped == byte).then_some(2),
-        [literal, ..] => (*literal == byte).then_some(1),
+        [b'[', ..] => match_class(pattern, byte, fold),
+        [b'\\', escaped, ..] => (fold(*escaped) == fold(byte)).then_some(2),
+        [literal, ..] => (fold(*literal) == fold(byte)).then_some(1),
     }
 }
 
 /// Matches a class; one that is never closed ends with the pattern.
-fn match_class(pattern: &[u8], byte: u8) -> Option<usize> {
+fn match_class(pattern: &[u8], byte: u8, fold: impl Fn(u8) -> i32) -> Option<usize> {
     let negated = pattern.get(1) == Some(&b'^');
     let mut at = if negated { 2 } else { 1 };
     let mut found = false;
@@ -64,11 +78,13 @@ fn match_class(pattern: &[u8], byte: u8) -> Option<usize> {
                 break;
             }
             [from, b'-', to, ..] => {
-                found |= (*from.min(to)..=*from.max(to)).contains(&byte);
+                // Redis puts the ends in order before it folds them: in any letter case, `[Z-a]` is an empty range.
+                let (from, to) = if char_of_c(*from) > char_of_c(*to) { (to, from) } else { (from, to) };
+                found |= (fold(*from)..=fold(*to)).contains(&fold(byte));
                 at += 3;
             }
             [literal, ..] => {
-                found |= *literal == byte;
+                found |= fold(*literal) == fold(byte);
                 at += 1;
             }
         }
@@ -119,10 +135,46 @@ mod tests {
         }
     }
 
+    /// These too, on x86.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn ranges_compare_bytes_with_a_sign() {
+        let cases: [(&[u8], &[u8], bool); 7] = [
+            (b"[\x01-\xff]*", b"m", false),
+            (b"[\x01-\xff]*", b"\0", true),
+            (b"[m-\xff]", b"a", true),
+            (b"[m-\xff]", b"z", false),
+            (b"[\xff-m]", b"\xff", true),
+            (b"[\xc3-\xc5]", b"\xc4", true),
+            (b"[^\x80-\x7f]", b"\xc4", false),
+        ];
+        for (pattern, subject, expected) in cases {
+            assert_eq!(matches(pattern, subject), expected, "{} {}", pattern.escape_ascii(), subject.escape_ascii());
+        }
+        // A sign that is lost after the ends were put in order leaves nothing between them.
+        assert!(!matches_ignoring_case(b"[\xc1-o]", b"e"));
+        assert!(matches_ignoring_case(b"[\xff-o]", b"e"));
+    }
+
+    /// Each line was tried with `COMMAND LIST FILTERBY PATTERN` of redis-server 8.0.6.
     #[test]
     fn letter_case_can_be_ignored() {
-        assert!(matches_ignoring_case(b"CLIENT|[A-I]*", b"client|id"));
-        assert!(!matches_ignoring_case(b"CLIENT|[A-H]*", b"client|id"));
+        let cases = [
+            ("CLIENT|[A-I]*", "client|id", true),
+            ("CLIENT|[A-H]*", "client|id", false),
+            ("[G]\\ET", "get", true),
+            ("[\\G]et", "get", false),
+            ("[\\g]ET", "get", true),
+            ("[Z-a]et", "get", false),
+            ("[z-A]et", "get", true),
+        ];
+        for (pattern, subject, expected) in cases {
+            assert_eq!(
+                matches_ignoring_case(pattern.as_bytes(), subject.as_bytes()),
+                expected,
+                "{pattern:?} {subject:?}"
+            );
+        }
     }
 
     #[test]

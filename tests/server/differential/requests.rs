@@ -131,6 +131,7 @@ const CALLS: &[&str] = &[
     "COMMAND COUNT",
     "COMMAND LIST",
     "COMMAND LIST FILTERBY PATTERN get",
+    "COMMAND LIST FILTERBY PATTERN [\\g^-z]et",
     "COMMAND LIST FILTERBY PATTERN ?",
     "COMMAND LIST FILTERBY MODULE x",
     "COMMAND LIST FILTERBY ? ?",
@@ -303,6 +304,8 @@ const SETTINGS: &[&str] = &[
     "auto-aof-*",
     "maxmemor?",
     "time[o]ut",
+    "time[Z-a]ut",
+    "time[\\O]ut",
     "no-such-setting",
 ];
 
@@ -367,9 +370,33 @@ const NUMBERS: &[&str] = &[
     "nan",
 ];
 
-const PATTERNS: &[&str] = &[
-    "*", "k*", "k?", "k[0-4]", "k[^0-4]", "[k", "k[4-0]", "*[\\]]*", "\\k1", "k\\", "?*?", "**", "", "\u{0}*", "[!a]*",
-    "k[-9]", "*a*b*", "K1", "[]k]1", "[^]k]1", "k[a-", "[\\",
+const PATTERNS: &[&[u8]] = &[
+    b"*",
+    b"k*",
+    b"k?",
+    b"k[0-4]",
+    b"k[^0-4]",
+    b"[k",
+    b"k[4-0]",
+    b"*[\\]]*",
+    b"\\k1",
+    b"k\\",
+    b"?*?",
+    b"**",
+    b"",
+    b"\0*",
+    b"[!a]*",
+    b"k[-9]",
+    b"*a*b*",
+    b"K1",
+    b"[]k]1",
+    b"[^]k]1",
+    b"k[a-",
+    b"[\\",
+    b"[\x01-\xff]*",
+    b"k[z-\xff]",
+    b"[^k-\xfe]*",
+    b"[\xf0-\xff]?[\x80-\x02]",
 ];
 
 /// Openings that end a connection, right and wrong ones.
@@ -442,7 +469,7 @@ impl Generator {
     pub fn scan_options(&mut self) -> Request {
         let mut options = Request::new();
         if self.random.below(2) == 0 {
-            options.extend([b"MATCH".to_vec(), self.pick(PATTERNS).as_bytes().to_vec()]);
+            options.extend([b"MATCH".to_vec(), self.pick(PATTERNS).to_vec()]);
         }
         if self.random.below(2) == 0 {
             options.extend([b"count".to_vec(), (1 + self.random.below(50)).to_string().into_bytes()]);
@@ -520,7 +547,7 @@ impl Generator {
             "K" => self.key(),
             "V" => self.value(),
             "N" => self.pick(NUMBERS).as_bytes().to_vec(),
-            "P" => self.pick(PATTERNS).as_bytes().to_vec(),
+            "P" => self.pick(PATTERNS).to_vec(),
             "C" => self.pick(SETTINGS).as_bytes().to_vec(),
             "S" => self.pick(&["NX", "XX", "GET", "nx", "Xx", "get"]).as_bytes().to_vec(),
             "?" => self.pick(WORDS).as_bytes().to_vec(),
@@ -612,7 +639,7 @@ impl Generator {
         line
     }
 
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+    fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
         from[self.random.below(from.len())]
     }
 }
