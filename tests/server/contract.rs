@@ -58,6 +58,9 @@ const CONVERSATION: &[(&str, &str)] = &[
     ("CLIENT", "-ERR wrong number of arguments for 'client' command\r\n"),
     ("CONFIG GET maxclients", "*2\r\n$10\r\nmaxclients\r\n$5\r\n10000\r\n"),
     ("CONFIG GET nothing-of-this-name", "*0\r\n"),
+    ("CONFIG GET TIMEOUT time*", "*2\r\n$7\r\nTIMEOUT\r\n$1\r\n0\r\n"),
+    ("CONFIG GET time* TIMEOUT", "*2\r\n$7\r\ntimeout\r\n$1\r\n0\r\n"),
+    ("CONFIG GET time\\out", "*0\r\n"),
     (
         "CONFIG GET appendfsync appendonly",
         "*4\r\n$11\r\nappendfsync\r\n$8\r\neverysec\r\n$10\r\nappendonly\r\n$3\r\nyes\r\n",

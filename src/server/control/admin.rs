@@ -14,13 +14,22 @@ use crate::server::{Server, file_limit, info};
 pub(super) fn config_get(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
     let server = context.server();
     let settings = server.config.settings(&server.live, server.writer.policy());
-    // As in Redis, a setting that was named is given the name as it was written.
-    let named = |name: &str| args.from(2).find(|arg| arg.eq_ignore_ascii_case(name.as_bytes()));
-    let wanted = |name: &str| args.from(2).any(|pattern| glob::matches_ignoring_case(pattern, name.as_bytes()));
-    let found: Vec<_> = settings.iter().filter(|(name, _)| wanted(name)).collect();
+    // As in Redis, the first argument that fits says how a name is written; one with none of these bytes is no pattern.
+    let is_pattern = |arg: &[u8]| arg.iter().any(|byte| b"*?[".contains(byte));
+    let written = |name: &'static str| {
+        let name = name.as_bytes();
+        args.from(2).find_map(|arg| {
+            if is_pattern(arg) {
+                glob::matches_ignoring_case(arg, name).then_some(name)
+            } else {
+                arg.eq_ignore_ascii_case(name).then_some(arg)
+            }
+        })
+    };
+    let found: Vec<_> = settings.iter().filter_map(|(name, value)| Some((written(name)?, value))).collect();
     map(out, found.len(), context.session.resp);
     for (name, value) in found {
-        bulk(out, named(name).unwrap_or(name.as_bytes()));
+        bulk(out, name);
         bulk(out, value.as_bytes());
     }
 }
