@@ -127,7 +127,7 @@ pub const KNOWN: &[Known] = &[
         },
     },
     Known {
-        what: "`WAITAOF 0`",
+        what: "`WAITAOF`",
         applies: |request| is(request, &["WAITAOF", "0"]),
         same: |ours, theirs| {
             [ours, theirs].iter().all(|reply| matches!(reply, Reply::Array(counts) if matches!(counts[..], [Reply::Integer(0 | 1), Reply::Integer(0)])))
