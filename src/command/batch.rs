@@ -21,7 +21,7 @@ use self::view::WriterView;
 use super::errors::CommandError;
 use super::parse::parse;
 use super::spec::{CommandSpec, Flag};
-use super::table::{CommandId, find, resolve};
+use super::table::{CommandId, DataId, find, resolve};
 use crate::db::ahead::Ahead;
 use crate::db::state::{KeyHash, Keyspace};
 use crate::db::writer::{NotNow, Ticket, WriteFailure, Writer};
@@ -211,8 +211,8 @@ impl<'q> Batch<'q> {
         while done < queued.len() && out.len() < TURN_BYTES && view.batch.takes_another() {
             self.load_before(done, ahead);
             let large = large.of(done);
-            all_right &= self.run_one(&queued[done], buffer, env, out, |spec, args, hash, out| {
-                view.run(spec, args, hash, large, out)
+            all_right &= self.run_one(&queued[done], buffer, env, out, |spec, id, args, hash, out| {
+                view.run(spec, id, args, hash, large, out)
             });
             done += 1;
         }
@@ -265,8 +265,8 @@ impl<'q> Batch<'q> {
                 return n;
             }
             self.load_before(n, ahead);
-            self.run_one(&queued[n], buffer, env, out, |spec, args, hash, out| {
-                let command = parse(spec.id, args)?;
+            self.run_one(&queued[n], buffer, env, out, |spec, id, args, hash, out| {
+                let command = parse(id, args)?;
                 match refusal {
                     Some(refusal) if is_write(&queued[n]) => refusal.reply(spec.id, out),
                     _ => run_read(command, hash, env, out),
@@ -285,13 +285,16 @@ impl<'q> Batch<'q> {
         buffer: &'b [u8],
         env: &Env<'_>,
         out: &mut Rope,
-        run: impl FnOnce(&CommandSpec, Args<'b>, KeyHash, &mut Rope) -> Result<(), CommandError>,
+        run: impl FnOnce(&CommandSpec, DataId, Args<'b>, KeyHash, &mut Rope) -> Result<(), CommandError>,
     ) -> bool {
         let args = self.queue.args(queued, buffer);
         let result = match queued.spec {
             // Counted afterwards: only then is it known that it was not refused.
-            Some(spec) => run(spec, args, queued.hash, out).inspect(|()| env.counters.command(spec.id)),
-            None => Err(unresolved(args, env)),
+            Some(spec @ CommandSpec { id: CommandId::Data(id), .. }) => {
+                run(spec, *id, args, queued.hash, out).inspect(|()| env.counters.command(spec.id))
+            }
+            // Of the commands that run alone, none is ever queued.
+            Some(CommandSpec { id: CommandId::Control(_), .. }) | None => Err(unresolved(args, env)),
         };
         if let Err(error) = &result {
             reply_error(error, queued, args, env, out);
@@ -367,7 +370,7 @@ fn weight(spans: u32, bytes: u32, run: &[Queued]) -> u32 {
     const BYTES_A_LOOKUP: u32 = 256;
     /// Beside a command that drops everything, what else a batch does takes no time.
     const FLUSH: u32 = 1 << 20;
-    let flushes = run[0].spec.is_some_and(|s| matches!(s.id, CommandId::FlushAll | CommandId::FlushDb));
+    let flushes = run[0].spec.is_some_and(|s| matches!(s.id, CommandId::Data(DataId::FlushAll | DataId::FlushDb)));
     spans + bytes / BYTES_A_LOOKUP + if flushes { FLUSH } else { 0 }
 }
 

@@ -5,7 +5,7 @@
 
 use super::errors::CommandError;
 use super::refused::Family;
-use super::table::CommandId;
+use super::table::DataId;
 use crate::protocol::decode::Args;
 
 /// A command on data, its arguments checked.
@@ -64,46 +64,24 @@ impl When {
     }
 }
 
-/// Whether a command is one on data.
-pub fn is_data(id: CommandId) -> bool {
-    use CommandId as Id;
-    matches!(
-        id,
-        Id::Get
-            | Id::Set
-            | Id::StrLen
-            | Id::Del
-            | Id::Exists
-            | Id::Type
-            | Id::Ping
-            | Id::Echo
-            | Id::FlushAll
-            | Id::FlushDb
-    )
-}
-
 /// Checks the arguments of a command on data. Their number is right already.
 ///
 /// # Errors
 /// The exact reply.
-///
-/// # Panics
-/// If the command is not one of [`is_data`].
 #[inline(always)]
-pub fn parse(id: CommandId, args: Args<'_>) -> Result<DataCommand<'_>, CommandError> {
+pub fn parse(id: DataId, args: Args<'_>) -> Result<DataCommand<'_>, CommandError> {
     Ok(match id {
-        CommandId::Get => DataCommand::Get(args.at(1)),
-        CommandId::Set if args.len() > 3 => return parse_set_with_options(args),
-        CommandId::Set => DataCommand::Set { key: args.at(1), value: args.at(2), when: When::Always, get: false },
-        CommandId::StrLen => DataCommand::StrLen(args.at(1)),
-        CommandId::Del => DataCommand::Del(args),
-        CommandId::Exists => DataCommand::Exists(args),
-        CommandId::Type => DataCommand::Type(args.at(1)),
-        CommandId::Ping if args.len() > 2 => return Err(CommandError::WrongArity("ping")),
-        CommandId::Ping => DataCommand::Ping((args.len() == 2).then(|| args.at(1))),
-        CommandId::Echo => DataCommand::Echo(args.at(1)),
-        CommandId::FlushAll | CommandId::FlushDb => return parse_flush(args),
-        other => unreachable!("{other:?} is not a command on data"),
+        DataId::Get => DataCommand::Get(args.at(1)),
+        DataId::Set if args.len() > 3 => return parse_set_with_options(args),
+        DataId::Set => DataCommand::Set { key: args.at(1), value: args.at(2), when: When::Always, get: false },
+        DataId::StrLen => DataCommand::StrLen(args.at(1)),
+        DataId::Del => DataCommand::Del(args),
+        DataId::Exists => DataCommand::Exists(args),
+        DataId::Type => DataCommand::Type(args.at(1)),
+        DataId::Ping if args.len() > 2 => return Err(CommandError::WrongArity("ping")),
+        DataId::Ping => DataCommand::Ping((args.len() == 2).then(|| args.at(1))),
+        DataId::Echo => DataCommand::Echo(args.at(1)),
+        DataId::FlushAll | DataId::FlushDb => return parse_flush(args),
     })
 }
 

@@ -4,8 +4,8 @@
 //! client; what is only ever found in logs (`MSET`, `UNLINK`, `SELECT 0`, `KEEPTTL`) is read here, and where no server of
 //! ours would take it, `aof dump` puts it in other words. Anything else is refused, never skipped.
 
-use super::parse::{DataCommand, When, is_data, parse, parse_set};
-use super::table::{CommandId, resolve};
+use super::parse::{DataCommand, When, parse, parse_set};
+use super::table::{CommandId, DataId, resolve};
 use crate::persistence::aof::BATCH_OVERHEAD_BYTES;
 use crate::persistence::format::MAX_BATCH_BYTES;
 use crate::protocol::decode::Args;
@@ -46,14 +46,14 @@ impl<'a> Record<'a> {
             return if args.at(1) == b"0" { Ok(Self::Nothing) } else { Err(unsupported_database(args.at(1))) };
         }
         let spec = resolve(args).map_err(|e| e.to_string())?;
-        if !is_data(spec.id) {
+        let CommandId::Data(id) = spec.id else {
             return Err(format!("'{}' does not belong in a log", spec.name));
-        }
-        let command = if spec.id == CommandId::Set {
+        };
+        let command = if id == DataId::Set {
             // There is no expiry to keep.
             parse_set(args, args.from(3).filter(|option| !option.eq_ignore_ascii_case(b"KEEPTTL")))
         } else {
-            parse(spec.id, args)
+            parse(id, args)
         };
         match command.map_err(|e| e.to_string())? {
             DataCommand::Set { key, value, when, get: _ } => Self::set(key, value, when),

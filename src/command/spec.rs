@@ -3,7 +3,7 @@
 //! The words and their order are Redis's, so that `COMMAND INFO` and `COMMAND DOCS` print what clients expect.
 //! Everything here is `const`: a row is built at compile time and never changes.
 
-use super::table::CommandId;
+use super::table::{CommandId, ControlId, DataId};
 
 /// Defines an enum of Redis's words and a set of them that fits in a register.
 ///
@@ -319,8 +319,17 @@ pub struct CommandSpec {
 }
 
 impl CommandSpec {
-    /// Starts a row; the methods below fill in the rest.
-    pub(super) const fn new(id: CommandId, name: &'static str, arity: i8, group: Group) -> Self {
+    /// Starts the row of a command on data; the methods below fill in the rest.
+    pub(super) const fn data(id: DataId, name: &'static str, arity: i8, group: Group) -> Self {
+        Self::new(CommandId::Data(id), name, arity, group)
+    }
+
+    /// Starts the row of another command.
+    pub(super) const fn control(id: ControlId, name: &'static str, arity: i8, group: Group) -> Self {
+        Self::new(CommandId::Control(id), name, arity, group)
+    }
+
+    const fn new(id: CommandId, name: &'static str, arity: i8, group: Group) -> Self {
         Self {
             id,
             name,

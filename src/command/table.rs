@@ -2,8 +2,8 @@
 //!
 //! A row is a `static` in the file of its group. A command exists when, and only when, its row stands in
 //! [`COMMANDS`]; to take one out, delete its row, its line in [`COMMANDS`] (or in its container) and its
-//! [`CommandId`]. Names are lower case and hold nothing but letters, on the top level; [`lookup`] relies on it,
-//! and the table does not compile otherwise.
+//! [`DataId`] or [`ControlId`]. Names are lower case and hold nothing but letters, on the top level; [`lookup`] relies
+//! on it, and the table does not compile otherwise.
 
 mod client;
 mod connection;
@@ -18,20 +18,37 @@ use super::errors::CommandError;
 use super::spec::{CommandSpec, Flag};
 use crate::protocol::decode::Args;
 
-/// Names a row. Containers and their subcommands have one each, so that one `match` on what [`resolve`] found
-/// covers every command.
+/// Names a row. Containers and their subcommands have one each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CommandId {
+    /// A command on data: it runs in batches.
+    Data(DataId),
+    /// One that concerns the connection or the server: it runs alone.
+    Control(ControlId),
+}
+
+/// The commands on data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each variant is the row of the same name")]
-pub enum CommandId {
-    // string
+pub enum DataId {
     Get,
     Set,
     StrLen,
-    // generic
     Del,
     Exists,
     Type,
-    Keys,
+    Ping,
+    Echo,
+    FlushAll,
+    FlushDb,
+}
+
+/// All others; they are numbered on from the commands on data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each variant is the row of the same name")]
+pub enum ControlId {
+    // generic
+    Keys = DataId::FlushDb as isize + 1,
     Scan,
     RandomKey,
     Object,
@@ -39,8 +56,6 @@ pub enum CommandId {
     ObjectHelp,
     WaitAof,
     // connection
-    Ping,
-    Echo,
     Quit,
     Hello,
     Auth,
@@ -74,8 +89,6 @@ pub enum CommandId {
     Info,
     DbSize,
     Time,
-    FlushAll,
-    FlushDb,
     LastSave,
     BgRewriteAof,
     Shutdown,
@@ -95,8 +108,19 @@ pub enum CommandId {
     LatencyHelp,
 }
 
+impl CommandId {
+    /// Its number, below [`COMMAND_IDS`].
+    #[inline]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Data(id) => id as usize,
+            Self::Control(id) => id as usize,
+        }
+    }
+}
+
 /// How many [`CommandId`]s there are; they are numbered from 0.
-pub const COMMAND_IDS: usize = CommandId::LatencyHelp as usize + 1;
+pub const COMMAND_IDS: usize = ControlId::LatencyHelp as usize + 1;
 
 /// Every top-level command, in the order in which `COMMAND` lists them.
 pub static COMMANDS: &[&CommandSpec] = &[
@@ -213,10 +237,10 @@ mod tests {
     fn names_and_ids_are_unique() {
         let rows: Vec<_> = every_row().collect();
         for (i, a) in rows.iter().enumerate() {
-            assert!((a.id as usize) < COMMAND_IDS, "{} stands behind the last one", a.name);
+            assert!(a.id.index() < COMMAND_IDS, "{} stands behind the last one", a.name);
             for b in &rows[i + 1..] {
                 assert_ne!(a.name, b.name);
-                assert_ne!(a.id, b.id, "{} and {}", a.name, b.name);
+                assert_ne!(a.id.index(), b.id.index(), "{} and {}", a.name, b.name);
             }
         }
     }
@@ -284,7 +308,7 @@ mod tests {
             let name_words = row.name.split('|').count();
             assert!(row.arity_ok(name_words + mandatory(row.docs.args)), "{}", row.name);
             let open = row.docs.args.iter().any(|arg| arg.optional || arg.multiple || arg.kind == ArgKind::OneOf);
-            assert!(row.arity > 0 || open || row.id == CommandId::Set || row.id == CommandId::Quit, "{}", row.name);
+            assert!(row.arity > 0 || open || ["set", "quit"].contains(&row.name), "{}", row.name);
         }
     }
 
@@ -333,7 +357,7 @@ mod tests {
 
     #[test]
     fn full_names_reach_subcommands() {
-        assert_eq!(lookup_full(b"CLIENT|Id").unwrap().id, CommandId::ClientId);
+        assert_eq!(lookup_full(b"CLIENT|Id").unwrap().id, CommandId::Control(ControlId::ClientId));
         for name in ["client|", "client|x", "get|x", "|", "|id", "client|id|x"] {
             assert!(lookup_full(name.as_bytes()).is_none(), "{name}");
         }

@@ -9,11 +9,10 @@ use super::Server;
 use super::clients::Client;
 use super::worker::Worker;
 use super::worker::session::Session;
-use crate::command::batch::count_error;
+use crate::command::batch::{Control, count_error};
 use crate::command::errors::CommandError;
 use crate::command::introspect;
-use crate::command::spec::CommandSpec;
-use crate::command::table::{self, CommandId as Id};
+use crate::command::table::{self, ControlId as Id};
 use crate::db::state::Keyspace;
 use crate::protocol::decode::Args;
 use crate::protocol::encode::{array, bulk, integer};
@@ -59,15 +58,15 @@ pub enum After {
 }
 
 /// Runs a command and appends its reply.
-pub fn run(spec: &'static CommandSpec, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>) -> After {
-    context.client.about.lock().last_command = spec.name;
+pub fn run(command: &Control, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>) -> After {
+    context.client.about.lock().last_command = command.spec.name;
     let start = out.len();
-    match dispatch(spec.id, args, context, out) {
+    match dispatch(command.id, args, context, out) {
         Ok(after) => after,
         Err(e) => {
             out.truncate(start);
             e.encode(out);
-            count_error(&*context.worker.stats, Some(spec.id), &out[start + 1..]);
+            count_error(&*context.worker.stats, Some(command.spec.id), &out[start + 1..]);
             After::GoOn
         }
     }
@@ -135,18 +134,6 @@ fn dispatch(id: Id, args: Args<'_>, context: &mut Context<'_>, out: &mut Vec<u8>
         | Id::SlowLogHelp
         | Id::LatencyHelp => help(args, out),
 
-        Id::Get
-        | Id::Set
-        | Id::StrLen
-        | Id::Del
-        | Id::Exists
-        | Id::Type
-        | Id::Ping
-        | Id::Echo
-        | Id::FlushAll
-        | Id::FlushDb => {
-            unreachable!("commands on data run in batches")
-        }
         Id::Client | Id::Config | Id::Object | Id::Memory | Id::SlowLog | Id::Latency => {
             unreachable!("a container needs a subcommand")
         }

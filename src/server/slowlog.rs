@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use parking_lot::Mutex;
 
 use super::clients::Client;
-use crate::command::table::CommandId;
+use crate::command::table::{CommandId, ControlId};
 use crate::protocol::decode::Args;
 use crate::protocol::encode::{array, bulk, integer};
 
@@ -119,10 +119,10 @@ fn kept(id: CommandId, args: Args<'_>) -> Vec<Vec<u8>> {
 /// Whether an argument is secret: names and passwords of `AUTH` and `HELLO`, and what Redis's secret settings are set to.
 fn is_secret(id: CommandId, args: Args<'_>, at: usize) -> bool {
     match id {
-        CommandId::Auth => at > 0,
-        CommandId::Hello => args.from(0).take(at).any(|arg| arg.eq_ignore_ascii_case(b"auth")),
+        CommandId::Control(ControlId::Auth) => at > 0,
+        CommandId::Control(ControlId::Hello) => args.from(0).take(at).any(|arg| arg.eq_ignore_ascii_case(b"auth")),
         // No password can be set so; one that was tried is one all the same.
-        CommandId::ConfigSet if at % 2 == 1 => {
+        CommandId::Control(ControlId::ConfigSet) if at % 2 == 1 => {
             SECRETS.iter().any(|secret| args.at(at - 1).eq_ignore_ascii_case(secret.as_bytes()))
         }
         _ => false,
@@ -132,6 +132,7 @@ fn is_secret(id: CommandId, args: Args<'_>, at: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::table::DataId;
     use crate::protocol::decode::Span;
     use crate::server::clients::Clients;
 
@@ -140,9 +141,10 @@ mod tests {
         const EACH: usize = 10_000;
         let (log, clients) = (SlowLog::default(), Clients::default());
         let client = clients.add(String::new(), String::new(), 0, 0);
+        let ping = CommandId::Data(DataId::Ping);
         let add = || {
             for _ in 0..EACH {
-                log.add(CommandId::Ping, Args::new(b"PING", &[Span { start: 0, end: 4 }]), 1, 1, &client, 2 * EACH);
+                log.add(ping, Args::new(b"PING", &[Span { start: 0, end: 4 }]), 1, 1, &client, 2 * EACH);
             }
         };
         std::thread::scope(|scope| {

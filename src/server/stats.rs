@@ -123,24 +123,24 @@ impl WorkerStats {
 
     /// Adds to the time that a command's calls took.
     pub fn took(&self, id: CommandId, nanos: u64) {
-        self.nanos[id as usize].add(nanos);
+        self.nanos[id.index()].add(nanos);
     }
 }
 
 impl Count for WorkerStats {
     fn command(&self, id: CommandId) {
-        self.calls[id as usize].add(1);
+        self.calls[id.index()].add(1);
     }
 
     fn rejected(&self, id: CommandId) {
-        self.rejected[id as usize].add(1);
+        self.rejected[id.index()].add(1);
     }
 
     fn error(&self, id: Option<CommandId>, code: &str) {
         /// Redis stops telling codes apart at so many, so that a client cannot fill the memory with them.
         const MAX_CODES: usize = 128;
         if let Some(id) = id {
-            self.failed[id as usize].add(1);
+            self.failed[id.index()].add(1);
         }
         let mut errors = self.errors.lock();
         if errors.len() < MAX_CODES || errors.contains_key(code) {
@@ -244,7 +244,7 @@ impl Stats {
     /// What was counted of a command.
     pub fn calls(&self, id: CommandId) -> Calls {
         let sum = |of: fn(&WorkerStats) -> &[Counter; COMMAND_IDS]| {
-            self.workers.iter().map(|w| of(w)[id as usize].get()).sum::<u64>()
+            self.workers.iter().map(|w| of(w)[id.index()].get()).sum::<u64>()
         };
         Calls {
             calls: sum(|w| &w.calls),

@@ -2,7 +2,7 @@
 //! clients send the same ones over and over: what they mean is looked up once.
 
 use super::super::spec::CommandSpec;
-use super::super::table::CommandId;
+use super::super::table::{CommandId, DataId};
 use crate::protocol::decode::{OPENING_BYTES, Opening, Span};
 
 /// For each number of arguments, modulo `SLOTS`, the command last met with it: GETs and SETs may take turns.
@@ -33,7 +33,7 @@ impl Meaning {
     #[inline(always)]
     pub(super) fn of(spec: Option<&'static CommandSpec>) -> Self {
         let keyed = spec.filter(|spec| spec.keys.is_some());
-        let looked_up = keyed.is_some_and(|spec| spec.id != CommandId::Set);
+        let looked_up = keyed.is_some_and(|spec| spec.id != CommandId::Data(DataId::Set));
         Self { spec, keyed: keyed.is_some(), looked_up }
     }
 }

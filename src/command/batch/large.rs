@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::view::is_set_loggable;
 use super::{Batch, Env};
 use crate::command::parse::{DataCommand, parse};
+use crate::command::table::CommandId;
 use crate::db::state::NewValue;
 use crate::db::writer::own_if_large;
 use crate::protocol::rope::SHARE_AT_LEAST_BYTES;
@@ -44,8 +45,8 @@ impl Batch<'_> {
 
     fn copy_large_values(&self, first: usize, buffer: &[u8]) -> LargeValues {
         let values = self.queued().iter().enumerate().skip(first).filter_map(|(n, queued)| {
-            let spec = queued.spec?;
-            let Ok(DataCommand::Set { key, value, .. }) = parse(spec.id, self.queue.args(queued, buffer)) else {
+            let CommandId::Data(id) = queued.spec?.id else { return None };
+            let Ok(DataCommand::Set { key, value, .. }) = parse(id, self.queue.args(queued, buffer)) else {
                 return None;
             };
             if !is_set_loggable(key, value) {

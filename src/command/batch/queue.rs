@@ -4,9 +4,8 @@ use std::ops::Range;
 
 use super::known::{KnownCommands, Meaning};
 use super::{Batch, Env, TURN_BYTES};
-use crate::command::parse::is_data;
 use crate::command::spec::{CommandSpec, Flag};
-use crate::command::table::resolve;
+use crate::command::table::{CommandId, ControlId, resolve};
 use crate::db::ahead::Ahead;
 use crate::db::state::{KeyHash, Keyspace};
 use crate::protocol::decode::{Args, ProtocolError, RequestDecoder, Span};
@@ -76,6 +75,8 @@ pub enum Stop {
 #[derive(Debug, Clone)]
 pub struct Control {
     /// Which it is.
+    pub id: ControlId,
+    /// Its row.
     pub spec: &'static CommandSpec,
     /// One past its last byte in the input.
     pub end_byte: usize,
@@ -121,9 +122,11 @@ impl Queue {
             }
             let args = Args::new(buffer, &self.spans[first_span..]);
             let spec = resolve(args).ok().filter(|s| env.authenticated || s.flags.contains(Flag::NoAuth));
-            if let Some(spec) = spec.filter(|s| !is_data(s.id)) {
+            if let Some(spec) = spec
+                && let CommandId::Control(id) = spec.id
+            {
                 if taken == 0 {
-                    break Stop::Control(Control { spec, end_byte: end, spans: first_span..self.spans.len() });
+                    break Stop::Control(Control { id, spec, end_byte: end, spans: first_span..self.spans.len() });
                 }
                 self.spans.truncate(first_span);
                 decoder.restore(buffer, at);

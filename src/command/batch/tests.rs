@@ -120,7 +120,7 @@ fn a_command_longer_than_a_turn_runs_alone() {
             let ran =
                 queue.batch(&taken).run(&input, &decoder, &mut queue.ahead(env.keyspace), env, &mut Rope::default());
             let Replies::Held(held) = ran.replies else { panic!("it waits for its commit: {ran:?}") };
-            assert!(matches!(held.retained, Retained::Writes(CommandId::Set, 1)), "{first}");
+            assert!(matches!(held.retained, Retained::Writes(CommandId::Data(DataId::Set), 1)), "{first}");
         }
     });
 }

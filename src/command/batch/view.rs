@@ -7,6 +7,7 @@ use super::read::{reply_count, reply_len, reply_missing, reply_ping, reply_type}
 use crate::command::errors::CommandError;
 use crate::command::parse::{DataCommand, When, parse};
 use crate::command::spec::{CommandSpec, Flag};
+use crate::command::table::DataId;
 use crate::db::state::{KeyHash, NewValue};
 use crate::db::writer::{WriteBatch, can_be_logged};
 use crate::protocol::decode::Args;
@@ -26,6 +27,7 @@ impl WriterView<'_, '_> {
     pub(super) fn run(
         &mut self,
         spec: &CommandSpec,
+        id: DataId,
         args: Args<'_>,
         hash: KeyHash,
         large: Option<Bytes>,
@@ -35,7 +37,7 @@ impl WriterView<'_, '_> {
         if self.out_of_memory && spec.flags.contains(Flag::DenyOom) {
             return Err(CommandError::OutOfMemory);
         }
-        match parse(spec.id, args)? {
+        match parse(id, args)? {
             DataCommand::Set { key, value, when, get } => {
                 let value = large.map_or(NewValue::Copy(value), NewValue::Shared);
                 self.set(hash, key, value, when, get, out)?;

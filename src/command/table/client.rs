@@ -1,9 +1,9 @@
 //! The rows of `CLIENT` and its subcommands.
 
-use super::{ADMIN, ALWAYS, CommandId as Id, HELP_SUMMARY, ON_ALL_NODES};
+use super::{ADMIN, ALWAYS, ControlId as Id, HELP_SUMMARY, ON_ALL_NODES};
 use crate::command::spec::{Arg, Category, CommandSpec, Flag, Group};
 
-pub(super) static CLIENT: CommandSpec = CommandSpec::new(Id::Client, "client", -2, Group::Connection)
+pub(super) static CLIENT: CommandSpec = CommandSpec::control(Id::Client, "client", -2, Group::Connection)
     .docs("2.4.0", "Depends on subcommand.", "A container for commands about client connections.", &[])
     .subcommands(&[
         &CLIENT_ID,
@@ -21,7 +21,7 @@ pub(super) static CLIENT: CommandSpec = CommandSpec::new(Id::Client, "client", -
 
 /// A subcommand that anyone may call.
 const fn open(id: Id, name: &'static str, arity: i8) -> CommandSpec {
-    CommandSpec::new(id, name, arity, Group::Connection)
+    CommandSpec::control(id, name, arity, Group::Connection)
         .flags(&[Flag::NoScript, Flag::Loading, Flag::Stale])
         .also_in(&[Category::Connection])
 }

@@ -1,9 +1,9 @@
 //! The rows of the commands on keys of any type.
 
-use super::{ALWAYS, CommandId as Id, HELP_SUMMARY};
+use super::{ALWAYS, ControlId as Id, DataId, HELP_SUMMARY};
 use crate::command::spec::{Arg, Category, CommandSpec, Flag, Group, KeySpec};
 
-pub(super) static DEL: CommandSpec = CommandSpec::new(Id::Del, "del", -2, Group::Generic)
+pub(super) static DEL: CommandSpec = CommandSpec::data(DataId::Del, "del", -2, Group::Generic)
     .flags(&[Flag::Write])
     .also_in(&[Category::Keyspace])
     .keys(KeySpec::rest(1, &["RM", "delete"]))
@@ -15,7 +15,7 @@ pub(super) static DEL: CommandSpec = CommandSpec::new(Id::Del, "del", -2, Group:
         &[Arg::key().multiple()],
     );
 
-pub(super) static EXISTS: CommandSpec = CommandSpec::new(Id::Exists, "exists", -2, Group::Generic)
+pub(super) static EXISTS: CommandSpec = CommandSpec::data(DataId::Exists, "exists", -2, Group::Generic)
     .flags(&[Flag::Readonly, Flag::Fast])
     .also_in(&[Category::Keyspace])
     .keys(KeySpec::rest(1, &["RO"]))
@@ -27,13 +27,13 @@ pub(super) static EXISTS: CommandSpec = CommandSpec::new(Id::Exists, "exists", -
         &[Arg::key().multiple()],
     );
 
-pub(super) static TYPE: CommandSpec = CommandSpec::new(Id::Type, "type", 2, Group::Generic)
+pub(super) static TYPE: CommandSpec = CommandSpec::data(DataId::Type, "type", 2, Group::Generic)
     .flags(&[Flag::Readonly, Flag::Fast])
     .also_in(&[Category::Keyspace])
     .keys(KeySpec::one(1, &["RO"]))
     .docs("1.0.0", "O(1)", "Returns the type of a key's value: string, or none.", &[Arg::key()]);
 
-pub(super) static KEYS: CommandSpec = CommandSpec::new(Id::Keys, "keys", 2, Group::Generic)
+pub(super) static KEYS: CommandSpec = CommandSpec::control(Id::Keys, "keys", 2, Group::Generic)
     .flags(&[Flag::Readonly])
     .also_in(&[Category::Keyspace, Category::Dangerous])
     .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
@@ -44,7 +44,7 @@ pub(super) static KEYS: CommandSpec = CommandSpec::new(Id::Keys, "keys", 2, Grou
         &[Arg::pattern()],
     );
 
-pub(super) static SCAN: CommandSpec = CommandSpec::new(Id::Scan, "scan", -2, Group::Generic)
+pub(super) static SCAN: CommandSpec = CommandSpec::control(Id::Scan, "scan", -2, Group::Generic)
     .flags(&[Flag::Readonly])
     .also_in(&[Category::Keyspace])
     .tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"])
@@ -60,29 +60,29 @@ pub(super) static SCAN: CommandSpec = CommandSpec::new(Id::Scan, "scan", -2, Gro
         ],
     );
 
-pub(super) static RANDOMKEY: CommandSpec = CommandSpec::new(Id::RandomKey, "randomkey", 1, Group::Generic)
+pub(super) static RANDOMKEY: CommandSpec = CommandSpec::control(Id::RandomKey, "randomkey", 1, Group::Generic)
     .flags(&[Flag::Readonly])
     .also_in(&[Category::Keyspace])
     .tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"])
     .docs("1.0.0", "O(1)", "Returns the name of a random key.", &[]);
 
-pub(super) static OBJECT: CommandSpec = CommandSpec::new(Id::Object, "object", -2, Group::Generic)
+pub(super) static OBJECT: CommandSpec = CommandSpec::control(Id::Object, "object", -2, Group::Generic)
     .docs("2.2.3", "Depends on subcommand.", "A container for commands that look into a value.", &[])
     .subcommands(&[&OBJECT_ENCODING, &OBJECT_HELP]);
 
-static OBJECT_ENCODING: CommandSpec = CommandSpec::new(Id::ObjectEncoding, "object|encoding", 3, Group::Generic)
+static OBJECT_ENCODING: CommandSpec = CommandSpec::control(Id::ObjectEncoding, "object|encoding", 3, Group::Generic)
     .flags(&[Flag::Readonly])
     .also_in(&[Category::Keyspace])
     .keys(KeySpec::one(2, &["RO"]))
     .tips(&["nondeterministic_output"])
     .docs("2.2.3", "O(1)", "Returns the encoding of a key's value.", &[Arg::key()]);
 
-static OBJECT_HELP: CommandSpec = CommandSpec::new(Id::ObjectHelp, "object|help", 2, Group::Generic)
+static OBJECT_HELP: CommandSpec = CommandSpec::control(Id::ObjectHelp, "object|help", 2, Group::Generic)
     .flags(ALWAYS)
     .also_in(&[Category::Keyspace])
     .docs("6.2.0", "O(1)", HELP_SUMMARY, &[]);
 
-pub(super) static WAITAOF: CommandSpec = CommandSpec::new(Id::WaitAof, "waitaof", 4, Group::Generic)
+pub(super) static WAITAOF: CommandSpec = CommandSpec::control(Id::WaitAof, "waitaof", 4, Group::Generic)
     .flags(&[Flag::Blocking])
     .also_in(&[Category::Connection])
     .tips(&["request_policy:all_shards", "response_policy:agg_min"])

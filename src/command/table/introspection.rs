@@ -1,11 +1,11 @@
 //! The rows of the containers that look into the server: `COMMAND`, `MEMORY`, `SLOWLOG` and `LATENCY`.
 
-use super::{ADMIN, ALWAYS, CommandId as Id, HELP_SUMMARY, ON_ALL_NODES};
+use super::{ADMIN, ALWAYS, ControlId as Id, HELP_SUMMARY, ON_ALL_NODES};
 use crate::command::spec::{Arg, Category, CommandSpec, Flag, Group, KeySpec};
 
 /// A row of the `COMMAND` family.
 const fn command(id: Id, name: &'static str, arity: i8) -> CommandSpec {
-    CommandSpec::new(id, name, arity, Group::Server).flags(ALWAYS).also_in(&[Category::Connection])
+    CommandSpec::control(id, name, arity, Group::Server).flags(ALWAYS).also_in(&[Category::Connection])
 }
 
 const ANY_ORDER: &[&str] = &["nondeterministic_output_order"];
@@ -59,11 +59,11 @@ static COMMAND_GETKEYS: CommandSpec = command(Id::CommandGetKeys, "command|getke
 
 static COMMAND_HELP: CommandSpec = command(Id::CommandHelp, "command|help", 2).docs("5.0.0", "O(1)", HELP_SUMMARY, &[]);
 
-pub(super) static MEMORY: CommandSpec = CommandSpec::new(Id::Memory, "memory", -2, Group::Server)
+pub(super) static MEMORY: CommandSpec = CommandSpec::control(Id::Memory, "memory", -2, Group::Server)
     .docs("4.0.0", "Depends on subcommand.", "A container for commands about memory.", &[])
     .subcommands(&[&MEMORY_USAGE, &MEMORY_HELP]);
 
-static MEMORY_USAGE: CommandSpec = CommandSpec::new(Id::MemoryUsage, "memory|usage", -3, Group::Server)
+static MEMORY_USAGE: CommandSpec = CommandSpec::control(Id::MemoryUsage, "memory|usage", -3, Group::Server)
     .flags(&[Flag::Readonly])
     .keys(KeySpec::one(2, &["RO"]))
     .docs(
@@ -73,20 +73,17 @@ static MEMORY_USAGE: CommandSpec = CommandSpec::new(Id::MemoryUsage, "memory|usa
         &[Arg::key(), Arg::integer("count").token("SAMPLES").optional()],
     );
 
-static MEMORY_HELP: CommandSpec = CommandSpec::new(Id::MemoryHelp, "memory|help", 2, Group::Server).flags(ALWAYS).docs(
-    "4.0.0",
-    "O(1)",
-    HELP_SUMMARY,
-    &[],
-);
+static MEMORY_HELP: CommandSpec = CommandSpec::control(Id::MemoryHelp, "memory|help", 2, Group::Server)
+    .flags(ALWAYS)
+    .docs("4.0.0", "O(1)", HELP_SUMMARY, &[]);
 
-pub(super) static SLOWLOG: CommandSpec = CommandSpec::new(Id::SlowLog, "slowlog", -2, Group::Server)
+pub(super) static SLOWLOG: CommandSpec = CommandSpec::control(Id::SlowLog, "slowlog", -2, Group::Server)
     .docs("2.2.12", "Depends on subcommand.", "A container for commands about slow commands.", &[])
     .subcommands(&[&SLOWLOG_GET, &SLOWLOG_LEN, &SLOWLOG_RESET, &SLOWLOG_HELP]);
 
 /// A subcommand of `SLOWLOG`.
 const fn slow_log(id: Id, name: &'static str, arity: i8) -> CommandSpec {
-    CommandSpec::new(id, name, arity, Group::Server).flags(&[Flag::Admin, Flag::Loading, Flag::Stale])
+    CommandSpec::control(id, name, arity, Group::Server).flags(&[Flag::Admin, Flag::Loading, Flag::Stale])
 }
 
 static SLOWLOG_GET: CommandSpec =
@@ -111,13 +108,13 @@ static SLOWLOG_RESET: CommandSpec = slow_log(Id::SlowLogReset, "slowlog|reset", 
 static SLOWLOG_HELP: CommandSpec =
     slow_log(Id::SlowLogHelp, "slowlog|help", 2).flags(ALWAYS).docs("6.2.0", "O(1)", HELP_SUMMARY, &[]);
 
-pub(super) static LATENCY: CommandSpec = CommandSpec::new(Id::Latency, "latency", -2, Group::Server)
+pub(super) static LATENCY: CommandSpec = CommandSpec::control(Id::Latency, "latency", -2, Group::Server)
     .docs("2.8.13", "Depends on subcommand.", "A container for commands about latency.", &[])
     .subcommands(&[&LATENCY_LATEST, &LATENCY_HISTORY, &LATENCY_RESET, &LATENCY_DOCTOR, &LATENCY_HELP]);
 
 /// A subcommand of `LATENCY`.
 const fn latency(id: Id, name: &'static str, arity: i8) -> CommandSpec {
-    CommandSpec::new(id, name, arity, Group::Server).flags(ADMIN).tips(&[
+    CommandSpec::control(id, name, arity, Group::Server).flags(ADMIN).tips(&[
         "nondeterministic_output",
         "request_policy:all_nodes",
         "response_policy:special",

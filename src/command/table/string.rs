@@ -1,16 +1,16 @@
 //! The rows of the string commands.
 
-use super::CommandId as Id;
+use super::DataId;
 use crate::command::spec::{Arg, Category, CommandSpec, Flag, Group, KeySpec};
 
-pub(super) static GET: CommandSpec = CommandSpec::new(Id::Get, "get", 2, Group::String)
+pub(super) static GET: CommandSpec = CommandSpec::data(DataId::Get, "get", 2, Group::String)
     .flags(&[Flag::Readonly, Flag::Fast])
     .also_in(&[Category::String])
     .keys(KeySpec::one(1, &["RO", "access"]))
     .docs("1.0.0", "O(1)", "Returns the string value of a key.", &[Arg::key()]);
 
 // The arity is a minimum, as in Redis: options get an error of their own, not one about their number.
-pub(super) static SET: CommandSpec = CommandSpec::new(Id::Set, "set", -3, Group::String)
+pub(super) static SET: CommandSpec = CommandSpec::data(DataId::Set, "set", -3, Group::String)
     .flags(&[Flag::Write, Flag::DenyOom])
     .also_in(&[Category::String])
     .keys(
@@ -29,7 +29,7 @@ pub(super) static SET: CommandSpec = CommandSpec::new(Id::Set, "set", -3, Group:
         ],
     );
 
-pub(super) static STRLEN: CommandSpec = CommandSpec::new(Id::StrLen, "strlen", 2, Group::String)
+pub(super) static STRLEN: CommandSpec = CommandSpec::data(DataId::StrLen, "strlen", 2, Group::String)
     .flags(&[Flag::Readonly, Flag::Fast])
     .also_in(&[Category::String])
     .keys(KeySpec::one(1, &["RO"]))

@@ -25,7 +25,7 @@ use super::Worker;
 use super::balance::Depth;
 use super::session::{Answers, Session};
 use crate::command::batch::{Env, Held, TURN_COMMANDS, count_error};
-use crate::command::table::CommandId;
+use crate::command::table::{CommandId, ControlId};
 use crate::db::writer::WriteFailure;
 use crate::protocol::decode::RequestDecoder;
 use crate::protocol::encode::{self, Resp};
@@ -237,7 +237,7 @@ impl Connection {
             Ok(synced) => control::reply_wait_aof(*synced, &mut state.out.buffer),
             Err(failure) => {
                 let text = failure.to_string();
-                count_error(&*worker.stats, Some(CommandId::WaitAof), text.as_bytes());
+                count_error(&*worker.stats, Some(CommandId::Control(ControlId::WaitAof)), text.as_bytes());
                 encode::error(&mut state.out.buffer, text);
             }
         }

@@ -5,8 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{Connection, Pause, State, env};
-use crate::command::batch::{Count, Queue, Ran, Replies, Stop, TURN_BYTES, TURN_COMMANDS, Taken, count_error};
-use crate::command::spec::CommandSpec;
+use crate::command::batch::{Control, Count, Queue, Ran, Replies, Stop, TURN_BYTES, TURN_COMMANDS, Taken, count_error};
 use crate::db::ahead::Ahead;
 use crate::protocol::decode::Args;
 use crate::protocol::encode;
@@ -189,7 +188,7 @@ impl Connection {
                 turn.commands += 1;
                 turn.at = command.end_byte;
                 let args = queue.control_args(&command, input);
-                self.run_control(state, worker, command.spec, args)
+                self.run_control(state, worker, &command, args)
             }
             Stop::NotResp(error) => {
                 let text = error.text();
@@ -220,20 +219,14 @@ impl Connection {
     }
 
     /// Runs a command that stands alone: whether the turn may go on.
-    fn run_control(
-        self: &Rc<Self>,
-        state: &mut State,
-        worker: &Rc<Worker>,
-        spec: &'static CommandSpec,
-        args: Args<'_>,
-    ) -> bool {
-        worker.stats.command(spec.id);
+    fn run_control(self: &Rc<Self>, state: &mut State, worker: &Rc<Worker>, command: &Control, args: Args<'_>) -> bool {
+        worker.stats.command(command.spec.id);
         state.session.begin_command();
         let answered = state.out.mark();
         let mut context = control::Context { worker, client: &self.client, session: &mut state.session };
         let began = Instant::now();
-        let after = control::run(spec, args, &mut context, &mut state.out.buffer);
-        worker.time_control(began, spec, args, &self.client);
+        let after = control::run(command, args, &mut context, &mut state.out.buffer);
+        worker.time_control(began, command.spec, args, &self.client);
         let muted = state.session.end_command();
         if muted {
             state.out.truncate(answered);
