@@ -84,23 +84,51 @@ fn idle_time_in(stat: &str, is_usable: impl Fn(usize) -> bool) -> Option<Duratio
     total
 }
 
-/// Ticks of all cores since the start: all, those that did something, and those that a hypervisor took away.
+/// Ticks of all cores: those in which they did something, those in which they were idle, and of the former those that a
+/// hypervisor took away.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ticks {
-    pub(crate) all: u64,
-    pub(crate) busy: u64,
-    pub(crate) stolen: u64,
+    busy: u64,
+    idle: u64,
+    stolen: u64,
 }
 
 impl Ticks {
+    /// Since the machine's start.
     pub(crate) fn now() -> Option<Self> {
-        let text = fs::read_to_string("/proc/stat").ok()?;
+        Self::of(&fs::read_to_string("/proc/stat").ok()?)
+    }
+
+    /// From the text of `/proc/stat`.
+    fn of(text: &str) -> Option<Self> {
         let line = text.lines().next()?.strip_prefix("cpu ")?;
         // user nice system idle iowait irq softirq steal; what follows is counted in these already.
         let ticks: Vec<u64> = line.split_whitespace().take(8).filter_map(|n| n.parse().ok()).collect();
         let idle = ticks.get(3)? + ticks.get(4)?;
-        let all = ticks.iter().sum::<u64>();
-        Some(Self { all, busy: all - idle, stolen: *ticks.get(7)? })
+        Some(Self { busy: ticks.iter().sum::<u64>() - idle, idle, stolen: *ticks.get(7)? })
+    }
+
+    /// Those that have come since `then`. The system's count of idle ones may go back: proc(5).
+    pub(crate) fn since(self, then: Self) -> Self {
+        Self {
+            busy: self.busy.saturating_sub(then.busy),
+            idle: self.idle.saturating_sub(then.idle),
+            stolen: self.stolen.saturating_sub(then.stolen),
+        }
+    }
+
+    /// The share of time in which the cores did something.
+    pub(crate) fn busy_share(self) -> f64 {
+        self.share(self.busy)
+    }
+
+    /// The share of time that a hypervisor took away.
+    pub(crate) fn stolen_share(self) -> f64 {
+        self.share(self.stolen)
+    }
+
+    fn share(self, ticks: u64) -> f64 {
+        ticks as f64 / (self.busy + self.idle).max(1) as f64
     }
 }
 
@@ -139,5 +167,19 @@ mod tests {
         let ticks = 1 << 32;
         assert_eq!(idle_time_in(&format!("cpu0 1 1 1 {ticks} 5 0"), |_| true), Some(ms(10 * (ticks + 5))));
         assert!(idle_time().is_some(), "this machine tells");
+    }
+
+    #[test]
+    fn shares_of_time_are_told_where_a_count_goes_back_too() {
+        let at =
+            |idle: u64, iowait: u64, steal: u64| Ticks::of(&format!("cpu  5 0 5 {idle} {iowait} 0 0 {steal} 0 0\n"));
+        let shares = |then: Option<Ticks>, now: Option<Ticks>| {
+            let passed = now.unwrap().since(then.unwrap());
+            (passed.busy_share(), passed.stolen_share())
+        };
+        assert_eq!(shares(at(100, 50, 0), at(106, 52, 2)), (0.2, 0.2));
+        assert_eq!(shares(at(100, 50, 0), at(100, 50, 0)), (0.0, 0.0));
+        assert_eq!(shares(at(100, 50, 0), at(100, 20, 2)), (1.0, 1.0));
+        assert!(Ticks::now().is_some(), "this machine tells");
     }
 }

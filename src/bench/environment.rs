@@ -88,8 +88,7 @@ impl Watch {
         std::thread::sleep(WATCHED);
         let before = Ticks::now();
         let busy = first.zip(before).and_then(|(first, now)| {
-            let share = (now.busy - first.busy) as f64 / (now.all - first.all).max(1) as f64;
-            let cores = share * machine::cores() as f64;
+            let cores = now.since(first).busy_share() * machine::cores() as f64;
             (cores > 0.3)
                 .then(|| format!("the machine was busy before the run ({cores:.1} cores in use): expect noise"))
         });
@@ -99,7 +98,7 @@ impl Watch {
     /// What there is to say at the end.
     pub(super) fn warnings(&self) -> Vec<String> {
         let stolen = self.before.zip(Ticks::now()).and_then(|(before, now)| {
-            let share = (now.stolen - before.stolen) as f64 / (now.all - before.all).max(1) as f64;
+            let share = now.since(before).stolen_share();
             (share > 0.03)
                 .then(|| format!("the hypervisor took {:.0} % of the machine's time away: expect noise", share * 100.0))
         });
