@@ -125,7 +125,7 @@ fn refine_elvish(script: &str, command: &Command) -> String {
 }
 
 fn add_elvish(command: &Command, path: &str, values: &mut String, files: &mut String) {
-    for flag in command.get_arguments().filter(|flag| !flag.is_hide_set()) {
+    for flag in command.get_arguments() {
         let candidates = match flag.get_value_hint() {
             _ if flag.is_positional() => {
                 if matches!(flag.get_value_hint(), ValueHint::FilePath | ValueHint::DirPath) {
@@ -140,7 +140,7 @@ fn add_elvish(command: &Command, path: &str, values: &mut String, files: &mut St
                     format!("\n            cand {} '{help}'", value.get_name())
                 };
                 let possible = flag.get_possible_values();
-                possible.iter().filter(|value| !value.is_hide_set()).map(cand).collect::<String>() + "\n        "
+                possible.iter().map(cand).collect::<String>() + "\n        "
             }
             _ => continue,
         };

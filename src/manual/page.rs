@@ -33,7 +33,7 @@ fn page_name(command: &Command) -> &str {
 fn add(command: &Command, above: &[&Command], pages: &mut Vec<Page>) {
     pages.push(page(command, above));
     let path = [above, &[command]].concat();
-    for nested in command.get_subcommands().filter(|c| !c.is_hide_set()) {
+    for nested in command.get_subcommands() {
         add(nested, &path, pages);
     }
 }
@@ -77,8 +77,7 @@ fn without_repeated_preambles(roff: &str) -> String {
 /// `clap_mangen`'s has no names of values, and does not say what may come several times.
 fn synopsis(command: &Command) -> Roff {
     let mut line = vec![bold(command.get_bin_name().unwrap_or_else(|| command.get_name()))];
-    let (positionals, flags): (Vec<&Arg>, Vec<&Arg>) =
-        command.get_arguments().filter(|arg| !arg.is_hide_set()).partition(|arg| arg.is_positional());
+    let (positionals, flags): (Vec<&Arg>, Vec<&Arg>) = command.get_arguments().partition(|arg| arg.is_positional());
     for arg in flags.into_iter().chain(positionals) {
         let long = arg.get_long().map(|long| format!("--{long}"));
         let names = arg.get_short().map(|short| format!("-{short}")).into_iter().chain(long);
@@ -126,7 +125,7 @@ fn notes(text: &Text) -> Roff {
 
 /// The variables of the flags, and those that the help names besides.
 fn environment(command: &Command, text: &Text) -> Vec<Entry> {
-    let of_flags = command.get_arguments().filter(|flag| !flag.is_hide_set()).filter_map(|flag| {
+    let of_flags = command.get_arguments().filter_map(|flag| {
         let term = flag.get_env()?.to_string_lossy().into_owned();
         let meaning = format!("the same as --{}, which comes before it", flag.get_long()?);
         Some(Entry { term, meaning })
@@ -177,9 +176,7 @@ fn examples(entries: &[Entry]) -> Roff {
 
 /// The pages above, beside and below.
 fn see_also(command: &Command, above: &[&Command]) -> Roff {
-    let nested = |c: &Command| -> Vec<String> {
-        c.get_subcommands().filter(|c| !c.is_hide_set()).map(|c| page_name(c).to_owned()).collect()
-    };
+    let nested = |c: &Command| -> Vec<String> { c.get_subcommands().map(|c| page_name(c).to_owned()).collect() };
     let mut names: Vec<String> = above.iter().map(|c| page_name(c).to_owned()).collect();
     names.extend(above.last().map(|parent| nested(parent)).unwrap_or_default());
     names.extend(nested(command));
