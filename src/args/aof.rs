@@ -274,7 +274,7 @@ impl FromStr for Moment {
         if let Ok(time) = humantime::parse_rfc3339_weak(text) {
             return Ok(Self(time.duration_since(UNIX_EPOCH).map(seconds).map_err(|e| e.to_string())?));
         }
-        let ago = humantime::parse_duration(text.trim_end_matches(" ago")).map_err(|_| {
+        let ago = humantime::parse_duration(text).map_err(|_| {
             format!(
                 "'{text}' is no time; give unix seconds, 2026-05-01T12:00:00Z (in UTC), or 10m, 2h, 3d for so long ago"
             )
@@ -294,8 +294,10 @@ mod tests {
         assert_eq!("2023-11-14T22:13:20Z".parse(), Ok(Moment(1_700_000_000)));
         assert_eq!("2023-11-14 22:13:20".parse(), Ok(Moment(1_700_000_000)));
         let hour_ago: Moment = "1h".parse().unwrap();
-        let minute_ago: Moment = "1m ago".parse().unwrap();
+        let minute_ago: Moment = "1m".parse().unwrap();
         assert!((3540..=3541).contains(&(minute_ago.0 - hour_ago.0)));
-        assert!("yesterday".parse::<Moment>().is_err());
+        for text in ["yesterday", "1m ago"] {
+            assert!(text.parse::<Moment>().is_err(), "{text}");
+        }
     }
 }

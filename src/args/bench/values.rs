@@ -53,7 +53,7 @@ impl FromStr for DataSize {
     fn from_str(text: &str) -> Result<Self, String> {
         /// What Redis and kvred take unless told otherwise.
         const MOST: u64 = 512 << 20;
-        let (from, to) = text.split_once("..").or_else(|| text.split_once('-')).unwrap_or((text, text));
+        let (from, to) = text.split_once('-').unwrap_or((text, text));
         let size = |text: &str| match text.parse::<crate::args::Size>() {
             Ok(size) if size.0 <= MOST => Ok(size.0 as u32),
             Ok(_) => Err("a value has at most 512mb".to_owned()),
@@ -122,8 +122,8 @@ mod tests {
         }
         assert_eq!("64".parse(), Ok(DataSize(64, 64)));
         assert_eq!("16-1kb".parse(), Ok(DataSize(16, 1024)));
-        assert_eq!("0..3".parse(), Ok(DataSize(0, 3)));
-        for text in ["", "9-1", "x", "-", "1gb", "1-2-3"] {
+        assert_eq!("0-3".parse(), Ok(DataSize(0, 3)));
+        for text in ["", "9-1", "x", "-", "1gb", "1-2-3", "0..3"] {
             assert!(text.parse::<DataSize>().is_err(), "{text}");
         }
         assert_eq!("1:10".parse(), Ok(Ratio(1, 10)));
