@@ -62,6 +62,9 @@ fn dispatch(args: &CliArgs, color: ColorWhen, runtime: &tokio::runtime::Runtime)
     let wants_maps = printer.format == Format::Json && !has_mode(args) && !args.resp2;
     target.hello = (args.resp3 || wants_maps).then_some(3);
     target.hello_may_fail = wants_maps && !args.resp3;
+    if args.pipe {
+        return runtime.block_on(async { pipe::run(target.connect(limit).await?, args, &printer).await });
+    }
     let mut session = Session::new(target, limit);
     if script && io::stdin().is_terminal() {
         return repl::run(runtime, session, printer, color, args.resp2);
@@ -71,9 +74,7 @@ fn dispatch(args: &CliArgs, color: ColorWhen, runtime: &tokio::runtime::Runtime)
             return stat::run(&mut session, args, &printer).await;
         }
         session.connect().await?;
-        if args.pipe {
-            pipe::run(session, args, &printer).await
-        } else if args.latency {
+        if args.latency {
             latency::run(&mut session, args, &printer).await
         } else if args.scan {
             keys::run(&mut session, args, &printer).await

@@ -21,10 +21,9 @@ use self::places::Places;
 use super::interrupt::{Waited, interruptible};
 use super::output::{Format, Printer};
 use super::progress;
-use super::session::Session;
 use super::stop::Stop;
 use crate::args::CliArgs;
-use crate::client::{Arrived, ClientError, Receiver, Reply, Sender};
+use crate::client::{Arrived, ClientError, Connection, Receiver, Reply, Sender};
 use crate::exit::{Status, unless_closed, write_out};
 use crate::protocol::frame::Frame;
 use crate::protocol::json;
@@ -51,11 +50,8 @@ struct Exchange {
     errors: Cell<u64>,
 }
 
-/// Sends the standard input. Ctrl-C ends that early, and tells how far it came.
-pub(crate) async fn run(mut session: Session, args: &CliArgs, printer: &Printer) -> Result<Status, Stop> {
-    let Some(mut connection) = session.take_connection() else {
-        return Ok(Status::Unavailable);
-    };
+/// Sends the standard input over a connection. Ctrl-C ends that early, and tells how far it came.
+pub(crate) async fn run(mut connection: Connection, args: &CliArgs, printer: &Printer) -> Result<Status, Stop> {
     // It would be drawn over what somebody types.
     let bar = if io::stdin().is_terminal() { ProgressBar::hidden() } else { progress::bytes(input_bytes()) };
     let (chunks, from_reader) = mpsc::channel(CHUNKS_AHEAD);

@@ -143,11 +143,6 @@ impl Session {
         self.watching = false;
     }
 
-    /// Hands the connection out, for what sends on its own.
-    pub(crate) fn take_connection(&mut self) -> Option<Connection> {
-        self.connection.take()
-    }
-
     /// Sends one command and waits for its reply.
     ///
     /// # Errors
