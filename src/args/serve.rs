@@ -138,7 +138,7 @@ pub struct ServeArgs {
 
     /// Worker threads
     ///
-    /// [default: one less than there are cores]
+    /// [default: one less than there are cores, at most 64]
     ///
     /// Without this flag, one more worker serves half of the deep pipelines while a core would idle. Give the number of
     /// cores if all clients are on other machines. With fewer workers than cores, a worker stays awake for up to 50

@@ -12,7 +12,7 @@ use crate::terminal::progress_target;
 /// Where progress is shown.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// What goes before the name of what is running, such as `run 3 of 20`.
+    /// What goes before the name of what is running, such as `3/20 `.
     pub(super) prefix: String,
     /// Whether it goes without saying that keys are filled in.
     pub(super) fills_silently: bool,

@@ -1,6 +1,7 @@
 //! The arguments of a command, where they lie.
 
-/// Where an argument lies in the buffer that it was decoded from. A buffer is at most 4 GiB long.
+/// Where an argument lies in the buffer that it was decoded from. A buffer is at most 4 GiB long, but for that of
+/// `kvred cli --pipe`, which only asks whether there are any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     /// The first byte.
