@@ -309,6 +309,18 @@ fn what_is_not_offered_says_so() {
     assert_eq!(client.ask_words("DBSIZE"), Reply::Integer(0));
 }
 
+/// As Redis does where an ACL forbids `MULTI`.
+#[test]
+fn what_stands_in_a_transaction_is_run_on_its_own() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.send(commands("MULTI, SET k v, GET k, EXEC")).expect(
+        "-ERR 'multi' is not supported: kvred has no transactions\r\n+OK\r\n$1\r\nv\r\n\
+         -ERR 'exec' is not supported: kvred has no transactions\r\n",
+    );
+    assert_eq!(server.connect().get("k"), Some(b"v".to_vec()));
+}
+
 /// Names before values, and nothing is set unless all is right.
 #[test]
 fn the_first_mistake_of_a_config_set_is_the_one_that_redis_finds_first() {
