@@ -8,7 +8,7 @@ use std::path::Path;
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::environment;
-use super::results::{Compared, Document, Figures, Ratio, TestResult};
+use super::results::{Compared, Document, Figures, NO_DIFFERENCE, Ratio, TestResult};
 use super::text::{compact, micros, percent, short};
 use crate::args::BenchFormat;
 use crate::exit::{Failure, OrExit};
@@ -179,7 +179,7 @@ fn ratios(out: &mut String, compared: &Compared) {
 }
 
 fn in_words(verdict: &str) -> &str {
-    if verdict == "no difference" { "no different: the spreads overlap" } else { verdict }
+    if verdict == NO_DIFFERENCE { "cannot be told: ratios on both sides of 1" } else { verdict }
 }
 
 fn csv(document: &Document) -> String {

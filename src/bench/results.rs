@@ -269,25 +269,37 @@ pub(super) struct Ratio {
 }
 
 impl Ratio {
-    /// Compares runs made in turn; `None` when there is no pair.
+    /// Compares runs made in turn; `None` when there is no pair. What the machine does meanwhile changes the rates of
+    /// both, which their ratios hardly show: these decide.
     pub(super) fn of(test: &str, first: &TestResult, second: &TestResult) -> Option<Self> {
         let one = |result: &TestResult| vec![result.figures.clone()];
         let (a, b) =
             (first.runs.clone().unwrap_or_else(|| one(first)), second.runs.clone().unwrap_or_else(|| one(second)));
         let pairs = a.iter().zip(&b).filter(|(a, b)| !a.partial && !b.partial && b.ops_per_sec > 0.0);
-        let ratio = Spread::of(pairs.map(|(a, b)| a.ops_per_sec / b.ops_per_sec))?;
-        Some(Self { test: test.to_owned(), ratio, verdict: verdict(first, second).to_owned() })
+        let ratios: Vec<f64> = pairs.map(|(a, b)| a.ops_per_sec / b.ops_per_sec).collect();
+        let ratio = Spread::of(ratios.iter().copied())?;
+        let verdict = match ratio {
+            _ if ratios.len() < 2 => ONE_RUN,
+            Spread { min, .. } if min > 1.0 => "faster",
+            Spread { max, .. } if max < 1.0 => "slower",
+            _ => NO_DIFFERENCE,
+        };
+        Some(Self { test: test.to_owned(), ratio, verdict: verdict.to_owned() })
     }
 }
 
-/// Whether the first is faster, slower, or neither for all that the runs show.
+/// What a verdict is where there is no telling.
+const ONE_RUN: &str = "one run: unknown";
+pub(super) const NO_DIFFERENCE: &str = "no difference";
+
+/// Whether the first is faster, slower, or neither for all that the runs show, which were not made in turn.
 pub(super) fn verdict(first: &TestResult, second: &TestResult) -> &'static str {
     let (a, b) = (first.rate(), second.rate());
     let runs = |result: &TestResult| result.runs.as_ref().map_or(1, Vec::len);
     if runs(first) < 2 || runs(second) < 2 {
-        "one run: unknown"
+        ONE_RUN
     } else if a.overlaps(&b) {
-        "no difference"
+        NO_DIFFERENCE
     } else if a.median > b.median {
         "faster"
     } else {
@@ -342,11 +354,23 @@ mod tests {
 
     #[test]
     fn spreads_that_overlap_are_no_difference() {
-        let of = |a: &[f64], b: &[f64]| Ratio::of("get", &result(a), &result(b)).unwrap().verdict;
+        let of = |a: &[f64], b: &[f64]| verdict(&result(a), &result(b));
         assert_eq!(of(&[100.0, 110.0], &[105.0, 120.0]), "no difference");
         assert_eq!(of(&[100.0, 110.0], &[90.0, 99.0]), "faster");
         assert_eq!(of(&[10.0, 11.0], &[90.0, 99.0]), "slower");
         assert_eq!(of(&[10.0], &[90.0]), "one run: unknown");
+    }
+
+    /// However much the machine's speed changes from one pair to the next.
+    #[test]
+    fn of_runs_in_turn_the_pairs_decide() {
+        let of = |a: &[f64], b: &[f64]| Ratio::of("get", &result(a), &result(b)).unwrap().verdict;
+        assert_eq!(of(&[100.0, 300.0], &[90.0, 200.0]), "faster");
+        assert_eq!(of(&[90.0, 200.0], &[100.0, 300.0]), "slower");
+        assert_eq!(of(&[100.0, 110.0], &[90.0, 120.0]), "no difference");
+        assert_eq!(of(&[100.0, 110.0], &[100.0, 100.0]), "no difference");
+        assert_eq!(of(&[10.0], &[90.0]), "one run: unknown");
+        assert_eq!(of(&[10.0, 11.0], &[90.0]), "one run: unknown");
         let ratio = Ratio::of("get", &result(&[100.0, 200.0, 300.0]), &result(&[100.0, 100.0, 100.0])).unwrap().ratio;
         assert_eq!(ratio, Spread { min: 1.0, median: 2.0, max: 3.0 });
     }
