@@ -1,6 +1,6 @@
 //! One connection under load: sends a pipeline, takes its replies, and so on until the schedule has nothing left.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +31,7 @@ pub(super) struct Shared {
     pub(super) started: Instant,
     pub(super) pipeline: u64,
     pub(super) tally: RefCell<Tally>,
+    pub(super) unanswered: Cell<Unanswered>,
     /// Replies so far, of all workers, for who watches.
     pub(super) replies: Arc<AtomicU64>,
 }
@@ -38,6 +39,42 @@ pub(super) struct Shared {
 impl Shared {
     fn now_ns(&self) -> u64 {
         self.started.elapsed().as_nanos() as u64
+    }
+}
+
+/// Requests that were under way when all ended.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Unanswered {
+    pub(super) requests: u64,
+    /// How long the one that waited longest had done so.
+    pub(super) longest_ns: u64,
+}
+
+impl Unanswered {
+    /// Adds those of others.
+    pub(super) fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.longest_ns = self.longest_ns.max(other.longest_ns);
+    }
+}
+
+/// Requests that were sent together, of which some have their replies. Dropped with others left, it counts them.
+struct Waiting<'a> {
+    shared: &'a Shared,
+    sent: &'a [Sent],
+    answered: usize,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let left = &self.sent[self.answered..];
+        let Some(first) = left.first() else { return };
+        // Where they all left together, only the very first says when.
+        let since_ns = first.due_ns.max(self.sent[0].due_ns);
+        let longest_ns = self.shared.now_ns().saturating_sub(since_ns);
+        let mut all = self.shared.unanswered.get();
+        all.add(Unanswered { requests: left.len() as u64, longest_ns });
+        self.shared.unanswered.set(all);
     }
 }
 
@@ -99,20 +136,21 @@ async fn receive(
     shared: &Shared,
     together: bool,
 ) -> Result<(), DriveError> {
-    let mut waiting = sent;
-    while !waiting.is_empty() {
+    let mut waiting = Waiting { shared, sent, answered: 0 };
+    while waiting.answered < sent.len() {
         receiver.fill().await?;
         let now_ns = shared.now_ns();
         let mut tally = shared.tally.borrow_mut();
-        let answered = take(receiver, load, waiting, &mut tally)?;
+        let left = &sent[waiting.answered..];
+        let answered = take(receiver, load, left, &mut tally)?;
         if together {
             tally.took(now_ns.saturating_sub(sent[0].due_ns), answered as u64);
         } else {
-            for request in &waiting[..answered] {
+            for request in &left[..answered] {
                 tally.took(now_ns.saturating_sub(request.due_ns), 1);
             }
         }
-        waiting = &waiting[answered..];
+        waiting.answered += answered;
         shared.replies.fetch_add(answered as u64, Ordering::Relaxed);
     }
     if receiver.is_drained() { Ok(()) } else { Err(DriveError::TooManyReplies) }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
+use super::drive::Unanswered;
 use super::load::Load;
 use super::schedule::Schedule;
 use super::tally::Tally;
@@ -55,6 +56,8 @@ pub(super) struct Outcome {
     pub(super) busy: f64,
     /// Requests that were due and never sent, under a rate.
     pub(super) unsent: u64,
+    /// Requests that were sent, and had no reply when it ended.
+    pub(super) unanswered: Unanswered,
     pub(super) end: End,
 }
 
@@ -88,6 +91,7 @@ pub(super) fn run(
             state: &state,
             inbox,
             tally: Tally::new(),
+            unanswered: Unanswered::default(),
             began: None,
             ended: None,
             busy: 0.0,
@@ -105,6 +109,7 @@ struct Watcher<'a> {
     state: &'a watch::Sender<State>,
     inbox: mpsc::UnboundedReceiver<Report>,
     tally: Tally,
+    unanswered: Unanswered,
     /// The first request of all workers, and their last reply.
     began: Option<Instant>,
     ended: Option<Instant>,
@@ -176,12 +181,16 @@ impl Watcher<'_> {
         }
         progress(self.replies.load(Ordering::Relaxed));
         let seconds = self.began.zip(self.ended).map_or(0.0, |(began, ended)| (ended - began).as_secs_f64());
-        Ok(Outcome { tally: self.tally, seconds, busy: self.busy, unsent: self.schedule.unsent(), end: self.end })
+        // What was due only later is not missed by a run that ended early.
+        let ended_ns = (self.end != End::Finished).then_some((seconds * 1e9) as u64);
+        let unsent = self.schedule.unsent(ended_ns);
+        Ok(Outcome { tally: self.tally, seconds, busy: self.busy, unsent, unanswered: self.unanswered, end: self.end })
     }
 
     /// Adds what a worker has done.
     fn done(&mut self, done: Done) {
         self.tally.add(&done.tally);
+        self.unanswered.add(done.unanswered);
         self.began = self.began.into_iter().chain([done.began]).min();
         self.ended = self.ended.into_iter().chain([done.ended]).max();
         self.busy = self.busy.max(done.busy);

@@ -309,14 +309,20 @@ pub(super) fn verdict(first: &TestResult, second: &TestResult) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::drive::Unanswered;
     use super::*;
+
+    fn outcome(tally: Tally) -> Outcome {
+        let unanswered = Unanswered::default();
+        Outcome { tally, seconds: 1.0, busy: 0.0, unsent: 0, unanswered, end: End::Finished }
+    }
 
     fn result(rates: &[f64]) -> TestResult {
         let mut series = Series::new("get");
         for &rate in rates {
             let mut tally = Tally::new();
             tally.took(5_000, rate as u64);
-            series.push(&Outcome { tally, seconds: 1.0, busy: 0.0, unsent: 0, end: End::Finished });
+            series.push(&outcome(tally));
         }
         series.result(true).unwrap()
     }
@@ -345,7 +351,7 @@ mod tests {
         let mut series = Series::new("get");
         let mut tally = Tally::new();
         tally.took(5_000, 100);
-        let whole = Outcome { tally, seconds: 1.0, busy: 0.0, unsent: 0, end: End::Finished };
+        let whole = outcome(tally);
         series.push(&whole);
         series.push(&Outcome { seconds: 50.0, end: End::Interrupted, ..whole });
         let result = series.result(true).unwrap();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::destination::Destination;
+use super::drive::Unanswered;
 use super::environment::{self, Watch};
 use super::output;
 use super::phase::{End, Outcome};
@@ -15,6 +16,7 @@ use super::threshold::Threshold;
 use crate::args::{BenchArgs, BenchFormat};
 use crate::client::explain::hint;
 use crate::exit::{Failure, Status, print};
+use crate::protocol::number::counted;
 
 /// A worker that computes for more than this share of its time may be what limits.
 const BUSY: f64 = 0.9;
@@ -29,7 +31,7 @@ struct Contender {
 }
 
 /// What makes figures doubtful, once of each kind: the same for each repetition would say nothing more.
-type Warnings = [Option<String>; 3];
+type Warnings = [Option<String>; 4];
 
 impl Contender {
     /// What a line about a test begins with: its name, and where it ran if that can be two places.
@@ -132,8 +134,9 @@ fn measure(session: &mut Session, plan: &Plan, contenders: &mut [Contender]) -> 
 }
 
 fn warnings_of(kind: Kind, plan: &Plan, outcome: &Outcome) -> Warnings {
+    let unanswered = unanswered(outcome);
     if outcome.tally.operations == 0 {
-        return Warnings::default();
+        return [unanswered, None, None, None];
     }
     let finished = outcome.end == End::Finished;
     // In a run of a moment, starting is most of what is done.
@@ -159,7 +162,21 @@ fn warnings_of(kind: Kind, plan: &Plan, outcome: &Outcome) -> Warnings {
             outcome.seconds
         )
     });
-    [busy, late, short]
+    [unanswered, busy, late, short]
+}
+
+/// Of a run that ended early: what had waited for longer than any reply took shows in no figure.
+fn unanswered(outcome: &Outcome) -> Option<String> {
+    let Unanswered { requests, longest_ns } = outcome.unanswered;
+    (longest_ns > outcome.tally.latency_ns.max()).then(|| {
+        let more =
+            if outcome.unsent > 0 { format!(", and {} were due and not sent", outcome.unsent) } else { String::new() };
+        format!(
+            "{} had no answer yet, the oldest after {:.1} s{more}: the true latencies are longer than those shown",
+            counted(requests, "request"),
+            longest_ns as f64 / 1e9
+        )
+    })
 }
 
 fn document(plan: &Plan, contenders: &[Contender], end: &End, warnings: Vec<String>) -> Document {

@@ -66,10 +66,11 @@ impl Schedule {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    /// With a rate and a duration: how many requests were due and never sent.
-    pub(super) fn unsent(&self) -> u64 {
-        let Some(interval) = self.interval_ns.filter(|_| self.until_ns != u64::MAX) else { return 0 };
-        let due = ((self.until_ns as f64 / interval) as u64).min(self.total);
+    /// With a rate, and an end, by its duration or before that: how many requests were due and never sent.
+    pub(super) fn unsent(&self, ended_ns: Option<u64>) -> u64 {
+        let until_ns = ended_ns.unwrap_or(u64::MAX).min(self.until_ns);
+        let Some(interval) = self.interval_ns.filter(|_| until_ns != u64::MAX) else { return 0 };
+        let due = ((until_ns as f64 / interval) as u64).min(self.total);
         due.saturating_sub(self.next.load(Ordering::Relaxed))
     }
 }
@@ -111,15 +112,19 @@ mod tests {
     fn what_was_due_and_never_sent_is_known() {
         let schedule = Schedule::new(u64::MAX, Some(1000), Some(50_000_000));
         assert_eq!(schedule.claim_due(10, 90_000_000), 0..10);
-        assert_eq!(schedule.unsent(), 40);
+        assert_eq!(schedule.unsent(None), 40);
+        assert_eq!(schedule.unsent(Some(30_000_000)), 20, "the rest was not due yet");
+        assert_eq!(schedule.unsent(Some(90_000_000)), 40, "nothing is due after the end");
         assert_eq!(schedule.claim_due(1000, 90_000_000), 10..51, "nothing is due after the end");
         assert_eq!(schedule.claim(1), None);
-        assert_eq!(schedule.unsent(), 0);
+        assert_eq!(schedule.unsent(None), 0);
         // Nothing else was to be sent.
         let schedule = Schedule::new(10, Some(1000), Some(50_000_000));
         assert_eq!(schedule.claim_due(4, 90_000_000), 0..4);
-        assert_eq!(schedule.unsent(), 6);
+        assert_eq!(schedule.unsent(None), 6);
+        let endless = Schedule::new(u64::MAX, Some(1000), None);
+        assert_eq!((endless.unsent(None), endless.unsent(Some(9_000_000))), (0, 9));
         assert_eq!(schedule.claim_due(10, 90_000_000), 4..10);
-        assert_eq!(schedule.unsent(), 0);
+        assert_eq!(schedule.unsent(None), 0);
     }
 }

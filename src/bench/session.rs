@@ -163,5 +163,6 @@ impl Session {
 
 /// An outcome of something that was no measurement, of which nothing counts but how it ended.
 fn unmeasured(outcome: Outcome) -> Outcome {
-    Outcome { tally: super::tally::Tally::new(), seconds: 0.0, ..outcome }
+    let unanswered = super::drive::Unanswered::default();
+    Outcome { tally: super::tally::Tally::new(), seconds: 0.0, unanswered, ..outcome }
 }

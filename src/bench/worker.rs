@@ -1,6 +1,6 @@
 //! A worker: a thread with an event loop of its own, and its share of the connections.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -10,7 +10,7 @@ use fastrand::Rng;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 
-use super::drive::{DriveError, Shared, drive};
+use super::drive::{DriveError, Shared, Unanswered, drive};
 use super::phase::Phase;
 use super::schedule::Schedule;
 use super::tally::Tally;
@@ -44,6 +44,7 @@ pub(super) enum Report {
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) tally: Tally,
+    pub(super) unanswered: Unanswered,
     pub(super) began: Instant,
     pub(super) ended: Instant,
     /// The share of the time in which it was computing.
@@ -91,6 +92,7 @@ async fn work(job: Job<'_>, reports: &mpsc::UnboundedSender<Report>) -> Result<(
         started,
         pipeline: job.phase.pipeline.into(),
         tally: RefCell::new(Tally::new()),
+        unanswered: Cell::default(),
         replies: Arc::clone(job.replies),
     });
     let (began, cpu_before) = (Instant::now(), thread_time());
@@ -101,7 +103,8 @@ async fn work(job: Job<'_>, reports: &mpsc::UnboundedSender<Report>) -> Result<(
     let ended = Instant::now();
     let busy = thread_time().saturating_sub(cpu_before).as_secs_f64() / (ended - began).as_secs_f64().max(1e-9);
     let tally = shared.tally.replace(Tally::new());
-    let done = Done { tally, began, ended, busy, lost: driven.err().map(|e| e.to_string()) };
+    let unanswered = shared.unanswered.get();
+    let done = Done { tally, unanswered, began, ended, busy, lost: driven.err().map(|e| e.to_string()) };
     reports.send(Report::Done(Box::new(done)))
 }
 

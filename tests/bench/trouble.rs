@@ -215,6 +215,35 @@ fn a_server_that_stalls_from_the_second_run_on_is_told_once() {
 }
 
 #[test]
+fn what_has_waited_when_a_run_is_interrupted_is_told() {
+    for (flags, says) in [
+        (&["-c", "2", "-P", "3"][..], &["set: 6 requests had no answer yet, the oldest after "][..]),
+        (
+            &["-c", "2", "--rate", "1000"],
+            &["set: 2 requests had no answer yet", " s, and ", " were due and not sent: "],
+        ),
+    ] {
+        let server = memory_server();
+        let port = server.port().to_string();
+        let flags = [&["-p", &port, "-t", "set", "-r", "10", "--duration", "600", "--format", "json"], flags].concat();
+        let child = bench(&flags).spawn().unwrap();
+        let mut client = server.connect();
+        wait_until("it has begun", || client.get("key:000000000007").is_some());
+        server.signal(Signal::STOP);
+        // Longer than any reply took before.
+        std::thread::sleep(Duration::from_secs(2));
+        interrupt(&child);
+        let ran = finish(child);
+        server.signal(Signal::CONT);
+        assert_eq!(ran.code, Some(130), "{ran:?}");
+        let warnings = ran.json()["warnings"].to_string();
+        for part in says {
+            assert!(ran.stderr.contains(part) && warnings.contains(part), "{part}: {ran:?}");
+        }
+    }
+}
+
+#[test]
 fn a_closed_pipe_is_no_error() {
     let server = memory_server();
     let mut child = bench(&["-p", &server.port().to_string(), "-n", "100", "-t", "ping"]).spawn().unwrap();
