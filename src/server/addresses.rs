@@ -1,6 +1,7 @@
 //! Where clients are served: addresses are taken before the log is loaded, so that one in use is told at once, and
 //! listened on after it.
 
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -126,7 +127,8 @@ fn take_addresses(config: &mut Config, certificates: Option<&Arc<Certificates>>)
             if let Some(error) = taken.iter().find_map(|other| conflict(other.address, address)) {
                 return Err(Failure::new(Status::Usage, error));
             }
-            let (socket, given) = listen::bind(address).or_unavailable(|| cannot_listen(address))?;
+            let bound = listen::bind(address).map_err(|e| cannot_listen_on(address, certificates.is_some(), &e));
+            let (socket, given) = bound?;
             // With port 0, all addresses share the port that the first was given.
             *port = given;
             address.set_port(given);
@@ -135,7 +137,7 @@ fn take_addresses(config: &mut Config, certificates: Option<&Arc<Certificates>>)
     }
     if let Some(path) = &config.unix_socket {
         let dir = config.append_only.then_some(&*config.dir);
-        listen::make_way(path, dir).or_unavailable(|| cannot_listen(on_unix(path)))?;
+        listen::make_way(path, dir).map_err(|e| cannot_listen_on_unix(path, &e))?;
     }
     Ok(taken)
 }
@@ -157,21 +159,37 @@ fn conflict(one: SocketAddr, other: SocketAddr) -> Option<anyhow::Error> {
 fn open_listeners(config: &Config, taken: Vec<Taken>) -> Result<Vec<Listener>, Failure> {
     let mut listeners = Vec::new();
     for Taken { address, socket, certificates } in taken {
+        let is_tls = certificates.is_some();
         let listener = listen::listen(socket).and_then(|listener| Listener::tcp(listener, certificates));
-        listeners.push(listener.or_unavailable(|| cannot_listen(address))?);
+        listeners.push(listener.map_err(|e| cannot_listen_on(address, is_tls, &e))?);
     }
     if let Some(path) = &config.unix_socket {
-        listeners.push(Listener::unix(path).or_unavailable(|| cannot_listen(on_unix(path)))?);
+        listeners.push(Listener::unix(path).map_err(|e| cannot_listen_on_unix(path, &e))?);
     }
     Ok(listeners)
 }
 
-fn cannot_listen(place: impl std::fmt::Display) -> String {
-    format!("cannot listen on {place}")
+/// Why an address cannot be had, and what to do.
+fn cannot_listen_on(address: SocketAddr, is_tls: bool, error: &io::Error) -> Failure {
+    let flag = if is_tls { "--tls-port" } else { "--port" };
+    let why = match error.kind() {
+        ErrorKind::AddrInUse => in_use(flag),
+        ErrorKind::AddrNotAvailable => "no interface of this machine has it; see --bind".to_owned(),
+        ErrorKind::PermissionDenied if address.port() < 1024 => {
+            format!("permission denied; choose a {flag} from 1024 on")
+        }
+        _ => error.to_string(),
+    };
+    failure!(Unavailable, "cannot listen on {address}: {why}")
 }
 
-fn on_unix(path: &Path) -> String {
-    format!("the unix socket {}", path.display())
+fn cannot_listen_on_unix(path: &Path, error: &io::Error) -> Failure {
+    let why = if error.kind() == ErrorKind::AddrInUse { in_use("--unixsocket") } else { error.to_string() };
+    failure!(Unavailable, "cannot listen on the unix socket {}: {why}", path.display())
+}
+
+fn in_use(flag: &str) -> String {
+    format!("address already in use; stop what listens there, or choose another {flag}")
 }
 
 /// Checks that systemd hands over what the flags wish for. Without TLS that was wished for nothing is served: it would all go

@@ -37,6 +37,11 @@ fn error(flags: &[&str], password: Option<&str>, commands: &[&[&str]]) -> String
     }
 }
 
+fn port_in_use() -> String {
+    let server = Server::start();
+    Launch::new().args(&["--port", &server.port().to_string()]).refused().stderr
+}
+
 fn log_in_use() -> String {
     let server = Server::start();
     let second = Launch::at(server.launch().dir()).refused();
@@ -118,6 +123,7 @@ fn messages_of_the_readme_are_said() {
     let huge = "v".repeat(2 << 20);
     let mut said = vec![
         no_server(),
+        port_in_use(),
         log_in_use(),
         link_to_nothing(),
         only_a_leftover(),

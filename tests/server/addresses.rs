@@ -65,7 +65,7 @@ fn a_unix_socket_whose_queue_is_full_is_in_use() {
         }
     };
     assert_eq!(full.kind(), std::io::ErrorKind::WouldBlock);
-    expect_left_alone(&launch, "s", "address in use");
+    expect_left_alone(&launch, "s", "address already in use; stop what listens there");
 }
 
 #[test]
@@ -117,6 +117,39 @@ fn addresses_in_each_others_way_exit_2_before_a_log_is_begun() {
     let server = launch.args(&["--bind", "0.0.0.0,::"]).start();
     for address in ["127.0.0.1", "::1"] {
         Client::try_connect_to(address.parse().unwrap(), server.port()).unwrap().set("k", "v");
+    }
+}
+
+#[test]
+fn who_cannot_listen_is_told_what_to_do() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let launch = Launch::new();
+    let refused = |flags: &[&str], place: &str, what: &str| {
+        launch.clone().args(flags).refused().expect(3, &[&format!("cannot listen on {place}: {what}\n")]);
+    };
+    let in_use = |flag| format!("address already in use; stop what listens there, or choose another {flag}");
+    let place = format!("127.0.0.1:{port}");
+    refused(&["--port", &port], &place, &in_use("--port"));
+    let ca = Authority::new(launch.dir(), "ca");
+    let (cert, key) = ca.sign("server", Kind::Server);
+    let tls = ["--tls-port", &port, "--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-auth-clients", "no"];
+    refused(&tls, &place, &in_use("--tls-port"));
+    let _listener = UnixListener::bind(launch.dir().join("s")).unwrap();
+    refused(&["--unixsocket", "s"], "the unix socket s", &in_use("--unixsocket"));
+    // One that is kept for examples.
+    refused(
+        &["--bind", "192.0.2.1", "--port", "7401"],
+        "192.0.2.1:7401",
+        "no interface of this machine has it; see --bind",
+    );
+    let first_free = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
+    if first_free.trim() != "1024" {
+        return skip("low ports are free for all here");
+    }
+    if let Some(launch) = without_capabilities(&launch) {
+        let exit = launch.args(&["--port", "1"]).refused();
+        exit.expect(3, &["cannot listen on 127.0.0.1:1: permission denied; choose a --port from 1024 on\n"]);
     }
 }
 
