@@ -213,6 +213,6 @@ pub struct DiffArgs {
     pub after: PathBuf,
 
     /// Print help (see more with '--help')
-    #[arg(short, long, action = ArgAction::Help)]
+    #[arg(short, long, action = ArgAction::Help, long_help = "Print help (see a summary with '-h')")]
     pub help: Option<bool>,
 }

@@ -84,6 +84,16 @@ fn long_help_tells_defaults_variables_and_values() {
 }
 
 #[test]
+fn each_help_names_the_other_one() {
+    for command in commands().into_iter().filter(|command| has_short_help(command)) {
+        for (flag, other) in [("-h", "Print help (see more with '--help')"), ("--help", "(see a summary with '-h')")] {
+            let text = help(&command, flag);
+            assert!(text.contains(other), "kvred {command:?} {flag}: {text}");
+        }
+    }
+}
+
+#[test]
 fn help_is_a_command_too() {
     assert_eq!(kvred(&["help"]), kvred(&["--help"]));
     for command in [&["serve"][..], &["cli"], &["bench"], &["aof"], &["aof", "check"]] {

@@ -91,7 +91,7 @@ pub struct ReportArgs {
     pub resume: Option<PathBuf>,
 
     /// Print help (see more with '--help')
-    #[arg(short, long, action = ArgAction::Help)]
+    #[arg(short, long, action = ArgAction::Help, long_help = "Print help (see a summary with '-h')")]
     pub help: Option<bool>,
 }
 
