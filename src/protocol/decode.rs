@@ -19,6 +19,7 @@ pub use self::usual::{OPENING_BYTES, Opening};
 use self::usual::{usual_arguments, usual_command};
 use super::limits::{MAX_ARRAY_LEN, MAX_LINE_BYTES, RequestLimits};
 use super::number::parse_i64;
+use super::quote::escaped;
 use super::words::split_words;
 
 /// Input that is not RESP; it displays as the reply's text, which is Redis's.
@@ -67,9 +68,12 @@ impl ProtocolError {
         self.to_string().chars().map(|c| c as u8).collect()
     }
 
-    /// What is wrong, for who is no client and wants no reply.
+    /// What is wrong, for who is no client and wants no reply; a byte that it repeats is shown as in quotes, so that no
+    /// terminal heeds it.
     pub fn reason(self) -> String {
-        self.to_string().trim_start_matches("ERR Protocol error: ").to_owned()
+        let mut shown = Vec::new();
+        self.text().into_iter().for_each(|byte| escaped(&mut shown, byte));
+        String::from_utf8_lossy(&shown).trim_start_matches("ERR Protocol error: ").to_owned()
     }
 }
 

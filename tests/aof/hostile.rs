@@ -39,6 +39,19 @@ fn what_is_no_readable_file_is_named() {
 }
 
 #[test]
+fn what_no_log_begins_with_cannot_steer_the_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("archive.gz");
+    for (bytes, shown) in [(b"\x1f\x8b\x08", "\\x1f"), (b"\x1b[2", "\\x1b"), (b"\x9b2J", "\\x9b"), (b"PK\x03", "P")] {
+        fs::write(&path, bytes).unwrap();
+        let checked = aof(&["check", arg(&path)]);
+        let said = format!("it is not RESP: expected '*', got '{shown}'");
+        assert!(checked.code == Some(4) && checked.stdout.contains(&said), "{said}: {checked:?}");
+        assert!(!checked.stdout.contains(|c: char| c.is_control() && c != '\n'), "{checked:?}");
+    }
+}
+
+#[test]
 fn a_dash_is_no_file_and_said_to_be_none() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log");
