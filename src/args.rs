@@ -5,6 +5,7 @@ mod bench;
 mod cli;
 mod connect;
 mod manual;
+mod number;
 mod serve;
 mod tls;
 

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::number::number;
+
 const AOF_EXAMPLES: &str = "\
 Examples:
   kvred aof check kvred.aof             is it sound, and what is in it?
@@ -192,7 +194,7 @@ pub struct DumpArgs {
     pub key: Option<OsString>,
 
     /// Only from this byte of the file on
-    #[arg(long, value_name = "OFFSET", default_value_t = 0)]
+    #[arg(long, value_name = "OFFSET", default_value_t = 0, value_parser = number(0..=u64::MAX))]
     pub from: u64,
 
     /// Only what was written at T or later
@@ -208,7 +210,7 @@ pub struct DumpArgs {
     pub until: Option<Moment>,
 
     /// Stop after so many commands
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number(0..=u64::MAX))]
     pub limit: Option<u64>,
 
     /// Go on as a server writes

@@ -12,6 +12,7 @@ pub use self::values::{BenchFormat, DataSize, Distribution, Ratio, Test};
 use self::values::{count, count_or_none, keyspace, some_seconds};
 use super::ConnectArgs;
 use super::cli::seconds;
+use super::number::number;
 
 const BENCH_EXAMPLES: &str = "\
 Examples:
@@ -95,7 +96,7 @@ pub struct BenchArgs {
     pub connect: ConnectArgs,
 
     /// Select this database
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number(0..=u32::MAX))]
     pub db: Option<u32>,
 
     /// Give up connecting after so many seconds
@@ -126,11 +127,11 @@ pub struct BenchArgs {
     pub duration: Option<f64>,
 
     /// Connections
-    #[arg(short, long, value_name = "CLIENTS", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    #[arg(short, long, value_name = "CLIENTS", default_value_t = 50, value_parser = number(1..=60_000_u32))]
     pub clients: u32,
 
     /// Requests that a connection sends before it waits for their replies
-    #[arg(short = 'P', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(short = 'P', long, value_name = "N", default_value_t = 1, value_parser = number(1..=1_000_000_u32))]
     pub pipeline: u32,
 
     /// Bytes of a value: a size, or a range like 16-1024
@@ -146,7 +147,7 @@ pub struct BenchArgs {
     pub distribution: Distribution,
 
     /// Worker threads [default: one for every two cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = number(1..=1024_u32))]
     pub threads: Option<u32>,
 
     /// Send so many requests a second on a fixed schedule, and measure from when each should have left
@@ -158,11 +159,11 @@ pub struct BenchArgs {
     pub warmup: u64,
 
     /// Run each test so many times; the median counts [default: 1, with --compare 5]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = number(1..=1000_u32))]
     pub repeats: Option<u32>,
 
     /// What keys and values are chosen by: the same seed, the same requests
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = number(0..=u64::MAX))]
     pub seed: u64,
 
     /// Check each value that is read; it follows from key and seed

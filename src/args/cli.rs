@@ -6,6 +6,7 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, ValueEnum};
 
 use super::ConnectArgs;
+use super::number::number;
 
 const CLI_EXAMPLES: &str = "\
 Examples:
@@ -55,7 +56,7 @@ pub struct CliArgs {
     pub connect: ConnectArgs,
 
     /// Select this database
-    #[arg(short = 'n', long = "db", value_name = "N")]
+    #[arg(short = 'n', long = "db", value_name = "N", value_parser = number(0..=u32::MAX))]
     pub db: Option<u32>,
 
     /// Speak RESP2 also where the output is JSON: no HELLO is sent
@@ -78,7 +79,7 @@ pub struct CliArgs {
     pub connect_timeout: f64,
 
     /// Run the command so many times; for --stat, --latency: print so many lines [-1: without end]
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = number(i64::MIN..=i64::MAX))]
     pub repeat: Option<i64>,
 
     /// Wait so many seconds between repetitions, lines of --stat, cycles of --scan; --latency measures for so long
@@ -150,7 +151,7 @@ pub struct CliArgs {
     pub pattern: Option<OsString>,
 
     /// With --scan and --bigkeys: how many keys to ask for at a time
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number(1..=u32::MAX))]
     pub count: Option<u32>,
 
     /// Exit codes always tell of errors; taken for the sake of habit

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::builder::TypedValueParser;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Args, Command, Error, ValueHint, value_parser};
+use clap::{Arg, ArgMatches, Args, Command, Error, ValueHint};
 
 use super::TlsArgs;
+use super::number::number;
 
 /// Where the server is, how it is spoken to, and who asks.
 #[derive(Debug, Clone, Args)]
@@ -79,7 +80,7 @@ impl TypedValueParser for PortParser {
     type Value = u16;
 
     fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<u16, Error> {
-        value_parser!(u16).range(1..).parse_ref(command, arg, value)
+        number(1..=u16::MAX).parse_ref(command, arg, value)
     }
 
     fn parse_ref_(

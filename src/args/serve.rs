@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum, ValueHint};
 
+use super::number::number;
 use super::{Size, YesNo};
 use crate::persistence::FsyncPolicy;
 
@@ -72,6 +73,7 @@ pub struct ServeArgs {
     ///
     /// On the same addresses; 0: any free one.
     #[arg(long, env = "KVRED_TLS_PORT", value_name = "N", requires_all = ["tls_cert_file", "tls_key_file"])]
+    #[arg(value_parser = number(0..=u16::MAX))]
     pub tls_port: Option<u16>,
 
     /// The server's certificate, PEM
@@ -127,7 +129,8 @@ pub struct ServeArgs {
     /// Growth that starts a rewrite, in %
     ///
     /// Measured from the size after the last rewrite; 0: no rewrite starts by itself.
-    #[arg(long, env = "KVRED_AUTO_AOF_REWRITE_PERCENTAGE", value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(..=i64::from(i32::MAX)))]
+    #[arg(long, env = "KVRED_AUTO_AOF_REWRITE_PERCENTAGE", value_name = "N", default_value_t = 100)]
+    #[arg(value_parser = number(0..=i32::MAX.cast_unsigned()))]
     pub auto_aof_rewrite_percentage: u32,
 
     /// Smallest log that is rewritten
@@ -144,14 +147,15 @@ pub struct ServeArgs {
     /// cores if all clients are on other machines. With fewer workers than cores, a worker stays awake for up to 50
     /// microseconds where the next request mostly comes that soon: a single busy client may keep a core busy.
     #[arg(long, alias = "io-threads", env = "KVRED_THREADS", value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(value_parser = number(1..=256_u16))]
     pub threads: Option<u16>,
 
     /// Most clients at a time
     ///
     /// One more is told so, and closed. Where the system allows fewer open files than that takes, it is lowered, and a
     /// line in the log says so.
-    #[arg(long, env = "KVRED_MAXCLIENTS", value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "KVRED_MAXCLIENTS", value_name = "N", default_value_t = 10_000)]
+    #[arg(value_parser = number(1..=u32::MAX))]
     pub maxclients: u32,
 
     /// Most memory for the data; 0: no limit
@@ -175,7 +179,7 @@ pub struct ServeArgs {
     /// Close idle clients after seconds
     ///
     /// 0: never.
-    #[arg(long, env = "KVRED_TIMEOUT", value_name = "SECS", default_value_t = 0)]
+    #[arg(long, env = "KVRED_TIMEOUT", value_name = "SECS", default_value_t = 0, value_parser = number(0..=u64::MAX))]
     pub timeout: u64,
 
     /// Keep commands that took this long
@@ -186,12 +190,13 @@ pub struct ServeArgs {
         env = "KVRED_SLOWLOG_LOG_SLOWER_THAN",
         value_name = "USEC",
         default_value_t = 10_000,
-        value_parser = clap::value_parser!(i64).range(-1..)
+        value_parser = number(-1..=i64::MAX)
     )]
     pub slowlog_log_slower_than: i64,
 
     /// Most entries of the slow log
     #[arg(long, env = "KVRED_SLOWLOG_MAX_LEN", value_name = "N", default_value_t = 128)]
+    #[arg(value_parser = number(0..=u32::MAX))]
     pub slowlog_max_len: u32,
 
     /// File with the password for clients

@@ -259,15 +259,28 @@ fn who_wants_help_by_h_and_names_no_host_is_told_how() {
 }
 
 #[test]
-fn numbers_below_zero_are_refused_as_numbers() {
+fn numbers_that_cannot_be_are_refused_in_words() {
     for (args, why) in [
         ("serve --maxmemory -1", "'-1' is not a size like 512mb or 1gb"),
         ("serve --port -1", "give a number from 0 to 65535, or none"),
-        ("serve --maxclients -5", "-5 is not in 1..="),
+        ("serve --maxclients -5", "'-5' for '--maxclients <N>': give a number from 1 on"),
+        ("serve --timeout -1", "give a number from 0 on"),
+        ("serve --threads 0", "give a number from 1 to 256"),
+        ("serve --slowlog-max-len abc", "give a number from 0 on"),
+        ("serve --slowlog-log-slower-than -2", "give a number from -1 on"),
+        ("serve --auto-aof-rewrite-percentage abc", "give a number from 0 to 2147483647"),
+        ("serve --tls-port 65536", "give a number from 0 to 65535"),
+        ("cli -p 0 ping", "give a number from 1 to 65535"),
+        ("cli -r abc ping", "'abc' for '--repeat <N>': give a number"),
+        ("cli --scan --count 0", "give a number from 1 on"),
+        ("bench -c 0", "give a number from 1 to 60000"),
+        ("bench --seed x", "give a number from 0 on"),
+        ("bench report --repeats 0", "give a number from 1 to 1000"),
+        ("aof dump --from x kvred.aof", "give a number from 0 on"),
         ("cli -t -1 ping", "give seconds, for instance 0.5"),
-        ("cli -n -1 ping", "invalid value '-1' for '--db <N>'"),
+        ("cli -n -1 ping", "invalid value '-1' for '--db <N>': give a number from 0 on"),
         ("bench -n -1", "give a number above 0, for instance 100000"),
-        ("aof dump --limit -1 kvred.aof", "invalid value '-1' for '--limit"),
+        ("aof dump --limit -1 kvred.aof", "invalid value '-1' for '--limit <N>': give a number from 0 on"),
     ] {
         let mut kvred = crate::helpers::Launch::binary();
         kvred.args(args.split(' '));

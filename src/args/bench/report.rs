@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::values::{DataSize, count};
 use crate::args::Fsync;
+use crate::args::number::number;
 
 const REPORT_EXAMPLES: &str = "\
 Examples:
@@ -53,11 +54,11 @@ pub struct ReportArgs {
     pub fsync: Vec<Fsync>,
 
     /// Runs of each test that count
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = number(1..=1000_u32))]
     pub repeats: u32,
 
     /// Runs of each test before those
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = number(0..=1000_u32))]
     pub warmup: u32,
 
     /// Requests in a run of PING, GET and EXISTS
