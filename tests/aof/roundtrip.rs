@@ -235,7 +235,7 @@ fn all_formats_tell_the_same_commands() {
     assert_eq!(raw.bytes, expected);
     let table = aof(&["dump", "--format", "table", arg(&path)]).stdout;
     assert_eq!(table.lines().count(), records.len() + 1);
-    assert!(table.lines().all(|line| line.chars().count() <= 120), "{table}");
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
     assert_eq!(dump(&path).lines().count(), records.len());
 }
 

@@ -96,9 +96,15 @@ fn a_table_fits_the_terminal() {
     let dir = tempfile::tempdir().unwrap();
     small_log(dir.path());
     let path = dir.path().join("kvred.aof");
-    for (columns, has_times) in [(100, true), (80, true), (40, false)] {
-        let command = tool(&["dump", "--format", "table", "--limit", "20", arg(&path)]);
-        let (table, code) = Terminal::sized(&command, columns, 24).ends();
+    let dump = tool(&["dump", "--format", "table", "--limit", "20", arg(&path)]);
+    // As in `| less`, which shows lines as they are.
+    let mut pipe = Command::new("sh");
+    pipe.args(["-c", "unset COLUMNS; \"$@\" | cat", "sh"]);
+    let piped = started_by(pipe, &dump);
+    for (command, columns, has_times) in
+        [(&dump, 100, true), (&dump, 80, true), (&dump, 40, false), (&piped, 100, true), (&piped, 40, false)]
+    {
+        let (table, code) = Terminal::sized(command, columns, 24).ends();
         assert_eq!((code, table.lines().count()), (0, 21), "{table}");
         let fits = |line: &str| line.trim_end().chars().count() <= usize::from(columns);
         assert!(table.lines().all(fits), "{table}");

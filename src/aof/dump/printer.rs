@@ -17,7 +17,7 @@ use crate::terminal;
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// How wide a table is where no terminal says it.
-const WIDTH: usize = 120;
+const WIDTH: usize = 80;
 
 /// Where a command stands.
 #[derive(Debug, Clone, Copy)]
@@ -187,10 +187,9 @@ impl Piece {
     }
 }
 
-/// The terminal's width; what `COLUMNS` says, or a usual one, where there is none.
+/// The terminal's width; or what `COLUMNS` says; or, behind `| less`, the width of the terminal that messages go to.
 fn width() -> usize {
-    if let Some(columns) = terminal::columns_of(io::stdout()) {
-        return columns;
-    }
-    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(WIDTH)
+    let told = || std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let columns = terminal::columns_of(io::stdout()).or_else(told);
+    columns.or_else(|| terminal::columns_of(io::stderr())).unwrap_or(WIDTH)
 }
