@@ -57,8 +57,8 @@ pub fn counted(number: u64, noun: &str) -> String {
 pub fn plural(noun: &str) -> String {
     let (head, of) = noun.split_at(noun.find(" of ").unwrap_or(noun.len()));
     match head {
-        "batch" => format!("batches{of}"),
         "entry" => format!("entries{of}"),
+        _ if head.ends_with("batch") => format!("{head}es{of}"),
         _ => format!("{head}s{of}"),
     }
 }
@@ -72,6 +72,7 @@ mod tests {
         for (number, noun, want) in [
             (1, "batch", "1 batch"),
             (2, "batch", "2 batches"),
+            (3, "checksummed batch", "3 checksummed batches"),
             (0, "key", "0 keys"),
             (1, "entry", "1 entry"),
             (3, "entry", "3 entries"),

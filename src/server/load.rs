@@ -21,6 +21,7 @@ use crate::persistence::make_durable::MakeDurable;
 use crate::persistence::real_disk::{RealDisk, file_name};
 use crate::persistence::recover::{RecoverError, Recovered, recover};
 use crate::persistence::replay::{Recovery, ReplayError, Verdict, replay};
+use crate::protocol::number::counted;
 use crate::terminal::for_shell;
 use crate::terminal::progress::Progress;
 
@@ -154,13 +155,13 @@ fn replay_file(
 /// What came out of the log, as a clause.
 fn loaded(keyspace: &Keyspace, found: &Recovery, took: Duration) -> String {
     let blocks = match found.chain {
-        Some(_) => format!("{} checksummed batches", found.batches),
+        Some(_) => counted(found.batches, "checksummed batch"),
         None => "a plain log without checksums".to_owned(),
     };
     format!(
-        "loaded {} keys from {} commands in {blocks}, {} bytes, in {:.3} s",
-        keyspace.len(),
-        found.records,
+        "loaded {} from {} in {blocks}, {} bytes, in {:.3} s",
+        counted(keyspace.len() as u64, "key"),
+        counted(found.records, "command"),
         found.end,
         took.as_secs_f64()
     )

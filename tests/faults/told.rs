@@ -75,7 +75,7 @@ fn a_plain_log_of_redis() {
     let plain = [command(&["SELECT", "0"]), command(&["SET", "k", "v"])].concat();
     let launch = Launch::on_log(&plain);
     let line = paragraph(&launch);
-    assert_says(&line, &["INFO", "loaded 1 keys", "plain log without checksums"]);
+    assert_says(&line, &["INFO", "loaded 1 key from 2 commands in a plain log without checksums"]);
     assert_says(&line, &[&format!("checksums begin at byte {}", plain.len())]);
 }
 
