@@ -1,6 +1,6 @@
 //! From the files of the last run to a keyspace and a log to append to; what was found is told in a paragraph.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -101,7 +101,16 @@ fn tell(recovered: &Recovered, name: &Path, path: &Path, keyspace: &Keyspace, to
     }
     let path_shown = path.display();
     let Some(found) = &recovered.found else {
-        return tracing::info!("no log yet; a new one begins in {path_shown}");
+        tracing::info!("no log yet; a new one begins in {path_shown}");
+        if let Some(manifest) = manifest_of_redis(path) {
+            tracing::warn!(
+                "a log of Redis or Valkey lies in {}, and is not loaded; to take it over, stop this server, run `kvred \
+                 aof rewrite -o moved.aof {}`, and put moved.aof in the place of {path_shown}",
+                manifest.parent().unwrap_or(path).display(),
+                for_shell(&manifest)
+            );
+        }
+        return;
     };
     let loaded = || loaded(keyspace, found, took);
     match &found.verdict {
@@ -133,6 +142,13 @@ fn tell(recovered: &Recovered, name: &Path, path: &Path, keyspace: &Keyspace, to
             );
         }
     }
+}
+
+/// The manifest of a log that Redis or Valkey has beside this one.
+fn manifest_of_redis(path: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(path.with_file_name("appendonlydir")).ok()?;
+    let mut files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    files.find(|file| file.extension().is_some_and(|extension| extension == "manifest"))
 }
 
 fn replay_file(

@@ -1,5 +1,7 @@
 //! Each start tells in one paragraph what it found, what it cut, where that is kept, what it loaded, and how long it took.
 
+use std::path::Path;
+
 use crate::helpers::{Launch, command};
 
 /// A log of three keys, as a server leaves it.
@@ -77,6 +79,32 @@ fn a_plain_log_of_redis() {
     let line = paragraph(&launch);
     assert_says(&line, &["INFO", "loaded 1 key from 2 commands in a plain log without checksums"]);
     assert_says(&line, &[&format!("checksums begin at byte {}", plain.len())]);
+}
+
+#[test]
+fn a_log_of_redis_that_is_not_loaded() {
+    let launch = Launch::new();
+    let dir = launch.dir().join("appendonlydir");
+    std::fs::create_dir(&dir).unwrap();
+    assert!(!launch.start().stderr().contains("Redis"), "an empty directory is no log");
+    std::fs::remove_file(launch.log_path()).unwrap();
+    std::fs::write(dir.join("appendonly.aof.manifest"), "file appendonly.aof.1.base.aof seq 1 type b\n").unwrap();
+    std::fs::write(dir.join("appendonly.aof.1.base.aof"), command(&["SET", "k", "v"])).unwrap();
+    let manifest = format!("{}/appendonly.aof.manifest", dir.display());
+    let server = launch.start();
+    let said = server.stderr();
+    assert_says(&said, &["WARN", &dir.display().to_string(), "is not loaded; to take it over, stop this server"]);
+    assert_says(&said, &[&format!("`kvred aof rewrite -o moved.aof {manifest}`")]);
+    server.terminate().expect(0, &[]);
+    // As it says.
+    let moved = launch.dir().join("moved.aof");
+    let rewritten =
+        Launch::binary().args(["aof", "rewrite", "-o"]).args([&moved, Path::new(&manifest)]).output().unwrap();
+    assert!(rewritten.status.success(), "{rewritten:?}");
+    std::fs::rename(&moved, launch.log_path()).unwrap();
+    let server = launch.start();
+    assert_eq!(server.connect().get("k"), Some(b"v".to_vec()));
+    assert!(!server.stderr().contains("is not loaded"), "{}", server.stderr());
 }
 
 #[test]
