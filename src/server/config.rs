@@ -203,8 +203,9 @@ fn tls_files(args: &ServeArgs) -> Option<TlsFiles> {
 fn read_password(file: &Path) -> Result<Vec<u8>> {
     let name = file.display();
     let content = std::fs::read(file).with_context(|| format!("cannot read the password file {name}"))?;
-    let mode = std::fs::metadata(file)?.permissions().mode();
-    if mode & 0o077 != 0 {
+    let found = std::fs::metadata(file)?;
+    // A device or a pipe is not the owner's to close.
+    if found.is_file() && found.permissions().mode() & 0o077 != 0 {
         tracing::warn!("{name} can be read by others than its owner; chmod 600 it");
     }
     let password = password::in_file(&content);

@@ -207,6 +207,10 @@ fn a_password_file_is_its_first_line_before_any_variable_and_best_the_owner_s_ow
         assert_eq!(client.ask(&["AUTH", "secret"]), Reply::ok());
         assert_eq!(server.stderr().contains("chmod 600"), is_told, "{mode:o}: {}", server.stderr());
     }
+    // A device has the rights that it needs.
+    let null = Launch::new().args(&["--requirepass-file", "/dev/null"]).refused();
+    null.expect(2, &["/dev/null is empty"]);
+    assert!(!null.stderr.contains("chmod 600"), "{}", null.stderr);
 }
 
 #[test]
