@@ -51,7 +51,7 @@ impl Destination {
                 let file = file.or_unavailable(cannot)?;
                 let dir = file.parent().unwrap_or(Path::new("/"));
                 access(dir, Access::WRITE_OK | Access::EXEC_OK)
-                    .or_unavailable(|| format!("cannot write {} into {}", path.display(), dir.display()))?;
+                    .or_unavailable(|| format!("cannot write {}: the directory {}", path.display(), dir.display()))?;
                 Ok(Self::File(file))
             }
         }

@@ -126,7 +126,7 @@ fn a_file_that_cannot_be_written_is_told_before_the_run() {
     let dir = tempfile::TempDir::new().unwrap();
     let dir = dir.path().to_str().unwrap();
     for (path, word) in [
-        ("/nonexistent/run.json", "/nonexistent"),
+        ("/nonexistent/run.json", "cannot write /nonexistent/run.json: the directory /nonexistent: No such file"),
         (dir, "it is a directory"),
         (&format!("{dir}/new/"), "it is a directory"),
     ] {
