@@ -135,13 +135,16 @@ fn tell(text: &str) {
 
 impl Fixed {
     fn text(&self, log: &str) -> String {
-        let kept = self
-            .kept_in
-            .as_ref()
-            .map_or_else(|| "they were zeros".to_owned(), |p| format!("it is kept in {}", p.display()));
+        let (was, it_is) = match self.cut_bytes {
+            0 => ("", "what stood there is"),
+            1 => ("was", "it is"),
+            _ => ("were", "they are"),
+        };
+        let kept = self.kept_in.as_ref();
+        let kept = kept.map_or_else(|| "they were zeros".to_owned(), |p| format!("{it_is} kept in {}", p.display()));
         if self.cut_bytes == 0 {
             return format!("{log}: the header was put right; {kept}\n");
         }
-        format!("{log}: {} bytes were cut off at byte {}; {kept}\n", grouped(self.cut_bytes), grouped(self.at))
+        format!("{log}: {} {was} cut off at byte {}; {kept}\n", counted(self.cut_bytes, "byte"), grouped(self.at))
     }
 }
