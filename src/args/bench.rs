@@ -45,7 +45,8 @@ Results:
                         runs, the same for each run
   latency_us            mean, p50, p95, p99, p99_9, p99_99, max
   compare               with --compare: server, results, and ratios, a list:
-                        test, ratio (min, median, max), verdict
+                        test, ratio (min, median, max), verdict: a t-test of
+                        the pairs, 95 %
 
 These are the names in JSON, and they stay. CSV has a line for each test, with
 the same names as columns; those of latencies are latency_us_mean and so on.

@@ -179,7 +179,7 @@ fn ratios(out: &mut String, compared: &Compared) {
 }
 
 fn in_words(verdict: &str) -> &str {
-    if verdict == NO_DIFFERENCE { "cannot be told: ratios on both sides of 1" } else { verdict }
+    if verdict == NO_DIFFERENCE { "neither, for all that they tell" } else { verdict }
 }
 
 fn csv(document: &Document) -> String {

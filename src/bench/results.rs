@@ -278,13 +278,27 @@ impl Ratio {
         let pairs = a.iter().zip(&b).filter(|(a, b)| !a.partial && !b.partial && b.ops_per_sec > 0.0);
         let ratios: Vec<f64> = pairs.map(|(a, b)| a.ops_per_sec / b.ops_per_sec).collect();
         let ratio = Spread::of(ratios.iter().copied())?;
-        let verdict = match ratio {
-            _ if ratios.len() < 2 => ONE_RUN,
-            Spread { min, .. } if min > 1.0 => "faster",
-            Spread { max, .. } if max < 1.0 => "slower",
-            _ => NO_DIFFERENCE,
-        };
-        Some(Self { test: test.to_owned(), ratio, verdict: verdict.to_owned() })
+        Some(Self { test: test.to_owned(), ratio, verdict: verdict_of_pairs(&ratios).to_owned() })
+    }
+}
+
+/// What ratios within pairs tell: a t-test of their logarithms, at 95 %.
+fn verdict_of_pairs(ratios: &[f64]) -> &'static str {
+    /// Student's t for 95 %, two-sided, by degrees of freedom from 1 on. For more of them it is less: to take the last is
+    /// to be careful.
+    const T: [f64; 10] = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23];
+    let Some(freedom) = ratios.len().checked_sub(1).filter(|&freedom| freedom > 0) else { return ONE_RUN };
+    let logarithms = ratios.iter().map(|ratio| ratio.ln());
+    let count = ratios.len() as f64;
+    let mean = logarithms.clone().sum::<f64>() / count;
+    let variance = logarithms.map(|l| (l - mean).powi(2)).sum::<f64>() / freedom as f64;
+    let reach = T[freedom.min(T.len()) - 1] * (variance / count).sqrt();
+    if mean > reach {
+        "faster"
+    } else if mean < -reach {
+        "slower"
+    } else {
+        NO_DIFFERENCE
     }
 }
 
@@ -371,10 +385,15 @@ mod tests {
     #[test]
     fn of_runs_in_turn_the_pairs_decide() {
         let of = |a: &[f64], b: &[f64]| Ratio::of("get", &result(a), &result(b)).unwrap().verdict;
-        assert_eq!(of(&[100.0, 300.0], &[90.0, 200.0]), "faster");
-        assert_eq!(of(&[90.0, 200.0], &[100.0, 300.0]), "slower");
-        assert_eq!(of(&[100.0, 110.0], &[90.0, 120.0]), "no difference");
-        assert_eq!(of(&[100.0, 110.0], &[100.0, 100.0]), "no difference");
+        assert_eq!(of(&[100.0, 300.0, 200.0], &[50.0, 140.0, 90.0]), "faster");
+        assert_eq!(of(&[50.0, 140.0, 90.0], &[100.0, 300.0, 200.0]), "slower");
+        assert_eq!(of(&[100.0, 110.0, 90.0], &[90.0, 120.0, 90.0]), "no difference");
+        assert_eq!(of(&[100.0, 100.0], &[100.0, 100.0]), "no difference");
+        // All on one side, which three pairs of the same server are every fourth time.
+        assert_eq!(of(&[104.0, 110.0, 101.0], &[100.0, 100.0, 100.0]), "no difference");
+        let five = [104.0, 110.0, 101.0, 103.0, 107.0];
+        assert_eq!(of(&five, &[100.0; 5]), "faster");
+        assert_eq!(of(&five.repeat(4), &[100.0; 20]), "faster");
         assert_eq!(of(&[10.0], &[90.0]), "one run: unknown");
         assert_eq!(of(&[10.0, 11.0], &[90.0]), "one run: unknown");
         let ratio = Ratio::of("get", &result(&[100.0, 200.0, 300.0]), &result(&[100.0, 100.0, 100.0])).unwrap().ratio;
