@@ -207,11 +207,10 @@ fn a_dump_restores_the_data_through_redis_cli() {
             let flags_of_peer = ["--aof-use-rdb-preamble", "no"];
             let Some(peer) = Peer::start_with("redis-server", empty.path(), &flags_of_peer) else { return };
             let dumped = aof(&["dump", "--format", format, arg(&log)]);
-            let mut child = Command::new(&cli)
+            let mut child = Launch::clean(Command::new(&cli))
                 .args(["-p", &peer.port().to_string()])
                 .args(flags)
                 .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
                 .spawn()
                 .unwrap();
             child.stdin.take().unwrap().write_all(&dumped.bytes).unwrap();

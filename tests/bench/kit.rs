@@ -9,7 +9,7 @@ use crate::helpers::{Exit, Launch, Server};
 /// `kvred bench` with a clean environment.
 pub fn bench(args: &[&str]) -> Command {
     let mut command = Launch::binary();
-    command.arg("bench").args(args).env_remove("REDISCLI_AUTH");
+    command.arg("bench").args(args);
     command
 }
 

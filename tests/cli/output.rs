@@ -46,7 +46,7 @@ fn wrong_usage_and_help_are_in_colour_as_replies_are() {
     ] {
         let command = || {
             let mut command = Launch::binary();
-            command.args(args).env("KVRED_COLOR", variable).env("TERM", "xterm").env_remove("NO_COLOR");
+            command.args(args).env("KVRED_COLOR", variable).env("TERM", "xterm");
             command
         };
         let ran = run(command(), "");

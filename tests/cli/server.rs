@@ -78,9 +78,6 @@ impl Server {
 pub(crate) fn cli(args: &[&str]) -> Command {
     let mut command = Launch::binary();
     command.arg("cli").args(args);
-    for name in ["REDISCLI_AUTH", "NO_COLOR", "PAGER", "LESS"] {
-        command.env_remove(name);
-    }
     command
 }
 

@@ -95,15 +95,16 @@ impl Launch {
         cuts
     }
 
-    /// The binary, with no `KVRED_*` of the caller's.
+    /// The binary, with no variable of the caller's that it heeds.
     pub fn binary() -> Command {
         Self::clean(Command::new(BINARY))
     }
 
-    /// A program with no `KVRED_*` of the caller's: one that starts the binary, for instance.
+    /// The same for another program: one that starts the binary, for instance, or `redis-cli`.
     pub fn clean(mut command: Command) -> Command {
+        const HEEDED: [&str; 6] = ["REDISCLI_AUTH", "NO_COLOR", "COLUMNS", "LINES", "PAGER", "LESS"];
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("KVRED_") {
+            if name.to_string_lossy().starts_with("KVRED_") || HEEDED.iter().any(|heeded| name == *heeded) {
                 command.env_remove(name);
             }
         }

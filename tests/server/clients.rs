@@ -94,11 +94,9 @@ fn redis_cli_inserts_a_million_keys_by_pipe() {
     let Some(cli) = program("redis-cli") else { return };
     let count: i64 = if cfg!(debug_assertions) { 200_000 } else { 1_000_000 };
     let server = Server::start();
-    let mut cli = Command::new(cli)
+    let mut cli = Launch::clean(Command::new(cli))
         .args(["-p", &server.port().to_string(), "--pipe"])
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut input = cli.stdin.take().unwrap();

@@ -405,7 +405,8 @@ fn redis_cli_speaks_tls_with_it() {
     let port = tls_port(&server);
     let redis_cli = |args: &[&str]| {
         let tls = ["-p", &port, "--tls", "--cacert", &rig.ca.cert()];
-        let output = std::process::Command::new(&cli).args(tls).args(args).output().unwrap();
+        let mut cli = Launch::clean(std::process::Command::new(&cli));
+        let output = cli.args(tls).args(args).output().unwrap();
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim_end().to_owned()
     };
     let with_cert = |args: &[&str]| redis_cli(&[&["--cert", &cert, "--key", &key], args].concat());

@@ -8,11 +8,12 @@ use std::process::{Command, Stdio};
 use rexpect::reader::Options;
 use rexpect::session::{PtySession, spawn_with_options};
 
-use crate::helpers::{DEADLINE, Killed, Server, commands, free_port, program, skip, wait_until};
+use crate::helpers::terminal::after;
+use crate::helpers::{DEADLINE, Killed, Launch, Server, commands, free_port, program, skip, wait_until};
 
 fn redis_cli(server: &Server, args: &[&str]) -> Option<String> {
-    let output =
-        Command::new(program("redis-cli")?).args(["-p", &server.port().to_string()]).args(args).output().unwrap();
+    let mut cli = Launch::clean(Command::new(program("redis-cli")?));
+    let output = cli.args(["-p", &server.port().to_string()]).args(args).output().unwrap();
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stderr.is_empty(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
@@ -53,8 +54,8 @@ fn redis_cli_shows_the_servers_figures_as_they_change() {
     let server = Server::start();
     server.connect().set("k", "v");
     let Some(cli) = program("redis-cli") else { return };
-    let mut cli = Command::new(cli);
-    let cli = cli.args(["-p", &server.port().to_string(), "--stat", "-i", "0.05"]).stdout(Stdio::piped());
+    let mut cli = Launch::clean(Command::new(cli));
+    let cli = cli.args(["-p", &server.port().to_string(), "--stat", "-i", "0.05"]);
     let mut cli = Killed(cli.spawn().unwrap());
     let mut lines = BufReader::new(cli.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     let heading = lines.by_ref().find(|line| line.contains("keys")).unwrap();
@@ -82,10 +83,10 @@ fn at_terminal(mut command: Command) -> PtySession {
 fn redis_cli_hints_at_what_command_docs_says() {
     let server = Server::start();
     let Some(cli) = program("redis-cli") else { return };
+    let mut cli = Launch::clean(Command::new(cli));
+    cli.args(["-p", &server.port().to_string()]);
     // It asks a terminal without a size for one, and waits for the answer.
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "stty cols 100 rows 30; exec \"$0\" -p $1"]).arg(cli).arg(server.port().to_string());
-    let mut pty = at_terminal(shell);
+    let mut pty = at_terminal(after("stty cols 100 rows 30", &cli));
     let prompt = format!("127.0.0.1:{}> ", server.port());
     pty.exp_string(&prompt).unwrap();
     // The options are kvred's own: redis-cli's built-in table would go on with EX and PX.
