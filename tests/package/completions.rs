@@ -6,7 +6,8 @@ use std::process::Command;
 use rexpect::session::spawn_command;
 use tempfile::TempDir;
 
-use crate::helpers::DEADLINE;
+use crate::helpers::terminal::after;
+use crate::helpers::{DEADLINE, Launch};
 use crate::{has, run, source};
 
 const TOOLS: [&str; 3] = ["check", "dump", "rewrite"];
@@ -32,9 +33,10 @@ impl Shell {
     fn completes(&self, line: &str, words: &[&str]) {
         let dir = directory();
         // The library's terminal does not echo, and bash then does not show what it completes.
-        let mut command = Command::new("sh");
-        command.args(["-c", "stty echo; exec \"$@\"", "sh", self.program]);
-        command.args(self.args).current_dir(dir.path()).env("HOME", dir.path()).env("TERM", "xterm");
+        let mut shell = Launch::clean(Command::new(self.program));
+        shell.args(self.args).env("HOME", dir.path()).env("TERM", "xterm");
+        let mut command = after("stty echo", &shell);
+        command.current_dir(dir.path());
         let mut session = spawn_command(command, Some(DEADLINE.as_millis() as u64)).expect("the shell can be started");
         // At a terminal, shells do not end for a gentler signal.
         session.process_mut().set_kill_timeout(Some(0));
