@@ -16,8 +16,12 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Starts a program at a terminal that does not tell its size, which then counts as 80 by 24.
+    /// Starts a program at a terminal that does not tell its size, which then counts as 80 by 24. It is no dumb one, unless
+    /// the command says so.
     pub fn start(mut command: Command) -> Self {
+        if !command.get_envs().any(|(name, _)| name == "TERM") {
+            command.env("TERM", "xterm");
+        }
         // In the child these are the terminal already.
         command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
         Self { pty: spawn_with_options(command, Options::new().timeout_ms(Some(DEADLINE.as_millis() as u64))).unwrap() }
