@@ -19,8 +19,9 @@ mod modules;
 mod readme;
 mod trouble;
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// A path in the source tree.
 fn source(path: &str) -> PathBuf {
@@ -50,6 +51,24 @@ fn commands() -> Vec<Vec<String>> {
 /// Whether a program is there; says so if it is not.
 fn has(program: &str) -> bool {
     helpers::program(program).is_some()
+}
+
+/// Whether `strace` is there and may trace what it has not started; says so if not.
+fn can_attach() -> bool {
+    if !has("strace") {
+        return false;
+    }
+    let sleep = helpers::Killed(Command::new("sleep").arg("infinity").spawn().unwrap());
+    let mut strace = Command::new("strace");
+    strace.args(["-o", "/dev/null", "-p", &sleep.0.id().to_string()]).stderr(Stdio::piped());
+    let mut strace = helpers::Killed(strace.spawn().unwrap());
+    let mut said = String::new();
+    BufReader::new(strace.0.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    let attached = said.contains(" attached");
+    if !attached {
+        helpers::skip(&format!("strace cannot attach: {}", said.trim()));
+    }
+    attached
 }
 
 /// Runs a program that must succeed.

@@ -1,6 +1,7 @@
 //! The shell blocks of README.md, run as they stand, one after the other in one shell and one directory.
 //!
-//! `<!-- needs: strace -->` before a block names programs without which it is skipped, saying so;
+//! `<!-- needs: strace -->` before a block names programs without which it is skipped, saying so, as it is where `strace`
+//! may not attach;
 //! `<!-- run by PATH -->` names the script that runs it instead. Each command of a `sh` block must end with 0; what those of
 //! `console` blocks print is compared, `…` standing for anything within a line. Ports are exchanged for free ones.
 
@@ -11,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::helpers::{Launch, peer, skip};
-use crate::source;
+use crate::{can_attach, source};
 
 /// A command, and what the README says it prints, if it does.
 struct Step {
@@ -112,7 +113,9 @@ fn shell_blocks_do_what_they_say() {
             .chain(peers),
     )
     .unwrap();
-    let is_there = |program: &&&str| std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
+    let is_there = |program: &&&str| {
+        std::env::split_paths(&path).any(|dir| dir.join(program).is_file()) && (**program != "strace" || can_attach())
+    };
 
     let (blocks, mut missing) = (blocks(&readme), BTreeSet::new());
     let mut steps = Vec::new();

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::helpers::programs::refusing_port;
 use crate::helpers::{Launch, Reply, Server, wait_until};
-use crate::{has, source};
+use crate::{can_attach, source};
 
 /// The first column of the table, less its quotes; a row may name several.
 fn messages() -> Vec<String> {
@@ -81,7 +81,7 @@ fn flipped(policy: &str, flip: usize) -> String {
 }
 
 fn full_disk() -> Option<String> {
-    if !has("strace") {
+    if !can_attach() {
         return None;
     }
     let server = Server::start();
