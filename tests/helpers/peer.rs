@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::programs::peers;
-use super::{Client, free_port, skip, wait_until};
+use super::{Client, Launch, free_port, skip, wait_until};
 
 /// A running `redis-server` or `valkey-server`. It is killed when this is dropped.
 #[derive(Debug)]
@@ -50,12 +50,11 @@ impl Peer {
         for _ in 0..10 {
             let port = free_port();
             let output = std::fs::File::create(dir.join("peer.out")).expect("a file can be made");
-            let child = Command::new(&binary)
+            let child = Launch::clean(Command::new(&binary))
                 .args(["--appendonly", "yes", "--save", "", "--bind", "127.0.0.1", "--port", &port.to_string()])
                 .arg("--dir")
                 .arg(dir)
                 .args(flags)
-                .stdin(Stdio::null())
                 .stdout(output)
                 .stderr(Stdio::null())
                 .spawn()

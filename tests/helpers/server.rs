@@ -100,7 +100,8 @@ impl Launch {
         Self::clean(Command::new(BINARY))
     }
 
-    /// The same for another program: one that starts the binary, for instance, or `redis-cli`.
+    /// The same for another program: one that starts the binary, for instance, or `redis-cli`. Redis does not start with a
+    /// locale that is not installed.
     pub fn clean(mut command: Command) -> Command {
         const HEEDED: [&str; 6] = ["REDISCLI_AUTH", "NO_COLOR", "COLUMNS", "LINES", "PAGER", "LESS"];
         for (name, _) in std::env::vars_os() {
@@ -108,7 +109,7 @@ impl Launch {
                 command.env_remove(name);
             }
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
