@@ -204,7 +204,9 @@ fn step(dir: &Path, line: &str) -> Option<String> {
         return Some("rename".to_owned());
     }
     let path = Path::new(args.split_once('<')?.1.split_once('>')?.0);
-    let name = if path == dir { "directory" } else { path.file_name()?.to_str()? };
+    // What leads to the directory may be a link, and letters that are not ASCII are shown as numbers.
+    let name = path.file_name()?;
+    let name = if Some(name) == dir.file_name() { "directory" } else { name.to_str()? };
     // Some end in a number of their own.
     let name = if name.starts_with("temp-rewrite-") { "temporary" } else { name };
     Some(format!("{call} {name}"))
