@@ -248,7 +248,8 @@ fn errors_name_their_run_and_exit_1() {
     let dir = tempfile::TempDir::new().unwrap();
     let wrapper = dir.path().join("full-kvred");
     let kvred = env!("CARGO_BIN_EXE_kvred");
-    let script = format!("#!/bin/sh\n[ \"$1\" = serve ] && exec {kvred} \"$@\" --maxmemory 1kb\nexec {kvred} \"$@\"\n");
+    let script =
+        format!("#!/bin/sh\n[ \"$1\" = serve ] && exec '{kvred}' \"$@\" --maxmemory 1kb\nexec '{kvred}' \"$@\"\n");
     fs::write(&wrapper, script).unwrap();
     fs::set_permissions(&wrapper, PermissionsExt::from_mode(0o755)).unwrap();
     let root = dir.path().join("report");

@@ -223,9 +223,12 @@ fn the_unit_file_is_one() {
     }
     let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
     let dir = tempfile::tempdir().unwrap();
+    // The source may lie in a path with spaces, which a unit file would have to quote.
+    let binary = dir.path().join("kvred");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_kvred"), &binary).unwrap();
     for name in ["kvred.service", "kvred.socket"] {
         let unit = std::fs::read_to_string(dist.join(name)).unwrap();
-        let unit = unit.replace("/usr/local/bin/kvred", env!("CARGO_BIN_EXE_kvred"));
+        let unit = unit.replace("/usr/local/bin/kvred", binary.to_str().unwrap());
         let unit: Vec<&str> = unit.lines().filter(|line| !line.starts_with("Documentation=")).collect();
         std::fs::write(dir.path().join(name), unit.join("\n")).unwrap();
     }
