@@ -1,7 +1,8 @@
 //! What the machine has, what of it the process may use, and what it has used: `/proc`, clocks, limits, randomness.
 
-use std::fs;
+use std::path::Path;
 use std::time::Duration;
+use std::{fs, io};
 
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -35,6 +36,18 @@ fn field(path: &str, name: &str) -> Option<String> {
 pub(crate) fn ignores_signal(number: i32) -> bool {
     let ignored = field("/proc/self/status", "SigIgn").and_then(|mask| u64::from_str_radix(&mask, 16).ok());
     ignored.is_some_and(|mask| (mask >> (number - 1)) & 1 == 1)
+}
+
+/// Whether a unix socket can have this path, in words where its length forbids it.
+pub(crate) fn check_socket_path(path: &Path) -> io::Result<()> {
+    // `sun_path` of unix(7), less the zero that ends it.
+    const MOST_BYTES: usize = 107;
+    let bytes = path.as_os_str().len();
+    if bytes > MOST_BYTES {
+        let told = format!("the path of a unix socket has at most {MOST_BYTES} bytes, this one has {bytes}");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, told));
+    }
+    Ok(())
 }
 
 /// How much memory the process has, all included.

@@ -19,6 +19,7 @@ use tokio_rustls::client::TlsStream;
 use super::address::Address;
 use super::replies::{self, Next, Reply};
 use super::tls::{Tls, explain};
+use crate::machine::check_socket_path;
 use crate::protocol::encode;
 use crate::protocol::frame::{Frame, FrameDecoder, FrameError};
 
@@ -149,6 +150,7 @@ impl Connection {
                 }
             }
             Address::Unix(path) => {
+                check_socket_path(path).map_err(unreachable)?;
                 let (read, write) = UnixStream::connect(path).await.map_err(unreachable)?.into_split();
                 (ReadHalf::Unix(read), WriteHalf::Unix(write))
             }

@@ -57,6 +57,8 @@ pub(crate) fn explain(error: &SetupError) -> String {
 /// What to do where there is no connection; `None` where that is not known.
 fn what_to_do(address: &Address, reason: &io::Error) -> Option<String> {
     let hint = match (reason.kind(), address) {
+        // It says itself what is wrong with the path.
+        (ErrorKind::InvalidInput, Address::Unix(_)) => return None,
         (ErrorKind::ConnectionRefused | ErrorKind::NotFound, _) => return Some(how_to_start(address)),
         (ErrorKind::PermissionDenied, Address::Unix(_)) => {
             "only who may write to a socket can connect: run this as its owner, or chmod it"

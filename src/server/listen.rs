@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use super::socket::{Detached, Socket as ClientSocket};
 use super::tls::{Certificates, TlsSocket};
+use crate::machine::check_socket_path;
 
 /// Redis's `tcp-keepalive` default: half-open connections are noticed after some minutes.
 pub const KEEPALIVE: Duration = Duration::from_mins(5);
@@ -121,7 +122,7 @@ pub fn listen(socket: Socket) -> io::Result<std::net::TcpListener> {
 /// # Errors
 /// The path cannot be had: it is too long or taken, or its folder cannot be written.
 pub fn make_way(path: &Path, dir: Option<&Path>) -> io::Result<()> {
-    std::os::unix::net::SocketAddr::from_pathname(path)?;
+    check_socket_path(path)?;
     let absolute = std::path::absolute(path)?;
     let folder = absolute.parent().ok_or(io::ErrorKind::NotFound)?;
     match access(folder, Access::WRITE_OK | Access::EXEC_OK) {

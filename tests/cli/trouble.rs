@@ -56,6 +56,10 @@ fn what_no_server_would_help_with_is_not_answered_with_starting_one() {
     for (command, why) in [
         (without_capabilities(denied), "permission denied; only who may write to a socket can connect"),
         (Some(cli(&["-h", &nowhere, "ping"])), "; is the address right?"),
+        (
+            Some(cli(&["-s", &"x".repeat(108), "ping"])),
+            "x: the path of a unix socket has at most 107 bytes, this one has 108\n",
+        ),
     ] {
         let Some(command) = command else { continue };
         let ran = run(command, "");

@@ -252,9 +252,11 @@ fn a_place_that_cannot_be_had_is_told_before_the_log_is_loaded() {
 fn a_unix_socket_that_cannot_be_made_is_told_before_a_log_is_begun() {
     let launch = Launch::new().args(&["--dir", "data/deeper"]);
     let long = launch.dir().join("x".repeat(108));
-    for path in ["/no/such/s", long.to_str().unwrap()] {
+    let too_long =
+        format!(": the path of a unix socket has at most 107 bytes, this one has {}\n", long.as_os_str().len());
+    for (path, why) in [("/no/such/s", ": No such file or directory"), (long.to_str().unwrap(), &too_long)] {
         let exit = launch.clone().args(&["--unixsocket", path]).refused();
-        exit.expect(3, &["cannot listen on the unix socket", path]);
+        exit.expect(3, &["cannot listen on the unix socket", path, why]);
         assert_eq!(std::fs::read_dir(launch.dir()).unwrap().count(), 0, "{path:?}: {}", exit.stderr);
     }
     // Folders that are made for the log may hold it.
