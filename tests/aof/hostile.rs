@@ -116,6 +116,20 @@ fn what_is_not_resp_is_said_without_the_words_for_clients() {
     assert!(said.contains("it is not RESP: invalid bulk length"), "{said}");
 }
 
+/// It refuses to cut off a command that is whole.
+#[test]
+fn of_a_log_with_a_refused_command_no_repair_is_advised_whatever_else_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let hset = helpers::command(&["HSET", "h", "f", "v"]);
+    for tail in [&b"*1\r\n"[..], b"*x\r\n"] {
+        fs::write(&path, [&hset, tail].concat()).unwrap();
+        let said = aof(&["check", arg(&path)]).stdout;
+        assert!(said.contains("  from there on ") && !said.contains("--fix"), "{said}");
+        aof(&["check", "--fix", "--yes", arg(&path)]).expect(4, &["nothing was changed"]);
+    }
+}
+
 /// Checks a log in an address space of so many KiB.
 fn check_with_memory(kib: &str, log: &Path) -> Exit {
     let script = format!("ulimit -v {kib}; exec \"$0\" aof check \"$1\"");

@@ -238,8 +238,8 @@ fn trouble(out: &mut String, found: &Findings, path: &str) {
     if behind.sound_batches > 0 || found.header_fixable || found.is_unreadable() {
         fact(out, "to save it", &format!("kvred aof check --salvage OUT {path}"));
     }
-    if found.is_unreadable() {
-        // What was cut off could not be kept.
+    if found.is_unreadable() || found.refused.is_some() {
+        // What was cut off could not be kept, or the first thing that is wrong is a whole command.
         return;
     }
     if recovery.end.0 > 0 || found.header_fixable || matches!(recovery.verdict, Verdict::Torn(_)) {
