@@ -99,6 +99,9 @@ pub enum Flaw {
     /// A line that begins as a header does, or is one bit away from one.
     #[error("its header line is damaged, or of another version of kvred")]
     Header,
+    /// A file of nothing else: what it held is lost, or it never held anything.
+    #[error("it is nothing but zero bytes")]
+    OnlyZeros,
     /// A snapshot, or a log that begins with one.
     #[error(
         "it is an RDB snapshot, or begins with one, which kvred cannot read; with `aof-use-rdb-preamble no`, BGREWRITEAOF \

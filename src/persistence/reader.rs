@@ -28,7 +28,7 @@ pub enum Event<'a> {
     Batch(Batch<'a>),
     /// The file ends where a batch ends.
     End,
-    /// From here on there are only zero bytes: space that was reserved and not used.
+    /// From here on, where a batch has ended, there are only zero bytes: space that was reserved and not used.
     Zeros(LogOffset),
     /// The batch that begins here cannot be vouched for.
     Flawed {
@@ -188,6 +188,7 @@ impl LogReader {
                 0 if self.next == self.batch_start && self.multi.is_none() => {
                     let at = self.offset(self.next);
                     match len_without_trailing_zeros(&*self.file, at, self.file.len()?) {
+                        Ok(end) if end == at && at == LogOffset(0) => Step::Flawed(Flaw::OnlyZeros),
                         Ok(end) if end == at => return Ok(Event::Zeros(at)),
                         Ok(_) => Step::Flawed(Flaw::NotResp(ProtocolError::NotAnArray(0))),
                         Err(e) if is_unreadable(&e) => Step::Flawed(Flaw::Unreadable),

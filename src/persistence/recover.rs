@@ -10,6 +10,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::aof::{Aof, remove_leftover, temporary_name};
+use super::batch::Flaw;
 use super::disk::{Disk, DiskFile, DiskRead};
 use super::format::{HEADER_LINE_BYTES, Salt};
 use super::make_durable::MakeDurable;
@@ -143,7 +144,8 @@ pub fn only_copy(disk: &dyn Disk, log: &Path) -> io::Result<Option<PathBuf>> {
     {
         commands = batch.len();
     }
-    Ok((commands > 0 || replay.flaw().is_some()).then_some(name))
+    let is_flawed = replay.flaw().is_some_and(|flaw| *flaw != Flaw::OnlyZeros);
+    Ok((commands > 0 || is_flawed).then_some(name))
 }
 
 fn failed(doing: &'static str) -> impl FnOnce(io::Error) -> RecoverError {

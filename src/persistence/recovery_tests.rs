@@ -186,9 +186,12 @@ fn replaced(log: &Log, at: usize, to: usize, by: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn an_empty_file_and_zeros_are_a_new_log() {
+fn an_empty_file_is_a_new_log_and_zeros_are_damage() {
     assert_eq!(recover(b"").verdict, Verdict::New);
-    assert_eq!(recover(&vec![0; 3 << 20]).verdict, Verdict::New);
+    for zeros in [1, 36, 37, 3 << 20] {
+        let found = recover(&vec![0; zeros]);
+        assert!(matches!(found.verdict, Verdict::Damaged { flaw: Flaw::OnlyZeros, .. }), "{zeros}: {found:?}");
+    }
 }
 
 #[test]

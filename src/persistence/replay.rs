@@ -6,7 +6,8 @@
 //! | what is found | what it is |
 //! |---|---|
 //! | no `X` | a clean log |
-//! | an empty file, or only zero bytes | a new log |
+//! | an empty file | a new log |
+//! | a file of only zero bytes | damage: a header is synced before its file has the log's name |
 //! | only zero bytes from a commit on | clean: reserved space, cut off |
 //! | `X < D` | damage: bytes that were durable have changed |
 //! | `X >= D`, and a valid batch follows `X` in a stretch under `#NOSYNC` | damage, since hours may follow |
@@ -34,7 +35,7 @@ use super::{LogOffset, plain};
 /// What a log was found to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Empty, or only zero bytes.
+    /// Empty.
     New,
     /// Every byte is accounted for, but for reserved space behind the end.
     Clean,
@@ -288,6 +289,7 @@ impl Recovery {
     ) -> io::Result<Option<Because>> {
         Ok(match self.chain {
             _ if *flaw == Flaw::Unreadable => Some(Because::Unreadable),
+            None if *flaw == Flaw::OnlyZeros => Some(Because::NotATrace),
             Some(_) => match self.judge_by_survivors(file, progress)? {
                 None if plain::another_server_follows(&**file, self.end)? => Some(Because::PlainCommandsFollow),
                 because => because,

@@ -114,9 +114,6 @@ fn tell(recovered: &Recovered, name: &Path, path: &Path, keyspace: &Keyspace, to
     };
     let loaded = || loaded(keyspace, found, took);
     match &found.verdict {
-        Verdict::New if found.file_len > 0 => {
-            tracing::info!("{path_shown} holds only zero bytes, {} of them; a new log begins in it", found.file_len);
-        }
         Verdict::New => {}
         Verdict::Damaged { .. } => unreachable!("a damaged log is refused"),
         Verdict::Clean if found.file_len > found.end.0 => {
@@ -189,6 +186,13 @@ fn damaged(path: &Path, found: &Recovery) -> Failure {
     };
     if *flaw == Flaw::Rdb {
         return failure!(Damaged, "{} cannot be loaded: {flaw}. Nothing was changed", path.display());
+    }
+    if *flaw == Flaw::OnlyZeros {
+        return failure!(
+            Damaged,
+            "{} is damaged: {flaw}. Nothing was changed; restore a backup, or move it away to begin a new log",
+            path.display()
+        );
     }
     failure!(
         Damaged,

@@ -297,14 +297,22 @@ fn a_torn_batch_before_zeros_is_kept_without_them() {
 }
 
 #[test]
-fn an_empty_file_and_only_zeros_are_new_logs() {
-    for content in [Vec::new(), vec![0; 1], vec![0; 100_000]] {
-        let launch = Launch::on_log(content);
-        let server = launch.start();
-        server.connect().set("k", "v");
-        let server = server.crash_and_restart();
-        assert_eq!(server.connect().ask_words("DBSIZE"), Reply::Integer(1));
-        assert!(launch.log().starts_with(b"#KVRED:1:"));
+fn an_empty_file_is_a_new_log() {
+    let launch = Launch::on_log(Vec::new());
+    let server = launch.start();
+    server.connect().set("k", "v");
+    let server = server.crash_and_restart();
+    assert_eq!(server.connect().ask_words("DBSIZE"), Reply::Integer(1));
+    assert!(launch.log().starts_with(b"#KVRED:1:"));
+}
+
+/// A log whose data are lost, as far as one can tell.
+#[test]
+fn only_zeros_are_refused_and_left() {
+    for len in [1, 100_000] {
+        let launch = Launch::on_log(vec![0; len]);
+        launch.refused().expect(4, &["is damaged", "nothing but zero bytes", "move it away"]);
+        assert_eq!(launch.log(), vec![0; len]);
     }
 }
 
@@ -488,10 +496,10 @@ fn a_leftover_with_data_is_not_removed_for_a_new_log() {
     let leftover = launch.dir().join("temp-rewrite-kvred.aof");
     std::fs::rename(launch.log_path(), &leftover).unwrap();
     let left = std::fs::read(&leftover).unwrap();
-    // No log, an empty one, and one of nothing but reserved space.
-    for log in [None, Some(0), Some(4096)] {
-        if let Some(len) = log {
-            std::fs::write(launch.log_path(), vec![0; len]).unwrap();
+    // No log, and an empty one.
+    for log in [None, Some(0)] {
+        if log.is_some() {
+            std::fs::write(launch.log_path(), "").unwrap();
         }
         launch.refused().expect(4, &["temp-rewrite-kvred.aof", "the only copy", "Nothing was changed", "rename it"]);
         assert!(std::fs::read(&leftover).unwrap() == left, "{log:?}");
@@ -529,12 +537,13 @@ fn empty_log() -> Vec<u8> {
 #[test]
 fn a_leftover_without_data_is_removed_for_a_new_log() {
     let empty = empty_log();
-    for len in [0, 20, 36, empty.len()] {
+    let zeros = [0; 100];
+    for left in [&empty[..0], &empty[..20], &empty[..36], &empty, &zeros] {
         let launch = Launch::new();
         let leftover = launch.dir().join("temp-rewrite-kvred.aof");
-        std::fs::write(&leftover, &empty[..len]).unwrap();
+        std::fs::write(&leftover, left).unwrap();
         let server = launch.start();
-        assert!(!leftover.exists(), "{len}");
+        assert!(!leftover.exists(), "{} bytes", left.len());
         assert_eq!(server.connect().ask_words("DBSIZE"), Reply::Integer(0));
     }
 }

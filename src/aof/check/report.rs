@@ -245,7 +245,7 @@ fn trouble(out: &mut String, found: &Findings, path: &str) {
     if recovery.end.0 > 0 || found.header_fixable || matches!(recovery.verdict, Verdict::Torn(_)) {
         fact(out, "to repair it", &format!("kvred aof check --fix {path}"));
     } else if behind.sound_batches == 0 {
-        fact(out, "", "it does not look like a log at all");
+        prose(out, "it does not look like a log at all: move it away to begin a new one");
     }
 }
 
