@@ -19,6 +19,13 @@ use super::replay::Because;
 use super::survey::commit_line;
 use crate::protocol::decode::{Args, array_at, bulk_at, bulk_header_at};
 
+/// Whether another chain's header stands at `at`.
+pub(super) fn another_log_follows(file: &dyn DiskRead, at: LogOffset) -> io::Result<bool> {
+    let mut line = [0; HEADER_LINE_BYTES];
+    let read = read_full_at(file, &mut line, at.0)?;
+    Ok(salt_of_header(&line[..read]).is_some())
+}
+
 /// Whether another server has appended commands behind a chain whose last sound batch ends at `from`: it first says which
 /// database they are for, or that a transaction begins. Neither our server nor our tools write either.
 ///

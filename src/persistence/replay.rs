@@ -12,6 +12,7 @@
 //! | `X < D` | damage: bytes that were durable have changed |
 //! | `X >= D`, and a valid batch follows `X` in a stretch under `#NOSYNC` | damage, since hours may follow |
 //! | `X >= D`, and at `X`, or behind whole commands there, another server's begin | damage: nobody may cut them off unasked |
+//! | at `X`, behind a chain, the header of another one stands | damage: no crash puts two logs together |
 //! | a batch follows `X` that is valid in another place than its own | damage: no crash shifts bytes |
 //! | more follows `X` that looks like batches than can be looked into | damage: what was durable may be among it |
 //! | `X`, or something behind it, cannot be read | damage: it may have been durable |
@@ -64,6 +65,9 @@ pub enum Because {
     /// Another server has appended to a log of kvred's.
     #[error("plain commands follow the last batch, as another server appends them")]
     PlainCommandsFollow,
+    /// A chain's header follows the last batch of another chain.
+    #[error("another log of kvred's follows the last batch")]
+    AnotherLogFollows,
     /// A batch follows that is valid so many bytes out of its place ([`Survivor::shift`](super::survey::Survivor)).
     #[error("later batches verify, but out of their places: {}", moved(*.0))]
     OutOfPlace(i64),
@@ -290,6 +294,7 @@ impl Recovery {
         Ok(match self.chain {
             _ if *flaw == Flaw::Unreadable => Some(Because::Unreadable),
             None if *flaw == Flaw::OnlyZeros => Some(Because::NotATrace),
+            Some(_) if plain::another_log_follows(&**file, self.end)? => Some(Because::AnotherLogFollows),
             Some(_) => match self.judge_by_survivors(file, progress)? {
                 None if plain::another_server_follows(&**file, self.end)? => Some(Because::PlainCommandsFollow),
                 because => because,

@@ -61,7 +61,7 @@ const MAX_IN_VAIN_BYTES: u64 = MAX_BATCH_BYTES as u64;
 pub struct Survivor {
     /// Its first byte.
     pub start: LogOffset,
-    /// One past its commit line.
+    /// One past its commit line, and past the header of another log that stands behind that.
     pub end: LogOffset,
     /// The offset at which it was written minus `start`: positive if bytes were removed before it, negative if bytes
     /// were inserted.
@@ -142,17 +142,29 @@ impl Survey {
                 self.ask_for_place(chain, claim)?;
                 continue;
             };
-            if let Some(survivor) = self.parse(claim, shift)? {
+            if let Some(mut survivor) = self.parse(claim, shift)? {
                 self.shift = shift;
                 self.known = survivor.end;
-                self.prefixes.restart(survivor.end);
                 self.known_place = LogOffset(survivor.end.0.wrapping_add_signed(shift));
                 self.other_place = None;
                 self.chain = Some(chain.after(crc));
+                self.begin_another_log()?;
+                self.prefixes.restart(self.known);
+                survivor.end = self.known;
                 return Ok(Some(survivor));
             }
         }
         Ok(None)
+    }
+
+    /// Begins another chain where its header stands at the last known boundary.
+    fn begin_another_log(&mut self) -> io::Result<()> {
+        let behind = self.known + HEADER_LINE_BYTES as u64;
+        if let Some(chain) = self.begun_at(behind)? {
+            (self.chain, self.known, self.known_place) = (Some(chain), behind, behind);
+            (self.other_place, self.shift) = (Some(LogOffset(HEADER_LINE_BYTES as u64)), 0);
+        }
+        Ok(())
     }
 
     /// Whether something was passed over that may have been a batch: there was too much of that kind.

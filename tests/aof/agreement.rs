@@ -342,3 +342,27 @@ fn what_another_server_has_appended_is_not_cut_off_unasked() {
         fs::remove_file(&kept).unwrap();
     }
 }
+
+/// As `cat first.aof second.aof` makes it: all of both is whole, so none of it is the trace of a crash.
+#[test]
+fn another_log_behind_a_log_is_not_cut_off_unasked_and_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kvred.aof");
+    let log = small_log(dir.path());
+    let commands = dump(&path);
+    let both = log.repeat(2);
+    fs::write(&path, &both).unwrap();
+    let why = "another log of kvred's follows the last batch";
+    let checked = aof(&["check", arg(&path)]);
+    checked.expect(4, &[]);
+    let said = checked.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains(why) && said.contains("still verify"), "{}", checked.stdout);
+    Launch::at(dir.path()).refused().expect(4, &[why]);
+    assert_eq!(fs::read(&path).unwrap(), both);
+    let saved = dir.path().join("saved.aof");
+    let salvaged = aof(&["check", "--salvage", arg(&saved), arg(&path)]);
+    assert_eq!(salvaged.code, Some(0), "{}", salvaged.stdout);
+    assert_eq!(dump(&saved), commands.repeat(2));
+    aof(&["check", "--fix", "--yes", arg(&path)]).expect(0, &[]);
+    assert_eq!(fs::read(&path).unwrap(), log);
+}

@@ -16,22 +16,30 @@ use crate::persistence::survey::Survey;
 
 /// The header at `at` as it must have been, if one bit of it is wrong.
 pub(super) fn mended(file: &dyn DiskRead, at: LogOffset) -> io::Result<Option<[u8; HEADER_LINE_BYTES]>> {
-    let mut line = [0; HEADER_LINE_BYTES];
-    let read = read_full_at(file, &mut line, at.0)?;
-    Ok(mended_header(&line[..read]))
+    Ok(mended_header(&line_at(file, at)?))
 }
 
-/// The search for what verifies behind a flaw, and where it begins: with a header that is put right, behind that.
+/// What stands where a header would; zeros behind the end of the file.
+fn line_at(file: &dyn DiskRead, at: LogOffset) -> io::Result<[u8; HEADER_LINE_BYTES]> {
+    let mut line = [0; HEADER_LINE_BYTES];
+    read_full_at(file, &mut line, at.0)?;
+    Ok(line)
+}
+
+/// The search for what verifies behind a flaw, and where it begins: with a header that is put right, or is another log's,
+/// behind that.
 pub(super) fn survey(file: &File, recovery: &Recovery) -> io::Result<(Survey, LogOffset)> {
     let (from, file_len) = (recovery.end, recovery.file_len);
-    if recovery.chain.is_none()
-        && let Some(header) = mended(&**file, from)?
-    {
-        let behind = from + HEADER_LINE_BYTES as u64;
-        let chain = salt_of_header(&header).map(Chain::new);
-        return Ok((Survey::new(Arc::clone(file), chain, behind, file_len), behind));
-    }
     let survey = |chain, from| Survey::new(Arc::clone(file), chain, from, file_len);
+    let header = match recovery.chain {
+        None => mended(&**file, from)?,
+        // That of another log.
+        Some(_) => Some(line_at(&**file, from)?),
+    };
+    if let Some(salt) = header.and_then(|line| salt_of_header(&line)) {
+        let behind = from + HEADER_LINE_BYTES as u64;
+        return Ok((survey(Some(Chain::new(salt)), behind), behind));
+    }
     if !is_lost(recovery) {
         return Ok((survey(recovery.chain, from), from));
     }

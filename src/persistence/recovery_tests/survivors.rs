@@ -114,6 +114,36 @@ fn where_bytes_were_moved_twice_what_is_between_is_found_and_what_is_behind() {
 }
 
 #[test]
+fn another_log_behind_the_last_batch_is_damage_and_all_of_it_is_found() {
+    let first = Log::new().batches(3, &[]);
+    let other = Log::plain().header(8);
+    let other = other.clone().batch(&[other.synced()]).batches(3, &[]);
+    let len = first.bytes.len();
+    for (hit, standing) in [(None, &[0, 1, 2, 3][..]), (Some(0), &[1, 2, 3]), (Some(2), &[0, 1, 3])] {
+        let hit_other = hit.map_or_else(|| other.clone(), |n| other.clone().damage(n));
+        for more in [1, 2] {
+            let bytes = [&first.bytes[..], &hit_other.bytes.repeat(more)].concat();
+            let found = recover(&bytes);
+            assert_eq!((because(&found), found.end.0 as usize), (Some(Because::AnotherLogFollows), len), "{hit:?}");
+            let behind = LogOffset((len + HEADER_LINE_BYTES) as u64);
+            let chain = Some(Chain::new(Salt(8)));
+            let mut survey = Survey::new(Memory::file(&bytes), chain, behind, bytes.len() as u64);
+            let (mut starts, mut expected) = (Vec::new(), Vec::new());
+            while let Some(survivor) = survey.next(|_| {}).unwrap() {
+                starts.push(survivor.start.0 as usize);
+            }
+            for n in 0..more {
+                expected.extend(standing.iter().map(|batch| len + n * other.bytes.len() + other.starts[*batch]));
+            }
+            assert_eq!(starts, expected, "{hit:?}, {more} logs");
+        }
+    }
+    // Behind a flaw, too, it is nothing that a crash leaves.
+    let bytes = [&first.clone().damage(1).bytes[..], &other.bytes].concat();
+    assert_eq!(because(&recover(&bytes)), Some(Because::OutOfPlace(-(len as i64))));
+}
+
+#[test]
 fn copies_of_batches_from_before_the_flaw_tell_nothing() {
     let log = Log::new();
     let log = log.clone().batch(&[log.synced()]).batches(4, &[]);
