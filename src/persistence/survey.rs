@@ -14,7 +14,8 @@
 //! 2. For any other, the checksum computed backwards names a few possible places.
 //! 3. One is believed if the batch before fits at the same distance, or if a `#SYNCED` in the batch states it, as in
 //!    the first and the last batch of a run.
-//! 4. Places before the boundary do not count: they mean a copy.
+//! 4. Places before the boundary do not count: they mean a copy. So do places behind a batch that follows and is no
+//!    further out of its own than those before: the disk has written a block to where another one belongs.
 //! 5. Exception: a chain without batches may have been moved as a whole from the beginning of a file, where another
 //!    file was put before it.
 //!
@@ -270,7 +271,7 @@ impl Survey {
                 Some(before) => self.fits_shifted(before, shift)?,
                 None => false,
             };
-            if fits_with_the_one_before || self.states(claim, place)? {
+            if (fits_with_the_one_before || self.states(claim, place)?) && !self.is_passed_over(claim, place)? {
                 self.shift = shift;
                 self.go_back(before.unwrap_or(line));
                 return Ok(());
@@ -296,6 +297,21 @@ impl Survey {
             self.in_vain(claim);
         }
         Ok(states)
+    }
+
+    /// Whether a batch follows that is as far out of its place as the last one, and was written no later than that of the
+    /// claim if this was at `place`.
+    fn is_passed_over(&mut self, claim: Claim, place: LogOffset) -> io::Result<bool> {
+        let start = LogOffset(place.0.wrapping_add_signed(-self.shift));
+        if start <= claim.start {
+            return Ok(false);
+        }
+        let end = start + (claim.line - claim.start) + COMMIT_LINE_BYTES as u64;
+        let mut ahead = Self { asked: MAX_ASKED, file_len: self.file_len.min(end.0), ..self.clone() };
+        let next = ahead.next(|_| {})?;
+        (self.in_vain_bytes, self.in_vain_from) = (ahead.in_vain_bytes, ahead.in_vain_from);
+        self.gave_up |= ahead.gave_up;
+        Ok(next.is_some_and(|next| next.start.0.wrapping_add_signed(next.shift) <= place.0))
     }
 
     /// Searches again from `at` on.

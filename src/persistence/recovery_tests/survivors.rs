@@ -113,6 +113,43 @@ fn where_bytes_were_moved_twice_what_is_between_is_found_and_what_is_behind() {
     assert_eq!(found_moved(&log, &back), expected);
 }
 
+/// Asserts that all batches that stand in `bytes` as they do in `log` are found, and none out of its turn.
+fn assert_what_stands_is_found(log: &Log, bytes: &[u8], what: &str) {
+    let found: Vec<_> = found_moved(log, bytes).into_iter().map(|(n, _)| n).collect();
+    assert!(found.is_sorted_by(|a, b| a < b), "{what}: {found:?}");
+    let from = recover(bytes).end.0 as usize;
+    // With the commit line before it, which its checksum is of.
+    let stands = |n: &usize| {
+        let (start, end) = (log.starts[*n], log.end_of(*n));
+        let with_line = start - COMMIT_LINE_BYTES..end;
+        start >= from && bytes[with_line.clone()] == log.bytes[with_line]
+    };
+    let missing: Vec<_> = (0..log.starts.len()).filter(stands).filter(|n| !found.contains(n)).collect();
+    assert!(missing.is_empty(), "{what}: {missing:?} are not found");
+}
+
+/// A disk has written a block to where another one belongs, or two of them each in the other's place.
+#[test]
+fn a_block_in_anothers_place_costs_only_the_batches_that_it_hit() {
+    const BLOCK: usize = 512;
+    let log = (0..12).fold(Log::new(), |log, n| log.batches(5, &[]).batch_of(&"v".repeat(n * 30), &[]));
+    let log = log.clone().batch(&[log.synced()]);
+    let blocks = log.bytes.len() / BLOCK;
+    assert!(blocks >= 12, "{blocks}");
+    for (there, here) in (1..blocks).flat_map(|a| (1..blocks).map(move |b| (a, b))).filter(|(a, b)| a != b) {
+        let block = |n: usize| n * BLOCK..(n + 1) * BLOCK;
+        let mut bytes = log.bytes.clone();
+        bytes[block(here)].copy_from_slice(&log.bytes[block(there)]);
+        assert_what_stands_is_found(&log, &bytes, &format!("{there} over {here}"));
+        // Nothing was taken out; next to each other, that cannot be told.
+        if here.abs_diff(there) > 2 && here + 2 < blocks {
+            assert_eq!(because(&recover(&bytes)), Some(Because::WasDurable), "{there} over {here}");
+        }
+        bytes[block(there)].copy_from_slice(&log.bytes[block(here)]);
+        assert_what_stands_is_found(&log, &bytes, &format!("{there} and {here} swapped"));
+    }
+}
+
 #[test]
 fn another_log_behind_the_last_batch_is_damage_and_all_of_it_is_found() {
     let first = Log::new().batches(3, &[]);
