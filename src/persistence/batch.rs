@@ -96,7 +96,7 @@ pub enum Flaw {
     /// A commit line in a log without a header.
     #[error("it has a commit line, but no valid header stands before it")]
     NoHeader,
-    /// A line that begins as a header does, or is one bit away from one.
+    /// A line that begins as a header does, or looks much like one.
     #[error("its header line is damaged, or of another version of kvred")]
     Header,
     /// A file of nothing else: what it held is lost, or it never held anything.

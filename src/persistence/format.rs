@@ -165,6 +165,24 @@ pub fn mended_header(line: &[u8]) -> Option<[u8; HEADER_LINE_BYTES]> {
     })
 }
 
+/// Whether a line, CRLF included, may be what is left of a header: at least three quarters of its bytes are as in some
+/// header. Those of a comment hardly are.
+pub fn resembles_header(line: &[u8]) -> bool {
+    let bytes = line.iter().enumerate();
+    line.len() == HEADER_LINE_BYTES
+        && bytes.filter(|(at, byte)| is_in_headers(*at, **byte)).count() >= line.len() / 4 * 3
+}
+
+/// Whether some header has that byte there.
+pub fn is_in_headers(at: usize, byte: u8) -> bool {
+    // A 0 stands for any digit.
+    const FORM: &[u8; HEADER_LINE_BYTES] = b"#KVRED:1:0000000000000000:00000000\r\n";
+    match FORM.get(at) {
+        Some(b'0') => HEX_DIGITS.contains(&byte),
+        form => form == Some(&byte),
+    }
+}
+
 fn write_decimal(out: &mut Vec<u8>, prefix: &[u8], number: impl itoa::Integer) {
     out.extend_from_slice(prefix);
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());

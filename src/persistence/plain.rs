@@ -12,8 +12,7 @@ use memchr::{memchr, memchr_iter, memmem};
 use super::LogOffset;
 use super::disk::{BLOCK_BYTES, DiskRead, read_full_at};
 use super::format::{
-    Annotation, COMMIT_LINE_BYTES, COMMIT_NAME, HEADER_LINE_BYTES, HEADER_NAME, MAX_ANNOTATION_BYTES, Salt,
-    salt_of_header,
+    COMMIT_LINE_BYTES, COMMIT_NAME, HEADER_LINE_BYTES, HEADER_NAME, MAX_ANNOTATION_BYTES, is_in_headers, salt_of_header,
 };
 use super::replay::Because;
 use super::survey::commit_line;
@@ -111,14 +110,7 @@ pub(super) fn header_remains(file: &dyn DiskRead, from: LogOffset, file_len: u64
         // All of it is there: what is wrong with it has changed since.
         return Ok(false);
     }
-    let mut any_header = Vec::with_capacity(HEADER_LINE_BYTES);
-    Annotation::Header(Salt(0)).write(&mut any_header);
-    let fits = |(&byte, &form): (&u8, &u8)| match form {
-        _ if byte == 0 => true,
-        b'0'..=b'9' | b'a'..=b'f' => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
-        _ => byte == form,
-    };
-    Ok(tail[..read].iter().zip(&any_header).all(fits))
+    Ok(tail[..read].iter().enumerate().all(|(at, byte)| *byte == 0 || is_in_headers(at, *byte)))
 }
 
 /// Whether the line at `from` ends without a CR, as in a file that an editor has converted: the decoder waits for one,

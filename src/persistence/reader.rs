@@ -13,7 +13,7 @@ use super::LogOffset;
 use super::batch::{Batch, Flaw, Record};
 use super::disk::{BLOCK_BYTES, DiskRead, is_unreadable, read_readable_at};
 use super::format::{
-    Annotation, Chain, HEADER_NAME, MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS, MAX_BATCH_BYTES, mended_header,
+    Annotation, Chain, HEADER_NAME, MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS, MAX_BATCH_BYTES, resembles_header,
 };
 use super::repair::len_without_trailing_zeros;
 use crate::protocol::decode::{ProtocolError, RequestDecoder, Span};
@@ -361,7 +361,7 @@ impl LogReader {
             (Annotation::Commit { .. }, Kind::Unknown | Kind::Plain) => Step::Flawed(Flaw::NoHeader),
             (Annotation::Unknown, Kind::Unknown | Kind::Plain)
                 if self.buffer[self.next..end].starts_with(HEADER_NAME)
-                    || mended_header(&self.buffer[self.next..end]).is_some() =>
+                    || resembles_header(&self.buffer[self.next..end]) =>
             {
                 Step::Flawed(Flaw::Header)
             }

@@ -290,11 +290,22 @@ fn a_log_with_commit_lines_and_no_header_is_damaged_not_plain() {
     assert!(matches!(found.verdict, Verdict::Damaged { flaw: Flaw::Header, .. }), "{found:?}");
     headless[3] ^= 1;
     let found = recover(&headless);
-    assert!(matches!(found.verdict, Verdict::Damaged { flaw: Flaw::NoHeader, .. }), "{found:?}");
+    assert!(matches!(found.verdict, Verdict::Damaged { flaw: Flaw::Header, .. }), "{found:?}");
     headless.drain(..HEADER_LINE_BYTES);
     let found = recover(&headless);
     assert!(matches!(found.verdict, Verdict::Damaged { flaw: Flaw::NoHeader, .. }), "{found:?}");
     assert_eq!(because(&found), Some(Because::NotATrace));
+}
+
+/// Without a header it would be a plain log, of which an incomplete end is a tear.
+#[test]
+fn a_length_that_swallows_the_rest_behind_a_header_with_two_wrong_bits_is_damage() {
+    let mut log = Log::new().batches(4, &[]).bytes;
+    log[2] ^= 3;
+    let length = memchr::memmem::find(&log, b"$7").unwrap() + 1;
+    log.splice(length..=length, *b"915");
+    let found = recover(&log);
+    assert!(matches!(found.verdict, Verdict::Damaged { flaw: Flaw::Header, .. }), "{found:?}");
 }
 
 #[test]

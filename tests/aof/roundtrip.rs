@@ -450,9 +450,12 @@ fn salvage_saves_what_follows_a_lost_header() {
     let path = dir.path().join("kvred.aof");
     let all: Vec<String> = dump(&path).lines().map(str::to_owned).collect();
     let within_the_sixth = offsets(&path)[5] + 10;
+    let value = log.windows(12).position(|w| w == b"always value").unwrap();
     for (name, changed, lost) in [
         ("two bits of the salt", [&log[..12], &[log[12] ^ 1, log[13] ^ 1], &log[14..]].concat(), 0),
         ("two bits of its name", [b"#KWREE:", &log[7..]].concat(), 0),
+        ("some of it, and of RESP behind it", [b"#KWREE:", &log[7..36], b"x", &log[37..]].concat(), 1),
+        ("some of it, and of a value", [b"#KWREE:", &log[7..value], b"x", &log[value + 1..]].concat(), 1),
         ("its sector", [&vec![0; within_the_sixth], &log[within_the_sixth..]].concat(), 6),
     ] {
         fs::write(&path, &changed).unwrap();
@@ -498,6 +501,23 @@ fn what_kvred_has_appended_to_a_plain_log_is_saved_from_behind_a_flaw_in_that() 
         assert!(salvaged.stdout.contains(&lost), "{lost}: {}", salvaged.stdout);
         assert_eq!(dump(&out), "SET first 1\nSET second 2\nSET ours 4\nSET \"ours too\" 5\n");
     }
+}
+
+/// The sector holds the end of the plain part, the header and the first batch.
+#[test]
+fn what_kvred_has_appended_to_a_plain_log_is_saved_from_behind_a_lost_sector_between_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, joint) = adopted_log(dir.path());
+    let path = dir.path().join("kvred.aof");
+    log[joint - 5..joint + 50].fill(0);
+    fs::write(&path, &log).unwrap();
+    let checked = aof(&["check", arg(&path)]);
+    checked.expect(4, &[]);
+    assert!(checked.stdout.contains("  1 record in"), "{}", checked.stdout);
+    Launch::at(dir.path()).refused().expect(4, &["is damaged"]);
+    let out = dir.path().join("saved.aof");
+    aof(&["check", "--salvage", arg(&out), arg(&path)]).expect(1, &[]);
+    assert_eq!(dump(&out), format!("SET first 1\nSET second 2\nSET large {}\nSET \"ours too\" 5\n", "v".repeat(100)));
 }
 
 /// Salvages a log of these commands: what is said, and the commands that are saved.

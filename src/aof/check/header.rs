@@ -40,12 +40,16 @@ pub(super) fn survey(file: &File, recovery: &Recovery) -> io::Result<(Survey, Lo
         let behind = from + HEADER_LINE_BYTES as u64;
         return Ok((survey(Some(Chain::new(salt)), behind), behind));
     }
-    if !is_lost(recovery) {
-        return Ok((survey(recovery.chain, from), from));
-    }
-    // It may be there but out of its place, and so all behind it: then what the batches tell is wrong, but some agree.
+    let flaw = match &recovery.verdict {
+        Verdict::Damaged { flaw, .. } if recovery.chain.is_none() && *flaw != Flaw::Rdb => flaw,
+        _ => return Ok((survey(recovery.chain, from), from)),
+    };
     let without_header = Survey::without_header(Arc::clone(file), from, file_len)?;
-    let moved = moved(&**file, from)?.map(|(chain, behind)| survey(Some(chain), behind));
+    // It may be there but out of its place, and so all behind it: then what the batches tell is wrong, but some agree. In a
+    // log that may be a plain one it would be a copy in a value.
+    let is_ours = matches!(flaw, Flaw::Header | Flaw::NoHeader) || from == LogOffset(0);
+    let moved = if is_ours { moved(&**file, from)? } else { None };
+    let moved = moved.map(|(chain, behind)| survey(Some(chain), behind));
     let surveys = [Some(without_header), moved, Some(survey(None, from))].into_iter().flatten();
     let found = surveys.map(|survey| Ok((bytes_found(survey.clone())?, survey))).collect::<io::Result<Vec<_>>>()?;
     let (_, survey) = found.into_iter().max_by_key(|(bytes, _)| *bytes).expect("there are two at least");
@@ -70,15 +74,4 @@ fn bytes_found(mut survey: Survey) -> io::Result<u64> {
         bytes += survivor.end - survivor.start;
     }
     Ok(bytes)
-}
-
-/// Whether a log that is one of kvred's has no header that can be read. Of a plain one, all that could be found were
-/// a copy of a log in a value.
-fn is_lost(recovery: &Recovery) -> bool {
-    let Verdict::Damaged { flaw, .. } = &recovery.verdict else { return false };
-    match flaw {
-        Flaw::Header | Flaw::NoHeader => true,
-        Flaw::Rdb => false,
-        _ => recovery.end == LogOffset(0),
-    }
 }

@@ -91,6 +91,18 @@ fn some_line_leads_to_the_end(text: &[u8]) -> bool {
     })
 }
 
+/// What else is as long as a header is no header with wrong bytes.
+#[test]
+fn a_comment_as_long_as_a_header_is_skipped() {
+    let comment = b"# backed up on 2024-01-01, ab0ffeec\r\n";
+    assert_eq!(comment.len(), HEADER_LINE_BYTES + 1);
+    for comment in [&comment[..], &[&comment[..20], &comment[21..]].concat()] {
+        let log = Log { bytes: comment.to_vec(), ..Log::plain() }.command(&["SET", "a", "1"]);
+        let found = recover(&log.bytes);
+        assert_eq!((found.verdict, found.records), (Verdict::Clean, 1));
+    }
+}
+
 #[test]
 fn a_plain_log_that_is_not_resp_is_damage_with_its_place() {
     for (bytes, flaw_at) in
