@@ -215,6 +215,9 @@ impl Aof {
     /// # Panics
     /// If the batch is longer than [`MAX_BATCH_BYTES`]; the caller refuses such commands.
     pub fn append(&mut self, records: &Rope, policy: FsyncPolicy, unix_time: Duration) -> Result<(), AppendError> {
+        if policy != FsyncPolicy::Always {
+            self.give_back_reserved();
+        }
         let due = self.annotations_due(policy, unix_time.as_secs());
         self.append_with(records, &due)?;
         if policy == FsyncPolicy::Always {
@@ -299,6 +302,14 @@ impl Aof {
                 self.reserve_works = false;
                 drop(self.file.set_len(self.reserved_to));
             }
+        }
+    }
+
+    /// Gives back what is reserved, where no more is to be: a copy of the log that holds zeros is taken for a damaged
+    /// one if the log goes on behind them meanwhile. If it fails, nothing depends on it, and the next write tries again.
+    pub fn give_back_reserved(&mut self) {
+        if self.reserved_to > self.end.0 && self.file.set_len(self.end.0).is_ok() {
+            self.reserved_to = self.end.0;
         }
     }
 

@@ -1,7 +1,7 @@
 //! `WAITAOF`, `CONFIG SET appendfsync`, `LASTSAVE` and `SHUTDOWN`; and what of the log a policy leaves unsynced, or in memory.
 
 use crate::helpers::log::batches;
-use crate::helpers::{Launch, Reply, command, info, info_number, skip, wait_until};
+use crate::helpers::{Client, Launch, Reply, command, info, info_number, skip, wait_until};
 use crate::rig::{Tracer, Whom, error, rewrite, synced_server, tool, waited};
 
 #[test]
@@ -160,6 +160,38 @@ fn a_change_of_the_policy_leaves_nothing_unsynced_behind() {
         }
         assert_eq!(client.ask_words("SET k w"), Reply::ok());
     }
+}
+
+/// A copy that holds reserved zeros would be called damaged, if the log goes on behind them meanwhile.
+#[test]
+fn what_always_has_reserved_is_given_back_when_the_policy_changes() {
+    let server = Launch::new().args(&["--fsync", "always"]).start();
+    let mut client = server.connect();
+    let reserved = |client: &mut Client| {
+        let written = info_number(client, "aof_current_size");
+        server.log().len() as i64 - written as i64
+    };
+    for policy in ["everysec", "none"] {
+        client.set(policy, "of always");
+        assert!(reserved(&mut client) > 1000, "space is reserved, also after a change back");
+        client.send(format!("CONFIG SET appendfsync {policy}\r\n")).expect("+OK\r\n");
+        wait_until("it is given back", || reserved(&mut client) == 0);
+        client.send("CONFIG SET appendfsync always\r\n").expect("+OK\r\n");
+    }
+
+    client.set("last", "of always");
+    let Some(tracer) = Tracer::attach(&server, Whom::All, &["inject=ftruncate:error=EIO"]) else { return };
+    client.send("CONFIG SET appendfsync everysec\r\n").expect("+OK\r\n");
+    client.set("k", "where nothing can be given back");
+    assert_eq!(client.ask_words("WAITAOF 1 0 0"), waited(1));
+    assert_eq!(info(&mut client, "aof_poisoned"), "no");
+    assert!(reserved(&mut client) > 1000);
+    assert!(tracer.detach().contains("-1 EIO"), "it was tried");
+    client.set("k", "where it can");
+    wait_until("the next sync gives it back", || reserved(&mut client) == 0);
+    let server = server.crash_and_restart();
+    assert_eq!(server.connect().ask_words("DBSIZE"), Reply::Integer(4));
+    assert_eq!(server.launch().cuts(), []);
 }
 
 /// Where a sound batch of a stretch without syncs follows it, a hole counts as damage.

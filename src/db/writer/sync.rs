@@ -50,10 +50,18 @@ impl Writer {
     /// Notes that a sync is running, of what is written so far; `None` if all is durable.
     fn begin_sync(&self) -> Result<Option<RunningSync<'_>>, WriteFailure> {
         // No sync begins in the middle of a commit: a worker that writes inline would wait for it.
-        let token = self.token();
+        let mut token = self.token();
+        let poisoned = self.poisoned();
+        // Before the next write, which does so, too, and may be long in coming: a change of the policy asks for a sync.
+        if self.policy() != FsyncPolicy::Always
+            && poisoned.is_none()
+            && let Some(aof) = &mut token.aof
+        {
+            aof.give_back_reserved();
+        }
         let mut sync = self.sync.lock();
         sync.requested = false;
-        if let Some(reason) = self.poisoned() {
+        if let Some(reason) = poisoned {
             return Err(WriteFailure::Unknown(reason));
         }
         let Some(file) = sync.file.clone() else { return Ok(None) };
