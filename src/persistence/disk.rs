@@ -25,6 +25,9 @@ pub trait Disk: Send + Sync {
     /// Removes a name.
     fn remove(&self, name: &Path) -> io::Result<()>;
 
+    /// Which file a name leads to.
+    fn id_of(&self, name: &Path) -> io::Result<FileId>;
+
     /// Makes the names of the directory durable: what was created, renamed and removed.
     fn sync_dir(&self) -> io::Result<()>;
 }
@@ -62,6 +65,11 @@ pub trait DiskFile: DiskRead {
         Ok(())
     }
 
+    /// Which file it is, whatever its name.
+    fn id(&self) -> io::Result<FileId> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Whose the file is, and who may do what with it; `None` where nothing keeps that.
     fn access(&self) -> io::Result<Option<Access>> {
         Ok(None)
@@ -78,6 +86,9 @@ pub trait DiskFile: DiskRead {
     /// itself how that ends.
     fn forget_cached(&self, _range: Range<u64>) {}
 }
+
+/// Tells a file from all others that are there: its device, and its number there.
+pub type FileId = (u64, u64);
 
 /// Whose a file is, and who may do what with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,9 +13,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rustix::fs::{Advice, CWD, FlockOperation, Mode, OFlags};
+use rustix::fs::{Advice, AtFlags, CWD, FlockOperation, Mode, OFlags};
 
-use super::disk::{Access, Disk, DiskFile, DiskRead, write_all_at};
+use super::disk::{Access, Disk, DiskFile, DiskRead, FileId, write_all_at};
 
 /// A directory of the real file system. It is held open, so that it stays this one, whatever gets its name.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl RealDisk {
     /// # Errors
     /// It is, or the system cannot rename.
     pub fn rename_to_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        use rustix::fs::{AtFlags, RenameFlags, renameat_with, statat};
+        use rustix::fs::{RenameFlags, renameat_with, statat};
         use rustix::io::Errno;
         match renameat_with(&self.dir, from, &self.dir, to, RenameFlags::NOREPLACE) {
             // Not every file system knows how.
@@ -130,6 +130,12 @@ fn lock_to_write(file: &File) -> io::Result<()> {
     ))
 }
 
+/// Asks for nothing but the number: for who asks for times, the next write notes a new one ([`RealFile::end`]).
+fn file_id(dir: BorrowedFd<'_>, name: &Path, how: AtFlags) -> io::Result<FileId> {
+    let stat = rustix::fs::statx(dir, name, how, rustix::fs::StatxFlags::INO)?;
+    Ok((rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino))
+}
+
 /// Locks a file; whether it could, or somebody else holds it.
 pub(super) fn try_flock(file: &File, how: FlockOperation) -> io::Result<bool> {
     match rustix::fs::flock(file, how) {
@@ -151,7 +157,13 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, name: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let file = openat(self.dir.as_fd(), name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?;
+        let file = match openat(self.dir.as_fd(), name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL) {
+            // There is no other way in which an open directory has no place for a name.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(io::Error::new(e.kind(), "the directory was removed"));
+            }
+            file => file?,
+        };
         lock_to_write(&file)?;
         Ok(Arc::new(RealFile::new(file, 0)))
     }
@@ -161,7 +173,12 @@ impl Disk for RealDisk {
     }
 
     fn remove(&self, name: &Path) -> io::Result<()> {
-        Ok(rustix::fs::unlinkat(&self.dir, name, rustix::fs::AtFlags::empty())?)
+        Ok(rustix::fs::unlinkat(&self.dir, name, AtFlags::empty())?)
+    }
+
+    fn id_of(&self, name: &Path) -> io::Result<FileId> {
+        // Through links, as the next start goes.
+        file_id(self.dir.as_fd(), name, AtFlags::empty())
     }
 
     fn sync_dir(&self) -> io::Result<()> {
@@ -305,6 +322,10 @@ impl DiskFile for RealFile {
         }
         let error = io::Error::last_os_error();
         if nothing_was_begun(&error) { Ok(()) } else { Err(error) }
+    }
+
+    fn id(&self) -> io::Result<FileId> {
+        file_id(self.file.as_fd(), Path::new(""), AtFlags::EMPTY_PATH)
     }
 
     fn access(&self) -> io::Result<Option<Access>> {

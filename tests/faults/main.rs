@@ -18,6 +18,7 @@ mod failing_write;
 mod full_disk;
 mod kill;
 mod ledger;
+mod name;
 mod policy;
 mod power_cut;
 mod rewrite;

@@ -22,7 +22,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kvred::persistence::disk::{Disk, DiskFile};
+use kvred::persistence::disk::{Disk, DiskFile, FileId};
 use parking_lot::{Mutex, MutexGuard};
 use rustix::io::Errno;
 
@@ -451,6 +451,14 @@ impl Disk for SimDisk {
                 Ok(vec![(name.to_owned(), None)])
             },
         )
+    }
+
+    fn id_of(&self, name: &Path) -> io::Result<FileId> {
+        let state = self.state.lock();
+        if state.crashed {
+            return Err(stopped());
+        }
+        Ok((0, *state.names.get(name).ok_or(Errno::NOENT)?))
     }
 
     fn sync_dir(&self) -> io::Result<()> {

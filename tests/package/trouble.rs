@@ -1,5 +1,6 @@
 //! The messages of README.md's "When something goes wrong": each is provoked, and said as it stands there.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::helpers::programs::refusing_port;
@@ -62,6 +63,14 @@ fn only_a_leftover() -> String {
     server.terminate();
     std::fs::rename(launch.log_path(), launch.dir().join("temp-rewrite-kvred.aof")).unwrap();
     launch.refused().stderr
+}
+
+/// What a server says whose log is taken away, or replaced.
+fn lost_name(take_away: impl FnOnce(&Path) -> std::io::Result<()>) -> String {
+    let server = Server::start();
+    server.connect().set("a", "1");
+    take_away(&server.launch().log_path()).unwrap();
+    server.terminate().stderr
 }
 
 /// What a start says of a log whose byte at `flip` has changed.
@@ -127,6 +136,10 @@ fn messages_of_the_readme_are_said() {
         log_in_use(),
         link_to_nothing(),
         only_a_leftover(),
+        lost_name(|log| std::fs::remove_file(log)),
+        lost_name(|log| {
+            std::fs::write(log.with_file_name("new"), "").and_then(|()| std::fs::rename(log.with_file_name("new"), log))
+        }),
         // Its bytes were synced, or were not.
         flipped("always", 60),
         flipped("none", 140),

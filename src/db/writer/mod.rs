@@ -17,6 +17,7 @@
 //! | `commit`, `token` | steps 2 to 5; who may take them |
 //! | `sync` | syncs beside the commits, and the end of the log |
 //! | `failure` | what a failed write or sync leaves behind |
+//! | `name` | what is done when somebody takes the log's name away |
 //! | [`rewrite`] | a new log with the state as it is, while the server works |
 //! | [`threads`] | the log's threads: they commit, sync, write back and rewrite |
 //! | `wake` | who is woken |
@@ -30,6 +31,7 @@ mod clock;
 mod commit;
 mod failure;
 mod group;
+mod name;
 mod pending;
 pub mod rewrite;
 mod stats;

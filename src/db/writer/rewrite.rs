@@ -18,6 +18,7 @@ mod new_log;
 mod report;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -89,6 +90,9 @@ pub enum RewriteError {
         /// Why.
         reason: String,
     },
+    /// Somebody has put another file in the log's place.
+    #[error("{} is another file by now, which is not replaced; move that away", .0.display())]
+    NameTaken(PathBuf),
     /// A sync of the live log failed meanwhile, so what was copied from it proves nothing.
     #[error("a sync of the log failed meanwhile")]
     Poisoned,
@@ -157,6 +161,7 @@ impl Writer {
         let (live, cut, rewrites) = {
             let log = self.token();
             let aof = log.aof.as_ref().ok_or(RewriteError::Closed)?;
+            place.refuse_taken_name(&**aof.file())?;
             let healing = self.poisoned().is_some();
             let file = Arc::clone(aof.file()) as Arc<dyn DiskRead>;
             let reader = LogReader::resume(file, aof.chain(), aof.end(), aof.end());
@@ -320,6 +325,7 @@ impl Writer {
         rewrite.append(&closing)?;
         rewrite.new.sync().map_err(failed("cannot sync the new log"))?;
         rewrite.new.copy_access(&**live.file());
+        place.refuse_taken_name(&**live.file())?;
         place.disk.rename(&temporary_name(&place.name), &place.name).map_err(failed("cannot rename the new log"))?;
         self.go_on_in(rewrite, place, &mut log);
         Ok(())

@@ -258,6 +258,7 @@ impl Writer {
     /// The last bytes may not be durable, or a sync had failed before.
     pub fn close(&self) -> Result<(), WriteFailure> {
         while self.commit_next() {}
+        let named = self.restore_name();
         let mut log = self.token();
         let poisoned = self.open.lock().poisoned.clone();
         let Some(aof) = log.aof.take() else { return Ok(()) };
@@ -270,6 +271,6 @@ impl Writer {
         if let Some(e) = not_stated {
             tracing::warn!("all of the append-only file is on the disk; that could not be written into it: {e}");
         }
-        Ok(())
+        named
     }
 }

@@ -145,19 +145,20 @@ fn sync_each_second(writer: &Writer, stopping: &AtomicBool) {
     let mut last_sync = writer.clock().monotonic();
     while !stopped() {
         let wait = (last_sync + SYNC_INTERVAL).saturating_sub(writer.clock().monotonic());
-        if writer.sync_requested() {
-            // Its failure is told to all who wait, by what it leaves behind.
-            drop(writer.sync_now());
-        } else if !wait.is_zero() {
-            writer.wait_for_sync_change(wait, stopped);
-        } else {
+        if wait.is_zero() {
             last_sync = writer.clock().monotonic();
+            writer.look_after_name();
             if writer.unsynced_since().is_none() {
                 // Idle for a while: what was synced last is worth stating.
                 writer.state_sync();
             } else if is_sync_due(writer) {
                 drop(writer.sync_now());
             }
+        } else if writer.sync_requested() {
+            // Its failure is told to all who wait, by what it leaves behind.
+            drop(writer.sync_now());
+        } else {
+            writer.wait_for_sync_change(wait, stopped);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 
-use kvred::persistence::disk::{DiskFile, DiskRead};
+use kvred::persistence::disk::{DiskFile, DiskRead, FileId};
 
 use super::{Fate, Op, RESERVED_BYTES_MAX, SimDisk, stopped};
 
@@ -73,6 +73,10 @@ impl DiskFile for SimFile {
             Fate::Fails(e) => Err(e),
             Fate::Stops => Err(stopped()),
         }
+    }
+
+    fn id(&self) -> io::Result<FileId> {
+        Ok((0, self.inode))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

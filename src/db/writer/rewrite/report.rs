@@ -40,6 +40,15 @@ impl RewriteReport {
     /// so the next is put off, for longer each time.
     pub fn may_start_by_itself(&self, now: Duration) -> bool {
         let pause = AUTO_PAUSE.saturating_mul(1 << self.failed_in_a_row.saturating_sub(1).min(6)).min(AUTO_PAUSE_MAX);
+        self.has_rested(now, pause)
+    }
+
+    /// Whether one may start without which all data would be lost; none is asked for or under way.
+    pub(in crate::db::writer) fn may_try_again(&self, now: Duration) -> bool {
+        !self.scheduled && self.running_since.is_none() && self.has_rested(now, AUTO_PAUSE)
+    }
+
+    fn has_rested(&self, now: Duration, pause: Duration) -> bool {
         self.failed_in_a_row == 0 || self.ended.is_none_or(|ended| now >= ended + pause)
     }
 
@@ -82,5 +91,26 @@ impl Writer {
         let mut report = self.rewrite_report.lock().clone();
         report.keys = self.rewritten_keys.load(Ordering::Relaxed);
         report
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_to_nothing_is_not_tried_again_at_once() {
+        let mut report = RewriteReport::default();
+        let minutes = |n| Duration::from_mins(n);
+        assert!(report.may_start_by_itself(minutes(0)) && report.may_try_again(minutes(0)));
+        for (failures, pause) in [(1, 1), (2, 2), (3, 4), (4, 8)] {
+            report.end(minutes(0), minutes(10), Some("no room".to_owned()));
+            let just_before = minutes(10 + pause).saturating_sub(Duration::from_secs(1));
+            assert!(!report.may_start_by_itself(just_before), "after {failures} failures");
+            assert!(report.may_start_by_itself(minutes(10 + pause)), "after {failures} failures");
+            assert!(!report.may_try_again(minutes(10)) && report.may_try_again(minutes(11)));
+        }
+        report.end(minutes(0), minutes(10), None);
+        assert!(report.may_start_by_itself(minutes(10)) && report.may_try_again(minutes(10)));
     }
 }

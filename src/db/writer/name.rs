@@ -1,0 +1,78 @@
+//! The log's name, which somebody may take away while the server runs: it goes on in a file that no start finds.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::rewrite::{RewriteError, Step};
+use super::{LogPlace, WriteFailure, Writer};
+use crate::persistence::disk::DiskFile;
+
+/// What has become of the log's name.
+#[derive(Debug, Error)]
+enum LostName {
+    #[error("{} was removed or renamed", .0.display())]
+    Gone(PathBuf),
+    #[error("{} is another file by now, which is not replaced; move that away", .0.display())]
+    Taken(PathBuf),
+}
+
+impl LogPlace {
+    /// Whether the log, which is `file`, is not found under its name any more. Where the system does not tell, it is.
+    fn lost_name(&self, file: &dyn DiskFile) -> Option<LostName> {
+        let own = file.id().ok()?;
+        match self.disk.id_of(&self.name) {
+            Ok(named) => (named != own).then(|| LostName::Taken(self.name.clone())),
+            Err(e) => (e.kind() == io::ErrorKind::NotFound).then(|| LostName::Gone(self.name.clone())),
+        }
+    }
+
+    /// Fails if the log's name is another file's: nobody has asked for that one to be replaced.
+    pub(super) fn refuse_taken_name(&self, file: &dyn DiskFile) -> Result<(), RewriteError> {
+        match self.lost_name(file) {
+            Some(LostName::Taken(name)) => Err(RewriteError::NameTaken(name)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Writer {
+    /// With the token: a rewrite would take the name for its own file meanwhile.
+    fn lost_name(&self) -> Option<LostName> {
+        let place = self.place.as_ref()?;
+        let log = self.token();
+        place.lost_name(&**log.aof.as_ref()?.file())
+    }
+
+    /// Has a rewrite put all data under the log's name again, if it has lost that; not at once if one came to nothing.
+    pub(super) fn look_after_name(&self) {
+        if let Some(lost) = self.lost_name()
+            && self.rewrite_report().may_try_again(self.clock.monotonic())
+        {
+            tracing::error!("the append-only file has lost its name: {lost}; no start would find what is written");
+            self.request_rewrite();
+        }
+    }
+
+    /// Puts all data under the log's name again, if it has lost that. For the end: the caller waits for it.
+    pub(super) fn restore_name(&self) -> Result<(), WriteFailure> {
+        let Some(lost) = self.lost_name() else { return Ok(()) };
+        tracing::error!("the append-only file has lost its name: {lost}; all data is written to a new one");
+        self.rewrite_at_once().map_err(|e| WriteFailure::Unknown(format!("no start finds the log: {e}").into()))
+    }
+
+    fn rewrite_at_once(&self) -> Result<(), RewriteError> {
+        let mut rewrite = self.begin_rewrite()?;
+        loop {
+            match self.step_rewrite(&mut rewrite) {
+                Ok(Step::Done) => return Ok(()),
+                Ok(Step::More { .. }) => {}
+                Err(e) => {
+                    self.drop_rewrite();
+                    return Err(e);
+                }
+            }
+        }
+    }
+}
