@@ -29,7 +29,8 @@ impl Horizon {
     /// Reads a log for its horizon, and compares with that what is asked for.
     ///
     /// # Errors
-    /// The log cannot be read. Or it does not tell any more what it was at `until`.
+    /// The log cannot be read. Or it does not tell what it was at `until`: not any more, or since its times are out of
+    /// order there.
     pub(super) fn of(
         log: &Path,
         parts: &[Part],
@@ -38,12 +39,19 @@ impl Horizon {
     ) -> Result<Self, Failure> {
         let (mut first, mut last, mut rewritten) = (None, None, None);
         let (mut untimed, mut damage) = (false, None);
+        // The first time behind `until`, and the first behind that which is not.
+        let (mut late, mut earlier) = (None, None);
         for part in parts {
             let Ok(recovery) = read_part(part, "looking for the times", |batch| {
                 untimed |= first.is_none() && begins_untimed(batch);
-                for (_, seconds) in batch.times() {
+                for (at, seconds) in batch.times() {
                     last = Some(seconds);
                     first = first.or(last);
+                    if until.is_some_and(|until| seconds > until.0) {
+                        late = late.or(Some((at, seconds)));
+                    } else if late.is_some() {
+                        earlier = earlier.or(Some((at, seconds)));
+                    }
                 }
                 if batch.annotations.iter().any(|a| matches!(a, Annotation::Rewritten(_))) {
                     rewritten = last;
@@ -53,6 +61,16 @@ impl Horizon {
             if let Verdict::Damaged { flaw, .. } = recovery.verdict {
                 damage = damage.or(Some((part, recovery.end, flaw)));
             }
+        }
+        if let (Some((late, then)), Some((at, seconds))) = (late, earlier) {
+            return Err(failure!(
+                Negative,
+                "{}: a clock was wrong: byte {late} is of {}, and byte {at}, behind it, of {}, so what it was between \
+                 these times is not known; `kvred aof dump --format json` shows all times",
+                log.display(),
+                time(then),
+                time(seconds)
+            ));
         }
         let (latest, refusal, warning) = match (rewritten, first) {
             (None, _) if !untimed => return Ok(Self { latest: i64::MIN, warning: None }),

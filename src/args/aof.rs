@@ -205,7 +205,8 @@ pub struct DumpArgs {
 
     /// Only what was written until T
     ///
-    /// Refused if the log was rewritten later than T: what it was before that is not in it any more.
+    /// Refused if the log was rewritten later than T: what it was before that is not in it any more; and if what was
+    /// written until T stands behind something later, since a clock was wrong.
     #[arg(long, value_name = "T")]
     pub until: Option<Moment>,
 
@@ -250,7 +251,8 @@ pub struct RewriteArgs {
 
     /// The data as it was at T (needs -o)
     ///
-    /// Refused if the log was rewritten later than T: what it was before that is not in it any more.
+    /// Refused if the log was rewritten later than T: what it was before that is not in it any more; and if what was
+    /// written until T stands behind something later, since a clock was wrong.
     #[arg(long, value_name = "T", requires = "output")]
     pub until: Option<Moment>,
 

@@ -375,6 +375,34 @@ fn what_has_no_times_is_shown_with_a_warning_since_then_and_refused_until_then()
     }
 }
 
+/// Where a clock ran ahead for a moment, or was set back, what came first and what was earlier are two things.
+#[test]
+fn what_was_between_times_that_are_out_of_order_is_not_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let [plain, chained, out] = ["plain.aof", "chained.aof", "out.aof"].map(|name| dir.path().join(name));
+    let timed = |time: u32, key: &[u8]| [format!("#TS:{time}\r\n").into_bytes(), resp(&[b"SET", key, b"1"])].concat();
+    let log = [timed(1000, b"a"), timed(9000, b"b"), timed(1500, b"c"), timed(2000, b"d")].concat();
+    fs::write(&plain, log).unwrap();
+    aof(&["check", "--salvage", arg(&chained), arg(&plain)]).expect(0, &[]);
+    for file in [&plain, &chained] {
+        for time in ["1500", "2000", "8999"] {
+            let rewritten = aof(&["rewrite", "-o", arg(&out), "--until", time, arg(file)]);
+            let said = ["a clock was wrong", "1970-01-01T02:30:00Z", "1970-01-01T00:25:00Z", "is not known"];
+            rewritten.expect(1, &said);
+            let dumped = aof(&["dump", "--until", time, arg(file)]);
+            assert_eq!((dumped.code, dumped.stdout, dumped.stderr), (Some(1), String::new(), rewritten.stderr));
+            assert!(!out.exists());
+        }
+        for (time, then) in [("1499", &["SET a 1"][..]), ("9000", &["SET a 1", "SET b 1", "SET c 1", "SET d 1"])] {
+            aof(&["rewrite", "-o", arg(&out), "--until", time, arg(file)]).expect(0, &[]);
+            assert_eq!(data(&out), then);
+            fs::remove_file(&out).unwrap();
+            assert_eq!(aof(&["dump", "--until", time, arg(file)]).stdout.lines().count(), then.len());
+        }
+        aof(&["dump", "--since", "1500", arg(file)]).expect(0, &[]);
+    }
+}
+
 /// A plain log's times, each of what follows it, are those of the copy's batches.
 #[test]
 fn what_a_plain_log_was_then_its_salvaged_copy_tells_too() {
