@@ -75,9 +75,12 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
         refuse_only_copy(&log)?;
     }
     let after = write(target, &keyspace, &before, held.as_ref().map(|held| &*held.file))?;
+    if let Some(torn) = &before.torn {
+        say!("kvred: {torn}");
+    }
     let table = table(&before, &after, keyspace.len() as u64);
     print(&format!("{}: rewritten in {:.3} s\n{table}\n", target.display(), began.elapsed().as_secs_f64()))?;
-    Ok(if before.torn { Status::Negative } else { Status::Fine })
+    Ok(if before.torn.is_some() { Status::Negative } else { Status::Fine })
 }
 
 /// In place, keys that it deletes from parts before it would be back; and a new log of it would pass for all of the data.
@@ -129,7 +132,8 @@ fn refuse_unfit(log: &Path, out: &Path, then: bool) -> Result<(), Failure> {
 struct Before {
     size: Size,
     rewrites: u64,
-    torn: bool,
+    /// What is to be said of a torn tail, once the new log is there.
+    torn: Option<String>,
     /// Whether the moment in the past was reached.
     stopped: bool,
 }
@@ -201,8 +205,8 @@ fn judge(
     match &recovery.verdict {
         Verdict::New | Verdict::Clean => Ok(()),
         Verdict::Torn(_) if is_last && args.output.is_some() => {
-            say!("kvred: {shown}: its tail is torn at byte {}; what is before that was rewritten", recovery.end);
-            before.torn = true;
+            before.torn =
+                Some(format!("{shown}: its tail is torn at byte {}; what is before that was rewritten", recovery.end));
             Ok(())
         }
         Verdict::Torn(_) if is_last => Err(failure!(

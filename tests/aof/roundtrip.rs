@@ -403,6 +403,22 @@ fn what_was_between_times_that_are_out_of_order_is_not_known() {
     }
 }
 
+/// It is not said before it is true.
+#[test]
+fn what_was_not_written_is_not_said_to_be_rewritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("torn.aof");
+    small_log(dir.path());
+    let whole = fs::read(dir.path().join("kvred.aof")).unwrap();
+    fs::write(&log, [&whole[..], b"*3"].concat()).unwrap();
+    let nowhere = dir.path().join("nowhere/out.aof");
+    let failed = aof(&["rewrite", "-o", arg(&nowhere), arg(&log)]);
+    failed.expect(3, &["nothing was changed"]);
+    assert!(!failed.stderr.contains("was rewritten"), "{}", failed.stderr);
+    let out = dir.path().join("out.aof");
+    aof(&["rewrite", "-o", arg(&out), arg(&log)]).expect(1, &["what is before that was rewritten"]);
+}
+
 /// A plain log's times, each of what follows it, are those of the copy's batches.
 #[test]
 fn what_a_plain_log_was_then_its_salvaged_copy_tells_too() {
