@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::helpers::programs::refusing_port;
 use crate::helpers::terminal::started_by;
-use crate::helpers::{Client, Exit, program, wait_until};
+use crate::helpers::{Client, Exit, program, wait_until, wait_until_told_of_the_end};
 use crate::server::{Server, cli, run, write};
 
 #[test]
@@ -202,8 +202,8 @@ fn a_script_names_the_line_where_the_server_went_away() {
 /// all that came on later connections.
 fn script_cut_off(first: &str, rest: &str) -> (Output, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port().to_string();
-    let mut command = cli(&["-p", &port]);
+    let port = listener.local_addr().unwrap().port();
+    let mut command = cli(&["-p", &port.to_string()]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
@@ -214,6 +214,7 @@ fn script_cut_off(first: &str, rest: &str) -> (Output, String) {
     let mut told = [0; 3];
     child.stdout.as_mut().unwrap().read_exact(&mut told).unwrap();
     drop(stream);
+    wait_until_told_of_the_end(port);
     let (came, all) = channel();
     std::thread::spawn(move || {
         for stream in listener.incoming() {

@@ -32,6 +32,16 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until the client of the server at this port has been told that it closes. On a busy machine that comes some time
+/// after the call that does so.
+pub fn wait_until_told_of_the_end(port: u16) {
+    // In the table of connections: its other end, and the state CLOSE_WAIT.
+    let end = format!(":{port:04X} 08 ");
+    wait_until("the client is told that the server closes", || {
+        std::fs::read_to_string("/proc/net/tcp").expect("Linux has /proc").contains(&end)
+    });
+}
+
 /// How many rounds of a repeated test to run: `KVRED_TEST_ROUNDS`, or so many.
 pub fn rounds(usual: u64) -> u64 {
     std::env::var("KVRED_TEST_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
