@@ -11,6 +11,7 @@ use crate::server::{Server, cli};
 
 mod commands;
 mod connection;
+mod reconnect;
 mod typing;
 
 /// A session, and the directory of its state.

@@ -1,0 +1,73 @@
+//! What goes over which connection: nothing that was meant for a transaction that is gone.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use super::Session;
+use crate::helpers::{commands, wait_until_told_of_the_end};
+
+/// A server that answers everything with OK, and keeps what each connection brings.
+struct Recorder {
+    port: u16,
+    connections: Arc<Mutex<Vec<(TcpStream, String)>>>,
+}
+
+impl Recorder {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let connections = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&connections);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (mut stream, mut request) = (stream.unwrap(), [0; 1000]);
+                kept.lock().unwrap().push((stream.try_clone().unwrap(), String::new()));
+                while let Ok(len @ 1..) = stream.read(&mut request) {
+                    let request = String::from_utf8_lossy(&request[..len]);
+                    kept.lock().unwrap().last_mut().unwrap().1 += &request;
+                    stream.write_all(b"+OK\r\n").unwrap();
+                }
+            }
+        });
+        Self { port, connections }
+    }
+
+    /// What each connection has brought so far.
+    fn told(&self) -> Vec<String> {
+        self.connections.lock().unwrap().iter().map(|(_, told)| told.clone()).collect()
+    }
+
+    /// Closes the last connection, of which the session is told.
+    fn hangs_up(&self) {
+        self.connections.lock().unwrap().last().unwrap().0.shutdown(Shutdown::Write).unwrap();
+        wait_until_told_of_the_end(self.port);
+    }
+}
+
+/// Commands as they are sent.
+fn sent(lines: &str) -> String {
+    String::from_utf8(commands(lines)).unwrap()
+}
+
+#[test]
+fn a_command_typed_where_a_transaction_is_gone_is_not_sent() {
+    for term in ["xterm", "dumb"] {
+        for begins in ["multi", "watch b"] {
+            let server = Recorder::start();
+            let mut s = Session::with(server.port, &[], |command| {
+                command.env("TERM", term);
+            });
+            s.prompt();
+            s.enters(begins, "OK");
+            s.sees("> ");
+            server.hangs_up();
+            s.types("set b 2\r");
+            s.sees("(the open transaction or WATCH is gone with its connection; nothing typed since is sent)");
+            s.prompt();
+            s.enters("echo new", "OK");
+            assert_eq!(server.told()[1..], [sent("echo new")], "{term} {begins}");
+            s.leaves();
+        }
+    }
+}
