@@ -11,6 +11,7 @@ use rustix::process::Signal;
 
 use self::certs::{Authority, Kind};
 use crate::helpers::client::shown;
+use crate::helpers::terminal::Terminal;
 use crate::helpers::{Client, Launch, Reply, Server, info, program, skip, wait_until};
 
 /// A server with TLS, and what belongs to it.
@@ -429,4 +430,39 @@ fn who_does_not_shake_hands_is_closed() {
     let mut silent = Client::connect(port);
     silent.expect_closed();
     server.wait_for_stderr("did not shake hands in time");
+}
+
+/// A password is not sent in plain text because a session goes elsewhere.
+#[test]
+fn connect_keeps_tls_unless_a_uri_says_otherwise_and_begins_it_where_one_says_so() {
+    let rig = Rig::new("no");
+    let server = rig.launch.start();
+    server.connect().set("which", "the first");
+    let (dir, ca) = (rig.launch.dir().display().to_string(), rig.ca.cert());
+    let (cert, key) = (format!("{dir}/server.pem"), format!("{dir}/server.key"));
+    let flags = ["--tls-port", "0", "--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-auth-clients", "no"];
+    let other = Launch::new().args(&flags).start();
+    other.connect().set("which", "the other");
+    let (plain, tls) = (server.port().to_string(), tls_port(&server));
+    let tls_of_other = tls_port(&other);
+    let by_tls = [&tls, "--tls", "--cacert", &ca];
+    for (from, to, port, which) in [
+        (&by_tls[..], format!("127.0.0.1 {tls_of_other}"), &tls_of_other, "the other"),
+        (&by_tls, format!("rediss://127.0.0.1:{tls_of_other}"), &tls_of_other, "the other"),
+        (&by_tls, format!("redis://127.0.0.1:{plain}"), &plain, "the first"),
+        (&[&plain], format!("rediss://127.0.0.1:{tls_of_other}"), &tls_of_other, "the other"),
+    ] {
+        let mut command = Launch::binary();
+        command.args(["cli", "-p"]).args(from).env("TERM", "xterm").env("NO_COLOR", "1").env("XDG_STATE_HOME", &dir);
+        if from.len() == 1 {
+            // Without flags for TLS, what the system trusts counts.
+            command.env("SSL_CERT_FILE", &ca);
+        }
+        let mut session = Terminal::start(command);
+        session.sees("> ");
+        session.enters(&format!("connect {to}"), &format!("127.0.0.1:{port}> "));
+        session.enters("get which", which);
+        session.presses('d');
+        assert_eq!(session.ends().1, 0);
+    }
 }

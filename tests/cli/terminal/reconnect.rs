@@ -1,4 +1,5 @@
-//! What goes over which connection: nothing that was meant for a transaction that is gone.
+//! What goes over which connection: nothing that was meant for a transaction that is gone, and a login to its own
+//! server alone.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -69,5 +70,46 @@ fn a_command_typed_where_a_transaction_is_gone_is_not_sent() {
             assert_eq!(server.told()[1..], [sent("echo new")], "{term} {begins}");
             s.leaves();
         }
+    }
+}
+
+#[test]
+fn a_login_goes_to_each_new_connection_of_its_server_until_reset() {
+    let server = Recorder::start();
+    let mut s = Session::with(server.port, &[], |_| {});
+    s.prompt();
+    for (line, told) in [
+        ("auth ann pw", "AUTH ann pw, echo new"),
+        ("reset", "echo new"),
+        ("hello 3 setname me auth bob pw2", "AUTH bob pw2, HELLO 3, echo new"),
+        ("auth pw3", "AUTH pw3, HELLO 3, echo new"),
+        ("reset", "echo new"),
+    ] {
+        s.enters(line, "OK");
+        s.prompt();
+        server.hangs_up();
+        s.enters("echo new", "OK");
+        s.prompt();
+        assert_eq!(server.told().pop(), Some(sent(told)), "{line}");
+    }
+    s.leaves();
+}
+
+#[test]
+fn a_login_stays_behind_where_connect_goes_to_another_server() {
+    let (one, two) = (Recorder::start(), Recorder::start());
+    for to in [format!("127.0.0.1 {}", two.port), format!("redis://127.0.0.1:{}", two.port)] {
+        let mut s = Session::with(one.port, &[], |_| {});
+        s.prompt();
+        s.enters("auth ann s3cret", "OK");
+        s.types(&format!("connect {to}\r"));
+        s.port = two.port;
+        s.prompt();
+        two.hangs_up();
+        s.enters("echo new", "OK");
+        let told = two.told();
+        assert_eq!(told.last(), Some(&sent("echo new")));
+        assert!(!told.concat().contains("s3cret"), "{told:?}");
+        s.leaves();
     }
 }
