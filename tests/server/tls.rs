@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use self::certs::{Authority, Kind};
 use crate::helpers::client::shown;
 use crate::helpers::terminal::Terminal;
-use crate::helpers::{Client, Launch, Reply, Server, info, program, skip, wait_until};
+use crate::helpers::{Client, Exit, Launch, Reply, Server, info, program, skip, wait_until};
 
 /// A server with TLS, and what belongs to it.
 struct Rig {
@@ -423,13 +423,25 @@ fn redis_cli_speaks_tls_with_it() {
 
 /// A client that connects and says nothing is not waited for for ever.
 #[test]
-fn who_does_not_shake_hands_is_closed() {
+fn who_does_not_shake_hands_is_closed_and_who_does_is_not() {
     let rig = Rig::new("no");
     let server = rig.launch.start();
-    let port: u16 = tls_port(&server).parse().unwrap();
-    let mut silent = Client::connect(port);
-    silent.expect_closed();
+    let port = tls_port(&server);
+    let mut script = Launch::binary()
+        .args(["cli", "-p", &port, "--tls", "--cacert", &rig.ca.cert()])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = script.stdin.take().unwrap();
+    input.write_all(b"SET before 1\n").unwrap();
+    wait_until("its first command has come", || server.connect().get("before").is_some());
+    Client::connect(port.parse().unwrap()).expect_closed();
     server.wait_for_stderr("did not shake hands in time");
+    input.write_all(b"PING\n").unwrap();
+    drop(input);
+    let ran = Exit::of(script.wait_with_output().unwrap());
+    // It would say that it had to connect again.
+    assert_eq!((ran.code, &ran.stdout[..], &ran.stderr[..]), (Some(0), "OK\nPONG\n", ""));
 }
 
 /// A password is not sent in plain text because a session goes elsewhere.
