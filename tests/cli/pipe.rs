@@ -1,10 +1,12 @@
 //! `--pipe`.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::process::Stdio;
+use std::time::Duration;
 
-use crate::helpers::Exit;
-use crate::server::Server;
+use crate::helpers::{Exit, wait_until};
+use crate::server::{Server, cli};
 
 #[test]
 fn lines_and_resp_are_sent_and_counted() {
@@ -103,6 +105,40 @@ fn a_server_that_goes_away_is_told_with_what_is_unknown() {
     let ran = server.run(&["--pipe"], "set a 1\nshutdown\nset b 2\nset c 3\n");
     assert_eq!(ran.code, Some(3));
     assert!(ran.stderr.contains("outcome is unknown"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_server_that_owes_replies_is_given_up_once_it_has_everything() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let mut command = cli(&["-p", &port, "--pipe", "--pipe-timeout", "0.2"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"ping\n").unwrap();
+    wait_until("it gives up", || child.try_wait().unwrap().is_some());
+    let ran = Exit::of(child.wait_with_output().unwrap());
+    assert!(ran.stdout.starts_with("errors: 0, replies: 0 "), "{}", ran.stdout);
+    ran.expect(3, &["no reply within 0.2 s after everything was sent; ", "its outcome is unknown"]);
+}
+
+#[test]
+fn a_server_that_is_yet_to_be_sent_more_is_not_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let mut command = cli(&["-p", &port, "--pipe", "--pipe-timeout", "0.2"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"nope\n").unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    assert!(stream.read(&mut [0; 100]).unwrap() > 0);
+    // Longer than the timeout: it has not begun.
+    std::thread::sleep(Duration::from_secs(1));
+    stream.write_all(b"-ERR late\r\n").unwrap();
+    let mut told = String::new();
+    BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut told).unwrap();
+    drop(input);
+    let ran = Exit::of(child.wait_with_output().unwrap());
+    assert_eq!((ran.code, &told[..], &ran.stderr[..]), (Some(1), "kvred: line 1: ERR late\n", ""));
+    assert!(ran.stdout.starts_with("errors: 1, replies: 1 "), "{}", ran.stdout);
 }
 
 #[test]
