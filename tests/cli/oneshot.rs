@@ -1,6 +1,7 @@
 //! One command from the arguments.
 
 use std::io::{Read, Write};
+use std::net::TcpListener;
 
 use crate::server::{Server, cli, run};
 
@@ -51,6 +52,21 @@ fn commands_repeat() {
     server.ok(&["-r", "3", "-i", "0.1", "ping"]);
     assert!(started.elapsed().as_millis() >= 200);
     assert_eq!(server.run(&["-r", "2", "nonsense"], "").code, Some(1));
+}
+
+#[test]
+fn an_error_of_any_round_is_in_the_exit_code() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        for reply in ["-NOPERM not yet\r\n", "+OK\r\n"] {
+            assert!(stream.read(&mut [0; 100]).unwrap() > 0);
+            stream.write_all(reply.as_bytes()).unwrap();
+        }
+    });
+    let ran = run(cli(&["-p", &port, "-r", "2", "get", "k"]), "");
+    assert_eq!((ran.code, &ran.stdout[..], &ran.stderr[..]), (Some(1), "OK\n", "NOPERM not yet\n"));
 }
 
 #[test]
