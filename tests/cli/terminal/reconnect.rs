@@ -1,14 +1,14 @@
-//! What goes over which connection: nothing that was meant for a transaction that is gone, and a login to its own
-//! server alone.
+//! What goes over which connection: nothing that was meant for a transaction that is gone, a login to its own server
+//! alone, and nothing that was pasted behind a command that was refused or stopped.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use super::Session;
-use crate::helpers::{commands, wait_until_told_of_the_end};
+use crate::helpers::{commands, wait_until, wait_until_told_of_the_end};
 
-/// A server that answers everything with OK, and keeps what each connection brings.
+/// A server that answers everything with OK, but nothing to what says `never`, and keeps what each connection brings.
 struct Recorder {
     port: u16,
     connections: Arc<Mutex<Vec<(TcpStream, String)>>>,
@@ -27,7 +27,9 @@ impl Recorder {
                 while let Ok(len @ 1..) = stream.read(&mut request) {
                     let request = String::from_utf8_lossy(&request[..len]);
                     kept.lock().unwrap().last_mut().unwrap().1 += &request;
-                    stream.write_all(b"+OK\r\n").unwrap();
+                    if !request.contains("never") {
+                        stream.write_all(b"+OK\r\n").unwrap();
+                    }
                 }
             }
         });
@@ -112,4 +114,28 @@ fn a_login_stays_behind_where_connect_goes_to_another_server() {
         assert!(!told.concat().contains("s3cret"), "{told:?}");
         s.leaves();
     }
+}
+
+#[test]
+fn nothing_is_sent_that_was_pasted_behind_a_command_that_was_refused_or_stopped() {
+    let server = Recorder::start();
+    let mut s = Session::with(server.port, &[], |_| {});
+    let paste = |s: &mut Session, first: &str| {
+        s.prompt();
+        s.types(&format!("\u{1b}[200~{first}\nset b 2\u{1b}[201~\r"));
+    };
+    paste(&mut s, "flushall");
+    s.sees("Go on? [y/N] ");
+    s.enters("n", "(nothing was sent)");
+    paste(&mut s, "99999999999999999999 ping");
+    s.sees("(the repeat count is too large; nothing was sent)");
+    paste(&mut s, "get never");
+    wait_until("it is sent", || server.told()[0].contains("never"));
+    s.presses('c');
+    s.sees("(no longer waiting");
+    s.prompt();
+    s.enters("echo new", "OK");
+    let told = server.told();
+    assert!(told[1..] == [sent("echo new")] && !told[0].contains("set"), "{told:?}");
+    s.leaves();
 }
