@@ -46,6 +46,20 @@ pub fn fake(reply: &'static [u8], answers: usize) -> u16 {
     port
 }
 
+/// The same, but then it says nothing more and keeps the connection.
+pub fn hanging(reply: &'static [u8], answers: usize) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for stream in listener.incoming().flatten() {
+            kept.push(stream.try_clone().unwrap());
+            std::thread::spawn(move || answer(stream, reply, answers));
+        }
+    });
+    port
+}
+
 /// A server that answers at once on its first `quick` connections, and takes its time on those that come later.
 pub fn stalling(quick: usize) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
