@@ -1,8 +1,9 @@
 //! `--scan`, `--bigkeys`, `--stat`, `--latency`.
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 
+use crate::helpers::Exit;
 use crate::server::{Server, cli, run};
 
 /// Runs every mode against a server that holds strings.
@@ -70,6 +71,38 @@ fn an_error_is_no_key_that_is_gone() {
 #[test]
 fn modes_work_against_kvred() {
     all_modes(&Server::start(&[]));
+}
+
+#[test]
+fn stat_waits_for_a_server_that_goes_away() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut child =
+        cli(&["-p", &address.port().to_string(), "--stat", "-r", "3", "-i", "0.05", "--csv"]).spawn().unwrap();
+    let is_asked = |stream: &mut TcpStream| assert!(stream.read(&mut [0; 100]).unwrap() > 0);
+    let answer = b"$13\r\ndb0:keys=7,x=\r\n";
+    let (mut stream, _) = listener.accept().unwrap();
+    is_asked(&mut stream);
+    // From here on nobody can connect.
+    drop(listener);
+    stream.write_all(answer).unwrap();
+    is_asked(&mut stream);
+    drop(stream);
+    let (mut told, mut stderr) = (String::new(), BufReader::new(child.stderr.take().unwrap()));
+    while !told.contains("connection refused") {
+        assert!(stderr.read_line(&mut told).unwrap() > 0, "it has ended: {told}");
+    }
+    assert!(told.contains("; connecting again"), "{told}");
+    let listener = TcpListener::bind(address).unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        for _ in 0..2 {
+            is_asked(&mut stream);
+            stream.write_all(answer).unwrap();
+        }
+    });
+    let ran = Exit::of(child.wait_with_output().unwrap());
+    assert_eq!((ran.code, ran.stdout.matches("\n7,").count()), (Some(0), 3), "{ran:?}");
 }
 
 #[test]
