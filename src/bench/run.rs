@@ -270,3 +270,13 @@ pub(super) fn problems(tally: &Tally) -> Vec<String> {
     }
     problems
 }
+
+#[cfg(test)]
+mod tests {
+    use super::in_turn;
+
+    #[test]
+    fn each_second_round_is_the_other_way_round() {
+        assert_eq!([0, 1, 2].map(|round| in_turn(2, round)), [[0, 1], [1, 0], [0, 1]]);
+    }
+}
