@@ -255,6 +255,7 @@ fn session_without_its_server() -> (u16, Session) {
     s.enters("ping", "PONG");
     s.prompt();
     server.kill();
+    crate::helpers::wait_until_told_of_the_end(port);
     (port, s)
 }
 
@@ -363,6 +364,7 @@ fn an_empty_line_finds_a_transaction_gone_too() {
     let mut s = Session::start(&server);
     s.enters("multi", "(TX)> ");
     server.ok(&["client", "kill", "type", "normal"]);
+    crate::helpers::wait_until_told_of_the_end(server.port);
     s.types("\r");
     s.sees("was lost)");
     s.sees("(the open transaction or WATCH is gone");
