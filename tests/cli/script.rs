@@ -1,6 +1,9 @@
 //! Commands from the standard input, a line each.
 
 use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
 use crate::helpers::Exit;
@@ -68,12 +71,15 @@ fn no_input_is_a_script_that_does_well() {
 
 /// A script whose first reply is read, and then nobody reads any more; and only then it gets the rest.
 fn unread_from_the_second_on(server: &Server, args: &[&str], rest: &str) -> Exit {
+    // Not a pipe: whatever another test starts holds its end too for a moment, until it becomes another program.
+    let (mut reader, stdout) = UnixStream::pair().unwrap();
     let mut command = server.cli(args);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(OwnedFd::from(stdout)).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     input.write_all(b"echo first\n").unwrap();
-    child.stdout.take().unwrap().read_exact(&mut [0; 5]).unwrap();
+    reader.read_exact(&mut [0; 6]).unwrap();
+    reader.shutdown(Shutdown::Both).unwrap();
     input.write_all(rest.as_bytes()).unwrap();
     drop(input);
     Exit::of(child.wait_with_output().unwrap())
