@@ -14,14 +14,13 @@ where
     move |text| {
         let number: Option<i128> = text.parse().ok();
         let fits = number.filter(|n| (least..=most).contains(n)).and_then(|n| T::try_from(n).ok());
-        fits.ok_or_else(|| {
-            if most < WORTH_TELLING || number.is_some_and(|n| n > most) {
-                format!("give a number from {least} to {most}")
-            } else if least < -WORTH_TELLING {
-                "give a number".to_owned()
-            } else {
-                format!("give a number from {least} on")
-            }
+        // Digits may be too many for any type.
+        let too_large = number.map_or(!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()), |n| n > most);
+        fits.ok_or_else(|| match (least < -WORTH_TELLING, most < WORTH_TELLING || too_large) {
+            (false, true) => format!("give a number from {least} to {most}"),
+            (false, false) => format!("give a number from {least} on"),
+            (true, true) => format!("give a number up to {most}"),
+            (true, false) => "give a number".to_owned(),
         })
     }
 }
@@ -43,6 +42,9 @@ mod tests {
         assert_eq!(any("4294967295"), Ok(u32::MAX));
         assert_eq!(number(-1..=i64::MAX)("-2"), Err("give a number from -1 on".to_owned()));
         assert_eq!(number(i64::MIN..=i64::MAX)("x"), Err("give a number".to_owned()));
+        let digits = "9".repeat(44);
+        assert_eq!(any(&digits), Err("give a number from 0 to 4294967295".to_owned()));
+        assert_eq!(number(i64::MIN..=i64::MAX)(&digits), Err(format!("give a number up to {}", i64::MAX)));
         assert_eq!(number(i64::MIN..=i64::MAX)("-5"), Ok(-5));
     }
 }

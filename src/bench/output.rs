@@ -61,12 +61,12 @@ fn tables(document: &Document, columns: usize) -> String {
     let s = &document.settings;
     let rate = s.rate.map_or(String::new(), |rate| format!(", {rate} requests/s on schedule"));
     let mut out = format!(
-        "{}\n{}, pipeline {}, {}{rate}\n{} keys ({}), values of {} bytes\n",
+        "{}\n{}, pipeline {}, {}{rate}\n{} ({}), values of {} bytes\n",
         described(&document.server),
         counted(s.clients.into(), "connection"),
         s.pipeline,
         counted(s.threads.into(), "thread"),
-        s.keyspace,
+        counted(s.keyspace, "key"),
         s.distribution,
         s.value_sizes(),
     );

@@ -284,8 +284,8 @@ impl Ratio {
 
 /// What ratios within pairs tell: a t-test of their logarithms, at 95 %.
 fn verdict_of_pairs(ratios: &[f64]) -> &'static str {
-    /// Student's t for 95 %, two-sided, by degrees of freedom from 1 on. For more of them it is less: to take the last is
-    /// to be careful.
+    /// Student's t for 95 %, two-sided, by degrees of freedom from 1 on. For more of them it is less: to take the last
+    /// is to be careful.
     const T: [f64; 10] = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23];
     let Some(freedom) = ratios.len().checked_sub(1).filter(|&freedom| freedom > 0) else { return ONE_RUN };
     let logarithms = ratios.iter().map(|ratio| ratio.ln());

@@ -165,14 +165,15 @@ fn warnings_of(kind: Kind, plan: &Plan, outcome: &Outcome) -> Warnings {
     [unanswered, busy, late, short]
 }
 
-/// Of a run that ended early: what had waited for longer than any reply took shows in no figure.
+/// Of a run that ended early: what had waited for long, and longer than any reply took, shows in no figure.
 fn unanswered(outcome: &Outcome) -> Option<String> {
+    const LONG_NS: u64 = 100_000_000;
     let Unanswered { requests, longest_ns } = outcome.unanswered;
-    (longest_ns > outcome.tally.latency_ns.max()).then(|| {
+    (longest_ns > outcome.tally.latency_ns.max().max(LONG_NS)).then(|| {
         let more =
             if outcome.unsent > 0 { format!(", and {} were due and not sent", outcome.unsent) } else { String::new() };
         format!(
-            "{} had no answer yet, the oldest after {:.1} s{more}: the true latencies are longer than those shown",
+            "{} had no answer yet, the oldest after {:.1} s{more}: the true latencies are longer than what is shown",
             counted(requests, "request"),
             longest_ns as f64 / 1e9
         )

@@ -16,6 +16,7 @@ use crate::args::{Distribution, Test};
 use crate::client::Target;
 use crate::exit::{Failure, OrExit};
 use crate::interrupt::Interrupt;
+use crate::protocol::number::counted;
 
 /// Connections that fill the key space, at most.
 const FILL_CLIENTS: u32 = 8;
@@ -146,7 +147,7 @@ impl Session {
             say!("warning: {failed} of {keys} SETs that fill {address} failed: {said}");
         } else if !self.progress.fills_silently {
             let seconds = began.elapsed().as_secs_f64();
-            say!("filled {address} with {keys} keys in {seconds:.1} s, so that lookups hit");
+            say!("filled {address} with {} in {seconds:.1} s, so that lookups hit", counted(keys, "key"));
         }
         // Filled or not, it was tried; the tests will show it.
         side.filled = keys;

@@ -321,7 +321,7 @@ pub(crate) fn is_stream<A: AsRef<[u8]>>(args: &[A]) -> bool {
     matches!(&upper(args, 0)[..], b"MONITOR" | b"SUBSCRIBE" | b"PSUBSCRIBE" | b"SSUBSCRIBE")
 }
 
-/// Whether it is the word that ends a session or a script, as in `redis-cli`: no server is told.
+/// Whether it is the word that ends a session or a script, and of which no server is told.
 pub(crate) fn is_end<A: AsRef<[u8]>>(args: &[A]) -> bool {
     args.len() == 1 && matches!(&upper(args, 0)[..], b"QUIT" | b"EXIT")
 }

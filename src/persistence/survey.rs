@@ -299,8 +299,8 @@ impl Survey {
         Ok(states)
     }
 
-    /// Whether a batch follows that is as far out of its place as the last one, and was written no later than that of the
-    /// claim if this was at `place`.
+    /// Whether a batch follows that is as far out of its place as the last one, and was written no later than that of
+    /// the claim if this was at `place`.
     fn is_passed_over(&mut self, claim: Claim, place: LogOffset) -> io::Result<bool> {
         let start = LogOffset(place.0.wrapping_add_signed(-self.shift));
         if start <= claim.start {

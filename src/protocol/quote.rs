@@ -13,7 +13,6 @@ pub fn quoted(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// The same, but readable UTF-8 beyond ASCII stays as it is, in quotes or not.
 pub fn quoted_text(out: &mut Vec<u8>, bytes: &[u8]) {
-    let readable = |c: char| !c.is_ascii() && !c.is_control();
     let bare = |c: char| readable(c) || u8::try_from(c).is_ok_and(is_bare);
     if str::from_utf8(bytes).is_ok_and(|text| !text.is_empty() && text.chars().all(bare)) {
         return out.extend_from_slice(bytes);
@@ -28,6 +27,12 @@ pub fn quoted_text(out: &mut Vec<u8>, bytes: &[u8]) {
         all_escaped(out, chunk.invalid());
     }
     out.push(b'"');
+}
+
+/// Whether a character beyond ASCII shows as itself, and leaves those beside it as they are.
+fn readable(c: char) -> bool {
+    let format = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    !c.is_ascii() && !c.is_control() && !format
 }
 
 /// Whether a byte needs no quotes, wherever in a word it is.

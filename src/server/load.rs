@@ -104,8 +104,9 @@ fn tell(recovered: &Recovered, name: &Path, path: &Path, keyspace: &Keyspace, to
         tracing::info!("no log yet; a new one begins in {path_shown}");
         if let Some(manifest) = manifest_of_redis(path) {
             tracing::warn!(
-                "a log of Redis or Valkey lies in {}, and is not loaded; to take it over, stop this server, run `kvred \
-                 aof rewrite -o moved.aof {}`, and put moved.aof in the place of {path_shown}",
+                "a log of Redis or Valkey lies in {}, and is not loaded; to take it over, have it written with \
+                 `aof-use-rdb-preamble no`, stop this server, run `kvred aof rewrite -o moved.aof {}`, and put moved.aof \
+                 in the place of {path_shown}",
                 manifest.parent().unwrap_or(path).display(),
                 for_shell(&manifest)
             );

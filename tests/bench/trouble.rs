@@ -258,6 +258,11 @@ fn what_has_waited_when_a_run_is_interrupted_is_told() {
         for part in says {
             assert!(ran.stderr.contains(part) && warnings.contains(part), "{part}: {ran:?}");
         }
+        if let Some((before, _)) = warnings.split_once(" were due and not sent") {
+            // A thousand a second, until it was interrupted: not all of the ten minutes.
+            let unsent: u64 = before.rsplit(' ').next().unwrap().parse().unwrap();
+            assert!(unsent < 300_000, "{ran:?}");
+        }
     }
 }
 

@@ -26,8 +26,8 @@ fn line_at(file: &dyn DiskRead, at: LogOffset) -> io::Result<[u8; HEADER_LINE_BY
     Ok(line)
 }
 
-/// The search for what verifies behind a flaw, and where it begins: with a header that is put right, or is another log's,
-/// behind that.
+/// The search for what verifies behind a flaw, and where it begins: with a header that is put right, or is another
+/// log's, behind that.
 pub(super) fn survey(file: &File, recovery: &Recovery) -> io::Result<(Survey, LogOffset)> {
     let (from, file_len) = (recovery.end, recovery.file_len);
     let survey = |chain, from| Survey::new(Arc::clone(file), chain, from, file_len);
@@ -45,8 +45,8 @@ pub(super) fn survey(file: &File, recovery: &Recovery) -> io::Result<(Survey, Lo
         _ => return Ok((survey(recovery.chain, from), from)),
     };
     let without_header = Survey::without_header(Arc::clone(file), from, file_len)?;
-    // It may be there but out of its place, and so all behind it: then what the batches tell is wrong, but some agree. In a
-    // log that may be a plain one it would be a copy in a value.
+    // It may be there but out of its place, and so all behind it: then what the batches tell is wrong, but some agree.
+    // In a log that may be a plain one it would be a copy in a value.
     let is_ours = matches!(flaw, Flaw::Header | Flaw::NoHeader) || from == LogOffset(0);
     let moved = if is_ours { moved(&**file, from)? } else { None };
     let moved = moved.map(|(chain, behind)| survey(Some(chain), behind));

@@ -141,14 +141,21 @@ mod tests {
     #[test]
     fn text_stays_as_it_is_in_any_language() {
         let mut helper = helper(false);
-        for key in ["größe", "größe der Tür", "größe's", "größe\u{85}", "ключ"] {
+        for key in ["größe", "größe der Tür", "größe's", "größe\u{85}", "größe\u{202e}", "ключ"] {
             helper.remember(key.as_bytes());
         }
         helper.remember(b"gr\xc3\xb6\xff");
         assert_eq!(
             completed_by(&helper, "get grö"),
-            ["größe", "\"größe der Tür\"", "\"größe's\"", "\"größe\\xc2\\x85\"", "\"grö\\xff\""]
-                .map(|key| format!("get {key}"))
+            [
+                "größe",
+                "\"größe der Tür\"",
+                "\"größe's\"",
+                "\"größe\\xc2\\x85\"",
+                "\"größe\\xe2\\x80\\xae\"",
+                "\"grö\\xff\""
+            ]
+            .map(|key| format!("get {key}"))
         );
         assert_eq!(completed_by(&helper, "get \"größe d"), ["get \"größe der Tür\" "]);
         assert_eq!(completed_by(&helper, "get к"), ["get ключ "]);

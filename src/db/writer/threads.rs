@@ -13,6 +13,7 @@ use super::Writer;
 use super::rewrite::{Rewrite, RewriteError, Step};
 use crate::db::background::step_back;
 use crate::persistence::FsyncPolicy;
+use crate::protocol::number::counted;
 
 /// How often `everysec` syncs.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
@@ -229,9 +230,9 @@ fn rewrite(writer: &Writer, stopping: &AtomicBool) -> Result<(), RewriteError> {
     writer.report_rewrite(|report| report.end(began, took, result.as_ref().err().map(ToString::to_string)));
     let mut rewrite = result?;
     tracing::info!(
-        "the append-only file was rewritten: {before} bytes became {}, {} keys, in {:.3} s",
+        "the append-only file was rewritten: {before} bytes became {}, {}, in {:.3} s",
         rewrite.new_bytes(),
-        rewrite.keys,
+        counted(rewrite.keys, "key"),
         took.as_secs_f64()
     );
     let mut pace = Pace::new(writer);
