@@ -14,6 +14,7 @@
 //! one (the salt is never shown to a client).
 
 use std::fmt;
+use std::ops::Range;
 
 use super::LogOffset;
 use super::crc::{with_zeros, without_zeros};
@@ -166,11 +167,13 @@ pub fn mended_header(line: &[u8]) -> Option<[u8; HEADER_LINE_BYTES]> {
 }
 
 /// Whether a line, CRLF included, may be what is left of a header: at least three quarters of its bytes are as in some
-/// header. Those of a comment hardly are.
+/// header, and half of those behind its `#` that are no digits, which those of a checksum in a comment are not.
 pub fn resembles_header(line: &[u8]) -> bool {
-    let bytes = line.iter().enumerate();
+    let fitting = |range: Range<usize>| range.filter(|&at| is_in_headers(at, line[at])).count();
+    let name = 1..9;
     line.len() == HEADER_LINE_BYTES
-        && bytes.filter(|(at, byte)| is_in_headers(*at, **byte)).count() >= line.len() / 4 * 3
+        && fitting(0..line.len()) >= line.len() / 4 * 3
+        && fitting(name.clone()) >= name.len() / 2
 }
 
 /// Whether some header has that byte there.

@@ -338,6 +338,8 @@ impl Recovery {
             Some(Because::WasDurable)
         } else if sound_under_no_sync {
             Some(Because::SoundBatchesFollow)
+        } else if let Some(shift) = survey.passed_over() {
+            Some(Because::OutOfPlace(shift))
         } else if survey.gave_up() {
             Some(Because::TooMuchFollows)
         } else if any_sound && self.chain.is_none() {

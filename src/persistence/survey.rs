@@ -94,6 +94,8 @@ pub struct Survey {
     in_vain_bytes: u64,
     in_vain_from: Option<LogOffset>,
     gave_up: bool,
+    /// How far out of their places batches are that were passed over last, and the batch that follows them.
+    passed_over: Option<(i64, LogOffset)>,
     /// Where the search goes on.
     at: LogOffset,
     file_len: u64,
@@ -115,6 +117,7 @@ impl Survey {
             in_vain_bytes: 0,
             in_vain_from: None,
             gave_up: false,
+            passed_over: None,
             at: flaw,
             file_len,
             prefixes: Prefixes::new(flaw),
@@ -171,6 +174,11 @@ impl Survey {
     /// Whether something was passed over that may have been a batch: there was too much of that kind.
     pub fn gave_up(&self) -> bool {
         self.gave_up
+    }
+
+    /// How far out of their places batches are that were passed over, if any were.
+    pub fn passed_over(&self) -> Option<i64> {
+        self.passed_over.map(|(shift, _)| shift)
     }
 
     /// The chain of those that the batches tell for which most bytes speak (by Boyer and Moore's vote).
@@ -306,12 +314,20 @@ impl Survey {
         if start <= claim.start {
             return Ok(false);
         }
+        let shift = place.0 as i64 - claim.start.0 as i64;
+        if self.passed_over.is_some_and(|(over, follows)| over == shift && claim.start < follows) {
+            return Ok(true);
+        }
         let end = start + (claim.line - claim.start) + COMMIT_LINE_BYTES as u64;
         let mut ahead = Self { asked: MAX_ASKED, file_len: self.file_len.min(end.0), ..self.clone() };
         let next = ahead.next(|_| {})?;
         (self.in_vain_bytes, self.in_vain_from) = (ahead.in_vain_bytes, ahead.in_vain_from);
         self.gave_up |= ahead.gave_up;
-        Ok(next.is_some_and(|next| next.start.0.wrapping_add_signed(next.shift) <= place.0))
+        let follows = next.filter(|next| next.start.0.wrapping_add_signed(next.shift) <= place.0);
+        if let Some(follows) = &follows {
+            self.passed_over = Some((shift, follows.start));
+        }
+        Ok(follows.is_some())
     }
 
     /// Searches again from `at` on.

@@ -486,6 +486,17 @@ fn salvage_saves_all_batches_but_the_damaged_one() {
     }
 }
 
+/// Nothing of what it held is there, which a script has to learn.
+#[test]
+fn zeros_are_lost_to_salvage() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, out) = (dir.path().join("kvred.aof"), dir.path().join("saved.aof"));
+    fs::write(&path, [0; 5000]).unwrap();
+    let salvaged = aof(&["check", "--salvage", arg(&out), arg(&path)]);
+    salvaged.expect(1, &[]);
+    assert!(salvaged.stdout.contains("bytes 0 to 5000"), "{}", salvaged.stdout);
+}
+
 /// All checksums hang on the salt in the header: the batches tell of it, too.
 #[test]
 fn salvage_saves_what_follows_a_lost_header() {

@@ -21,7 +21,7 @@ use crate::args::CheckArgs;
 use crate::command::record::check;
 use crate::exit::{Failure, OrExit, Status, print};
 use crate::persistence::LogOffset;
-use crate::persistence::batch::Batch;
+use crate::persistence::batch::{Batch, Flaw};
 use crate::persistence::disk::DiskRead;
 use crate::persistence::repair::len_without_trailing_zeros;
 use crate::persistence::replay::{Recovery, Verdict};
@@ -176,7 +176,11 @@ fn copy_survivors(file: &Arc<dyn DiskRead>, recovery: &Recovery, image: &mut Ima
         }
         (known, why) = (survivor.end, does_not_verify);
     }
-    let end = len_without_trailing_zeros(&*file, known, recovery.file_len)?;
+    // Zeros behind a log are space that was reserved; a file of nothing else has lost what it held.
+    let end = match recovery.verdict {
+        Verdict::Damaged { flaw: Flaw::OnlyZeros, .. } => LogOffset(recovery.file_len),
+        _ => len_without_trailing_zeros(&*file, known, recovery.file_len)?,
+    };
     gap(known, end.max(file.unreadable_end()?), why);
     Ok(())
 }

@@ -150,6 +150,20 @@ fn a_block_in_anothers_place_costs_only_the_batches_that_it_hit() {
     }
 }
 
+/// Not even where no sync covers them: what a crash has not written it has written nowhere else.
+#[test]
+fn blocks_in_each_others_places_are_no_torn_end() {
+    const BLOCK: usize = 512;
+    let log = Log::new().batches(60, &[]);
+    let blocks = log.bytes.len() / BLOCK;
+    for (first, second) in (1..blocks).flat_map(|a| (a + 2..blocks).map(move |b| (a, b))) {
+        let mut bytes = log.bytes.clone();
+        let (left, right) = bytes.split_at_mut(second * BLOCK);
+        left[first * BLOCK..][..BLOCK].swap_with_slice(&mut right[..BLOCK]);
+        assert!(because(&recover(&bytes)).is_some(), "{first} and {second}: {:?}", recover(&bytes));
+    }
+}
+
 #[test]
 fn another_log_behind_the_last_batch_is_damage_and_all_of_it_is_found() {
     let first = Log::new().batches(3, &[]);
