@@ -138,7 +138,8 @@ fn messages_of_the_readme_are_said() {
         only_a_leftover(),
         lost_name(|log| std::fs::remove_file(log)),
         lost_name(|log| {
-            std::fs::write(log.with_file_name("new"), "").and_then(|()| std::fs::rename(log.with_file_name("new"), log))
+            std::fs::write(log.with_file_name("new"), "x")
+                .and_then(|()| std::fs::rename(log.with_file_name("new"), log))
         }),
         // Its bytes were synced, or were not.
         flipped("always", 60),

@@ -23,9 +23,16 @@ impl LogPlace {
     fn lost_name(&self, file: &dyn DiskFile) -> Option<LostName> {
         let own = file.id().ok()?;
         match self.disk.id_of(&self.name) {
-            Ok(named) => (named != own).then(|| LostName::Taken(self.name.clone())),
+            Ok(named) if named == own => None,
+            // A start would replace that unasked, too.
+            Ok(_) if self.has_empty_file() => Some(LostName::Gone(self.name.clone())),
+            Ok(_) => Some(LostName::Taken(self.name.clone())),
             Err(e) => (e.kind() == io::ErrorKind::NotFound).then(|| LostName::Gone(self.name.clone())),
         }
+    }
+
+    fn has_empty_file(&self) -> bool {
+        self.disk.open(&self.name, false).and_then(|file| file.len()).is_ok_and(|len| len == 0)
     }
 
     /// Fails if the log's name is another file's: nobody has asked for that one to be replaced.
