@@ -45,7 +45,7 @@ fn a_log_that_is_removed_or_renamed_is_written_again() {
         let launch = Launch::new().args(&["--fsync", policy]);
         let (server, mut client, log) = started(&launch);
         take_away(&log);
-        server.wait_for_stderr("kvred.aof was removed or renamed");
+        server.wait_for_stderr("kvred.aof was removed or renamed; all data is written to a new one");
         client.set("meanwhile", "v");
         wait_until("all data is written to a new log", || info_number(&mut client, "aof_rewrites") == 1);
         client.set("after", "v");
@@ -92,7 +92,9 @@ fn another_file_in_its_place_is_not_replaced() {
         fs::rename(&stranger, &log).unwrap();
     };
     replace();
-    server.wait_for_stderr("kvred.aof is another file by now, which is not replaced");
+    server.wait_for_stderr(
+        "kvred.aof is another file by now, which is not replaced; no start would find what is written",
+    );
     client.set("after", "v");
     wait_until("no rewrite has begun or is to", || info_number(&mut client, "aof_rewrite_scheduled") == 0);
     client.ask_words("BGREWRITEAOF");
@@ -106,7 +108,9 @@ fn another_file_in_its_place_is_not_replaced() {
 
     let server = launch.start();
     replace();
-    server.terminate().expect(3, &["no start finds the log", "kvred.aof is another file by now"]);
+    let exit = server.terminate();
+    exit.expect(3, &["the log could not be closed: no start finds the log: kvred.aof is another file by now"]);
+    assert!(!exit.stderr.contains("all data is written"), "nothing was: {}", exit.stderr);
     assert_eq!(fs::read_to_string(&log).unwrap(), "not to be touched");
 }
 

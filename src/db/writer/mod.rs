@@ -55,6 +55,7 @@ use self::pending::Pending;
 use self::rewrite::RewriteReport;
 use self::stats::Counters;
 pub use self::stats::WriterStats;
+pub use self::sync::CloseError;
 use self::wake::Signal;
 pub use self::wake::WorkerSet;
 use super::background::Freeing;

@@ -6,15 +6,18 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::rewrite::{RewriteError, Step};
-use super::{LogPlace, WriteFailure, Writer};
+use super::{CloseError, LogPlace, Writer};
 use crate::persistence::disk::DiskFile;
 
 /// What has become of the log's name.
 #[derive(Debug, Error)]
 enum LostName {
-    #[error("{} was removed or renamed", .0.display())]
+    #[error("{} was removed or renamed; all data is written to a new one", .0.display())]
     Gone(PathBuf),
-    #[error("{} is another file by now, which is not replaced; move that away", .0.display())]
+    #[error(
+        "{} is another file by now, which is not replaced; no start would find what is written; move that away",
+        .0.display()
+    )]
     Taken(PathBuf),
 }
 
@@ -57,16 +60,16 @@ impl Writer {
         if let Some(lost) = self.lost_name()
             && self.rewrite_report().may_try_again(self.clock.monotonic())
         {
-            tracing::error!("the append-only file has lost its name: {lost}; no start would find what is written");
+            tracing::error!("the append-only file has lost its name: {lost}");
             self.request_rewrite();
         }
     }
 
     /// Puts all data under the log's name again, if it has lost that. For the end: the caller waits for it.
-    pub(super) fn restore_name(&self) -> Result<(), WriteFailure> {
+    pub(super) fn restore_name(&self) -> Result<(), CloseError> {
         let Some(lost) = self.lost_name() else { return Ok(()) };
-        tracing::error!("the append-only file has lost its name: {lost}; all data is written to a new one");
-        self.rewrite_at_once().map_err(|e| WriteFailure::Unknown(format!("no start finds the log: {e}").into()))
+        tracing::error!("the append-only file has lost its name: {lost}");
+        self.rewrite_at_once().map_err(CloseError::Nameless)
     }
 
     fn rewrite_at_once(&self) -> Result<(), RewriteError> {

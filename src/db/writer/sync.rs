@@ -1,16 +1,34 @@
 //! Syncs beside the commits (`everysec`, and on demand), and the end of the log.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use thiserror::Error;
+
 use super::failure::sync_failure;
+use super::rewrite::RewriteError;
 use super::token::Token;
 use super::{WriteFailure, Writer};
 use crate::persistence::aof::{AppendError, DurableMark};
 use crate::persistence::disk::DiskFile;
 use crate::persistence::write_back::forget_synced;
 use crate::persistence::{FsyncPolicy, LogOffset};
+
+/// Why the log could not be closed.
+#[derive(Debug, Error)]
+pub enum CloseError {
+    /// A write or a sync had failed before, and the log is not to be trusted any more.
+    #[error("{0}")]
+    Poisoned(Arc<str>),
+    /// The last bytes may not be durable.
+    #[error("the last write or sync failed: {0}")]
+    Failed(io::Error),
+    /// The log has lost its name, and no new one could be put there.
+    #[error("no start finds the log: {0}")]
+    Nameless(RewriteError),
+}
 
 /// A sync under way beside the commits.
 struct RunningSync<'w> {
@@ -255,19 +273,17 @@ impl Writer {
     /// Commits what is open, then closes the log: synced, and stating so.
     ///
     /// # Errors
-    /// The last bytes may not be durable, or a sync had failed before.
-    pub fn close(&self) -> Result<(), WriteFailure> {
+    /// [`CloseError`]
+    pub fn close(&self) -> Result<(), CloseError> {
         while self.commit_next() {}
         let named = self.restore_name();
         let mut log = self.token();
         let poisoned = self.open.lock().poisoned.clone();
         let Some(aof) = log.aof.take() else { return Ok(()) };
         if let Some(reason) = poisoned {
-            return Err(WriteFailure::Unknown(reason));
+            return Err(CloseError::Poisoned(reason));
         }
-        let not_stated = aof
-            .close(self.policy(), self.clock.unix_time())
-            .map_err(|e| WriteFailure::Unknown(format!("the last write or sync failed: {e}").into()))?;
+        let not_stated = aof.close(self.policy(), self.clock.unix_time()).map_err(CloseError::Failed)?;
         if let Some(e) = not_stated {
             tracing::warn!("all of the append-only file is on the disk; that could not be written into it: {e}");
         }
