@@ -365,6 +365,23 @@ fn a_log_that_somebody_has_cut_where_a_batch_ends_is_not_replaced() {
 }
 
 #[test]
+fn a_file_that_takes_the_name_of_the_log_while_it_is_rewritten_is_not_replaced() {
+    let server = start(&new_disk(1), FsyncPolicy::Everysec);
+    server.set_and_commit("k", b"v").expect("a sound disk");
+    let mut rewrite = server.writer.begin_rewrite().expect("it begins");
+    server.writer.step_rewrite(&mut rewrite).expect("the walk");
+    server.disk.install(Path::new(LOG), b"not to be touched");
+    let result = loop {
+        match server.writer.step_rewrite(&mut rewrite) {
+            Ok(Step::More { .. }) => {}
+            result => break result,
+        }
+    };
+    assert!(matches!(&result, Err(RewriteError::NameTaken(name)) if name == Path::new(LOG)), "{result:?}");
+    assert_eq!(server.disk.contents(Path::new(LOG)).as_deref(), Some(&b"not to be touched"[..]));
+}
+
+#[test]
 fn a_torn_tail_is_in_the_log_or_in_its_copy_whenever_the_power_fails_while_it_is_cut() {
     let closed = start(&new_disk(1), FsyncPolicy::Always);
     closed.set_and_commit("k", b"v").expect("a sound disk");
