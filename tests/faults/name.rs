@@ -37,6 +37,12 @@ fn empty(log: &Path) {
     fs::rename(&new, log).unwrap();
 }
 
+fn link_to_itself(log: &Path) {
+    let new = log.with_file_name("new");
+    symlink(log, &new).unwrap();
+    fs::rename(&new, log).unwrap();
+}
+
 #[test]
 fn a_log_that_is_removed_or_renamed_is_written_again() {
     for (policy, take_away) in
@@ -72,7 +78,7 @@ fn behind_a_link_it_is_written_again_where_that_leads() {
 
 #[test]
 fn a_stop_writes_it_again_too() {
-    for take_away in [remove as fn(&Path), empty] {
+    for take_away in [remove as fn(&Path), empty, link_to_itself] {
         let launch = Launch::new();
         let (server, mut client, log) = started(&launch);
         take_away(&log);

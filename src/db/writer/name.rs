@@ -1,8 +1,8 @@
 //! The log's name, which somebody may take away while the server runs: it goes on in a file that no start finds.
 
-use std::io;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
 use thiserror::Error;
 
 use super::rewrite::{RewriteError, Step};
@@ -30,7 +30,8 @@ impl LogPlace {
             // A start would replace that unasked, too.
             Ok(_) if self.has_empty_file() => Some(LostName::Gone(self.name.clone())),
             Ok(_) => Some(LostName::Taken(self.name.clone())),
-            Err(e) => (e.kind() == io::ErrorKind::NotFound).then(|| LostName::Gone(self.name.clone())),
+            Err(e) => matches!(Errno::from_io_error(&e), Some(Errno::NOENT | Errno::LOOP))
+                .then(|| LostName::Gone(self.name.clone())),
         }
     }
 
