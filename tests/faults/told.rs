@@ -92,7 +92,7 @@ fn a_log_of_redis_that_is_not_loaded() {
     let manifest = format!("{}/appendonly.aof.manifest", dir.display());
     let server = launch.start();
     let said = server.stderr();
-    assert_says(&said, &["WARN", &dir.display().to_string(), "is not loaded; to take it over, stop this server"]);
+    assert_says(&said, &["WARN", &dir.display().to_string(), "`aof-use-rdb-preamble no`, stop this server"]);
     assert_says(&said, &[&format!("`kvred aof rewrite -o moved.aof {manifest}`")]);
     server.terminate().expect(0, &[]);
     // As it says.
