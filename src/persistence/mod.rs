@@ -27,7 +27,7 @@ pub mod disk;
 pub mod format;
 pub mod lock;
 pub mod make_durable;
-mod plain;
+pub mod plain;
 pub mod reader;
 pub mod real_disk;
 pub mod recover;

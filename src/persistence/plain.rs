@@ -12,17 +12,21 @@ use memchr::{memchr, memchr_iter, memmem};
 use super::LogOffset;
 use super::disk::{BLOCK_BYTES, DiskRead, read_full_at};
 use super::format::{
-    COMMIT_LINE_BYTES, COMMIT_NAME, HEADER_LINE_BYTES, HEADER_NAME, MAX_ANNOTATION_BYTES, is_in_headers, salt_of_header,
+    COMMIT_LINE_BYTES, COMMIT_NAME, HEADER_LINE_BYTES, HEADER_NAME, MAX_ANNOTATION_BYTES, Salt, is_in_headers,
+    salt_of_header,
 };
 use super::replay::Because;
 use super::survey::commit_line;
 use crate::protocol::decode::{Args, array_at, bulk_at, bulk_header_at};
 
-/// Whether another chain's header stands at `at`.
-pub(super) fn another_log_follows(file: &dyn DiskRead, at: LogOffset) -> io::Result<bool> {
+/// The salt of the header that stands at `at`, if one does.
+///
+/// # Errors
+/// It cannot be read.
+pub fn salt_at(file: &dyn DiskRead, at: LogOffset) -> io::Result<Option<Salt>> {
     let mut line = [0; HEADER_LINE_BYTES];
     let read = read_full_at(file, &mut line, at.0)?;
-    Ok(salt_of_header(&line[..read]).is_some())
+    Ok(salt_of_header(&line[..read]))
 }
 
 /// Whether another server has appended commands behind a chain whose last sound batch ends at `from`: it first says which

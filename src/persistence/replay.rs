@@ -294,7 +294,7 @@ impl Recovery {
         Ok(match self.chain {
             _ if *flaw == Flaw::Unreadable => Some(Because::Unreadable),
             None if *flaw == Flaw::OnlyZeros => Some(Because::NotATrace),
-            Some(_) if plain::another_log_follows(&**file, self.end)? => Some(Because::AnotherLogFollows),
+            Some(_) if plain::salt_at(&**file, self.end)?.is_some() => Some(Because::AnotherLogFollows),
             Some(_) => match self.judge_by_survivors(file, progress)? {
                 None if plain::another_server_follows(&**file, self.end)? => Some(Because::PlainCommandsFollow),
                 because => because,

@@ -11,19 +11,15 @@ use crate::persistence::LogOffset;
 use crate::persistence::batch::Flaw;
 use crate::persistence::disk::{BLOCK_BYTES, DiskRead, read_full_at};
 use crate::persistence::format::{Chain, HEADER_LINE_BYTES, HEADER_NAME, mended_header, salt_of_header};
+use crate::persistence::plain::salt_at;
 use crate::persistence::replay::{Recovery, Verdict};
 use crate::persistence::survey::Survey;
 
 /// The header at `at` as it must have been, if one bit of it is wrong.
 pub(super) fn mended(file: &dyn DiskRead, at: LogOffset) -> io::Result<Option<[u8; HEADER_LINE_BYTES]>> {
-    Ok(mended_header(&line_at(file, at)?))
-}
-
-/// What stands where a header would; zeros behind the end of the file.
-fn line_at(file: &dyn DiskRead, at: LogOffset) -> io::Result<[u8; HEADER_LINE_BYTES]> {
     let mut line = [0; HEADER_LINE_BYTES];
-    read_full_at(file, &mut line, at.0)?;
-    Ok(line)
+    let read = read_full_at(file, &mut line, at.0)?;
+    Ok(mended_header(&line[..read]))
 }
 
 /// The search for what verifies behind a flaw, and where it begins: with a header that is put right, or is another
@@ -31,12 +27,12 @@ fn line_at(file: &dyn DiskRead, at: LogOffset) -> io::Result<[u8; HEADER_LINE_BY
 pub(super) fn survey(file: &File, recovery: &Recovery) -> io::Result<(Survey, LogOffset)> {
     let (from, file_len) = (recovery.end, recovery.file_len);
     let survey = |chain, from| Survey::new(Arc::clone(file), chain, from, file_len);
-    let header = match recovery.chain {
-        None => mended(&**file, from)?,
+    let salt = match recovery.chain {
+        None => mended(&**file, from)?.and_then(|line| salt_of_header(&line)),
         // That of another log.
-        Some(_) => Some(line_at(&**file, from)?),
+        Some(_) => salt_at(&**file, from)?,
     };
-    if let Some(salt) = header.and_then(|line| salt_of_header(&line)) {
+    if let Some(salt) = salt {
         let behind = from + HEADER_LINE_BYTES as u64;
         return Ok((survey(Some(Chain::new(salt)), behind), behind));
     }
