@@ -13,7 +13,7 @@ use crate::helpers::terminal::{Terminal, after, started_by, without_escapes};
 
 fn tool(args: &[&str]) -> Command {
     let mut command = Launch::binary();
-    command.arg("aof").args(args).env("TERM", "xterm");
+    command.arg("aof").args(args);
     command
 }
 

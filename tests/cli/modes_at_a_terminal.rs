@@ -12,15 +12,13 @@ use crate::server::{Server, run, write};
 
 fn start(server: &Server, args: &[&str], columns: u16) -> Terminal {
     let mut command = server.cli(args);
-    command.env("TERM", "xterm").env("NO_COLOR", "1");
+    command.env("NO_COLOR", "1");
     Terminal::sized(&command, columns, 24)
 }
 
 /// `--pipe` at a terminal, with what it sends from a file.
 fn pipe_from(server: &Server, file: &Path) -> Command {
-    let mut command = after(&format!("exec <'{}'", file.display()), &server.cli(&["--pipe"]));
-    command.env("TERM", "xterm");
-    command
+    after(&format!("exec <'{}'", file.display()), &server.cli(&["--pipe"]))
 }
 
 /// A server with keys enough for several hundred cycles of SCAN.
@@ -181,7 +179,7 @@ fn askpass_asks_without_showing_what_is_typed() {
     }
     // It goes for the session too, whose first command is then allowed.
     let mut command = server.cli(&["--askpass"]);
-    command.env("TERM", "xterm").env("NO_COLOR", "1").env("XDG_STATE_HOME", dir.path());
+    command.env("NO_COLOR", "1").env("XDG_STATE_HOME", dir.path());
     let mut terminal = Terminal::start(command);
     terminal.sees("Password: ");
     terminal.types("s3cret w\u{f6}rd\r");

@@ -468,7 +468,7 @@ fn connect_keeps_tls_unless_a_uri_says_otherwise_and_begins_it_where_one_says_so
         (&[&plain], format!("rediss://127.0.0.1:{tls_of_other}"), &tls_of_other, "the other"),
     ] {
         let mut command = Launch::binary();
-        command.args(["cli", "-p"]).args(from).env("TERM", "xterm").env("NO_COLOR", "1").env("XDG_STATE_HOME", &dir);
+        command.args(["cli", "-p"]).args(from).env("NO_COLOR", "1").env("XDG_STATE_HOME", &dir);
         if from.len() == 1 {
             // Without flags for TLS, what the system trusts counts.
             command.env("SSL_CERT_FILE", &ca);

@@ -31,7 +31,7 @@ fn help_breaks_lines_between_words() {
     let server = Server::start(&[]);
     let mut command = server.cli(&[]);
     let state = TempDir::new().unwrap();
-    command.env("XDG_STATE_HOME", state.path()).env("TERM", "xterm").env("NO_COLOR", "1");
+    command.env("XDG_STATE_HOME", state.path()).env("NO_COLOR", "1");
     let mut terminal = Terminal::sized(&command, 40, 24);
     terminal.sees("help` says more");
     terminal.types("help scan\r");
@@ -191,7 +191,7 @@ fn ctrl_c_stops_a_long_reply_and_the_session_goes_on() {
     let pipe = dir.path().join("out");
     mkfifoat(CWD, &pipe, 0o600.into()).unwrap();
     let mut command = after(&format!("exec >'{}'", pipe.display()), &server.cli(&["--output", "pretty"]));
-    command.env("XDG_STATE_HOME", dir.path()).env("TERM", "xterm").env("NO_COLOR", "1");
+    command.env("XDG_STATE_HOME", dir.path()).env("NO_COLOR", "1");
     let mut terminal = Terminal::start(command);
     let mut shown = BufReader::new(File::open(&pipe).unwrap());
     let mut line = Vec::new();

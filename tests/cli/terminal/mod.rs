@@ -45,7 +45,7 @@ impl Session {
         let state = TempDir::new().unwrap();
         let mut command = cli(&["-p", &port.to_string()]);
         command.args(args);
-        command.env("XDG_STATE_HOME", state.path()).env("TERM", "xterm").env("NO_COLOR", "1");
+        command.env("XDG_STATE_HOME", state.path()).env("NO_COLOR", "1");
         change(&mut command);
         let mut session = Self { terminal: Terminal::start(command), port, state };
         session.sees("connected to");

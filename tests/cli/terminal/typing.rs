@@ -245,7 +245,7 @@ fn what_is_no_regular_file_is_no_history_and_keeps_its_mode() {
         fs::create_dir(state.path().join("kvred")).unwrap();
         symlink(&node, state.path().join("kvred/cli_history")).unwrap();
         let mut command = server.cli(&[]);
-        command.env("XDG_STATE_HOME", state.path()).env("TERM", "xterm").env("NO_COLOR", "1");
+        command.env("XDG_STATE_HOME", state.path()).env("NO_COLOR", "1");
         let mut terminal = Terminal::start(command);
         let said = terminal.sees("connected to");
         assert!(said.contains(says) && said.contains("no history") != says.is_empty(), "{said}");
