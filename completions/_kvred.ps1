@@ -54,7 +54,7 @@ Register-ArgumentCompleter -Native -CommandName 'kvred' -ScriptBlock {
             [CompletionResult]::new('--maxmemory', '--maxmemory', [CompletionResultType]::ParameterName, 'Most memory for the data; 0: no limit')
             [CompletionResult]::new('--proto-max-bulk-len', '--proto-max-bulk-len', [CompletionResultType]::ParameterName, 'Longest key or value')
             [CompletionResult]::new('--client-query-buffer-limit', '--client-query-buffer-limit', [CompletionResultType]::ParameterName, 'Most input waiting for one client')
-            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Close idle clients after seconds')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Close clients idle for that long')
             [CompletionResult]::new('--slowlog-log-slower-than', '--slowlog-log-slower-than', [CompletionResultType]::ParameterName, 'Keep commands that took this long')
             [CompletionResult]::new('--slowlog-max-len', '--slowlog-max-len', [CompletionResultType]::ParameterName, 'Most entries of the slow log')
             [CompletionResult]::new('--requirepass-file', '--requirepass-file', [CompletionResultType]::ParameterName, 'File with the password for clients')

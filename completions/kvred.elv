@@ -50,7 +50,7 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand --maxmemory 'Most memory for the data; 0: no limit'
             cand --proto-max-bulk-len 'Longest key or value'
             cand --client-query-buffer-limit 'Most input waiting for one client'
-            cand --timeout 'Close idle clients after seconds'
+            cand --timeout 'Close clients idle for that long'
             cand --slowlog-log-slower-than 'Keep commands that took this long'
             cand --slowlog-max-len 'Most entries of the slow log'
             cand --requirepass-file 'File with the password for clients'
@@ -270,7 +270,7 @@ set edit:completion:arg-completer[kvred] = {|@words|
         &'kvred;serve;--fsync'= {
             cand always 'Answered once the disk has it: nothing acknowledged is ever lost'
             cand everysec 'Answered once the kernel has it, synced each second: a power cut takes 1 to 2 seconds at most'
-            cand none 'Synced at shutdown, or once 32 MiB have piled up: a power cut takes what the kernel had not written'
+            cand none 'Synced at shutdown, or once 32 MiB have piled up: a power cut takes what the kernel had not written, and may leave a hole, with which a start is refused'
         }
         &'kvred;serve;--auto-aof-rewrite-percentage'= {
         }
@@ -522,7 +522,7 @@ set edit:completion:arg-completer[kvred] = {|@words|
         &'kvred;bench;report;--fsync'= {
             cand always 'Answered once the disk has it: nothing acknowledged is ever lost'
             cand everysec 'Answered once the kernel has it, synced each second: a power cut takes 1 to 2 seconds at most'
-            cand none 'Synced at shutdown, or once 32 MiB have piled up: a power cut takes what the kernel had not written'
+            cand none 'Synced at shutdown, or once 32 MiB have piled up: a power cut takes what the kernel had not written, and may leave a hole, with which a start is refused'
         }
         &'kvred;bench;report;--repeats'= {
         }

@@ -51,7 +51,7 @@ no\t'Off'"
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l appendfilename -d 'Name of the log, in --dir' -r -F
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l fsync -d 'When writes reach the disk' -r -f -a "always\t'Answered once the disk has it: nothing acknowledged is ever lost'
 everysec\t'Answered once the kernel has it, synced each second: a power cut takes 1 to 2 seconds at most'
-none\t'Synced at shutdown, or once 32 MiB have piled up: a power cut takes what the kernel had not written'"
+none\t'Synced at shutdown, or once 32 MiB have piled up: a power cut takes what the kernel had not written, and may leave a hole, with which a start is refused'"
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l auto-aof-rewrite-percentage -d 'Growth that starts a rewrite, in %' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l auto-aof-rewrite-min-size -d 'Smallest log that is rewritten' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l threads -d 'Worker threads' -r -f
@@ -59,7 +59,7 @@ complete -c kvred -n "__fish_kvred_using_subcommand serve" -l maxclients -d 'Mos
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l maxmemory -d 'Most memory for the data; 0: no limit' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l proto-max-bulk-len -d 'Longest key or value' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l client-query-buffer-limit -d 'Most input waiting for one client' -r -f
-complete -c kvred -n "__fish_kvred_using_subcommand serve" -l timeout -d 'Close idle clients after seconds' -r -f
+complete -c kvred -n "__fish_kvred_using_subcommand serve" -l timeout -d 'Close clients idle for that long' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l slowlog-log-slower-than -d 'Keep commands that took this long' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l slowlog-max-len -d 'Most entries of the slow log' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand serve" -l requirepass-file -d 'File with the password for clients' -r -F
@@ -215,7 +215,7 @@ complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subco
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l server-bin -d 'The kvred to measure [default: this one]' -r -F
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l fsync -d 'The policies, with commas between them' -r -f -a "always\t'Answered once the disk has it: nothing acknowledged is ever lost'
 everysec\t'Answered once the kernel has it, synced each second: a power cut takes 1 to 2 seconds at most'
-none\t'Synced at shutdown, or once 32 MiB have piled up: a power cut takes what the kernel had not written'"
+none\t'Synced at shutdown, or once 32 MiB have piled up: a power cut takes what the kernel had not written, and may leave a hole, with which a start is refused'"
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l repeats -d 'Runs of each test that count' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l warmup -d 'Runs of each test before those' -r -f
 complete -c kvred -n "__fish_kvred_using_subcommand bench; and __fish_seen_subcommand_from report" -l ops-read -d 'Requests in a run of PING, GET and EXISTS' -r -f

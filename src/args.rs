@@ -89,7 +89,7 @@ pub enum Command {
     ///
     /// Loads the log, then listens, and logs "ready to accept connections" with its addresses. SIGTERM and SIGINT stop
     /// it: commands in flight finish, the log is written, synced and closed. A second one ends it at once,
-    /// unless it comes within a tenth of a second, as `timeout` sends them.
+    /// unless it comes within a tenth of a second, as `timeout` sends them. SIGHUP only reads certificates anew.
     Serve(Box<ServeArgs>),
     /// Check, dump or rewrite a log
     ///

@@ -1,4 +1,5 @@
-//! kvred: a durable string store that speaks Redis.
+//! kvred: a durable string store that speaks Redis. The library is there for the binary, its tests and its benches: its
+//! API promises nothing.
 //!
 //! The modules in reading order; dependencies run one way: `protocol <- persistence <- db <- command <- server, aof`,
 //! and `protocol <- client <- cli, bench`, where `cli` knows the table of `command` besides.

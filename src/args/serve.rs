@@ -176,7 +176,7 @@ pub struct ServeArgs {
     #[arg(long, env = "KVRED_CLIENT_QUERY_BUFFER_LIMIT", value_name = "SIZE", default_value = "1gb")]
     pub client_query_buffer_limit: Size,
 
-    /// Close idle clients after seconds
+    /// Close clients idle for that long
     ///
     /// 0: never.
     #[arg(long, env = "KVRED_TIMEOUT", value_name = "SECS", default_value_t = 0, value_parser = number(0..=u64::MAX))]
@@ -233,7 +233,8 @@ pub enum Fsync {
     Always,
     /// Answered once the kernel has it, synced each second: a power cut takes 1 to 2 seconds at most
     Everysec,
-    /// Synced at shutdown, or once 32 MiB have piled up: a power cut takes what the kernel had not written
+    /// Synced at shutdown, or once 32 MiB have piled up: a power cut takes what the kernel had not written, and may leave a
+    /// hole, with which a start is refused
     #[value(alias = "no")]
     None,
 }
