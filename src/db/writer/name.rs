@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 use thiserror::Error;
 
-use super::rewrite::{RewriteError, Step};
+use super::rewrite::RewriteError;
 use super::{CloseError, LogPlace, Writer};
 use crate::persistence::disk::DiskFile;
 
@@ -70,20 +70,6 @@ impl Writer {
     pub(super) fn restore_name(&self) -> Result<(), CloseError> {
         let Some(lost) = self.lost_name() else { return Ok(()) };
         tracing::error!("the append-only file has lost its name: {lost}");
-        self.rewrite_at_once().map_err(CloseError::Nameless)
-    }
-
-    fn rewrite_at_once(&self) -> Result<(), RewriteError> {
-        let mut rewrite = self.begin_rewrite()?;
-        loop {
-            match self.step_rewrite(&mut rewrite) {
-                Ok(Step::Done) => return Ok(()),
-                Ok(Step::More { .. }) => {}
-                Err(e) => {
-                    self.drop_rewrite();
-                    return Err(e);
-                }
-            }
-        }
+        self.rewrite_whole(|_| Ok(())).map(drop).map_err(CloseError::Nameless)
     }
 }

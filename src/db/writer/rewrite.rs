@@ -213,6 +213,22 @@ impl Writer {
         }
     }
 
+    /// Carries out a rewrite. Between two steps, `between` is told whether it may pause; its error ends the rewrite.
+    pub(super) fn rewrite_whole(
+        &self,
+        mut between: impl FnMut(bool) -> Result<(), RewriteError>,
+    ) -> Result<Rewrite, RewriteError> {
+        let mut rewrite = self.begin_rewrite()?;
+        loop {
+            match self.step_rewrite(&mut rewrite) {
+                Ok(Step::Done) => return Ok(rewrite),
+                Ok(Step::More { may_pause }) => between(may_pause),
+                Err(e) => Err(e),
+            }
+            .inspect_err(|_| self.drop_rewrite())?;
+        }
+    }
+
     /// Drops an unfinished rewrite.
     pub fn drop_rewrite(&self) {
         self.rewriting.store(false, Ordering::SeqCst);

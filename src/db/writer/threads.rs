@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::Writer;
-use super::rewrite::{Rewrite, RewriteError, Step};
+use super::rewrite::RewriteError;
 use crate::db::background::step_back;
 use crate::persistence::FsyncPolicy;
 use crate::protocol::number::counted;
@@ -219,12 +219,12 @@ fn rewrite(writer: &Writer, stopping: &AtomicBool) -> Result<(), RewriteError> {
     let began = writer.clock().monotonic();
     writer.report_rewrite(|report| report.begin(began));
     let before = writer.stats().log_bytes;
-    let result = writer.begin_rewrite().and_then(|mut rewrite| {
-        let result = drive(writer, &mut rewrite, stopping);
-        if result.is_err() {
-            writer.drop_rewrite();
+    let mut pace = Pace::new(writer);
+    let result = writer.rewrite_whole(|may_pause| {
+        if may_pause {
+            pace.rest_if_due();
         }
-        result.map(|()| rewrite)
+        if stopping.load(Ordering::SeqCst) { Err(RewriteError::Closed) } else { Ok(()) }
     });
     let took = writer.clock().monotonic().saturating_sub(began);
     writer.report_rewrite(|report| report.end(began, took, result.as_ref().err().map(ToString::to_string)));
@@ -235,25 +235,10 @@ fn rewrite(writer: &Writer, stopping: &AtomicBool) -> Result<(), RewriteError> {
         counted(rewrite.keys, "key"),
         took.as_secs_f64()
     );
-    let mut pace = Pace::new(writer);
     while rewrite.forget_old() {
         pace.rest_if_due();
     }
     Ok(())
-}
-
-fn drive(writer: &Writer, rewrite: &mut Rewrite, stopping: &AtomicBool) -> Result<(), RewriteError> {
-    let mut pace = Pace::new(writer);
-    loop {
-        if stopping.load(Ordering::SeqCst) {
-            return Err(RewriteError::Closed);
-        }
-        match writer.step_rewrite(rewrite)? {
-            Step::Done => return Ok(()),
-            Step::More { may_pause: true } => pace.rest_if_due(),
-            Step::More { may_pause: false } => {}
-        }
-    }
 }
 
 /// Work and rest of the rewrite's thread.
