@@ -189,6 +189,31 @@ fn a_failed_directory_sync_after_the_rename_poisons_and_heals_without_a_storm() 
 }
 
 #[test]
+fn a_shutdown_heals_a_failed_sync_too() {
+    for by in ["SHUTDOWN", "SIGTERM"] {
+        // Nothing syncs before the end.
+        let server = Launch::new().args(&["--fsync", "none"]).start();
+        let mut client = server.connect();
+        client.set("k", "old");
+        let Some(tracer) = Tracer::attach(&server, Whom::All, &["inject=fdatasync:error=EIO:when=1"]) else { return };
+        client.set("k", "new");
+        let launch = server.launch().clone();
+        if by == "SHUTDOWN" {
+            client.send("SHUTDOWN\r\n").expect_closed();
+            server.exit()
+        } else {
+            server.terminate()
+        }
+        .expect(0, &["fsync failed: Input/output error", "the append-only file is healed", "stopped"]);
+        drop(tracer);
+        assert_no_orphan(launch.dir());
+        let log = String::from_utf8(launch.log()).unwrap();
+        assert!(log.contains("#REWRITTEN:") && log.contains("new") && !log.contains("old"), "{log}");
+        assert_eq!(launch.start().connect().ask_words("GET k"), Reply::bulk("new"));
+    }
+}
+
+#[test]
 fn a_shutdown_whose_last_sync_fails_says_so_by_its_exit_code() {
     for policy in ["everysec", "none", "always"] {
         for by in ["SHUTDOWN", "SIGTERM"] {

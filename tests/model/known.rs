@@ -135,6 +135,40 @@ fn a_sync_after_a_failed_one_says_so() {
 }
 
 #[test]
+fn a_stop_before_a_failed_sync_is_healed_leaves_everything_in_the_log() {
+    for seed in 0..20 {
+        let server = start(&new_disk(seed), FsyncPolicy::Everysec);
+        server.set_and_commit("k", b"v").expect("a sound disk");
+        server.disk.set_faults(Faults { sync: 1000, ..Faults::default() });
+        assert!(server.writer.sync_now().is_err());
+        server.disk.set_faults(Faults::default());
+        server.writer.close().expect("what is in memory is written to a new file");
+        let server = start(&server.disk.reboot(Crash::PowerCut), FsyncPolicy::Everysec);
+        assert_eq!(server.get("k").as_deref(), Some(&b"v"[..]), "disk {seed}");
+    }
+}
+
+#[test]
+fn a_stop_whose_last_sync_fails_leaves_everything_in_the_log_too() {
+    for (seed, policy) in (0..20).flat_map(|seed| [FsyncPolicy::Everysec, FsyncPolicy::None].map(|p| (seed, p))) {
+        let server = start(&new_disk(seed), policy);
+        server.set_and_commit("k", b"v").expect("a sound disk");
+        let (disk, is_first) = (server.disk.clone(), AtomicBool::new(true));
+        server.disk.set_hook(Some(Arc::new(move |op| {
+            if op == Op::Sync {
+                let sync = if is_first.swap(false, Ordering::SeqCst) { 1000 } else { 0 };
+                disk.set_faults(Faults { sync, stall: 1000, ..Faults::default() });
+            }
+        })));
+        server.disk.set_faults(Faults { stall: 1000, ..Faults::default() });
+        server.writer.close().expect("what is in memory is written to a new file");
+        server.disk.set_hook(None);
+        let server = start(&server.disk.reboot(Crash::PowerCut), policy);
+        assert_eq!(server.get("k").as_deref(), Some(&b"v"[..]), "disk {seed}, {policy}");
+    }
+}
+
+#[test]
 fn the_first_batches_after_a_stretch_without_syncs_may_be_torn() {
     for seed in 0..200 {
         for restarted in [false, true] {

@@ -566,7 +566,9 @@ impl World {
             model.call = Call::None;
             match result {
                 Ok(()) => {
-                    assert!(!model.poisoned, "a failed sync is never forgotten");
+                    assert!(running.writer.poisoned().is_none(), "a failed sync is never forgotten");
+                    model.tally.healed += u64::from(model.poisoned);
+                    model.poisoned = false;
                     model.floor = model.order.len() - 1;
                     model.unknown = None;
                     model.sync_failed = false;

@@ -66,10 +66,18 @@ impl Writer {
         }
     }
 
-    /// Puts all data under the log's name again, if it has lost that. For the end: the caller waits for it.
-    pub(super) fn restore_name(&self) -> Result<(), CloseError> {
-        let Some(lost) = self.lost_name() else { return Ok(()) };
-        tracing::error!("the append-only file has lost its name: {lost}");
-        self.rewrite_whole(|_| Ok(())).map(drop).map_err(CloseError::Nameless)
+    /// Puts all data under the log's name again, if it has lost that; or in a new log, if a sync has failed: the system
+    /// may have dropped what the old one seems to hold. For the end: the caller waits for it.
+    pub(super) fn restore(&self) -> Result<(), CloseError> {
+        if let Some(lost) = self.lost_name() {
+            tracing::error!("the append-only file has lost its name: {lost}");
+            return self.rewrite_whole(|_| Ok(())).map(drop).map_err(CloseError::Nameless);
+        }
+        if self.poisoned().is_some()
+            && let Err(e) = self.rewrite_whole(|_| Ok(()))
+        {
+            tracing::warn!("writing all data to a new file did not work: {e}");
+        }
+        Ok(())
     }
 }

@@ -270,13 +270,16 @@ impl Writer {
         }
     }
 
-    /// Commits what is open, then closes the log: synced, and stating so.
+    /// Commits what is open, then closes the log: synced, and stating so. If a sync has failed, a new one with all
+    /// data.
     ///
     /// # Errors
     /// [`CloseError`]
     pub fn close(&self) -> Result<(), CloseError> {
         while self.commit_next() {}
-        let named = self.restore_name();
+        // Its failure is healed like any other.
+        drop(self.sync_now());
+        let named = self.restore();
         let mut log = self.token();
         let poisoned = self.open.lock().poisoned.clone();
         let Some(aof) = log.aof.take() else { return Ok(()) };
