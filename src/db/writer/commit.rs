@@ -173,7 +173,6 @@ impl Writer {
             }
             self.note_sync(began);
         }
-        self.in_no_sync_stretch.store(aof.in_no_sync_stretch(), Ordering::SeqCst);
         let mut sync = self.sync.lock();
         sync.written = aof.end();
         sync.written_group += 1;
@@ -203,9 +202,7 @@ impl Writer {
         self.sync_here(aof).map_err(Failure::before_the_write)?;
         self.append(aof, &Rope::default(), FsyncPolicy::Everysec)
             .map_err(|failure| if failure.poisons() { Failure::before_the_write(failure.reason) } else { failure })?;
-        self.sync_all(aof)?;
-        self.in_no_sync_stretch.store(false, Ordering::SeqCst);
-        Ok(())
+        self.sync_all(aof)
     }
 
     /// Syncs before a group is written, so that all before it is durable.

@@ -89,7 +89,7 @@ pub struct Writer {
     log: Mutex<Log>,
     /// `None`: nothing is written to disk.
     place: Option<LogPlace>,
-    /// The log's newest batches stand under `#NOSYNC`.
+    /// The log's newest batches stand under `#NOSYNC`, or did when the token was let go last.
     in_no_sync_stretch: AtomicBool,
     /// A rewrite is under way.
     rewriting: AtomicBool,

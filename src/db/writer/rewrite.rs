@@ -377,7 +377,6 @@ impl Writer {
             sync.failed = None;
             sync.epoch += 1;
         }
-        self.in_no_sync_stretch.store(false, Ordering::SeqCst);
         self.rewriting.store(false, Ordering::SeqCst);
         let mut open = self.open.lock();
         match durable_name {

@@ -260,10 +260,7 @@ impl Writer {
         }
         match aof.append(&crate::protocol::rope::Rope::default(), policy, self.clock.unix_time()) {
             // Not dirty: there is nothing in it that has to be durable.
-            Ok(()) => {
-                self.in_no_sync_stretch.store(aof.in_no_sync_stretch(), Ordering::SeqCst);
-                self.sync.lock().written = aof.end();
-            }
+            Ok(()) => self.sync.lock().written = aof.end(),
             // The next sync will be stated too.
             Err(AppendError::Undone(_)) => {}
             Err(e @ AppendError::Poisoned { .. }) => self.poison_holding(log, &Arc::from(e.to_string())),

@@ -5,6 +5,7 @@ use std::sync::atomic::{Ordering, fence};
 use parking_lot::MutexGuard;
 
 use super::{Log, Writer};
+use crate::persistence::aof::Aof;
 
 impl Writer {
     /// Takes the commit token, for something other than committing the open group.
@@ -14,6 +15,10 @@ impl Writer {
 
     /// Lets the commit token go: whether somebody wanted it meanwhile, to commit, and has left that to its holder.
     pub(super) fn let_go(&self, log: MutexGuard<'_, Log>) -> bool {
+        // Only who has the token can have changed it. Who looks meanwhile sees what was so before, and whoever gets the
+        // token then asks the log itself.
+        let in_no_sync_stretch = log.aof.as_ref().is_some_and(Aof::in_no_sync_stretch);
+        self.in_no_sync_stretch.store(in_no_sync_stretch, Ordering::SeqCst);
         drop(log);
         fence(Ordering::SeqCst);
         self.commit_wanted.load(Ordering::SeqCst)
