@@ -315,23 +315,15 @@ impl Recovery {
         file: &Arc<dyn DiskRead>,
         progress: &mut impl FnMut(LogOffset),
     ) -> io::Result<Option<Because>> {
-        let (mut no_sync, mut sound_under_no_sync, mut any_sound) = (self.no_sync, false, false);
+        let (mut behind, mut sound_under_no_sync, mut any_sound) = (self.clone(), false, false);
         let mut survey = Survey::new(Arc::clone(file), self.chain, self.end, self.file_len);
         while let Some(survivor) = survey.next(&mut *progress)? {
             if survivor.shift != 0 {
                 return Ok(Some(Because::OutOfPlace(survivor.shift)));
             }
-            for annotation in &survivor.annotations {
-                match *annotation {
-                    Annotation::Synced(at) => {
-                        self.durable = self.durable.max(at);
-                        no_sync = false;
-                    }
-                    Annotation::NoSync => no_sync = true,
-                    _ => {}
-                }
-            }
-            sound_under_no_sync |= no_sync;
+            behind.note(&survivor.annotations);
+            self.durable = behind.durable;
+            sound_under_no_sync |= behind.no_sync;
             any_sound = true;
         }
         Ok(if self.end < self.durable {
