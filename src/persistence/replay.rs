@@ -32,6 +32,7 @@ use super::format::{Annotation, Chain};
 use super::reader::{Event, LogReader};
 use super::survey::Survey;
 use super::{LogOffset, plain};
+use crate::protocol::number::counted;
 
 /// What a log was found to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +70,7 @@ pub enum Because {
     #[error("another log of kvred's follows the last batch")]
     AnotherLogFollows,
     /// A batch follows that is valid so many bytes out of its place ([`Survivor::shift`](super::survey::Survivor)).
-    #[error("later batches verify, but out of their places: {}", moved(*.0))]
+    #[error("later batches verify, but out of their places: {}", out_of_place(*.0))]
     OutOfPlace(i64),
     /// So much looks like batches that it was not all looked into ([`Survey::gave_up`]).
     #[error("more of what follows looks like batches than can be looked into")]
@@ -88,12 +89,9 @@ pub enum Because {
     NotATrace,
 }
 
-fn moved(shift: i64) -> String {
-    let bytes = match shift.unsigned_abs() {
-        1 => "1 byte was".to_owned(),
-        n => format!("{n} bytes were"),
-    };
-    format!("{bytes} {} before them", if shift > 0 { "taken out" } else { "put in" })
+fn out_of_place(shift: i64) -> String {
+    let side = if shift > 0 { "before" } else { "behind" };
+    format!("{} {side} where they were written", counted(shift.unsigned_abs(), "byte"))
 }
 
 /// What reading a log to its end has shown.

@@ -64,8 +64,8 @@ pub struct Survivor {
     pub start: LogOffset,
     /// One past its commit line, and past the header of another log that stands behind that.
     pub end: LogOffset,
-    /// The offset at which it was written minus `start`: positive if bytes were removed before it, negative if bytes
-    /// were inserted.
+    /// The offset at which it was written minus `start`: positive where bytes were removed before it, negative where
+    /// bytes were inserted, and either where the disk has written a block to another one's place.
     pub shift: i64,
     /// Its annotations that are known, in order.
     pub annotations: Vec<Annotation>,

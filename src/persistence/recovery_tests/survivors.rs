@@ -56,11 +56,15 @@ fn a_batch_taken_out_or_put_in_twice_is_damage() {
         let (from, to) = (log.starts[n], log.end_of(n));
         let len = (to - from) as i64;
         let without = replaced(&log, from, to, b"");
-        assert_eq!(because(&recover(&without)), Some(Because::OutOfPlace(len)));
+        let why = because(&recover(&without)).unwrap();
+        assert_eq!(why, Because::OutOfPlace(len));
+        assert!(why.to_string().ends_with(&format!(": {len} bytes before where they were written")), "{why}");
         // Nothing tells of the one that follows directly.
         assert_eq!(found_moved(&log, &without), (n + 2..8).map(|n| (n, len)).collect::<Vec<_>>());
         let twice = replaced(&log, to, to, &log.bytes[from..to]);
-        assert_eq!(because(&recover(&twice)), Some(Because::OutOfPlace(-len)));
+        let why = because(&recover(&twice)).unwrap();
+        assert_eq!(why, Because::OutOfPlace(-len));
+        assert!(why.to_string().ends_with(&format!(": {len} bytes behind where they were written")), "{why}");
         assert_eq!(found_moved(&log, &twice), (n + 1..8).map(|n| (n, -len)).collect::<Vec<_>>());
     }
 }
