@@ -22,6 +22,27 @@ enum Which {
     Open,
 }
 
+/// The two themselves; there is always an open one.
+#[derive(Clone, Copy)]
+struct Groups<'a> {
+    open: &'a Group,
+    sealed: Option<&'a Group>,
+}
+
+impl<'a> Groups<'a> {
+    fn of(self, which: Which) -> &'a Group {
+        match which {
+            Which::Open => self.open,
+            Which::Sealed => self.sealed.expect("an entry goes when its group does"),
+        }
+    }
+
+    fn key(self, entry: &Entry) -> &'a [u8] {
+        let group = self.of(entry.group);
+        group.key(&group.ops[entry.op as usize])
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     hash: KeyHash,
@@ -68,18 +89,11 @@ impl Pending {
         if let Some(op) = newest {
             return known(open, op);
         }
-        let sealed = self.sealed.as_deref();
-        let group_of = |which| match which {
-            Which::Open => open,
-            Which::Sealed => sealed.expect("an entry goes when its group does"),
-        };
-        let found = self.index.find(hash.get(), |e| {
-            let group = group_of(e.group);
-            e.hash == hash && group.key(&group.ops[e.op as usize]) == key
-        });
+        let groups = Groups { open, sealed: self.sealed.as_deref() };
+        let found = self.index.find(hash.get(), |e| e.hash == hash && groups.key(e) == key);
         match found {
             Some(entry) => {
-                let group = group_of(entry.group);
+                let group = groups.of(entry.group);
                 known(group, &group.ops[entry.op as usize])
             }
             None if self.flushed_in.is_some() => Lookup::Deleted,
@@ -89,38 +103,19 @@ impl Pending {
 
     /// Brings the index so far that few enough operations are left to search.
     fn index(&mut self, open: &Group) {
-        if let Some(sealed) = self.sealed.take() {
-            for op in self.sealed_indexed..sealed.ops.len() {
-                self.insert(Which::Sealed, op, &sealed, open, &sealed);
+        let Self { sealed, index, sealed_indexed, open_indexed, .. } = self;
+        let groups = Groups { open, sealed: sealed.as_deref() };
+        if let Some(sealed) = groups.sealed {
+            for op in *sealed_indexed..sealed.ops.len() {
+                insert(index, groups, Which::Sealed, op);
             }
-            self.sealed_indexed = sealed.ops.len();
-            self.sealed = Some(sealed);
+            *sealed_indexed = sealed.ops.len();
         }
-        if open.ops.len() - self.open_indexed > SEARCHED_OPS {
-            let sealed = self.sealed.take();
-            let older = sealed.as_deref().unwrap_or(open);
-            for op in self.open_indexed..open.ops.len() {
-                self.insert(Which::Open, op, open, open, older);
+        if open.ops.len() - *open_indexed > SEARCHED_OPS {
+            for op in *open_indexed..open.ops.len() {
+                insert(index, groups, Which::Open, op);
             }
-            self.open_indexed = open.ops.len();
-            self.sealed = sealed;
-        }
-    }
-
-    fn insert(&mut self, which: Which, at: usize, group: &Group, open: &Group, sealed: &Group) {
-        let op = &group.ops[at];
-        debug_assert!(!matches!(op.effect, Effect::DeleteAll), "FLUSHALL empties the index instead");
-        let (hash, key) = (op.hash, group.key(op));
-        let entry = Entry { hash, group: which, op: at as u32 };
-        let same_key = |e: &Entry| {
-            let group = if e.group == Which::Open { open } else { sealed };
-            e.hash == hash && group.key(&group.ops[e.op as usize]) == key
-        };
-        match self.index.entry(hash.get(), same_key, |e| e.hash.get()) {
-            hashbrown::hash_table::Entry::Occupied(mut slot) => *slot.get_mut() = entry,
-            hashbrown::hash_table::Entry::Vacant(slot) => {
-                slot.insert(entry);
-            }
+            *open_indexed = open.ops.len();
         }
     }
 
@@ -160,6 +155,21 @@ impl Pending {
         const KEEP_ENTRIES: usize = 1 << 14;
         let is_left = self.index.is_empty() && self.index.capacity() > KEEP_ENTRIES;
         (self.sealed.take(), is_left.then(|| std::mem::take(&mut self.index)))
+    }
+}
+
+/// Enters an operation of a group, in place of an older one on its key.
+fn insert(index: &mut HashTable<Entry>, groups: Groups<'_>, which: Which, at: usize) {
+    let group = groups.of(which);
+    let op = &group.ops[at];
+    debug_assert!(!matches!(op.effect, Effect::DeleteAll), "FLUSHALL empties the index instead");
+    let (hash, key) = (op.hash, group.key(op));
+    let entry = Entry { hash, group: which, op: at as u32 };
+    match index.entry(hash.get(), |e| e.hash == hash && groups.key(e) == key, |e| e.hash.get()) {
+        hashbrown::hash_table::Entry::Occupied(mut slot) => *slot.get_mut() = entry,
+        hashbrown::hash_table::Entry::Vacant(slot) => {
+            slot.insert(entry);
+        }
     }
 }
 
