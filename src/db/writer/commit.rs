@@ -81,7 +81,8 @@ impl Writer {
             && sync.unsynced_bytes() <= INLINE_UNSYNCED_BYTES
     }
 
-    /// Commits the open group; `false` if there was none. For the log thread and for shutdown.
+    /// Commits the open group, if there is one: whether there is more to commit by now. For the log thread and for
+    /// shutdown.
     pub fn commit_next(&self) -> bool {
         self.commit_wanted.store(false, Ordering::SeqCst);
         let mut log = self.log.lock();
