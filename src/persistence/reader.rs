@@ -83,13 +83,6 @@ struct Multi {
     args: usize,
 }
 
-/// What stands at a command's boundary.
-enum Line {
-    Annotation(Annotation, usize),
-    Incomplete,
-    Flawed(Flaw),
-}
-
 /// What came of an item, a command or an annotation line.
 enum Step {
     Continue,
@@ -328,9 +321,8 @@ impl LogReader {
     /// Reads the annotation line at `next`.
     fn annotation(&mut self) -> Step {
         let (annotation, end) = match self.line() {
-            Line::Annotation(annotation, end) => (annotation, end),
-            Line::Incomplete => return Step::Incomplete,
-            Line::Flawed(flaw) => return Step::Flawed(flaw),
+            Ok(line) => line,
+            Err(step) => return step,
         };
         match (annotation, self.kind) {
             (Annotation::Header(salt), Kind::Unknown | Kind::Plain) if self.multi.is_none() => {
@@ -384,14 +376,14 @@ impl LogReader {
         }
     }
 
-    /// The annotation line at `next`, and the position behind it.
-    fn line(&self) -> Line {
+    /// The annotation line at `next`, and the position behind it; or what comes of it if there is none.
+    fn line(&self) -> Result<(Annotation, usize), Step> {
         let rest = &self.buffer[self.next..];
         let rest = &rest[..rest.len().min(MAX_ANNOTATION_BYTES)];
         match memmem::find(rest, b"\r\n") {
-            Some(len) => Line::Annotation(Annotation::parse(&rest[..len]), self.next + len + 2),
-            None if rest.len() == MAX_ANNOTATION_BYTES => Line::Flawed(Flaw::Line),
-            None => Line::Incomplete,
+            Some(len) => Ok((Annotation::parse(&rest[..len]), self.next + len + 2)),
+            None if rest.len() == MAX_ANNOTATION_BYTES => Err(Step::Flawed(Flaw::Line)),
+            None => Err(Step::Incomplete),
         }
     }
 
