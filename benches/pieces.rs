@@ -73,7 +73,7 @@ fn encode_bulks(bencher: Bencher<'_, '_>, replies: u64) {
 fn append_batch(bencher: Bencher<'_, '_>, commands: u64) {
     let dir = tempfile::tempdir_in("target").expect("the project's target directory");
     let disk = RealDisk::new(dir.path()).expect("it was just made");
-    let mut aof = Aof::create(&disk, Path::new(LOG), Salt(7)).expect("a new log");
+    let mut aof = Aof::create(&disk, Path::new(LOG), None, Salt(7)).expect("a new log");
     let mut records = Rope::default();
     records.buffer = sets(commands);
     bencher.counter(ItemsCount::new(commands)).bench_local(move || {
@@ -86,7 +86,7 @@ fn append_batch(bencher: Bencher<'_, '_>, commands: u64) {
 fn recover(bencher: Bencher<'_, '_>, commands_per_batch: u64) {
     let dir = tempfile::tempdir_in("target").expect("the project's target directory");
     let disk = RealDisk::new(dir.path()).expect("it was just made");
-    let mut aof = Aof::create(&disk, Path::new(LOG), Salt(7)).expect("a new log");
+    let mut aof = Aof::create(&disk, Path::new(LOG), None, Salt(7)).expect("a new log");
     let mut records = Rope::default();
     records.buffer = sets(commands_per_batch);
     for _ in 0..KEYS / commands_per_batch {

@@ -90,19 +90,12 @@ impl std::fmt::Debug for Aof {
 }
 
 impl Aof {
-    /// Makes a new log: under a temporary name with its header, synced, renamed into place, the directory synced.
+    /// Makes a new log: under a temporary name with its header, synced, renamed into place, the directory synced. It
+    /// may take the place of a file with no log in it, `old`.
     ///
     /// # Errors
     /// Any step failed; at the log's own name there is what was there before, or the new log.
-    pub fn create(disk: &dyn Disk, name: &Path, salt: Salt) -> io::Result<Self> {
-        Self::create_over(disk, name, None, salt)
-    }
-
-    /// Makes a new log as [`Aof::create`] does, in the place of `old` if there is such a file: one with no log in it.
-    ///
-    /// # Errors
-    /// As [`Aof::create`].
-    pub fn create_over(disk: &dyn Disk, name: &Path, old: Option<&dyn DiskFile>, salt: Salt) -> io::Result<Self> {
+    pub fn create(disk: &dyn Disk, name: &Path, old: Option<&dyn DiskFile>, salt: Salt) -> io::Result<Self> {
         let temporary = temporary_name(name);
         let aof = Self::create_temporary(disk, &temporary, salt)?;
         if let Some(old) = old {

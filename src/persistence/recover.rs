@@ -110,7 +110,7 @@ fn begin(
 ) -> Result<Recovered, RecoverError> {
     refuse_leftover(disk, name)?;
     let leftover_removed = remove_unfinished(disk, name)?;
-    let aof = Aof::create_over(disk, name, old, salt).map_err(failed("cannot make a new log"))?;
+    let aof = Aof::create(disk, name, old, salt).map_err(failed("cannot make a new log"))?;
     Ok(Recovered { aof, found, cut: None, leftover_removed })
 }
 

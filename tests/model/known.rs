@@ -447,7 +447,7 @@ fn a_torn_tail_is_in_the_log_or_in_its_copy_whenever_the_power_fails_while_it_is
 fn a_log_is_there_after_a_power_cut_as_soon_as_it_was_made() {
     for seed in 0..20 {
         let disk = new_disk(seed);
-        drop(Aof::create(&disk, Path::new(LOG), Salt(1)).expect("a sound disk"));
+        drop(Aof::create(&disk, Path::new(LOG), None, Salt(1)).expect("a sound disk"));
         assert!(disk.reboot(Crash::PowerCut).contents(Path::new(LOG)).is_some());
     }
 }
