@@ -5,9 +5,10 @@ use std::sync::Arc;
 use fastrand::Rng;
 
 use super::keys::Picker;
+use super::plan::Kind;
 use super::tally::Tally;
 use super::values::Values;
-use crate::args::{Test, name_of};
+use crate::args::{Ratio, Test, name_of};
 use crate::client::Reply;
 use crate::protocol::frame::Frame;
 use crate::protocol::number::counted;
@@ -19,15 +20,6 @@ const KEYS_MOST: u64 = 1_000_000_000_000;
 
 /// How much of a wrong reply is shown.
 const SHOWN_BYTES: usize = 60;
-
-/// Which command comes next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mix {
-    /// Always this one.
-    Only(Test),
-    /// SETs and GETs at random, in this ratio.
-    SetGet(u32, u32),
-}
 
 /// A request that is on its way.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +33,7 @@ pub(super) struct Sent {
 /// Makes the requests of one connection, and judges the replies.
 #[derive(Debug, Clone)]
 pub(super) struct Load {
-    pub(super) mix: Mix,
+    pub(super) kind: Kind,
     pub(super) picker: Picker,
     pub(super) values: Arc<Values>,
     pub(super) verify: bool,
@@ -51,10 +43,10 @@ pub(super) struct Load {
 impl Load {
     /// Appends the request with this index.
     pub(super) fn push(&mut self, index: u64, due_ns: u64, out: &mut Vec<u8>, sent: &mut Vec<Sent>) {
-        let test = match self.mix {
-            Mix::Only(test) => test,
-            Mix::SetGet(set, get) if self.rng.u32(..set + get) < set => Test::Set,
-            Mix::SetGet(..) => Test::Get,
+        let test = match self.kind {
+            Kind::Single(test) => test,
+            Kind::Mixed(Ratio(set, get)) if self.rng.u32(..set + get) < set => Test::Set,
+            Kind::Mixed(_) => Test::Get,
         };
         out.extend_from_slice(head(test));
         let key = if test == Test::Ping { 0 } else { self.picker.key(index, &mut self.rng) };
@@ -130,9 +122,9 @@ mod tests {
     use crate::args::{DataSize, Distribution};
     use crate::protocol::encode;
 
-    fn load(mix: Mix) -> Load {
+    fn load(kind: Kind) -> Load {
         Load {
-            mix,
+            kind,
             picker: Picker::new(1_000_000, Distribution::Sequential),
             values: Arc::new(Values::new(DataSize(5, 5), 1)),
             verify: true,
@@ -142,7 +134,7 @@ mod tests {
 
     #[test]
     fn requests_are_what_the_encoder_of_the_protocol_writes() {
-        let value = load(Mix::Only(Test::Set)).values.value(907_012);
+        let value = load(Kind::Single(Test::Set)).values.value(907_012);
         let key = &b"key:000000907012"[..];
         let cases: [(Test, Vec<&[u8]>); 5] = [
             (Test::Ping, vec![b"PING"]),
@@ -153,7 +145,7 @@ mod tests {
         ];
         for (test, args) in cases {
             let (mut out, mut expected) = (Vec::new(), Vec::new());
-            load(Mix::Only(test)).push(907_012, 0, &mut out, &mut Vec::new());
+            load(Kind::Single(test)).push(907_012, 0, &mut out, &mut Vec::new());
             encode::request(&mut expected, &args);
             assert_eq!(out, expected, "{test:?}");
         }
@@ -161,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_mix_keeps_its_ratio() {
-        let mut load = load(Mix::SetGet(1, 3));
+        let mut load = load(Kind::Mixed(Ratio(1, 3)));
         let mut sent = Vec::new();
         for index in 0..10_000 {
             load.push(index, 0, &mut Vec::new(), &mut sent);
@@ -172,7 +164,7 @@ mod tests {
 
     #[test]
     fn replies_are_hits_misses_errors_or_wrong() {
-        let load = load(Mix::Only(Test::Get));
+        let load = load(Kind::Single(Test::Get));
         let value = load.values.value(7);
         // test, reply, and what it adds to: errors, wrong, hits, misses
         let cases = [

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use super::load::Mix;
 use super::results::Settings;
 use super::threshold::Threshold;
 use crate::args::{BenchArgs, DataSize, Distribution, Ratio, Test, TlsArgs, name_of};
@@ -27,6 +26,7 @@ const TESTS: [Test; 5] = [Test::Ping, Test::Set, Test::Get, Test::Exists, Test::
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Single(Test),
+    /// SETs and GETs at random, in this ratio.
     Mixed(Ratio),
 }
 
@@ -45,14 +45,6 @@ impl Kind {
             Self::Single(Test::Exists) => "exists",
             Self::Single(Test::Del) => "del",
             Self::Mixed(_) => "mixed",
-        }
-    }
-
-    /// What is sent.
-    pub(super) fn mix(self) -> Mix {
-        match self {
-            Self::Single(test) => Mix::Only(test),
-            Self::Mixed(Ratio(set, get)) => Mix::SetGet(set, get),
         }
     }
 

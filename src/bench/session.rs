@@ -7,7 +7,7 @@ use fastrand::Rng;
 use tokio::runtime::Runtime;
 
 use super::keys::Picker;
-use super::load::{Load, Mix};
+use super::load::Load;
 use super::phase::{self, End, Outcome, Phase};
 use super::plan::{Kind, Plan};
 use super::progress::Progress;
@@ -75,7 +75,7 @@ impl Session {
         let keys = plan.keys(kind);
         let picker =
             if kind.deletes() { Picker::once(keys, plan.distribution) } else { Picker::new(keys, plan.distribution) };
-        let load = Load { mix: kind.mix(), picker, values, verify: plan.verify, rng: Rng::new() };
+        let load = Load { kind, picker, values, verify: plan.verify, rng: Rng::new() };
         if kind.needs_keys()
             && let Some(ended) = self.fill(side, keys, plan, &load)?
         {
@@ -130,7 +130,7 @@ impl Session {
             duration: None,
             rate: None,
             load: Load {
-                mix: Mix::Only(Test::Set),
+                kind: Kind::Single(Test::Set),
                 picker: Picker::new(keys, Distribution::Sequential),
                 ..load.clone()
             },
