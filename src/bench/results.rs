@@ -132,6 +132,12 @@ pub(super) struct Figures {
 }
 
 impl Figures {
+    /// What a run gave, if that is anything.
+    pub(super) fn of(test: &str, outcome: &Outcome) -> Option<Self> {
+        let partial = outcome.end != End::Finished;
+        (outcome.tally.operations > 0).then(|| Self::new(test, &outcome.tally, outcome.seconds, partial))
+    }
+
     fn new(test: &str, tally: &Tally, seconds: f64, partial: bool) -> Self {
         Self {
             test: test.to_owned(),
@@ -219,23 +225,15 @@ impl Series {
 
     /// Adds what a run gave, if that is anything.
     pub(super) fn push(&mut self, outcome: &Outcome) {
-        if outcome.tally.operations == 0 {
-            return;
-        }
+        let Some(figures) = Figures::of(&self.test, outcome) else { return };
         self.all.add(&outcome.tally);
         self.seconds += outcome.seconds;
-        let partial = outcome.end != End::Finished;
-        self.runs.push(Figures::new(&self.test, &outcome.tally, outcome.seconds, partial));
+        self.runs.push(figures);
     }
 
     /// Everything that was counted.
     pub(super) fn all(&self) -> &Tally {
         &self.all
-    }
-
-    /// The runs, one by one.
-    pub(super) fn runs(&self) -> &[Figures] {
-        &self.runs
     }
 
     /// What it comes to; `None` before the first run. `repeated`: with the runs one by one.

@@ -172,13 +172,9 @@ impl Book {
     /// Enters a finished run.
     pub(super) fn add(&mut self, run: &Run<'_>, outcome: &Outcome) {
         let test = run.kind.name();
-        let mut alone = Series::new(test);
-        alone.push(outcome);
+        let Some(figures) = Figures::of(test, outcome) else { return };
         let (fsync, server) = (run.policy.to_owned(), run.server.to_owned());
-        for figures in alone.runs() {
-            let (fsync, server, figures) = (fsync.clone(), server.clone(), figures.clone());
-            self.runs.push(Saved { fsync, server, run: run.number, figures });
-        }
+        self.runs.push(Saved { fsync: fsync.clone(), server: server.clone(), run: run.number, figures });
         if run.number.is_none() {
             return;
         }
