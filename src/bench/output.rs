@@ -8,7 +8,7 @@ use std::path::Path;
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::environment;
-use super::results::{Compared, Document, Figures, NO_DIFFERENCE, Ratio, TestResult};
+use super::results::{Beside, Compared, Document, Figures, NO_DIFFERENCE, TestResult};
 use super::text::{compact, micros, percent, short};
 use crate::args::BenchFormat;
 use crate::exit::{Failure, OrExit};
@@ -171,7 +171,7 @@ fn ratios(out: &mut String, compared: &Compared) {
     }
     out.push_str("\nThe first server beside the second, from runs in turn\n");
     let mut table = plain_table(&["test", "ratio of ops/s", "min…max", "the first is"]);
-    for Ratio { test, ratio, verdict } in &compared.ratios {
+    for Beside { test, ratio, verdict } in &compared.ratios {
         let spread = format!("{:.2}…{:.2}", ratio.min, ratio.max);
         table.add_row([test.clone(), format!("{:.2}", ratio.median), spread, in_words(verdict).to_owned()]);
     }

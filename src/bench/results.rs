@@ -252,13 +252,12 @@ impl Series {
 pub(super) struct Compared {
     pub(super) server: BTreeMap<String, String>,
     pub(super) results: Vec<TestResult>,
-    pub(super) ratios: Vec<Ratio>,
+    pub(super) ratios: Vec<Beside>,
 }
 
 /// The first server's rate over the second's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the names are those of the interface")]
-pub(super) struct Ratio {
+pub(super) struct Beside {
     pub(super) test: String,
     /// Of the ratios within the pairs of runs.
     pub(super) ratio: Spread,
@@ -266,17 +265,17 @@ pub(super) struct Ratio {
     pub(super) verdict: String,
 }
 
-impl Ratio {
+impl Beside {
     /// Compares runs made in turn; `None` when there is no pair. What the machine does meanwhile changes the rates of
     /// both, which their ratios hardly show: these decide.
-    pub(super) fn of(test: &str, first: &TestResult, second: &TestResult) -> Option<Self> {
+    pub(super) fn of(first: &TestResult, second: &TestResult) -> Option<Self> {
         let one = |result: &TestResult| vec![result.figures.clone()];
         let (a, b) =
             (first.runs.clone().unwrap_or_else(|| one(first)), second.runs.clone().unwrap_or_else(|| one(second)));
         let pairs = a.iter().zip(&b).filter(|(a, b)| !a.partial && !b.partial && b.ops_per_sec > 0.0);
         let ratios: Vec<f64> = pairs.map(|(a, b)| a.ops_per_sec / b.ops_per_sec).collect();
         let ratio = Spread::of(ratios.iter().copied())?;
-        Some(Self { test: test.to_owned(), ratio, verdict: verdict_of_pairs(&ratios).to_owned() })
+        Some(Self { test: first.figures.test.clone(), ratio, verdict: verdict_of_pairs(&ratios).to_owned() })
     }
 }
 
@@ -382,7 +381,7 @@ mod tests {
     /// However much the machine's speed changes from one pair to the next.
     #[test]
     fn of_runs_in_turn_the_pairs_decide() {
-        let of = |a: &[f64], b: &[f64]| Ratio::of("get", &result(a), &result(b)).unwrap().verdict;
+        let of = |a: &[f64], b: &[f64]| Beside::of(&result(a), &result(b)).unwrap().verdict;
         assert_eq!(of(&[100.0, 300.0, 200.0], &[50.0, 140.0, 90.0]), "faster");
         assert_eq!(of(&[50.0, 140.0, 90.0], &[100.0, 300.0, 200.0]), "slower");
         assert_eq!(of(&[100.0, 110.0, 90.0], &[90.0, 120.0, 90.0]), "no difference");
@@ -394,7 +393,7 @@ mod tests {
         assert_eq!(of(&five.repeat(4), &[100.0; 20]), "faster");
         assert_eq!(of(&[10.0], &[90.0]), "one run: unknown");
         assert_eq!(of(&[10.0, 11.0], &[90.0]), "one run: unknown");
-        let ratio = Ratio::of("get", &result(&[100.0, 200.0, 300.0]), &result(&[100.0, 100.0, 100.0])).unwrap().ratio;
+        let ratio = Beside::of(&result(&[100.0, 200.0, 300.0]), &result(&[100.0, 100.0, 100.0])).unwrap().ratio;
         assert_eq!(ratio, Spread { min: 1.0, median: 2.0, max: 3.0 });
     }
 

@@ -9,7 +9,7 @@ use super::environment::{self, Watch};
 use super::output;
 use super::phase::{End, Outcome};
 use super::plan::{self, Kind, Plan};
-use super::results::{Compared, Document, Ratio, Series, TestResult};
+use super::results::{Beside, Compared, Document, Series, TestResult};
 use super::session::{Session, Side};
 use super::tally::Tally;
 use super::threshold::Threshold;
@@ -189,7 +189,7 @@ fn document(plan: &Plan, contenders: &[Contender], end: &End, warnings: Vec<Stri
         Compared {
             server: second.info.clone(),
             results: results[1].clone(),
-            ratios: pairs.filter_map(|(a, b)| Ratio::of(&a.figures.test, a, b)).collect(),
+            ratios: pairs.filter_map(|(a, b)| Beside::of(a, b)).collect(),
         }
     });
     Document {
