@@ -71,7 +71,13 @@ Exit status:
 
 const DIFF_EXAMPLES: &str = "\
 Examples:
+  kvred bench -t get --repeats 5 -o before.json
   kvred bench diff before.json after.json
+
+The server after is faster or slower where a t-test of the runs' rates says so,
+at 95 %. Runs that were cut short do not count, and of one run nothing can be
+told. A machine that is slower meanwhile looks the same: where both servers can
+run, take kvred bench --compare, which measures them in turn.
 
 Files:
   before.json, after.json

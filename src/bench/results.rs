@@ -194,11 +194,6 @@ impl Spread {
         let lower = sorted[(sorted.len() - 1) / 2];
         Some(Self { min, median: f64::midpoint(lower, upper), max })
     }
-
-    /// Whether one could be the other, for all that is known.
-    pub(super) fn overlaps(&self, other: &Self) -> bool {
-        self.min <= other.max && other.min <= self.max
-    }
 }
 
 impl TestResult {
@@ -261,7 +256,7 @@ pub(super) struct Beside {
     pub(super) test: String,
     /// Of the ratios within the pairs of runs.
     pub(super) ratio: Spread,
-    /// `faster`, `slower` or `no difference`, of the first.
+    /// `faster`, `slower`, `no difference` or `one run: unknown`, of the first.
     pub(super) verdict: String,
 }
 
@@ -275,27 +270,55 @@ impl Beside {
         let pairs = a.iter().zip(&b).filter(|(a, b)| !a.partial && !b.partial && b.ops_per_sec > 0.0);
         let ratios: Vec<f64> = pairs.map(|(a, b)| a.ops_per_sec / b.ops_per_sec).collect();
         let ratio = Spread::of(ratios.iter().copied())?;
-        Some(Self { test: first.figures.test.clone(), ratio, verdict: verdict_of_pairs(&ratios).to_owned() })
+        let verdict = Estimate::of(&ratios).map_or(ONE_RUN, |ratio| ratio.tells());
+        Some(Self { test: first.figures.test.clone(), ratio, verdict: verdict.to_owned() })
     }
 }
 
-/// What ratios within pairs tell: a t-test of their logarithms, at 95 %.
-fn verdict_of_pairs(ratios: &[f64]) -> &'static str {
-    /// Student's t for 95 %, two-sided, by degrees of freedom from 1 on. For more of them it is less: to take the last
-    /// is to be careful.
-    const T: [f64; 10] = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23];
-    let Some(freedom) = ratios.len().checked_sub(1).filter(|&freedom| freedom > 0) else { return ONE_RUN };
-    let logarithms = ratios.iter().map(|ratio| ratio.ln());
-    let count = ratios.len() as f64;
-    let mean = logarithms.clone().sum::<f64>() / count;
-    let variance = logarithms.map(|l| (l - mean).powi(2)).sum::<f64>() / freedom as f64;
-    let reach = T[freedom.min(T.len()) - 1] * (variance / count).sqrt();
-    if mean > reach {
-        "faster"
-    } else if mean < -reach {
-        "slower"
-    } else {
-        NO_DIFFERENCE
+/// What some numbers let expect of their like: the mean of their logarithms, and how sure it is.
+struct Estimate {
+    mean: f64,
+    /// Of the mean.
+    variance: f64,
+    /// Degrees of freedom of the variance.
+    freedom: usize,
+}
+
+impl Estimate {
+    /// Of at least two numbers.
+    fn of(numbers: &[f64]) -> Option<Self> {
+        let freedom = numbers.len().checked_sub(1).filter(|&freedom| freedom > 0)?;
+        let logarithms = numbers.iter().map(|number| number.ln());
+        let count = numbers.len() as f64;
+        let mean = logarithms.clone().sum::<f64>() / count;
+        let variance = logarithms.map(|l| (l - mean).powi(2)).sum::<f64>() / freedom as f64;
+        Some(Self { mean, variance: variance / count, freedom })
+    }
+
+    /// The ratio of the two, by Welch; of the degrees of freedom the fewer, to be careful.
+    fn over(&self, other: &Self) -> Self {
+        Self {
+            mean: self.mean - other.mean,
+            variance: self.variance + other.variance,
+            freedom: self.freedom.min(other.freedom),
+        }
+    }
+
+    /// What it tells as a ratio: a t-test at 95 %.
+    fn tells(&self) -> &'static str {
+        /// Student's t for 95 %, two-sided, by degrees of freedom from 1 on. For more of them it is less: to take the
+        /// last is to be careful.
+        const T: [f64; 10] = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23];
+        /// What rounding may make of rates that a schedule sets, and too little to matter.
+        const LEAST: f64 = 0.001;
+        let reach = (T[self.freedom.min(T.len()) - 1] * self.variance.sqrt()).max(LEAST);
+        if self.mean > reach {
+            "faster"
+        } else if self.mean < -reach {
+            "slower"
+        } else {
+            NO_DIFFERENCE
+        }
     }
 }
 
@@ -305,17 +328,12 @@ pub(super) const NO_DIFFERENCE: &str = "no difference";
 
 /// Whether the first is faster, slower, or neither for all that the runs show, which were not made in turn.
 pub(super) fn verdict(first: &TestResult, second: &TestResult) -> &'static str {
-    let (a, b) = (first.rate(), second.rate());
-    let runs = |result: &TestResult| result.runs.as_ref().map_or(1, Vec::len);
-    if runs(first) < 2 || runs(second) < 2 {
-        ONE_RUN
-    } else if a.overlaps(&b) {
-        NO_DIFFERENCE
-    } else if a.median > b.median {
-        "faster"
-    } else {
-        "slower"
-    }
+    let rate = |result: &TestResult| {
+        // A run that was cut short was one of another load.
+        let whole = result.runs.iter().flatten().filter(|run| !run.partial && run.ops_per_sec > 0.0);
+        Estimate::of(&whole.map(|run| run.ops_per_sec).collect::<Vec<_>>())
+    };
+    rate(first).zip(rate(second)).map_or(ONE_RUN, |(first, second)| first.over(&second).tells())
 }
 
 #[cfg(test)]
@@ -370,12 +388,33 @@ mod tests {
     }
 
     #[test]
-    fn spreads_that_overlap_are_no_difference() {
+    fn of_runs_at_other_times_each_side_has_to_be_sure() {
         let of = |a: &[f64], b: &[f64]| verdict(&result(a), &result(b));
-        assert_eq!(of(&[100.0, 110.0], &[105.0, 120.0]), "no difference");
-        assert_eq!(of(&[100.0, 110.0], &[90.0, 99.0]), "faster");
-        assert_eq!(of(&[10.0, 11.0], &[90.0, 99.0]), "slower");
-        assert_eq!(of(&[10.0], &[90.0]), "one run: unknown");
+        let (slow, fast) = ([101.0, 99.0, 104.0, 100.0, 97.0], [110.0, 108.0, 106.0, 112.0, 109.0]);
+        assert_eq!((of(&fast, &slow), of(&slow, &fast)), ("faster", "slower"));
+        assert_eq!(of(&slow, &[102.0, 103.0, 98.0, 99.0, 105.0]), "no difference");
+        // Ranges that do not meet: two runs of the same server have such every third time, three every tenth.
+        assert_eq!(of(&[100.0, 110.0], &[90.0, 99.0]), "no difference");
+        assert_eq!(of(&[105.0, 110.0, 101.0], &[100.0, 94.0, 99.0]), "no difference");
+        let unsteady = [100.0, 103.0, 97.0, 108.0, 92.0];
+        assert_eq!((of(&unsteady, &[102.0; 5]), of(&[102.0; 5], &unsteady)), ("no difference", "no difference"));
+        // A side of two knows little of itself, however many the other has.
+        assert_eq!((of(&fast, &slow[..2]), of(&slow[..2], &fast)), ("no difference", "no difference"));
+        // What a schedule has set is alike, but for rounding.
+        assert_eq!(of(&[3000.0; 5], &[3001.0; 5]), "no difference");
+        assert_eq!((of(&[10.0], &[90.0, 91.0]), of(&[90.0, 91.0], &[10.0])), ("one run: unknown", "one run: unknown"));
+        let single = TestResult { spread: None, runs: None, ..result(&[10.0]) };
+        assert_eq!(verdict(&single, &single), "one run: unknown");
+    }
+
+    #[test]
+    fn a_run_that_was_cut_short_counts_for_no_verdict() {
+        let whole = result(&[100.0, 101.0, 102.0]);
+        let mut cut = result(&[10.0, 11.0, 12.0]);
+        for run in &mut cut.runs.as_mut().unwrap()[1..] {
+            run.partial = true;
+        }
+        assert_eq!((verdict(&whole, &cut), verdict(&cut, &whole)), ("one run: unknown", "one run: unknown"));
     }
 
     /// However much the machine's speed changes from one pair to the next.
