@@ -72,6 +72,34 @@ fn a_report_has_its_files() {
     assert_eq!(json(&root.join("raw/results.json")), results);
 }
 
+#[test]
+fn the_summary_tells_of_each_peer_whether_kvred_is_faster() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let root = dir.path().join("report");
+    let twin = format!("twin={}", env!("CARGO_BIN_EXE_kvred"));
+    let mut args = vec!["report", "--repeats", "1", "--warmup", "0", "--ops-read", "50", "--ops-write", "10"];
+    args.extend(["--fsync", "none", "--peer", &twin, "-o", root.to_str().unwrap()]);
+    let ran = run(&args);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let summary = json(&root.join("raw/summary.json"));
+    let rate = |server: &str, test: &str| {
+        let mut lines = summary["results"].as_array().unwrap().iter();
+        lines.find(|line| line["server"] == server && line["test"] == test).unwrap()["ops_per_sec"].as_f64().unwrap()
+    };
+    let text = fs::read_to_string(root.join("summary.md")).unwrap();
+    for test in ["ping", "get", "exists", "set", "del"] {
+        let row = |server: &str| {
+            let start = format!("| {} | {server} | ", test.to_uppercase());
+            text.lines().find(|line| line.starts_with(&start)).unwrap()
+        };
+        let ratio = format!("{:.2}", rate("kvred", test) / rate("twin", test));
+        assert!(row("twin").ends_with(&format!(" | {ratio} ({ratio}…{ratio}), one run: unknown |")), "{text}");
+        assert!(row("kvred").ends_with(" |  |"), "{text}");
+    }
+    let mut rows = text.lines().filter(|line| line.starts_with('|')).map(|line| line.matches('|').count());
+    assert!(rows.all(|bars| bars == 13), "{text}");
+}
+
 /// What is said where there is a report already.
 fn refusal(out: &str) -> String {
     format!("kvred: there is a report in {out} already; name a new folder, or --resume\n")

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::book::Book;
 use super::{READS, WRITES};
 use crate::bench::environment;
+use crate::bench::results::{Beside, Spread};
 use crate::bench::text::{compact, micros};
 use crate::protocol::number::counted;
 
@@ -55,29 +56,45 @@ pub(super) fn markdown(book: &Book) -> String {
         policy_section(&mut out, book, policy);
     }
     out.push_str(
-        "Throughput is the median of the runs; percentiles are over the requests of all runs, in microseconds. Where the \
-         ranges of two servers overlap, there is no difference that these runs could show.\n",
+        "Throughput is the median of the runs; percentiles are over the requests of all runs, in microseconds.\n",
     );
+    if book.servers().len() > 1 {
+        out.push_str(
+            "A ratio is kvred's throughput over the server's, of runs in turn, with its minimum and maximum; a t-test of \
+             the pairs (95 %) tells whether there is a difference.\n",
+        );
+    }
     out
 }
 
 fn policy_section(out: &mut String, book: &Book, policy: &str) {
+    let servers = book.servers();
+    let (title, rule) = if servers.len() > 1 { (" ratio |", "---|") } else { ("", "") };
     let head = format!(
         "## fsync {policy}\n\n![Throughput under fsync {policy}](charts/fsync-{policy}.svg)\n\n\
-         | test | server | ops/s | min | max | p50 | p95 | p99 | p99.9 | p99.99 | max |\n\
-         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+         | test | server | ops/s | min | max | p50 | p95 | p99 | p99.9 | p99.99 | max |{title}\n\
+         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|{rule}\n"
     );
     out.push_str(&head);
-    let servers = book.servers();
     let rows = READS.into_iter().chain(WRITES).flat_map(|test| servers.iter().map(move |server| (test, server)));
     for (test, server) in rows {
         let Some(result) = book.find(policy, server, test) else { continue };
         let spread = result.rate();
         let rates = [spread.median, spread.min, spread.max].map(compact);
         let latencies = result.figures.latency_us.percentiles().map(micros);
-        let numbers: Vec<String> = rates.into_iter().chain(latencies).collect();
-        writeln!(out, "| {} | {} | {} |", result.figures.test.to_uppercase(), server, numbers.join(" | "))
+        let beside = (servers.len() > 1).then(|| {
+            let kvred = book.find(policy, servers[0], test).filter(|_| *server != servers[0]);
+            kvred.and_then(|kvred| Beside::of(&kvred, &result)).map(|beside| in_words(&beside)).unwrap_or_default()
+        });
+        let cells: Vec<String> = rates.into_iter().chain(latencies).chain(beside).collect();
+        writeln!(out, "| {} | {} | {} |", result.figures.test.to_uppercase(), server, cells.join(" | "))
             .expect("a string takes any text");
     }
     writeln!(out, "\n![Latency under fsync {policy}](charts/latency-{policy}.svg)\n").expect("a string takes any text");
+}
+
+/// kvred beside another server: `1.31 (1.10…1.47), faster`.
+fn in_words(kvred: &Beside) -> String {
+    let Spread { min, median, max } = kvred.ratio;
+    format!("{median:.2} ({min:.2}…{max:.2}), {}", kvred.verdict)
 }
