@@ -10,6 +10,7 @@ mod helpers;
 
 mod kit;
 
+mod abandoned;
 mod diff;
 mod peers;
 mod report;

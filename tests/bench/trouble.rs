@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::helpers::programs::refusing_port;
 use crate::helpers::terminal::{Terminal, after, started_by, without_escapes};
 use crate::helpers::{Launch, Server, wait_until};
-use crate::kit::{bench, fake, finish, hanging, memory_server, run_at, stalling};
+use crate::kit::{bench, fake, finish, memory_server, run_at, stalling};
 use crate::results::interrupt;
 
 #[test]
@@ -128,24 +128,6 @@ fn connections_closed_by_the_server_end_the_run() {
     // The first is the one that shows that the connection is there.
     assert_eq!((ran.code, &ran.json()["results"][0]["operations"]), (Some(3), &49.into()), "{ran:?}");
     assert!(ran.stderr.contains("closed the connection"), "{ran:?}");
-}
-
-/// In a closed loop and in an open one. That takes as long as a server is waited for.
-#[test]
-fn a_server_that_hangs_in_the_middle_is_given_up_and_leaves_partial_results() {
-    let port = hanging(b"+PONG\r\n", 50).to_string();
-    let both = ["-n 1000", "-n 1000 --rate 10000"].map(|flags| {
-        let flags = flags.split(' ');
-        let mut command = bench(&["-p", &port, "-t", "ping", "-c", "1", "--format", "json"]);
-        command.args(flags).spawn().unwrap()
-    });
-    for mut child in both {
-        wait_until("it gives up", || child.try_wait().unwrap().is_some());
-        let ran = finish(child);
-        // The first reply is the one that shows that the connection is there.
-        assert_eq!((ran.code, &ran.json()["results"][0]["operations"]), (Some(3), &49.into()), "{ran:?}");
-        assert!(ran.stderr.contains("the server has not answered for 30 s"), "{ran:?}");
-    }
 }
 
 #[test]
