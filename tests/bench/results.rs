@@ -63,23 +63,23 @@ fn values_are_verified() {
     assert_eq!(run_at(server.port(), &format!("{flags} --ratio 1:1 --distribution zipf")).code, Some(0));
     // Another program writes what does not belong there, while the values are read.
     let mut client = server.connect();
-    let before = gets(&mut client);
+    let before = calls("get", &mut client);
     let mut child = crate::kit::bench(&["-p", &server.port().to_string(), "-t", "get", "--verify", "-r", "1"]);
     let child = child.args(["--duration", "600", "-c", "1"]).spawn().unwrap();
-    crate::helpers::wait_until("the key is read", || gets(&mut client) > before);
+    crate::helpers::wait_until("the key is read", || calls("get", &mut client) > before);
     client.set("key:000000000000", "spoilt");
     // The last of these is sent when the reply to the one before has been verified.
-    let at_least = gets(&mut client) + 3;
-    crate::helpers::wait_until("it is read again", || gets(&mut client) >= at_least);
+    let at_least = calls("get", &mut client) + 3;
+    crate::helpers::wait_until("it is read again", || calls("get", &mut client) >= at_least);
     interrupt(&child);
     let ran = crate::kit::finish(child);
     assert!(ran.stderr.contains("were wrong, the first: GET key:000000000000 gave another value"), "{ran:?}");
 }
 
-/// How many GETs the server has executed.
-fn gets(client: &mut crate::helpers::Client) -> u64 {
+/// How many commands of a name the server has executed.
+pub(crate) fn calls(name: &str, client: &mut crate::helpers::Client) -> u64 {
     let stats = String::from_utf8(client.ask_words("INFO commandstats").into_bytes()).unwrap();
-    let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_get:calls="));
+    let calls = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{name}:calls=")));
     calls.map_or(0, |calls| calls.split(',').next().unwrap().parse().unwrap())
 }
 
