@@ -121,16 +121,6 @@ fn reset_forgets_a_clients_name_and_not_its_library() {
 }
 
 #[test]
-fn a_killed_client_is_closed_and_others_are_not() {
-    let server = Server::start();
-    let (mut one, mut other) = (server.connect(), server.connect());
-    let Reply::Integer(id) = one.ask_words("CLIENT ID") else { panic!("no id") };
-    assert_eq!(other.ask_words(&format!("CLIENT KILL ID {id}")), Reply::Integer(1));
-    one.expect_closed();
-    other.send("PING\r\n").expect("+PONG\r\n");
-}
-
-#[test]
 fn a_killed_client_is_gone_when_that_is_answered() {
     let server = Server::start();
     let (mut killer, mut killed) = (server.connect(), server.connect());

@@ -75,7 +75,7 @@ const CONVERSATION: &[(&str, &str)] = &[
     ("SCAN 0 COUNT 1 NOVALUES", "-ERR NOVALUES option can only be used in HSCAN\r\n"),
     ("WAITAOF 0 0 9223372036854775807", "-ERR timeout is out of range\r\n"),
     ("RANDOMKEY", "$5\r\nfresh\r\n"),
-    ("FLUSHDB", "+OK\r\n"),
+    ("FLUSHDB ASYNC", "+OK\r\n"),
     ("RANDOMKEY", "$-1\r\n"),
     ("FLUSHALL NOPE", "-ERR syntax error\r\n"),
     ("FLUSHALL ASYNC", "+OK\r\n"),
