@@ -58,6 +58,14 @@ impl Reply {
         }
     }
 
+    /// The same as text.
+    ///
+    /// # Panics
+    /// If it is no text.
+    pub fn into_text(self) -> String {
+        String::from_utf8(self.into_bytes()).expect("a reply is text")
+    }
+
     /// The elements of an array or a map.
     ///
     /// # Panics
@@ -189,6 +197,11 @@ impl Client {
         self.send(commands(words)).reply()
     }
 
+    /// The same where the reply is a text.
+    pub fn text(&mut self, words: &str) -> String {
+        self.ask_words(words).into_text()
+    }
+
     pub fn set(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         assert_eq!(self.ask(&[b"SET", key.as_ref(), value.as_ref()]), Reply::ok());
     }
@@ -259,7 +272,7 @@ fn read_reply(input: &mut impl BufRead, mut raw: Option<&mut Vec<u8>>) -> Result
 
 /// One field of `INFO`.
 pub fn info(client: &mut Client, field: &str) -> String {
-    let text = String::from_utf8(client.ask_words("INFO everything").into_bytes()).expect("INFO is text");
+    let text = client.text("INFO everything");
     let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     value.unwrap_or_else(|| panic!("INFO has no {field}")).to_owned()
 }

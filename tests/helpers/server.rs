@@ -254,8 +254,7 @@ impl Server {
         let _idle = self.connect();
         let mut client = self.connect();
         wait_until("it has looked at the log", || {
-            let list = client.ask_words("CLIENT LIST").into_bytes();
-            let list = String::from_utf8(list).expect("a list of clients is text");
+            let list = client.text("CLIENT LIST");
             let mut seconds = list.split(" idle=").skip(1).map(|rest| rest.split(' ').next()?.parse::<u64>().ok());
             seconds.any(|seconds| seconds.is_some_and(|seconds| seconds >= 2))
         });

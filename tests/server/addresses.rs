@@ -157,8 +157,7 @@ fn who_cannot_listen_is_told_what_to_do() {
 fn a_name_stands_for_its_addresses() {
     let server = Server::start_with(&["--bind", "localhost,127.0.0.1"]);
     server.connect().set("k", "v");
-    let bind = server.connect().ask_words("CONFIG GET bind").into_array().pop().unwrap().into_bytes();
-    let bind = String::from_utf8(bind).unwrap();
+    let bind = server.connect().ask_words("CONFIG GET bind").into_array().pop().unwrap().into_text();
     assert_eq!(bind.split(' ').filter(|address| *address == "127.0.0.1").count(), 1, "{bind}");
     let launch = Launch::new();
     launch

@@ -54,7 +54,7 @@ fn commands_sent_before_a_large_reply_is_read_are_answered() {
     client.set("large", &value);
     let mut wait_for = |field: &str, there: bool| {
         wait_until(field, || {
-            let list = String::from_utf8(observer.ask(&["CLIENT", "LIST"]).into_bytes()).unwrap();
+            let list = observer.text("CLIENT LIST");
             list.lines().all(|line| line.contains("cmd=client") || line.contains(field) == there)
         });
     };

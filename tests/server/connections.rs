@@ -12,7 +12,7 @@ fn first_client_and_observer(server: &Server) -> (Client, Client) {
 
 /// A number in the first line of `CLIENT LIST`.
 fn of_first_client(observer: &mut Client, name: &str) -> usize {
-    let list = String::from_utf8(observer.ask_words("CLIENT LIST").into_bytes()).unwrap();
+    let list = observer.text("CLIENT LIST");
     let value = list.lines().next().and_then(|line| line.split(' ').find_map(|word| word.strip_prefix(name)));
     value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {list}"))
 }
@@ -100,7 +100,7 @@ fn what_is_special_about_a_client_shows_in_its_flags() {
             ("RESET", ""),
         ] {
             client.ask_words(request);
-            let info = String::from_utf8(client.ask_words("CLIENT INFO").into_bytes()).unwrap();
+            let info = client.text("CLIENT INFO");
             let flags = if with.is_empty() && flags.is_empty() { "N".to_owned() } else { format!("{with}{flags}") };
             assert!(info.contains(&format!(" flags={flags} ")), "{request}: {info}");
         }
@@ -114,7 +114,7 @@ fn reset_forgets_a_clients_name_and_not_its_library() {
     client
         .send(commands("CLIENT SETINFO lib-name lib, CLIENT SETINFO lib-ver 1.2, CLIENT SETNAME me, RESET"))
         .expect("+OK\r\n+OK\r\n+OK\r\n+RESET\r\n");
-    let list = String::from_utf8(server.connect().ask_words("CLIENT LIST").into_bytes()).unwrap();
+    let list = server.connect().text("CLIENT LIST");
     let line = list.lines().next().unwrap();
     assert!(line.contains(" name= ") && line.contains(" cmd=reset "), "{line}");
     assert!(line.contains(" resp=2 lib-name=lib lib-ver=1.2 "), "{line}");
@@ -129,7 +129,7 @@ fn a_killed_client_is_gone_when_that_is_answered() {
         killer
             .send(commands(&format!("CLIENT KILL ID {id}, CLIENT KILL ID {id}, CLIENT LIST ID {id}, INFO clients")))
             .expect(":1\r\n:0\r\n$0\r\n\r\n");
-        let info = String::from_utf8(killer.reply().into_bytes()).unwrap();
+        let info = killer.reply().into_text();
         assert!(info.contains("connected_clients:1\r\n"), "{info}");
         killed.expect_closed();
         killed = server.connect();
@@ -176,7 +176,7 @@ fn of_filters_of_client_kill_the_last_counts_and_of_mistakes_the_first() {
         ("MAXAGE 1 MAXAGE 100000", 0),
     ] {
         let mut other = server.connect();
-        let info = String::from_utf8(other.ask_words("CLIENT INFO").into_bytes()).unwrap();
+        let info = other.text("CLIENT INFO");
         let mut filters = filters.to_owned();
         for (name, value) in info.split(' ').filter_map(|field| field.split_once('=')) {
             filters = filters.replace(&format!("<{name}>"), value);

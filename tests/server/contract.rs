@@ -410,7 +410,7 @@ fn info_and_command_tell_about_the_server() {
     let server = Server::start();
     let mut client = server.connect();
     client.set("k", "v");
-    let info = String::from_utf8(client.ask_words("INFO").into_bytes()).unwrap();
+    let info = client.text("INFO");
     for field in
         ["redis_version:7.", "# Persistence", "aof_enabled:1", "db0:keys=1", "connected_clients:1", "process_id:"]
     {
@@ -426,13 +426,13 @@ fn info_and_command_tell_about_the_server() {
     // A server without data is no fragmented one.
     let ratio = rss / (used + startup);
     assert!((number("mem_fragmentation_ratio") - ratio).abs() < 0.01 && ratio < 16.0, "{info}");
-    let one = String::from_utf8(client.ask_words("INFO keyspace").into_bytes()).unwrap();
+    let one = client.text("INFO keyspace");
     assert!(one.contains("db0:keys=1") && !one.contains("# Server"), "{one}");
     let Reply::Integer(count) = client.ask_words("COMMAND COUNT") else { panic!("no count") };
     assert_eq!(i64::try_from(client.ask_words("COMMAND").into_array().len()), Ok(count));
     client.send(commands("COMMAND GETKEYS SET k v")).expect("*1\r\n$1\r\nk\r\n");
     assert_eq!(client.ask_words("COMMAND INFO get nope").into_array()[1], Reply::Null);
-    let list = String::from_utf8(client.ask_words("CLIENT LIST").into_bytes()).unwrap();
+    let list = client.text("CLIENT LIST");
     assert!(list.starts_with("id=") && list.contains("cmd=client|list"), "{list}");
     assert_eq!(client.ask_words("CLIENT ID"), Reply::Integer(1));
 }
@@ -442,7 +442,7 @@ fn what_goes_over_the_network_is_counted() {
     let server = Server::start();
     let mut client = server.connect();
     let mut info = || {
-        let stats = String::from_utf8(client.ask_words("INFO stats").into_bytes()).unwrap();
+        let stats = client.text("INFO stats");
         let number = |name: &str| -> usize {
             let value = stats.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             value.unwrap_or_else(|| panic!("no {name} in {stats}")).parse().unwrap()
@@ -489,7 +489,7 @@ fn lookups_are_counted_where_redis_counts_them() {
     ] {
         client.send(commands(&format!("SET k v, CONFIG RESETSTAT, {requests}, INFO stats")));
         let replies = requests.split(',').count() + 3;
-        let stats = String::from_utf8((0..replies).map(|_| client.reply()).last().unwrap().into_bytes()).unwrap();
+        let stats = (0..replies).map(|_| client.reply()).last().unwrap().into_text();
         let counted = format!("keyspace_hits:{hits}\r\nkeyspace_misses:{misses}\r\n");
         assert!(stats.contains(&counted), "{requests}: {stats}");
     }
@@ -508,7 +508,7 @@ fn scan_meets_every_key_while_others_come_and_go() {
         for key in reply.pop().unwrap().into_array() {
             seen.insert(key.into_bytes());
         }
-        cursor = String::from_utf8(reply.pop().unwrap().into_bytes()).unwrap();
+        cursor = reply.pop().unwrap().into_text();
         if cursor == "0" {
             break;
         }

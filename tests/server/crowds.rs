@@ -228,7 +228,7 @@ fn clients_that_have_sent_a_large_value_hold_no_memory_for_it() {
         }
         server.resident_bytes() < before + 32 * MIB
     });
-    let list = String::from_utf8(observer.ask_words("CLIENT LIST").into_bytes()).unwrap();
+    let list = observer.text("CLIENT LIST");
     assert!(list.lines().all(|line| line.contains(" qbuf=0 qbuf-free=0 ")), "{list}");
 }
 

@@ -93,7 +93,7 @@ fn a_client_that_sends_and_wants_no_replies_is_not_idle() {
 }
 
 fn idle_seconds_of_the_other(observer: &mut Client) -> u64 {
-    let list = String::from_utf8(observer.ask_words("CLIENT LIST").into_bytes()).unwrap();
+    let list = observer.text("CLIENT LIST");
     let other = list.lines().find(|line| !line.contains(" cmd=client|list "));
     let idle = other.and_then(|line| line.split(" idle=").nth(1)?.split(' ').next()?.parse::<u64>().ok());
     idle.unwrap_or_else(|| panic!("no idle time in {list}"))

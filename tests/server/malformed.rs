@@ -35,7 +35,7 @@ fn a_protocol_error_closes_that_connection_only() {
         server.connect().send(sent).expect(format!("-ERR Protocol error: {text}\r\n")).expect_closed();
         bystander.send("PING\r\n").expect("+PONG\r\n");
     }
-    let info = String::from_utf8(bystander.ask_words("INFO everything").into_bytes()).unwrap();
+    let info = bystander.text("INFO everything");
     for counted in
         [format!("total_error_replies:{}", MALFORMED.len()), format!("errorstat_ERR:count={}", MALFORMED.len())]
     {

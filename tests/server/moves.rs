@@ -15,7 +15,7 @@ fn restless(args: &[&str]) -> Launch {
 
 /// One field of `CLIENT INFO`.
 fn field(client: &mut Client, field: &str) -> String {
-    let text = String::from_utf8(client.ask_words("CLIENT INFO").into_bytes()).unwrap();
+    let text = client.text("CLIENT INFO");
     let value = text.split([' ', '\n']).find_map(|word| word.strip_prefix(field)?.strip_prefix('='));
     value.unwrap_or_else(|| panic!("no {field} in {text}")).to_owned()
 }
@@ -139,8 +139,8 @@ fn deep_pipelines_go_to_the_spare_worker_and_come_back() {
     let server = Launch::new().env("KVRED_TEST_MOVES", "deep").start();
     let mut client = server.connect();
     client.set("k", "v");
-    let spare = client.ask_words("CONFIG GET io-threads").into_array().remove(1).into_bytes();
-    let spare: usize = String::from_utf8(spare).unwrap().parse().unwrap();
+    let spare = client.ask_words("CONFIG GET io-threads").into_array().remove(1).into_text();
+    let spare: usize = spare.parse().unwrap();
     // So many that some worker has two of them.
     let mut deep: Vec<Client> = (0..=2 * spare).map(|_| server.connect()).collect();
     let mut shallow: Vec<Client> = (0..4).map(|_| server.connect()).collect();

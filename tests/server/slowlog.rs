@@ -23,7 +23,7 @@ fn every_command_is_kept_when_the_limit_is_zero_and_none_when_it_is_negative() {
     let mut entry = client.ask_words("SLOWLOG GET 1").into_array().remove(0).into_array();
     assert_eq!(entry.len(), 6);
     assert_eq!(entry.pop(), Some(Reply::bulk("me")));
-    let addr = String::from_utf8(entry.pop().unwrap().into_bytes()).unwrap();
+    let addr = entry.pop().unwrap().into_text();
     assert!(addr.starts_with("127.0.0.1:"), "{addr}");
     let Reply::Integer(at) = entry[1] else { panic!("no time: {entry:?}") };
     assert!(at > 1_700_000_000, "{at}");
@@ -121,7 +121,7 @@ fn passwords_show_up_nowhere() {
 
 /// What a `cmdstat_` line says: calls, rejected ones and failed ones; microseconds, and those of one call.
 fn command_stats(client: &mut crate::helpers::Client, name: &str) -> (Vec<u64>, f64, f64) {
-    let info = String::from_utf8(client.ask_words("INFO commandstats").into_bytes()).unwrap();
+    let info = client.text("INFO commandstats");
     let line = info.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{name}:")));
     let fields = line.unwrap_or_else(|| panic!("no {name} in {info}")).split(',');
     let fields: Vec<(&str, &str)> = fields.map(|f| f.split_once('=').unwrap()).collect();
@@ -148,7 +148,7 @@ fn command_stats_count_calls_times_and_refusals() {
     client.ask_words("SET other v");
     assert_eq!(command_stats(&mut client, "set").0, [2000, 1, 1000]);
     client.ask_words("CONFIG RESETSTAT");
-    let info = String::from_utf8(client.ask_words("INFO commandstats").into_bytes()).unwrap();
+    let info = client.text("INFO commandstats");
     assert!(!info.contains("cmdstat_get"), "{info}");
 }
 

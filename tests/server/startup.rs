@@ -381,7 +381,7 @@ fn server_with_unread_replies() -> (Server, Client, usize) {
     client.set("large", &value);
     client.send(command(&["GET", "large"]).repeat(20));
     wait_until("it sends replies", || {
-        let list = String::from_utf8(server.connect().ask_words("CLIENT LIST").into_bytes()).unwrap();
+        let list = server.connect().text("CLIENT LIST");
         list.lines().any(|line| !line.contains(" obl=0 "))
     });
     (server, client, format!("${}\r\n\r\n", value.len()).len() + value.len())

@@ -95,7 +95,7 @@ fn who_sends_at_once_is_answered_as_if_alone() {
 
 /// The most unexecuted input that a client has.
 fn piled_up(observer: &mut Client) -> usize {
-    let list = String::from_utf8(observer.ask_words("CLIENT LIST").into_bytes()).unwrap();
+    let list = observer.text("CLIENT LIST");
     let bytes = list.split("qbuf=").skip(1).filter_map(|rest| rest.split(' ').next()?.parse().ok());
     bytes.max().unwrap()
 }
@@ -140,7 +140,7 @@ fn others_have_their_turns_among_empty_lines() {
             // Nothing of this is run before the large reply is read.
             client.send(command(&["GET", "large"]));
             wait_until("the reply waits", || {
-                let list = String::from_utf8(neighbour.ask_words("CLIENT LIST").into_bytes()).unwrap();
+                let list = neighbour.text("CLIENT LIST");
                 list.lines().any(|line| !line.contains(" omem=0 "))
             });
             client.send(&lines).send("ECHO end\r\n");
