@@ -4,10 +4,9 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::kit::{aof, arg, data, small_log};
-use crate::helpers::{Launch, QUIET_STRACE, skip};
+use crate::helpers::traced;
 
 /// Every system call by which files are opened, changed, made durable or closed. One that only reads, or locks, leaves
 /// behind what the next of these finds.
@@ -36,30 +35,15 @@ enum Run {
 /// Runs a tool that is killed when it makes a call on one of the names in its directory for the n-th time; `None`
 /// after having said why that cannot be.
 fn run_killed(dir: &Path, args: &[&str], names: &[&str], call: &str, nth: usize) -> Option<Run> {
-    let mut command = Launch::clean(Command::new("strace"));
-    command.args([QUIET_STRACE, "-f", "-o", "/dev/null"]);
-    for name in ["", "kvred.aof", "kvred.aof.lock"].iter().chain(names) {
-        command.arg("-P").arg(dir.join(name));
-    }
-    command.args(["-e", &format!("inject={call}:signal=SIGKILL:when={nth}")]);
-    command.arg(env!("CARGO_BIN_EXE_kvred")).arg("aof").args(args);
-    let output = match command.output() {
-        Ok(output) => output,
-        Err(e) => {
-            skip(&format!("strace: {e}"));
-            return None;
-        }
-    };
+    let inject = format!("inject={call}:signal=SIGKILL:when={nth}");
+    let mut options = vec!["-o", "/dev/null", "-e", &inject];
+    let paths: Vec<PathBuf> = ["", "kvred.aof", "kvred.aof.lock"].iter().chain(names).map(|n| dir.join(n)).collect();
+    options.extend(paths.iter().flat_map(|path| ["-P", arg(path)]));
+    let output = traced(&options, &[&["aof"], args].concat())?;
     match (output.status.code(), output.status.signal()) {
         (Some(0), _) => Some(Run::Ended),
         (_, Some(9)) => Some(Run::Killed),
-        _ => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let last = said.lines().last().filter(|line| line.starts_with("strace: "));
-            let why = last.unwrap_or_else(|| panic!("{args:?}, to be killed at {call} {nth}: {output:?}"));
-            skip(&format!("strace cannot trace: {why}"));
-            None
-        }
+        _ => panic!("{args:?}, to be killed at {call} {nth}: {output:?}"),
     }
 }
 
@@ -173,23 +157,11 @@ fn a_kill_at_any_call_of_a_header_s_repair_leaves_it_wrong_or_right() {
 /// `None` after having said why that cannot be.
 fn durable_steps(dir: &Path, args: &[&str]) -> Option<Vec<String>> {
     let out = tempfile::NamedTempFile::new().unwrap();
-    let mut command = Launch::clean(Command::new("strace"));
-    command.args([QUIET_STRACE, "-f", "-y", "-s", "0", "-o", arg(out.path())]);
-    command.args(["-e", "trace=pwrite64,ftruncate,fdatasync,fsync,renameat,renameat2"]);
-    let output = match command.arg(env!("CARGO_BIN_EXE_kvred")).arg("aof").args(args).output() {
-        Ok(output) => output,
-        Err(e) => {
-            skip(&format!("strace: {e}"));
-            return None;
-        }
-    };
-    let said = String::from_utf8_lossy(&output.stderr);
-    if let Some(why) = said.lines().find(|line| line.starts_with("strace: ")) {
-        skip(&format!("strace cannot trace: {why}"));
-        return None;
-    }
+    let trace = "trace=pwrite64,ftruncate,fdatasync,fsync,renameat,renameat2";
+    let options = ["-y", "-s", "0", "-o", arg(out.path()), "-e", trace];
+    let output = traced(&options, &[&["aof"], args].concat())?;
     // A torn log that is not repaired is still told of.
-    assert!(matches!(output.status.code(), Some(0 | 1)), "{args:?}: {said}");
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{args:?}: {output:?}");
     let log = fs::read_to_string(out.path()).unwrap();
     let mut steps: Vec<String> = log.lines().filter_map(|line| step(dir, line)).collect();
     steps.dedup();

@@ -2,34 +2,19 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use super::kit::{aof, arg, data, resp};
-use crate::helpers::{Exit, Launch, QUIET_STRACE, skip};
+use crate::helpers::{Exit, Launch, QUIET_STRACE, traced};
 
 /// What has `kvred` fail to read a log in some of its calls.
-fn strace(log: &Path, when: &str) -> Vec<String> {
-    let inject = format!("inject=pread64:error=EIO:when={when}");
-    ["strace", QUIET_STRACE, "-f", "-o", "/dev/null", "-P", arg(log), "-e", &inject].map(str::to_owned).to_vec()
+fn inject(when: &str) -> String {
+    format!("inject=pread64:error=EIO:when={when}")
 }
 
 /// Runs a tool so; `None` after having said why that cannot be.
 fn failing(log: &Path, when: &str, args: &[&str]) -> Option<Exit> {
-    let under = strace(log, when);
-    let mut command = Launch::clean(Command::new(&under[0]));
-    command.args(&under[1..]).arg(env!("CARGO_BIN_EXE_kvred")).arg("aof").args(args);
-    let exit = match command.output() {
-        Ok(output) => Exit::of(output),
-        Err(e) => {
-            skip(&format!("strace: {e}"));
-            return None;
-        }
-    };
-    if let Some(why) = exit.stderr.lines().find(|line| line.starts_with("strace: ")) {
-        skip(&format!("strace cannot trace: {why}"));
-        return None;
-    }
-    Some(exit)
+    let options = ["-o", "/dev/null", "-P", arg(log), "-e", &inject(when)];
+    traced(&options, &[&["aof"], args].concat()).map(Exit::of)
 }
 
 /// Makes a log of 3 MB, in a dozen batches.
@@ -79,8 +64,8 @@ fn what_cannot_be_read_is_damage_and_what_can_is_saved() {
         let exit = failing(&log, "4+", command).expect("as before");
         assert_eq!(exit.code, Some(4), "{command:?}: {}", exit.stderr);
     }
-    let under = strace(&log, "3+");
-    let refused = Launch::at(dir.path()).under(&under.iter().map(String::as_str).collect::<Vec<_>>()).refused();
+    let under = ["strace", QUIET_STRACE, "-f", "-o", "/dev/null", "-P", arg(&log), "-e", &inject("3+")];
+    let refused = Launch::at(dir.path()).under(&under).refused();
     refused.expect(4, &["the disk cannot read all of it, seen at byte ", "kvred aof check "]);
     assert!(fs::read(&log).unwrap() == before && !compact.exists());
     assert!(!fs::read_dir(dir.path()).unwrap().any(|e| e.unwrap().file_name().to_string_lossy().contains("temp-")));

@@ -8,7 +8,9 @@ use std::process::{Child, Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::helpers::{Client, Exit, Launch, QUIET_STRACE, Reply, Server, info, info_number, skip, wait_until};
+use crate::helpers::{
+    Client, Exit, Launch, QUIET_STRACE, Reply, Server, info, info_number, skip, wait_until, was_traced,
+};
 
 /// A file system mounted where a [`Launch`] has its directory; unmounted when this is dropped.
 pub struct Volume {
@@ -253,11 +255,7 @@ impl TracedStart {
         }
         let started = self.launch.try_start();
         let said = started.as_ref().map_or_else(|exit| exit.stderr.clone(), Server::stderr);
-        if let Some(why) = said.lines().find(|line| line.starts_with("strace: ")) {
-            skip(&format!("strace cannot trace: {why}"));
-            return None;
-        }
-        Some(started)
+        was_traced(&said).then_some(started)
     }
 
     /// What was written so far, see [`whole_calls`].

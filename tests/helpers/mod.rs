@@ -8,6 +8,7 @@ pub mod peer;
 pub mod programs;
 pub mod random;
 pub mod server;
+pub mod strace;
 pub mod terminal;
 
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ pub use client::{Client, Reply, command, commands, info, info_number};
 pub use programs::{Exit, Killed, free_port, program};
 pub use random::Random;
 pub use server::{Launch, Server};
+pub use strace::{QUIET_STRACE, traced, was_traced};
 
 /// How long anything may take before a test gives up. Never what a test measures: only a machine that hangs gets here.
 pub const DEADLINE: Duration = Duration::from_mins(2);
@@ -46,10 +48,6 @@ pub fn wait_until_told_of_the_end(port: u16) {
 pub fn rounds(usual: u64) -> u64 {
     std::env::var("KVRED_TEST_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
 }
-
-/// With this, what `strace` says on stderr is why it cannot trace; it has said else that it follows a thread, and that a
-/// path of `-P` is a link.
-pub const QUIET_STRACE: &str = "--quiet=attach,path-resolution";
 
 /// Says in the test's output why it was not run.
 pub fn skip(why: &str) {
