@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::kit::{aof, arg, data, resp};
 use crate::helpers::peer::{Peer, SERVERS};
-use crate::helpers::{Client, DEADLINE, Exit, Launch, Reply, Server, wait_until};
+use crate::helpers::{self, Client, DEADLINE, Exit, Launch, Reply, Server, wait_until};
 
 /// A running follower whose lines arrive on a channel.
 struct Follower {
@@ -350,11 +350,7 @@ fn load(
             }
         };
         all_follow("before");
-        let mut client = Client::connect(port);
-        client.send("BGREWRITEAOF\r\n").expect("+Background append only file rewriting started\r\n");
-        wait_until("the log is rewritten", || {
-            String::from_utf8(client.ask(&["INFO", "persistence"]).into_bytes()).unwrap().contains("aof_rewrites:1\r\n")
-        });
+        assert!(helpers::rewrite(&mut Client::connect(port)));
         more();
         all_follow("behind");
         end(server);

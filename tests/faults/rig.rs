@@ -8,9 +8,8 @@ use std::process::{Child, Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::helpers::{
-    Client, Exit, Launch, QUIET_STRACE, Reply, Server, info, info_number, skip, wait_until, was_traced,
-};
+pub use crate::helpers::rewrite;
+use crate::helpers::{Client, Exit, Launch, QUIET_STRACE, Reply, Server, info_number, skip, wait_until, was_traced};
 
 /// A file system mounted where a [`Launch`] has its directory; unmounted when this is dropped.
 pub struct Volume {
@@ -321,12 +320,4 @@ pub fn assert_no_orphan(dir: &Path) {
 /// What `WAITAOF` answers.
 pub fn waited(local: i64) -> Reply {
     Reply::Array(vec![Reply::Integer(local), Reply::Integer(0)])
-}
-
-/// Asks for a rewrite and waits for its end, good or bad.
-pub fn rewrite(client: &mut Client) {
-    client.send("BGREWRITEAOF\r\n").expect("+Background append only file rewriting started\r\n");
-    wait_until("the rewrite ends", || {
-        info(client, "aof_rewrite_in_progress") == "0" && info(client, "aof_rewrite_scheduled") == "0"
-    });
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 
-use super::DEADLINE;
+use super::{DEADLINE, wait_until};
 
 /// Encodes one command as clients send it.
 pub fn command<A: AsRef<[u8]>>(args: &[A]) -> Vec<u8> {
@@ -281,6 +281,15 @@ pub fn info(client: &mut Client, field: &str) -> String {
 pub fn info_number(client: &mut Client, field: &str) -> u64 {
     let value = info(client, field);
     value.parse().unwrap_or_else(|_| panic!("{field} is no number: {value}"))
+}
+
+/// Asks for a rewrite and waits for its end: whether it was a good one.
+pub fn rewrite(client: &mut Client) -> bool {
+    client.send("BGREWRITEAOF\r\n").expect("+Background append only file rewriting started\r\n");
+    wait_until("the rewrite ends", || {
+        info(client, "aof_rewrite_in_progress") == "0" && info(client, "aof_rewrite_scheduled") == "0"
+    });
+    info(client, "aof_last_bgrewrite_status") == "ok"
 }
 
 /// Bytes for a person, cut where they are long.

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
-use crate::helpers::{Client, Launch, Reply, Server, command, info_number, program, skip, wait_until};
+use crate::helpers::{Client, Launch, Reply, Server, command, info_number, program, rewrite, skip, wait_until};
 
 const MIB: u64 = 1 << 20;
 
@@ -320,9 +320,8 @@ fn fewer_clients_than_wished_are_allowed_where_the_system_has_files_for_fewer() 
     let mut clients = server.connect_served(most);
     assert_eq!(clients[0].ask_words("CONFIG GET maxclients").into_array().pop(), Some(Reply::bulk(&most.to_string())));
     server.connect().expect("-ERR max number of clients reached\r\n").expect_closed();
-    clients[0].send("SET k v\r\nBGREWRITEAOF\r\n").expect("+OK\r\n").reply();
-    wait_until("the rewrite ends", || info_number(&mut clients[0], "aof_rewrite_in_progress") == 0);
-    assert_eq!(info_number(&mut clients[0], "aof_rewrites"), 1, "{}", server.stderr());
+    clients[0].set("k", "v");
+    assert!(rewrite(&mut clients[0]), "{}", server.stderr());
     assert_eq!(clients.len(), most);
     with_files("72").refused().expect(3, &["too few open files", "72 are needed besides", "LimitNOFILE="]);
 }

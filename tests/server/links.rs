@@ -4,15 +4,14 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use crate::helpers::{Exit, Launch, Reply, Server, skip, wait_until};
+use crate::helpers::{self, Exit, Launch, Reply, Server, skip, wait_until};
 
 fn aof(args: &[&str], log: &Path) -> Exit {
     Exit::of(Launch::binary().arg("aof").args(args).arg(log).output().unwrap())
 }
 
 fn rewrite(server: &Server) {
-    server.connect().ask_words("BGREWRITEAOF");
-    server.wait_for_stderr("was rewritten");
+    assert!(helpers::rewrite(&mut server.connect()), "{}", server.stderr());
 }
 
 fn is_link(path: &Path) -> bool {

@@ -9,7 +9,7 @@ use kvred::persistence::real_disk::RealDisk;
 use kvred::persistence::replay::{RefusedRecord, Verdict, replay};
 
 use crate::helpers::log::{Batch, Model, apply, assert_holds, batches, state_at};
-use crate::helpers::{Exit, Launch, Random, Reply, Server, command, commands, info_number, wait_until};
+use crate::helpers::{Exit, Launch, Random, Reply, Server, command, commands, rewrite, wait_until};
 
 const PLAIN: &str = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n";
 
@@ -416,8 +416,7 @@ fn what_a_plain_log_says_of_syncs_is_not_believed() {
     let server = launch.start();
     let mut client = server.connect();
     assert_eq!((client.get("a"), client.get("b"), client.get("torn")), (Some("1".into()), Some("2".into()), None));
-    client.ask_words("BGREWRITEAOF");
-    wait_until("it is rewritten", || info_number(&mut client, "aof_rewrites") == 1);
+    assert!(rewrite(&mut client));
     let stated: Vec<String> = batches(&launch.log()).into_iter().flat_map(|batch| batch.annotations).collect();
     assert!(stated.contains(&"#REWRITTEN:1".to_owned()), "not the eighth: {stated:?}");
 }

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use super::addresses::address_of_a_link;
 use super::tls::certs::{Authority, Kind};
 
-use crate::helpers::{Client, DEADLINE, Killed, Launch, Reply, command, info_number, skip, wait_until};
+use crate::helpers::{Client, DEADLINE, Killed, Launch, Reply, command, rewrite, skip};
 
 /// The socket that a service is told to report to.
 struct Manager(UnixDatagram);
@@ -264,11 +264,10 @@ fn the_log_and_its_directory_are_the_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
     let launch = Launch::new();
     let dir = launch.dir().join("made");
-    let server = launch.args(&["--dir", dir.to_str().unwrap(), "--auto-aof-rewrite-min-size", "1"]).start();
+    let server = launch.args(&["--dir", dir.to_str().unwrap()]).start();
     let mut client = server.connect();
     client.set("k", "v");
-    client.ask_words("BGREWRITEAOF");
-    wait_until("it is rewritten", || info_number(&mut client, "aof_rewrites") == 1);
+    assert!(rewrite(&mut client));
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&dir), 0o700);
     for entry in std::fs::read_dir(&dir).unwrap() {
