@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -120,17 +121,18 @@ fn long_log(path: &Path) {
 }
 
 /// Runs a tool on a machine that is slow enough for its bar to be seen, whatever machine this is: most of the time it
-/// is stopped. `when_seen` is done when the bar is there. What it showed.
+/// is stopped. `when_seen` is done when the bar is there, and the rest goes at full speed. What it showed.
 fn slowly(command: &Command, columns: u16, when_seen: impl FnOnce(&mut Terminal, Pid)) -> (String, i32) {
     // What it prints to stdout is not to hide the bar, which is on stderr.
     let mut terminal = Terminal::sized(&after("echo \"pid $$.\"", command), columns, 24);
     terminal.sees("pid ");
     let pid = Pid::from_raw(terminal.sees(".").trim().parse().unwrap()).unwrap();
+    let is_seen = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let brake = scope.spawn(move || {
-            // Until it has ended, and a while at most: the rest goes at full speed.
+        let brake = scope.spawn(|| {
+            // A while at most, should no bar be seen.
             for _ in 0..100 {
-                if kill_process(pid, Signal::STOP).is_err() {
+                if is_seen.load(SeqCst) || kill_process(pid, Signal::STOP).is_err() {
                     break;
                 }
                 std::thread::sleep(Duration::from_millis(20));
@@ -142,6 +144,7 @@ fn slowly(command: &Command, columns: u16, when_seen: impl FnOnce(&mut Terminal,
         });
         let mut seen = terminal.sees(" left");
         when_seen(&mut terminal, pid);
+        is_seen.store(true, SeqCst);
         let (rest, code) = terminal.ends();
         brake.join().unwrap();
         seen += " left";
