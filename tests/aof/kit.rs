@@ -21,6 +21,16 @@ pub(crate) fn aof(args: &[&str]) -> Exit {
     Exit::of(output.unwrap())
 }
 
+/// All reading tools: how each ended.
+pub(crate) fn all_tools(path: &Path) -> Vec<(i32, String)> {
+    let commands = [&["check"][..], &["check", "--json"], &["dump"], &["dump", "--format", "json"]];
+    let run = |command: &&[&str]| {
+        let output = aof(&[command, &[arg(path)][..]].concat());
+        (output.code.expect("not killed"), output.stderr)
+    };
+    commands.iter().map(run).collect()
+}
+
 /// The path as an argument.
 pub(crate) fn arg(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -44,6 +54,22 @@ pub(crate) fn small_log(dir: &Path) -> Vec<u8> {
         server.terminate().expect(0, &[]);
     }
     fs::read(dir.join("kvred.aof")).unwrap()
+}
+
+/// Writes a log as Redis does.
+pub(crate) fn write_plain(path: &Path, commands: &[Vec<Vec<u8>>]) {
+    let mut bytes = Vec::new();
+    for command in commands {
+        let words: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
+        bytes.extend(resp(&words));
+    }
+    fs::write(path, bytes).unwrap();
+}
+
+/// The same of commands without quotes.
+pub(crate) fn write_lines(path: &Path, commands: &[&str]) {
+    let words = |command: &&str| command.split(' ').map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
+    write_plain(path, &commands.iter().map(words).collect::<Vec<_>>());
 }
 
 /// A plain log of Redis's, and all that a server of ours has written behind it until it was closed; and where that begins.

@@ -18,5 +18,8 @@ mod kill;
 mod kit;
 mod redis;
 mod roundtrip;
+mod salvage;
 mod terminal;
+mod times;
 mod unreadable;
+mod untouched;
