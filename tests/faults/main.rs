@@ -24,5 +24,4 @@ mod power_cut;
 mod rewrite;
 mod rig;
 mod slow_disk;
-mod told;
 mod write_back;

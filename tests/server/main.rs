@@ -32,5 +32,6 @@ mod slowlog;
 mod startup;
 mod systemd;
 mod tls;
+mod told;
 mod tools;
 mod turns;
