@@ -1,10 +1,11 @@
-//! A log that has several names, a directory that gets another one: nobody else's log is written to, or replaced.
+//! A log that has several names, a directory that gets another one: nobody else's log is written to, or replaced. And
+//! whose it is, and who may read it.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use crate::helpers::{self, Exit, Launch, Reply, Server, skip, wait_until};
+use crate::helpers::{self, Exit, Launch, Server, skip};
 
 fn aof(args: &[&str], log: &Path) -> Exit {
     Exit::of(Launch::binary().arg("aof").args(args).arg(log).output().unwrap())
@@ -164,6 +165,23 @@ fn a_link_in_the_place_of_what_is_cut_is_not_followed() {
     assert_eq!((fs::read(&target).unwrap().len(), launch.log()), (0, torn.into_bytes()));
 }
 
+/// Only the owner can read what is stored.
+#[test]
+fn the_log_and_its_directory_are_the_owners_alone() {
+    let launch = Launch::new();
+    let dir = launch.dir().join("made");
+    let server = launch.args(&["--dir", dir.to_str().unwrap()]).start();
+    let mut client = server.connect();
+    client.set("k", "v");
+    assert!(helpers::rewrite(&mut client));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
+    for entry in fs::read_dir(&dir).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+}
+
 /// A group may have been given the right to read it, for backups.
 #[test]
 fn a_rewritten_log_keeps_its_group_and_mode() {
@@ -198,26 +216,4 @@ fn a_log_that_a_link_has_replaced_is_rewritten_with_its_own_mode() {
     let now = log.symlink_metadata().unwrap();
     assert!(now.is_file());
     assert_eq!(now.mode() & 0o777, 0o600);
-}
-
-/// The file of a rewrite that was killed before its rename may be the better copy.
-#[test]
-fn a_start_that_refuses_a_log_touches_nothing_beside_it() {
-    let launch = Launch::new().args(&["--fsync", "always"]);
-    let server = launch.start();
-    let mut client = server.connect();
-    (0..100).for_each(|n| client.set(format!("k{n}"), "v"));
-    server.kill9();
-    let leftover = launch.dir().join("temp-rewrite-kvred.aof");
-    fs::copy(launch.log_path(), &leftover).unwrap();
-    let sound = launch.log();
-    let mut damaged = sound.clone();
-    damaged[200] ^= 1;
-    fs::write(launch.log_path(), &damaged).unwrap();
-    launch.refused().expect(4, &["Nothing was changed"]);
-    assert!(fs::read(&leftover).unwrap() == sound && launch.log() == damaged);
-    fs::write(launch.log_path(), &sound).unwrap();
-    let server = launch.start();
-    wait_until("it is removed", || !leftover.exists());
-    assert_eq!(server.connect().ask_words("DBSIZE"), Reply::Integer(100));
 }

@@ -1,5 +1,4 @@
-//! Logs that were cut, changed, or written by others: started with exactly what is sound, or refused; never a value
-//! that was not written.
+//! Logs that were cut or changed: started with exactly what is sound, or refused; never a value that was not written.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,9 +8,7 @@ use kvred::persistence::real_disk::RealDisk;
 use kvred::persistence::replay::{RefusedRecord, Verdict, replay};
 
 use crate::helpers::log::{Batch, Model, apply, assert_holds, batches, state_at};
-use crate::helpers::{Exit, Launch, Random, Reply, Server, command, commands, rewrite, wait_until};
-
-const PLAIN: &str = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n";
+use crate::helpers::{Launch, Random, Reply, Server, commands, wait_until};
 
 /// Some batches: binary values, DEL, FLUSHALL, values that imitate annotation lines.
 fn write_batches(server: &Server) {
@@ -40,7 +37,7 @@ fn closed_log(fsync: &str) -> Vec<u8> {
     launch.log()
 }
 
-fn always_log() -> &'static [u8] {
+pub(super) fn always_log() -> &'static [u8] {
     static LOG: OnceLock<Vec<u8>> = OnceLock::new();
     LOG.get_or_init(|| closed_log("always"))
 }
@@ -352,190 +349,4 @@ fn what_cannot_be_kept_is_not_cut() {
     std::fs::create_dir(launch.dir().join(format!("kvred.aof.cut-{last}"))).unwrap();
     launch.refused().expect(3, &["nothing was changed"]);
     assert_eq!(launch.log(), log);
-}
-
-// ---- logs of Redis's ----
-
-/// An editor may have made them; that nothing of it can be read is no trace of a crash.
-#[test]
-fn a_log_without_carriage_returns_is_refused_and_left_alone() {
-    for log in ["*3\n$3\nSET\n$1\na\n$1\nb\n".repeat(9), "*1\r\n$8\r\nFLUSHALL\r\n*3\n$3\nSET".to_owned()] {
-        let launch = Launch::on_log(&log);
-        launch.refused().expect(4, &["Nothing was changed"]);
-        assert!(launch.log() == log.as_bytes() && launch.cuts().is_empty());
-    }
-}
-
-#[test]
-fn a_plain_log_loads_and_is_continued() {
-    let log = [
-        commands("SELECT 0, SET a 1, set b 2, MSET c 3 d 4, DEL a"),
-        b"#TS:1700000000\r\n".to_vec(),
-        commands("MULTI, SET e 5, SET f 6, EXEC, UNLINK b, SET c 9 XX KEEPTTL, SET new 1 NX, SET new 2 NX, SET none 1 KEEPTTL XX"),
-        commands("SET d 8 GET"),
-    ]
-    .concat();
-    let launch = Launch::on_log(&log).args(&["--fsync", "always"]);
-    let expected: Model = [("c", "9"), ("d", "8"), ("e", "5"), ("f", "6"), ("new", "1")]
-        .map(|(k, v)| (k.as_bytes().to_vec(), v.as_bytes().to_vec()))
-        .into();
-    let server = launch.start();
-    assert_holds(&mut server.connect(), &expected, "a plain log");
-    server.connect().set("joined", "yes");
-    server.kill9();
-    let continued = launch.log();
-    assert!(continued.starts_with(&log) && continued[log.len()..].starts_with(b"#KVRED:1:"));
-    let first = &batches(&continued[log.len()..])[0];
-    assert!(
-        first.annotations.contains(&format!("#SYNCED:{:016x}", log.len() + first.start)),
-        "{:?}",
-        first.annotations
-    );
-    let server = launch.start();
-    assert_eq!(server.connect().get("joined"), Some(b"yes".to_vec()));
-    assert_eq!(server.connect().ask_words("DBSIZE"), Reply::Integer(6));
-    server.terminate().expect(0, &[]);
-    // Behind the joint a change is noticed.
-    let mut changed = launch.log();
-    let at = log.len() + 100;
-    changed[at] ^= 1;
-    Launch::on_log(changed).refused().expect(4, &["is damaged"]);
-}
-
-/// Nothing vouches for it; it would make damage of every trace of a crash from then on.
-#[test]
-fn what_a_plain_log_says_of_syncs_is_not_believed() {
-    let says = "#SYNCED:00ffffffffffffff\r\n#NOSYNC\r\n#REWRITTEN:7\r\n";
-    let launch = Launch::on_log(format!("{PLAIN}{says}{PLAIN}")).args(&["--fsync", "always"]);
-    let server = launch.start();
-    server.connect().set("b", "2");
-    server.kill9();
-    let mut log = launch.log();
-    log.truncate(log.len() - log.iter().rev().take_while(|&&c| c == 0).count());
-    log.extend(command(&["SET", "torn", "3"]));
-    std::fs::write(launch.log_path(), log).unwrap();
-    let server = launch.start();
-    let mut client = server.connect();
-    assert_eq!((client.get("a"), client.get("b"), client.get("torn")), (Some("1".into()), Some("2".into()), None));
-    assert!(rewrite(&mut client));
-    let stated: Vec<String> = batches(&launch.log()).into_iter().flat_map(|batch| batch.annotations).collect();
-    assert!(stated.contains(&"#REWRITTEN:1".to_owned()), "not the eighth: {stated:?}");
-}
-
-#[test]
-fn a_flushall_in_a_plain_log_forgets_what_was_before() {
-    let server = Launch::on_log(commands("SET a 1, FLUSHALL, SET b 2, FLUSHDB ASYNC, SET c 3")).start();
-    assert_eq!(server.connect().ask_words("KEYS *"), Reply::Array(vec![Reply::bulk("c")]));
-}
-
-#[test]
-fn a_plain_log_cut_anywhere_in_its_last_command_starts_with_those_before() {
-    let (before, last) = (commands("SET a 1, SET b 2"), commands("SET c 3"));
-    for at in 0..last.len() {
-        let launch = Launch::on_log([&before, &last[..at]].concat());
-        let server = launch.start();
-        assert_eq!(server.connect().ask_words("DBSIZE"), Reply::Integer(2), "cut at {at}");
-        let expected: &[(String, Vec<u8>)] = &[(format!("kvred.aof.cut-{}", before.len()), last[..at].to_vec())];
-        assert_eq!(launch.cuts(), if at == 0 { &[] } else { expected }, "cut at {at}");
-    }
-}
-
-#[test]
-fn an_open_transaction_at_the_end_is_torn_as_a_whole() {
-    let (before, mut open) = (commands("SET a 1"), commands("MULTI, SET a 2, SET b 2"));
-    open.truncate(open.len() - 3);
-    let launch = Launch::on_log([&before[..], &open].concat());
-    let server = launch.start();
-    assert_eq!(server.connect().get("a"), Some(b"1".to_vec()));
-    assert_eq!(server.connect().ask_words("DBSIZE"), Reply::Integer(1));
-    assert_eq!(launch.cuts(), [(format!("kvred.aof.cut-{}", before.len()), open)]);
-}
-
-/// Each content, and what the refusal says. Nothing of it may be skipped or cut.
-#[test]
-fn plain_logs_that_cannot_be_loaded_are_refused() {
-    let whole = commands("SET b 2, SET c 3");
-    // A length that swallows the commands after it looks like an incomplete command at the end.
-    let swallowed = [b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$9999\r\n1\r\n".to_vec(), whole.clone()].concat();
-    let cases: Vec<(Vec<u8>, &str)> = vec![
-        (swallowed, "whole commands follow"),
-        ([PLAIN.replace("$1\r\n1", "$2\r\n1").into_bytes(), whole.clone()].concat(), "byte 0"),
-        ([commands("SET a 1, LPUSH l x"), whole.clone()].concat(), "lpush"),
-        ([commands("SET a 1, EXPIRE a 100"), whole.clone()].concat(), "expire"),
-        ([commands("SET a 1, SET a 2 EX 100"), whole.clone()].concat(), "EX"),
-        ([commands("SET a 1, SELECT 1"), whole.clone()].concat(), "database"),
-        ([commands("SET a 1, NONSENSE"), whole.clone()].concat(), "NONSENSE"),
-        ([commands("SET a 1"), b"noise".to_vec(), whole.clone()].concat(), "byte 27"),
-        ([commands("SET a 1"), vec![0; 30], whole.clone()].concat(), "byte 27"),
-        ([commands("EXEC"), whole.clone()].concat(), "byte 0"),
-        (b"REDIS0011\xfa\x09redis-ver\x057.4.0".to_vec(), "kvred.aof cannot be loaded: it is an RDB snapshot"),
-        (b"PING\r\n".to_vec(), "byte 0"),
-    ];
-    for (log, says) in cases {
-        let launch = Launch::on_log(&log);
-        let exit = launch.refused();
-        exit.expect(4, &[says]);
-        assert_eq!(launch.log(), log, "a refused log stays as it is");
-        assert!(launch.cuts().is_empty());
-    }
-}
-
-/// It may be the only copy: the operator has moved a damaged log away, or it is lost.
-#[test]
-fn a_leftover_with_data_is_not_removed_for_a_new_log() {
-    let launch = Launch::on_log(command(&["SET", "a", "1"]));
-    launch.start().terminate().expect(0, &[]);
-    let leftover = launch.dir().join("temp-rewrite-kvred.aof");
-    std::fs::rename(launch.log_path(), &leftover).unwrap();
-    let left = std::fs::read(&leftover).unwrap();
-    // No log, and an empty one.
-    for log in [None, Some(0)] {
-        if log.is_some() {
-            std::fs::write(launch.log_path(), "").unwrap();
-        }
-        launch.refused().expect(4, &["temp-rewrite-kvred.aof", "the only copy", "Nothing was changed", "rename it"]);
-        assert!(std::fs::read(&leftover).unwrap() == left, "{log:?}");
-        assert_eq!(std::fs::read(launch.log_path()).ok().map(|log| log.len()), log);
-    }
-    // What the message advises.
-    std::fs::rename(&leftover, launch.log_path()).unwrap();
-    assert_eq!(launch.start().connect().get("a"), Some(b"1".to_vec()));
-}
-
-#[test]
-fn a_leftover_that_is_damaged_from_its_first_command_on_is_not_removed_for_a_new_log() {
-    let mut left = always_log().to_vec();
-    left[batches(always_log())[0].start + 8] ^= 1;
-    let launch = Launch::new();
-    let leftover = launch.dir().join("temp-rewrite-kvred.aof");
-    std::fs::write(&leftover, &left).unwrap();
-    launch.refused().expect(4, &["temp-rewrite-kvred.aof", "the only copy", "Nothing was changed"]);
-    assert!(std::fs::read(&leftover).unwrap() == left);
-}
-
-/// A log without a command, as a rewrite of nothing leaves it.
-fn empty_log() -> Vec<u8> {
-    let launch = Launch::new();
-    launch.start().terminate().expect(0, &[]);
-    let rewritten = Launch::binary().args(["aof", "rewrite"]).arg(launch.log_path()).output().unwrap();
-    Exit::of(rewritten).expect(0, &[]);
-    let log = launch.log();
-    assert!(log.len() > 36, "it has a batch");
-    log
-}
-
-/// A first start that is killed leaves no more than the header of its log, and a rewrite before the first command a log
-/// without one.
-#[test]
-fn a_leftover_without_data_is_removed_for_a_new_log() {
-    let empty = empty_log();
-    let zeros = [0; 100];
-    for left in [&empty[..0], &empty[..20], &empty[..36], &empty, &zeros] {
-        let launch = Launch::new();
-        let leftover = launch.dir().join("temp-rewrite-kvred.aof");
-        std::fs::write(&leftover, left).unwrap();
-        let server = launch.start();
-        assert!(!leftover.exists(), "{} bytes", left.len());
-        assert_eq!(server.connect().ask_words("DBSIZE"), Reply::Integer(0));
-    }
 }

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use super::addresses::address_of_a_link;
 use super::tls::certs::{Authority, Kind};
 
-use crate::helpers::{Client, DEADLINE, Killed, Launch, Reply, command, rewrite, skip};
+use crate::helpers::{Client, DEADLINE, Killed, Launch, Reply, command, skip};
 
 /// The socket that a service is told to report to.
 struct Manager(UnixDatagram);
@@ -256,22 +256,4 @@ fn logs_are_an_object_a_line_where_json_is_asked_for() {
     assert_eq!(ready["fields"]["fsync"], "none", "by the flag's own name: {ready}");
     assert!(ready["timestamp"].as_str().unwrap().ends_with('Z'), "{ready}");
     assert_eq!(lines.last().unwrap()["fields"]["message"], "stopped");
-}
-
-/// Only the owner can read what is stored.
-#[test]
-fn the_log_and_its_directory_are_the_owners_alone() {
-    use std::os::unix::fs::PermissionsExt;
-    let launch = Launch::new();
-    let dir = launch.dir().join("made");
-    let server = launch.args(&["--dir", dir.to_str().unwrap()]).start();
-    let mut client = server.connect();
-    client.set("k", "v");
-    assert!(rewrite(&mut client));
-    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&dir), 0o700);
-    for entry in std::fs::read_dir(&dir).unwrap() {
-        let path = entry.unwrap().path();
-        assert_eq!(mode(&path), 0o600, "{}", path.display());
-    }
 }
