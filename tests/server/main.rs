@@ -18,6 +18,7 @@ mod contract;
 mod crowds;
 mod differential;
 mod durability;
+mod info;
 mod leftover;
 mod limits;
 mod links;
