@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -206,4 +206,86 @@ fn one_address_with_and_without_an_interface_is_taken_once() {
     let server = Server::start_with(&["--bind", "127.0.0.1,::1,::1%1"]);
     let shown = server.connect().ask_words("CONFIG GET bind").into_array().pop().unwrap();
     assert_eq!(shown, Reply::bulk("127.0.0.1 ::1"));
+}
+
+#[test]
+fn a_taken_port_exits_3_and_leaves_no_trace() {
+    let server = Server::start();
+    let launch = Launch::new().args(&["--port", &server.port().to_string()]);
+    launch.refused().expect(3, &[&server.port().to_string()]);
+    assert_eq!(fs::read_dir(launch.dir()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_place_that_cannot_be_had_is_told_before_the_log_is_loaded() {
+    let server = Server::start_with(&["--unixsocket", "s"]);
+    let socket = server.launch().dir().join("s");
+    // A log that would be refused, if it were read.
+    let damaged = Launch::on_log("no log at all");
+    for flags in [
+        ["--port", &server.port().to_string()],
+        ["--unixsocket", socket.to_str().unwrap()],
+        ["--unixsocket", damaged.log_path().to_str().unwrap()],
+    ] {
+        damaged.clone().args(&flags).refused().expect(3, &["cannot listen on", flags[1]]);
+    }
+    let certificate = ["--tls-port", "0", "--tls-cert-file", "/nonexistent", "--tls-key-file", "/nonexistent"];
+    damaged.clone().args(&certificate).refused().expect(3, &["TLS cannot be offered", "/nonexistent"]);
+    damaged.refused().expect(4, &["kvred aof check"]);
+}
+
+#[test]
+fn a_unix_socket_that_cannot_be_made_is_told_before_a_log_is_begun() {
+    let launch = Launch::new().args(&["--dir", "data/deeper"]);
+    let long = launch.dir().join("x".repeat(108));
+    let too_long =
+        format!(": the path of a unix socket has at most 107 bytes, this one has {}\n", long.as_os_str().len());
+    for (path, why) in [("/no/such/s", ": No such file or directory"), (long.to_str().unwrap(), &too_long)] {
+        let exit = launch.clone().args(&["--unixsocket", path]).refused();
+        exit.expect(3, &["cannot listen on the unix socket", path, why]);
+        assert_eq!(fs::read_dir(launch.dir()).unwrap().count(), 0, "{path:?}: {}", exit.stderr);
+    }
+    // Folders that are made for the log may hold it.
+    for path in ["data/s", "data/deeper/s"] {
+        let absolute = launch.dir().join(path);
+        for path in [path, absolute.to_str().unwrap()] {
+            let launch = launch.clone().args(&["--unixsocket", path]);
+            let _server = launch.start();
+            Client::connect_unix(&absolute).set("k", "v");
+            fs::remove_dir_all(launch.dir().join("data")).unwrap();
+        }
+    }
+    // However they are written.
+    symlink(".", launch.dir().join("link")).unwrap();
+    for path in ["link/data/s", "data/deeper/../s", "./data/./s"] {
+        let launch = launch.clone().args(&["--unixsocket", path]);
+        let _server = launch.start();
+        Client::connect_unix(&launch.dir().join("data/s")).set("k", "v");
+        fs::remove_dir_all(launch.dir().join("data")).unwrap();
+    }
+}
+
+#[test]
+fn a_relative_socket_lies_where_the_server_is_started() {
+    let server = Server::start_with(&["--dir", "data", "--unixsocket", "s"]);
+    let dir = server.launch().dir();
+    assert!(dir.join("s").exists() && dir.join("data/kvred.aof").exists());
+    assert!(!dir.join("data/s").exists() && !dir.join("kvred.aof").exists());
+    let help = Launch::binary().args(["serve", "--help"]).output().unwrap().stdout;
+    assert!(!String::from_utf8(help).unwrap().contains("working directory"));
+}
+
+#[test]
+fn every_address_that_is_named_is_served() {
+    let server = Server::start_with(&["--bind", "127.0.0.1", "--bind", "127.0.0.2"]);
+    server.connect().set("k", "v");
+    let mut client = Client::try_connect_to([127, 0, 0, 2].into(), server.port()).unwrap();
+    assert_eq!(client.get("k"), Some(b"v".to_vec()));
+}
+
+#[test]
+fn an_address_that_is_named_twice_is_taken_once() {
+    let server = Server::start_with(&["--bind", "127.0.0.1,127.0.0.1", "--bind", "127.0.0.1"]);
+    let got = server.connect().ask_words("CONFIG GET bind");
+    assert_eq!(got, Reply::Array(vec![Reply::bulk("bind"), Reply::bulk("127.0.0.1")]));
 }

@@ -1,11 +1,9 @@
-//! Flags, variables, exit codes, locks and signals.
+//! Flags, variables, exit codes and locks.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 
-use rustix::process::{Pid, Signal, kill_process};
-
-use crate::helpers::{Client, Killed, Launch, Reply, Server, command, commands, rewrite, wait_until};
+use crate::helpers::{Client, Launch, Reply, Server};
 
 fn run(args: &[&str]) -> (Option<i32>, String, String) {
     let output = Launch::binary().args(args).output().unwrap();
@@ -214,88 +212,6 @@ fn a_second_server_on_the_log_exits_3_and_names_it() {
 }
 
 #[test]
-fn a_taken_port_exits_3_and_leaves_no_trace() {
-    let server = Server::start();
-    let launch = Launch::new().args(&["--port", &server.port().to_string()]);
-    launch.refused().expect(3, &[&server.port().to_string()]);
-    assert_eq!(std::fs::read_dir(launch.dir()).unwrap().count(), 0);
-}
-
-#[test]
-fn a_place_that_cannot_be_had_is_told_before_the_log_is_loaded() {
-    let server = Server::start_with(&["--unixsocket", "s"]);
-    let socket = server.launch().dir().join("s");
-    // A log that would be refused, if it were read.
-    let damaged = Launch::on_log("no log at all");
-    for flags in [
-        ["--port", &server.port().to_string()],
-        ["--unixsocket", socket.to_str().unwrap()],
-        ["--unixsocket", damaged.log_path().to_str().unwrap()],
-    ] {
-        damaged.clone().args(&flags).refused().expect(3, &["cannot listen on", flags[1]]);
-    }
-    let certificate = ["--tls-port", "0", "--tls-cert-file", "/nonexistent", "--tls-key-file", "/nonexistent"];
-    damaged.clone().args(&certificate).refused().expect(3, &["TLS cannot be offered", "/nonexistent"]);
-    damaged.refused().expect(4, &["kvred aof check"]);
-}
-
-#[test]
-fn a_unix_socket_that_cannot_be_made_is_told_before_a_log_is_begun() {
-    let launch = Launch::new().args(&["--dir", "data/deeper"]);
-    let long = launch.dir().join("x".repeat(108));
-    let too_long =
-        format!(": the path of a unix socket has at most 107 bytes, this one has {}\n", long.as_os_str().len());
-    for (path, why) in [("/no/such/s", ": No such file or directory"), (long.to_str().unwrap(), &too_long)] {
-        let exit = launch.clone().args(&["--unixsocket", path]).refused();
-        exit.expect(3, &["cannot listen on the unix socket", path, why]);
-        assert_eq!(std::fs::read_dir(launch.dir()).unwrap().count(), 0, "{path:?}: {}", exit.stderr);
-    }
-    // Folders that are made for the log may hold it.
-    for path in ["data/s", "data/deeper/s"] {
-        let absolute = launch.dir().join(path);
-        for path in [path, absolute.to_str().unwrap()] {
-            let launch = launch.clone().args(&["--unixsocket", path]);
-            let _server = launch.start();
-            Client::connect_unix(&absolute).set("k", "v");
-            std::fs::remove_dir_all(launch.dir().join("data")).unwrap();
-        }
-    }
-    // However they are written.
-    std::os::unix::fs::symlink(".", launch.dir().join("link")).unwrap();
-    for path in ["link/data/s", "data/deeper/../s", "./data/./s"] {
-        let launch = launch.clone().args(&["--unixsocket", path]);
-        let _server = launch.start();
-        Client::connect_unix(&launch.dir().join("data/s")).set("k", "v");
-        std::fs::remove_dir_all(launch.dir().join("data")).unwrap();
-    }
-}
-
-#[test]
-fn a_relative_socket_lies_where_the_server_is_started() {
-    let server = Server::start_with(&["--dir", "data", "--unixsocket", "s"]);
-    let dir = server.launch().dir();
-    assert!(dir.join("s").exists() && dir.join("data/kvred.aof").exists());
-    assert!(!dir.join("data/s").exists() && !dir.join("kvred.aof").exists());
-    let help = Launch::binary().args(["serve", "--help"]).output().unwrap().stdout;
-    assert!(!String::from_utf8(help).unwrap().contains("working directory"));
-}
-
-#[test]
-fn every_address_that_is_named_is_served() {
-    let server = Server::start_with(&["--bind", "127.0.0.1", "--bind", "127.0.0.2"]);
-    server.connect().set("k", "v");
-    let mut client = Client::try_connect_to([127, 0, 0, 2].into(), server.port()).unwrap();
-    assert_eq!(client.get("k"), Some(b"v".to_vec()));
-}
-
-#[test]
-fn an_address_that_is_named_twice_is_taken_once() {
-    let server = Server::start_with(&["--bind", "127.0.0.1,127.0.0.1", "--bind", "127.0.0.1"]);
-    let got = server.connect().ask_words("CONFIG GET bind");
-    assert_eq!(got, Reply::Array(vec![Reply::bulk("bind"), Reply::bulk("127.0.0.1")]));
-}
-
-#[test]
 fn files_for_tls_without_its_port_exit_2() {
     for (flag, variable) in [
         ("--tls-cert-file", "KVRED_TLS_CERT_FILE"),
@@ -324,42 +240,6 @@ fn places_that_cannot_be_used_exit_3() {
 }
 
 #[test]
-fn both_signals_stop_it_cleanly() {
-    for signal in [Signal::TERM, Signal::INT] {
-        let server = Server::start();
-        let mut client = server.connect();
-        client.set("k", "v");
-        server.signal(signal);
-        client.expect_closed();
-        let launch = server.launch().clone();
-        server.exit().expect(0, &["stopped"]);
-        assert_eq!(launch.start().connect().get("k"), Some(b"v".to_vec()));
-    }
-}
-
-#[test]
-fn where_nothing_can_be_logged_it_serves_and_stops_all_the_same() {
-    for format in ["text", "json"] {
-        let launch = Launch::new();
-        let socket = launch.dir().join("s");
-        let server = Launch::binary()
-            .args(["serve", "--port", "0", "--log-level", "debug", "--log-format", format, "--unixsocket", "s"])
-            .current_dir(launch.dir())
-            .stderr(std::fs::File::options().write(true).open("/dev/full").unwrap())
-            .spawn()
-            .unwrap();
-        let mut server = Killed(server);
-        wait_until("it listens", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
-        let mut client = Client::connect_unix(&socket);
-        client.set("k", "v");
-        assert!(rewrite(&mut client));
-        kill_process(Pid::from_child(&server.0), Signal::TERM).unwrap();
-        assert_eq!(server.0.wait().unwrap().code(), Some(0), "{format}");
-        assert_eq!(launch.start().connect().get("k"), Some(b"v".to_vec()));
-    }
-}
-
-#[test]
 fn log_lines_are_in_colour_where_that_is_asked_for() {
     for (args, variable, coloured) in [
         (&[][..], "auto", false),
@@ -370,104 +250,4 @@ fn log_lines_are_in_colour_where_that_is_asked_for() {
         let server = Launch::new().args(args).env("KVRED_COLOR", variable).start();
         assert_eq!(server.stderr().contains("\x1b["), coloured, "{args:?} {variable}: {}", server.stderr());
     }
-}
-
-/// A server whose replies to this client, of so many bytes each, keep a shutdown waiting until they are read.
-fn server_with_unread_replies() -> (Server, Client, usize) {
-    let value = vec![b'x'; 4 << 20];
-    let server = Server::start();
-    let mut client = server.connect();
-    client.set("large", &value);
-    client.send(command(&["GET", "large"]).repeat(20));
-    wait_until("it sends replies", || {
-        let list = server.connect().text("CLIENT LIST");
-        list.lines().any(|line| !line.contains(" obl=0 "))
-    });
-    (server, client, format!("${}\r\n\r\n", value.len()).len() + value.len())
-}
-
-/// Sends it signals until it gives way: those that come with the first one do nothing.
-fn insist(server: &Server, signal: Signal) {
-    wait_until("it ends at once", || {
-        server.signal(signal);
-        server.stderr().contains("stopped at once, by a second signal")
-    });
-}
-
-/// Whether the server ends as if there had been one signal, with all sent to the client that it was still to be sent, and
-/// not at once.
-fn finishes(server: Server, client: &mut Client, reply_bytes: usize) -> bool {
-    let read = client.rest().len();
-    let exit = server.exit();
-    if exit.code == Some(130) {
-        return false;
-    }
-    assert!(read > 0 && read.is_multiple_of(reply_bytes), "{read} bytes are no whole replies");
-    exit.expect(0, &["stopped"]);
-    true
-}
-
-#[test]
-fn a_second_signal_ends_it_at_once() {
-    for second in [Signal::TERM, Signal::INT] {
-        let (server, _client, _) = server_with_unread_replies();
-        server.signal(Signal::TERM);
-        server.wait_for_stderr("stopping");
-        insist(&server, second);
-        server.exit().expect(130, &[]);
-    }
-}
-
-/// `timeout` signals the server, and its process group directly behind.
-#[test]
-fn signals_that_come_together_stop_it_as_one_does() {
-    for signal in [Signal::TERM, Signal::INT] {
-        // This machine may be busy with something else between the two, but not each time.
-        let mut tries = (0..20).map(|_| {
-            let (server, mut client, reply_bytes) = server_with_unread_replies();
-            server.signal(signal);
-            server.wait_for_stderr("stopping");
-            server.signal(signal);
-            finishes(server, &mut client, reply_bytes)
-        });
-        assert!(tries.any(|finished| finished), "the second {signal:?} ended it at once");
-    }
-}
-
-/// `systemctl stop` sends one, whoever has stopped the server before.
-#[test]
-fn the_first_signal_after_a_shutdown_by_command_is_no_second_one() {
-    for signal in [Signal::TERM, Signal::INT] {
-        for insists in [false, true] {
-            let (server, mut client, reply_bytes) = server_with_unread_replies();
-            server.connect().send("SHUTDOWN\r\n").expect_closed();
-            server.wait_for_stderr("stopping");
-            server.signal(signal);
-            if insists {
-                insist(&server, signal);
-                server.exit().expect(130, &[]);
-            } else {
-                assert!(finishes(server, &mut client, reply_bytes), "{signal:?} ended it at once");
-            }
-        }
-    }
-}
-
-#[test]
-fn what_is_sent_behind_a_shutdown_is_not_done() {
-    let server = Server::start();
-    let mut client = server.connect();
-    for wrong in ["SHUTDOWN NOW nonsense", "SHUTDOWN SAVE NOSAVE", "SHUTDOWN ABORT NOW"] {
-        client.send(commands(&format!("{wrong}, PING"))).expect("-ERR syntax error\r\n+PONG\r\n");
-    }
-    for not_now in ["SHUTDOWN ABORT", "SHUTDOWN ABORT abort"] {
-        client.send(commands(&format!("{not_now}, PING"))).expect("-ERR No shutdown in progress.\r\n+PONG\r\n");
-    }
-    client.send(commands("SET before v, GET before, SHUTDOWN NOW, SET behind v, PING"));
-    client.expect("+OK\r\n$1\r\nv\r\n").expect_closed();
-    let launch = server.launch().clone();
-    server.exit().expect(0, &["stopped"]);
-    let server = launch.start();
-    let mut client = server.connect();
-    assert_eq!((client.get("before"), client.get("behind")), (Some(b"v".to_vec()), None));
 }
