@@ -6,13 +6,8 @@ use crate::protocol::words::{ends_word, is_space, split_words};
 
 /// A line that is no command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(crate) enum LineError {
-    #[error("unbalanced quotes, or text directly behind a closing one")]
-    UnbalancedQuotes,
-    /// A server would take it for the end of the line, and store half a value.
-    #[error("a NUL byte outside quotes; write it as \"\\x00\"")]
-    Nul,
-}
+#[error("unbalanced quotes, or text directly behind a closing one")]
+pub(crate) struct LineError;
 
 /// Splits a line into its words, unquoted.
 ///
@@ -30,11 +25,7 @@ pub(crate) fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, LineError> {
 /// # Errors
 /// [`LineError`]
 pub(crate) fn split_in_place(line: &mut [u8], words: &mut Vec<(usize, usize)>) -> Result<(), LineError> {
-    match split_words(line, |from, to| words.push((from, to))) {
-        Ok(end) if end < line.len() => Err(LineError::Nul),
-        Ok(_) => Ok(()),
-        Err(_) => Err(LineError::UnbalancedQuotes),
-    }
+    split_words(line, |from, to| words.push((from, to))).map_err(|_| LineError)
 }
 
 /// Whether a line is a comment.

@@ -272,11 +272,11 @@ impl RequestDecoder {
         let words = split_words(line, |from, to| args.push(Span::new(start + from, start + to)));
         if let Some(before) = before {
             match words {
-                Ok(_) => self.unquoted.push((start, before)),
+                Ok(()) => self.unquoted.push((start, before)),
                 Err(_) => line.copy_from_slice(&before),
             }
         }
-        words.map(|_| Some(start + len + 1))
+        words.map(|()| Some(start + len + 1))
     }
 
     /// Decodes up to `count` bulk strings from `at` on: how many are missing, and where it stopped.

@@ -16,19 +16,18 @@ pub fn ends_word(c: u8) -> bool {
 
 /// Splits a line into words and unquotes them, as Redis's `sdssplitargs` does: in `"…"` the escapes `\n \r \t \b \a
 /// \xHH` and `\` before any other byte hold, in `'…'` only `\'`. A word is never longer than its spelling, so it is
-/// unquoted in place; `word(from, to)` is called for each. Returns where the line ended: behind its last byte, or at a
-/// NUL outside quotes.
+/// unquoted in place; `word(from, to)` is called for each. A NUL, where that ends the line, is a byte like others.
 ///
 /// # Errors
 /// [`ProtocolError::UnbalancedQuotes`]
-pub fn split_words(line: &mut [u8], mut word: impl FnMut(usize, usize)) -> Result<usize, ProtocolError> {
+pub fn split_words(line: &mut [u8], mut word: impl FnMut(usize, usize)) -> Result<(), ProtocolError> {
     let mut at = 0;
     loop {
         while at < line.len() && is_space(line[at]) {
             at += 1;
         }
         if at == line.len() {
-            return Ok(at);
+            return Ok(());
         }
         let from = at;
         let mut to = at;
@@ -40,11 +39,6 @@ pub fn split_words(line: &mut [u8], mut word: impl FnMut(usize, usize)) -> Resul
                         return Err(ProtocolError::UnbalancedQuotes);
                     }
                     break;
-                }
-                // As in sdssplitargs.
-                0 => {
-                    word(from, to);
-                    return Ok(at);
                 }
                 c => {
                     line[to] = c;
