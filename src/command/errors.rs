@@ -2,7 +2,7 @@
 //!
 //! An error displays as its reply without the leading `-` and the line end; the texts are those of Redis 8.0, and
 //! the tests pin them. Replies that repeat a client's bytes hold these bytes as they came: [`CommandError::encode`]
-//! sends them unchanged, `Display` shows them as well as UTF-8 allows.
+//! sends them, only without line ends, `Display` shows them as a terminal may have them.
 
 use std::fmt;
 
@@ -10,6 +10,7 @@ use super::refused::{self, Family};
 use super::spec::CommandSpec;
 use crate::protocol::decode::Args;
 use crate::protocol::encode;
+use crate::terminal::shown;
 
 /// How much of an unknown command's name, and of all its arguments together, Redis repeats.
 const ECHO_LEN_MAX: usize = 128;
@@ -252,26 +253,19 @@ impl CommandError {
     }
 }
 
-/// An error text that repeats bytes of the client's; it holds no line end, so it cannot forge a second reply.
+/// An error text that repeats bytes of the client's, as they came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Echo(Box<[u8]>);
 
 impl Echo {
     fn new(parts: &[&[u8]]) -> Self {
-        let mut text = parts.concat();
-        for byte in &mut text {
-            // As `addReplyErrorFormatInternal` of Redis's `networking.c`.
-            if matches!(*byte, b'\r' | b'\n') {
-                *byte = b' ';
-            }
-        }
-        Self(text.into())
+        Self(parts.concat().into())
     }
 }
 
 impl fmt::Display for Echo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0))
+        f.write_str(&shown(&self.0))
     }
 }
 

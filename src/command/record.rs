@@ -9,6 +9,7 @@ use super::table::{CommandId, DataId, resolve};
 use crate::persistence::aof::BATCH_OVERHEAD_BYTES;
 use crate::persistence::format::MAX_BATCH_BYTES;
 use crate::protocol::decode::Args;
+use crate::terminal::shown;
 
 /// Checks a record without applying it; for the tools.
 ///
@@ -82,7 +83,7 @@ const MAX_ENTRY_BYTES: usize = MAX_BATCH_BYTES - (4 << 10);
 const _: () = assert!(BATCH_OVERHEAD_BYTES + 100 < 4 << 10);
 
 fn unsupported_database(number: &[u8]) -> String {
-    format!("SELECT {}: kvred has one database, 0", String::from_utf8_lossy(number))
+    format!("SELECT {}: kvred has one database, 0", shown(&number[..number.len().min(128)]))
 }
 
 #[cfg(test)]

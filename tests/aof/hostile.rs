@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::kit::{all_tools, aof, arg, data, small_log};
+use super::kit::{all_tools, aof, arg, data, resp, small_log};
 use crate::helpers::{self, Exit, Launch};
 
 #[test]
@@ -34,6 +34,27 @@ fn what_no_log_begins_with_cannot_steer_the_terminal() {
         let said = format!("it is not RESP: expected '*', got '{shown}'");
         assert!(checked.code == Some(4) && checked.stdout.contains(&said), "{said}: {checked:?}");
         assert!(!checked.stdout.contains(|c: char| c.is_control() && c != '\n'), "{checked:?}");
+    }
+}
+
+#[test]
+fn what_a_refused_command_repeats_cannot_steer_the_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kvred.aof");
+    let word = b"\x1b]0;x\x07\x9b2J\r\n".repeat(1000);
+    for name in [&b"FOO"[..], b"SELECT"] {
+        fs::write(&path, resp(&[name, &word])).unwrap();
+        let saved = dir.path().join(format!("saved-{}", name.len()));
+        for exit in [
+            aof(&["check", arg(&path)]),
+            aof(&["check", "--salvage", arg(&saved), arg(&path)]),
+            aof(&["rewrite", arg(&path)]),
+            Launch::at(dir.path()).refused(),
+        ] {
+            let said = exit.stdout + &exit.stderr;
+            assert!(said.contains("?]0;x?") && said.len() < 2000, "{said:?}");
+            assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
+        }
     }
 }
 
