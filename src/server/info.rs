@@ -101,11 +101,11 @@ fn clients(server: &Server, out: &mut String) {
 
 fn memory(server: &Server, out: &mut String) {
     let used = server.writer.keyspace().memory();
-    let (_, peak) = server.note_peak_memory();
     let clients: usize = server.clients.all().iter().map(|c| c.memory_bytes()).sum();
     let rss = machine::resident_bytes();
     let limit = server.live.max_memory_bytes.load(Ordering::Relaxed) as usize;
     let total = used.total_bytes();
+    let peak = server.note_peak_memory(total);
     let (data, overhead) = data_and_overhead(used);
     // An empty server takes memory too, which is no fragmentation.
     let accounted = server.startup_bytes + total;

@@ -110,14 +110,13 @@ impl Server {
         self.commands.tick(totals.commands);
         self.input.tick(totals.input_bytes);
         self.output.tick(totals.output_bytes);
-        self.note_peak_memory();
+        self.note_peak_memory(self.writer.keyspace().memory().total_bytes());
         self.rewrite_if_grown();
     }
 
-    /// Looks at how much memory the data takes: that, and the most so far.
-    pub fn note_peak_memory(&self) -> (usize, usize) {
-        let now = self.writer.keyspace().memory().total_bytes();
-        (now, self.peak_memory_bytes.fetch_max(now, Ordering::Relaxed).max(now))
+    /// Takes note of how much memory the data takes now: the most so far, which is no less.
+    pub fn note_peak_memory(&self, now: usize) -> usize {
+        self.peak_memory_bytes.fetch_max(now, Ordering::Relaxed).max(now)
     }
 
     /// Starts a rewrite when the log has grown enough since the last.
