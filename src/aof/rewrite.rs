@@ -18,7 +18,7 @@ use super::source::{self, Part};
 use super::text::grouped;
 use crate::args::{Moment, RewriteArgs};
 use crate::command::loader::Loader;
-use crate::db::state::{Keyspace, SHARDS, WalkPosition};
+use crate::db::state::{Keyspace, SHARDS};
 use crate::exit::{Failure, OrExit, Status, print};
 use crate::machine::random_u64;
 use crate::persistence::LogOffset;
@@ -250,7 +250,7 @@ fn fill(image: &mut Image, keyspace: &Keyspace, before: &Before) -> std::io::Res
     let mut done = 0;
     for shard in 0..SHARDS {
         let mut result = Ok(());
-        keyspace.lock(shard).walk(&mut WalkPosition::default(), usize::MAX, usize::MAX, |key, value| {
+        keyspace.lock(shard).walk(0, usize::MAX, usize::MAX, |key, value| {
             if result.is_ok() {
                 result = image.set(key, value.as_slice());
             }

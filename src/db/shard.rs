@@ -54,26 +54,6 @@ impl MemoryUse {
     }
 }
 
-/// How far [`Shard::walk`] has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WalkPosition {
-    /// Where it goes on.
-    pub(super) next: Position,
-}
-
-/// A place in walking order (see [`Table::walk`]), or the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Position {
-    At(u64),
-    End,
-}
-
-impl Default for Position {
-    fn default() -> Self {
-        Position::At(0)
-    }
-}
-
 /// The keys and values of one shard; reached through [`Keyspace::lock`](super::state::Keyspace::lock).
 pub struct Shard {
     contents: Contents,
@@ -204,32 +184,29 @@ impl Shard {
         garbage.contents.push(std::mem::replace(&mut self.contents, Contents::new()));
     }
 
-    /// Calls `each` for the next keys, until there were `entries_max` or they made up `bytes_max` (which the last
-    /// ones may exceed), and returns whether that was the rest. What stays in the shard between the steps of a walk is
-    /// met at least once; a key may be met twice when others were removed meanwhile.
+    /// Calls `each` for the keys from `position` on (0 is the start), until there were `entries_max` or they made up
+    /// `bytes_max` (which the last ones may exceed), and returns the position to go on from; none when that was the
+    /// rest. What stays in the shard between the steps of a walk is met at least once; a key may be met twice when
+    /// others were removed meanwhile.
     pub fn walk(
         &self,
-        position: &mut WalkPosition,
+        position: u64,
         entries_max: usize,
         bytes_max: usize,
         mut each: impl FnMut(&[u8], ValueRef<'_>),
-    ) -> bool {
+    ) -> Option<u64> {
         let Contents { table, slab, blobs, .. } = &self.contents;
-        let (mut entries, mut bytes) = (0_usize, 0_usize);
-        while let Position::At(at) = position.next {
-            if entries >= entries_max || bytes >= bytes_max {
-                return false;
-            }
-            let next = table.walk(at, |handle| {
+        let (mut position, mut entries, mut bytes) = (position, 0_usize, 0_usize);
+        while entries < entries_max && bytes < bytes_max {
+            position = table.walk(position, |handle| {
                 let (key, value) = read_entry(slab.slot(handle));
                 let (key, value) = (field_bytes(blobs, key), self.contents.value(value));
                 entries += 1;
                 bytes = bytes.saturating_add(key.len() + value.len());
                 each(key, value);
-            });
-            position.next = next.map_or(Position::End, Position::At);
+            })?;
         }
-        true
+        Some(position)
     }
 
     /// Puts a random key into `out`, each with the same probability; false if there is none.

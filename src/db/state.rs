@@ -17,8 +17,7 @@ use super::bucket::Bucket;
 pub use super::hash::{KeyHash, SHARDS};
 use super::hash::{KeyHasher, PLACE_BITS};
 use super::prefetch::{EntriesSoon, prefetch};
-use super::shard::Position;
-pub use super::shard::{Garbage, MemoryUse, Shard, WalkPosition};
+pub use super::shard::{Garbage, MemoryUse, Shard};
 use super::table::{SEGMENTS_MAX, Size, bucket_position};
 pub use super::value::{NewValue, ValueRef};
 
@@ -251,15 +250,11 @@ impl Keyspace {
         let (mut shard, mut position) = split_cursor(cursor);
         let mut left = count.max(1);
         loop {
-            let mut walk = WalkPosition { next: Position::At(position) };
-            self.shards[shard].shard.lock().walk(&mut walk, left, usize::MAX, |key, value| {
+            let next = self.shards[shard].shard.lock().walk(position, left, usize::MAX, |key, value| {
                 left = left.saturating_sub(1);
                 each(key, value);
             });
-            (shard, position) = match walk.next {
-                Position::At(position) => (shard, position),
-                Position::End => (shard + 1, 0),
-            };
+            (shard, position) = next.map_or((shard + 1, 0), |position| (shard, position));
             if shard == SHARDS {
                 return 0;
             }

@@ -26,7 +26,7 @@ use thiserror::Error;
 
 pub use self::report::RewriteReport;
 use super::{Log, LogPlace, Writer};
-use crate::db::state::{SHARDS, ValueRef, WalkPosition};
+use crate::db::state::{SHARDS, ValueRef};
 use crate::persistence::LogOffset;
 use crate::persistence::aof::{Aof, temporary_name};
 use crate::persistence::disk::{DiskFile, DiskRead, PIECE_BYTES};
@@ -121,7 +121,7 @@ pub struct Rewrite {
 enum Phase {
     Walk {
         shard: usize,
-        position: WalkPosition,
+        position: u64,
     },
     /// Between two passes over what the live log gained.
     Copy,
@@ -180,7 +180,7 @@ impl Writer {
             new,
             live,
             copied_to: cut,
-            phase: Phase::Walk { shard: 0, position: WalkPosition::default() },
+            phase: Phase::Walk { shard: 0, position: 0 },
             rope: Rope::default(),
             keys: 0,
             left: 0,
@@ -239,15 +239,14 @@ impl Writer {
     }
 
     /// Writes some keys to the new log: one batch, or more where a bucket has large values.
-    fn walk(&self, rewrite: &mut Rewrite, shard: usize, position: WalkPosition) -> Result<Phase, RewriteError> {
+    fn walk(&self, rewrite: &mut Rewrite, shard: usize, position: u64) -> Result<Phase, RewriteError> {
         let (mut shard, mut position) = (shard, position);
         let batch_bytes = rewrite.pieces.batch_bytes;
         let mut full = Vec::new();
         rewrite.rope.clear();
         while rewrite.rope.len() < batch_bytes && full.is_empty() && shard < SHARDS {
             let (rope, keys) = (&mut rewrite.rope, &mut rewrite.keys);
-            let locked = self.keyspace.lock(shard);
-            let at_end = locked.walk(&mut position, STEP_KEYS, STEP_BYTES, |key, value| {
+            let next = self.keyspace.lock(shard).walk(position, STEP_KEYS, STEP_BYTES, |key, value| {
                 // A bucket comes as a whole, and may have more in it than a batch can be long.
                 if !rope.is_empty() && rope.len() + key.len() + value.len() > batch_bytes {
                     full.push(std::mem::take(rope));
@@ -255,11 +254,7 @@ impl Writer {
                 append_set(rope, key, value);
                 *keys += 1;
             });
-            drop(locked);
-            if at_end {
-                shard += 1;
-                position = WalkPosition::default();
-            }
+            (shard, position) = next.map_or((shard + 1, 0), |position| (shard, position));
         }
         self.rewritten_keys.store(rewrite.keys, Ordering::Relaxed);
         full.push(std::mem::take(&mut rewrite.rope));
