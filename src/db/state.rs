@@ -162,12 +162,6 @@ impl Keyspace {
         shard.get(hash, key).map(read)
     }
 
-    /// Hands a key's value to `read`, or `None` if it has none.
-    #[inline]
-    pub fn with<R>(&self, hash: KeyHash, key: &[u8], read: impl FnOnce(Option<ValueRef<'_>>) -> R) -> R {
-        read(self.lock(self.shard_of(hash)).get(hash, key))
-    }
-
     /// Whether the key has a value.
     pub fn contains(&self, hash: KeyHash, key: &[u8]) -> bool {
         self.get(hash, key, |_| ()).is_some()

@@ -20,7 +20,7 @@ pub struct Rope {
 }
 
 /// An end that a [`Rope`] once had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Mark {
     buffer: usize,
     shared: usize,

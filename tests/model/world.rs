@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use kvred::db::state::{Keyspace, NewValue, ValueRef};
+use kvred::db::state::{Keyspace, NewValue};
 use kvred::db::writer::rewrite::{Pieces, Rewrite, RewriteError, Step};
 use kvred::db::writer::{Clock, NotNow, WriteFailure, Writer};
 use kvred::persistence::FsyncPolicy;
@@ -280,9 +280,10 @@ impl World {
                     model.open.ops += usize::from(something);
                     model.view.clear();
                 }
-                82..92 => batch.get(hash, &name, |value| {
-                    assert_eq!(value.map(ValueRef::as_slice), model.view.get(&key).map(|v| &v[..]), "GET {key}");
-                }),
+                82..92 => {
+                    let value = batch.get(hash, &name, |value| value.as_slice().to_vec());
+                    assert_eq!(value.as_deref(), model.view.get(&key).map(|v| &v[..]), "GET {key}");
+                }
                 _ => assert_eq!(batch.exists(hash, &name), model.view.contains_key(&key), "EXISTS {key}"),
             }
         }

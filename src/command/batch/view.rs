@@ -62,7 +62,7 @@ impl WriterView<'_, '_> {
                 reply_count(count, args, self.env, out);
             }
             DataCommand::StrLen(key) => {
-                let len = self.batch.get(hash, key, |value| value.map(|v| v.as_slice().len()));
+                let len = self.batch.get(hash, key, |value| value.as_slice().len());
                 reply_len(len, self.env, out);
             }
             DataCommand::Type(key) => reply_type(self.batch.exists(hash, key), self.env, out),
@@ -74,9 +74,9 @@ impl WriterView<'_, '_> {
 
     /// Replies with a key's value: whether there is one.
     fn get(&mut self, hash: KeyHash, key: &[u8], out: &mut Rope) -> bool {
-        let found = self.batch.get(hash, key, |value| value.map(|value| value.append_bulk(out)));
-        reply_missing(found.is_none(), self.env, out);
-        found.is_some()
+        let exists = self.batch.get(hash, key, |value| value.append_bulk(out)).is_some();
+        reply_missing(!exists, self.env, out);
+        exists
     }
 
     fn set(
@@ -91,16 +91,12 @@ impl WriterView<'_, '_> {
         if !is_set_loggable(key, value.as_slice()) {
             return Err(CommandError::TooLargeToLog);
         }
-        let (mut exists, mark) = (None, out.mark());
-        if get {
-            exists = Some(self.get(hash, key, out));
-        }
+        let exists = get.then(|| self.get(hash, key, out));
         let may_set = when.allows(|| exists.unwrap_or_else(|| self.batch.exists(hash, key)));
         if may_set {
             self.batch.set(hash, key, value);
         }
         if !get {
-            debug_assert_eq!(mark, out.mark(), "only GET replies before the outcome is known");
             if may_set {
                 out.buffer.extend_from_slice(b"+OK\r\n");
             } else {

@@ -65,19 +65,19 @@ impl Open {
 }
 
 impl WriteBatch<'_> {
-    /// Reads a key's value; `read` gets `None` if it has none.
-    pub fn get<R>(&mut self, hash: KeyHash, key: &[u8], read: impl FnOnce(Option<ValueRef<'_>>) -> R) -> R {
+    /// Reads a key's value, if it has one.
+    pub fn get<R>(&mut self, hash: KeyHash, key: &[u8], read: impl FnOnce(ValueRef<'_>) -> R) -> Option<R> {
         let Open { group, pending, .. } = &mut *self.open;
         match pending.lookup(group, hash, key) {
-            Lookup::Value(value) => read(Some(value)),
-            Lookup::Deleted => read(None),
-            Lookup::Unknown => self.writer.keyspace.with(hash, key, read),
+            Lookup::Value(value) => Some(read(value)),
+            Lookup::Deleted => None,
+            Lookup::Unknown => self.writer.keyspace.get(hash, key, read),
         }
     }
 
     /// Whether a key exists.
     pub fn exists(&mut self, hash: KeyHash, key: &[u8]) -> bool {
-        self.get(hash, key, |value| value.is_some())
+        self.get(hash, key, |_| ()).is_some()
     }
 
     /// Whether the group takes another command, or should be committed first.
