@@ -153,7 +153,7 @@ fn persistence(server: &Server, out: &mut String) {
         "rdb_bgsave_in_progress:0";
         "rdb_last_save_time:{}", server.started_unix_seconds;
         "rdb_last_bgsave_status:ok";
-        "aof_enabled:{}", u8::from(log.enabled);
+        "aof_enabled:{}", u8::from(server.config.append_only);
         "aof_rewrite_in_progress:{}", u8::from(rewrite.scheduled || rewrite.running_since.is_some());
         "aof_rewrite_scheduled:{}", u8::from(rewrite.scheduled);
         "aof_rewrite_keys_written:{}", rewrite.keys;
@@ -162,7 +162,7 @@ fn persistence(server: &Server, out: &mut String) {
         "aof_current_rewrite_time_sec:{}", rewrite.running_since.map_or(-1, |since| seconds(now.saturating_sub(since)));
         "aof_last_bgrewrite_status:{}", status(rewrite.last_error.is_some());
         "aof_last_write_status:{}", status(log.last_write_failed || log.poisoned.is_some());
-        "aof_fsync_policy:{}", log.policy.redis_name();
+        "aof_fsync_policy:{}", server.writer.policy().redis_name();
         "aof_current_size:{}", log.log_bytes;
         "aof_base_size:{}", log.base_bytes;
         "aof_unsynced_bytes:{}", log.unsynced_bytes;

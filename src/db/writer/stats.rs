@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::Writer;
 use super::rewrite::RewriteReport;
-use crate::persistence::FsyncPolicy;
 
 /// What is counted as it happens.
 #[derive(Debug, Default)]
@@ -27,10 +26,6 @@ pub(super) struct Counters {
 /// What `INFO persistence` tells about the log.
 #[derive(Debug, Clone)]
 pub struct WriterStats {
-    /// Whether writes go to a log at all.
-    pub enabled: bool,
-    /// The policy in force.
-    pub policy: FsyncPolicy,
     /// The log's length.
     pub log_bytes: u64,
     /// The log's length after the last rewrite, or when it was loaded.
@@ -64,11 +59,8 @@ impl Writer {
         let (written, base_bytes) = (sync.written.0, sync.base_bytes);
         // Else there is only a batch that states a sync, which nothing depends on.
         let unsynced_bytes = sync.oldest_unsynced.map_or(0, |_| sync.unsynced_bytes());
-        let enabled = sync.file.is_some();
         drop(sync);
         WriterStats {
-            enabled,
-            policy: self.policy(),
             log_bytes: written,
             base_bytes,
             rewrite: self.rewrite_report(),
