@@ -84,7 +84,7 @@ pub fn get_keys(out: &mut Vec<u8>, call: &[&[u8]]) -> Result<(), CommandError> {
         return Err(CommandError::GetKeysArity);
     }
     let end = if keys.last < 0 { call.len() } else { usize::from(keys.last.unsigned_abs()) + 1 };
-    let found = call[usize::from(keys.first)..end].iter().step_by(usize::from(keys.step));
+    let found = &call[usize::from(keys.first)..end];
     array(out, found.len());
     for key in found {
         bulk(out, key);
@@ -138,10 +138,10 @@ fn info_entry(out: &mut Vec<u8>, row: &CommandSpec, resp: Resp) {
     bulk(out, row.name.as_bytes());
     integer(out, row.arity.into());
     simples(out, &row.flags.iter().map(|flag| flag.name().to_owned()).collect::<Vec<_>>());
-    let (first, last, step) = row.keys.map_or((0, 0, 0), |keys| (keys.first, keys.last, keys.step));
+    let (first, last, step) = row.keys.map_or((0, 0, 0), |keys| (keys.first, keys.last, 1));
     integer(out, first.into());
     integer(out, last.into());
-    integer(out, step.into());
+    integer(out, step);
     simples(out, &row.categories().iter().map(|category| format!("@{}", category.name())).collect::<Vec<_>>());
     array(out, row.tips.len());
     for tip in row.tips {
@@ -180,7 +180,7 @@ fn key_spec(out: &mut Vec<u8>, keys: KeySpec, resp: Resp) {
     }
     search(out, b"begin_search", "index", &[("index", first)], resp);
     let last_key = if last < 0 { last } else { last - first };
-    search(out, b"find_keys", "range", &[("lastkey", last_key), ("keystep", keys.step.into()), ("limit", 0)], resp);
+    search(out, b"find_keys", "range", &[("lastkey", last_key), ("keystep", 1), ("limit", 0)], resp);
 }
 
 fn search(out: &mut Vec<u8>, field: &[u8], kind: &str, spec: &[(&str, i64)], resp: Resp) {

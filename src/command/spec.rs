@@ -119,10 +119,8 @@ impl Group {
 pub struct KeySpec {
     /// Position of the first key.
     pub first: u8,
-    /// Position of the last key; -1 is the last argument.
+    /// Position of the last key; -1 is the last argument. All between them are keys.
     pub last: i8,
-    /// Distance between two keys.
-    pub step: u8,
     /// Redis's words for what happens to the keys (`RO`, `access`, …).
     pub flags: &'static [&'static str],
     /// What Redis says of these; empty: nothing.
@@ -132,12 +130,12 @@ pub struct KeySpec {
 impl KeySpec {
     /// One key at `position`.
     pub(super) const fn one(position: u8, flags: &'static [&'static str]) -> Self {
-        Self { first: position, last: position.cast_signed(), step: 1, flags, notes: "" }
+        Self { first: position, last: position.cast_signed(), flags, notes: "" }
     }
 
     /// Keys from `first` to the last argument.
     pub(super) const fn rest(first: u8, flags: &'static [&'static str]) -> Self {
-        Self { first, last: -1, step: 1, flags, notes: "" }
+        Self { first, last: -1, flags, notes: "" }
     }
 
     /// Says more about the flags.
