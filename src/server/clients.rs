@@ -1,4 +1,4 @@
-//! The register of connected clients: who is there, for `CLIENT LIST` and for the limit on their number.
+//! The register of connected clients: who is there, for `CLIENT LIST` and `KILL`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
