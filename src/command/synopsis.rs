@@ -1,9 +1,9 @@
 //! How a command is called, in one line: `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`.
 //!
-//! A container's `HELP` prints these lines; the notation is that of Redis's command pages. The client makes its own of what
-//! `COMMAND DOCS` answers.
+//! A container's `HELP` prints these lines; the notation is that of Redis's command pages. The client makes its own of
+//! what `COMMAND DOCS` answers, with the same hints.
 
-use super::spec::{Arg, ArgKind, CommandSpec};
+use super::spec::{Arg, CommandSpec};
 
 /// Returns the call of `row`: its name in upper case, that of a subcommand without its container's, and its arguments.
 pub fn synopsis(row: &CommandSpec) -> String {
@@ -11,30 +11,42 @@ pub fn synopsis(row: &CommandSpec) -> String {
     if row.docs.args.is_empty() { name } else { format!("{name} {}", hints(row.docs.args, " ")) }
 }
 
-fn arg_hint(arg: &Arg) -> String {
-    let value = match arg.kind {
-        ArgKind::PureToken => None,
-        ArgKind::OneOf => Some(hints(arg.args, "|")),
-        ArgKind::Block => Some(hints(arg.args, " ")),
-        _ => Some(arg.display.to_owned()),
+/// An argument as a hint shows it, by what `COMMAND DOCS` tells of it: `kind` is its type, `nested` makes the hints of
+/// the arguments in it, with a separator between them.
+pub(crate) fn arg_hint(
+    kind: &str,
+    display: &str,
+    token: Option<&str>,
+    optional: bool,
+    multiple: bool,
+    nested: impl Fn(&str) -> String,
+) -> String {
+    let value = match kind {
+        "pure-token" => String::new(),
+        "oneof" if optional && token.is_none() => nested("|"),
+        "oneof" => format!("<{}>", nested("|")),
+        "block" => nested(" "),
+        _ => display.to_owned(),
     };
-    let mut hint = match (arg.token, value) {
-        (Some(token), Some(value)) if arg.kind == ArgKind::OneOf => format!("{token} <{value}>"),
-        (Some(token), Some(value)) => format!("{token} {value}"),
-        (Some(word), None) => word.to_owned(),
-        (None, Some(value)) if arg.kind == ArgKind::OneOf && !arg.optional => format!("<{value}>"),
-        (None, value) => value.unwrap_or_default(),
+    let mut hint = match token {
+        Some(token) if value.is_empty() => token.to_owned(),
+        Some(token) => format!("{token} {value}"),
+        None => value.clone(),
     };
-    if arg.multiple {
+    if multiple {
         // A token comes once, what follows it several times.
-        let repeated = arg.token.and_then(|token| hint.strip_prefix(token)).unwrap_or(&hint).trim_start();
-        hint = format!("{hint} [{repeated} ...]");
+        hint = format!("{hint} [{} ...]", if value.is_empty() { &hint } else { &value });
     }
-    if arg.optional { format!("[{hint}]") } else { hint }
+    if optional { format!("[{hint}]") } else { hint }
+}
+
+fn hint(arg: &Arg) -> String {
+    let nested = |separator: &str| hints(arg.args, separator);
+    arg_hint(arg.kind.name(), arg.display, arg.token, arg.optional, arg.multiple, nested)
 }
 
 fn hints(args: &[Arg], separator: &str) -> String {
-    args.iter().map(arg_hint).collect::<Vec<_>>().join(separator)
+    args.iter().map(hint).collect::<Vec<_>>().join(separator)
 }
 
 #[cfg(test)]

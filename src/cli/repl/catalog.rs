@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use bytes::BytesMut;
 
 use crate::command::introspect;
+use crate::command::synopsis::arg_hint;
 use crate::protocol::encode::Resp;
 use crate::protocol::frame::{Frame, FrameDecoder};
 use crate::terminal::shown;
@@ -115,19 +116,7 @@ impl ArgDoc {
     /// The argument as a hint shows it.
     pub(crate) fn hint(&self) -> String {
         let nested = |separator: &str| self.args.iter().map(Self::hint).collect::<Vec<_>>().join(separator);
-        let value = match self.kind.as_str() {
-            "pure-token" => String::new(),
-            "oneof" if self.optional && self.token.is_none() => nested("|"),
-            "oneof" => format!("<{}>", nested("|")),
-            "block" => nested(" "),
-            _ => self.display.clone(),
-        };
-        let token = self.token.clone().unwrap_or_default();
-        let mut hint = if token.is_empty() || value.is_empty() { token + &value } else { format!("{token} {value}") };
-        if self.multiple {
-            hint = format!("{hint} [{} ...]", if value.is_empty() { &hint } else { &value });
-        }
-        if self.optional { format!("[{hint}]") } else { hint }
+        arg_hint(&self.kind, &self.display, self.token.as_deref(), self.optional, self.multiple, nested)
     }
 }
 
