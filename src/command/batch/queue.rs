@@ -122,26 +122,19 @@ impl Queue {
             }
             let args = Args::new(buffer, &self.spans[first_span..]);
             let spec = resolve(args).ok().filter(|s| env.authenticated || s.flags.contains(Flag::NoAuth));
-            if let Some(spec) = spec
-                && let CommandId::Control(id) = spec.id
-            {
-                if taken == 0 {
+            let stop = match spec.map(|spec| (spec, spec.id)) {
+                Some((spec, CommandId::Control(id))) if taken == 0 => {
                     break Stop::Control(Control { id, spec, end_byte: end, spans: first_span..self.spans.len() });
                 }
+                Some((_, CommandId::Control(_))) => Some(Stop::Full),
+                None if is_http(args.at(0)) => Some(Stop::Http),
+                // It runs alone, so that nothing else of its batch makes a copy of it, or lets it wait for another turn.
+                _ => (taken > 0 && end - at > TURN_BYTES).then_some(Stop::Full),
+            };
+            if let Some(stop) = stop {
                 self.spans.truncate(first_span);
                 decoder.restore(buffer, at);
-                break Stop::Full;
-            }
-            if spec.is_none() && is_http(args.at(0)) {
-                self.spans.truncate(first_span);
-                decoder.restore(buffer, at);
-                break Stop::Http;
-            }
-            // It runs alone, so that nothing else of its batch makes a copy of it, or lets it wait for another turn.
-            if taken > 0 && end - at > TURN_BYTES {
-                self.spans.truncate(first_span);
-                decoder.restore(buffer, at);
-                break Stop::Full;
+                break stop;
             }
             let meaning = Meaning::of(spec);
             self.known.learn(buffer, at, self.spans[first_span], meaning);
