@@ -253,6 +253,19 @@ fn a_wrong_bit_in_the_header_costs_nothing() {
 }
 
 #[test]
+fn a_log_of_another_format_is_left_to_the_version_that_wrote_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kvred.aof");
+    fs::write(&path, b"#KVRED:2:0123456789abcdef:01234567\r\n*1\r\n$4\r\nPING\r\n#END:1\r\n").unwrap();
+    let checked = aof(&["check", arg(&path)]);
+    assert!(!checked.stdout.contains("move it away"), "{checked:?}");
+    assert!(checked.stdout.contains("if a newer version of kvred has written it, that one can read it"), "{checked:?}");
+    assert_eq!(checked.code, Some(4), "{checked:?}");
+    let fixed = aof(&["check", "--fix", "--yes", arg(&path)]);
+    fixed.expect(4, &["nothing was changed: its header is damaged, or of a newer version of kvred"]);
+}
+
+#[test]
 fn fix_asks_and_without_a_terminal_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = small_log(dir.path());

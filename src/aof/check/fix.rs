@@ -15,6 +15,7 @@ use super::report::{Fixed, Report};
 use crate::args::CheckArgs;
 use crate::exit::{Failure, OrExit, Status, print};
 use crate::persistence::LogOffset;
+use crate::persistence::batch::Flaw;
 use crate::persistence::disk::{Disk, DiskFile, write_all_at};
 use crate::persistence::lock::LogLock;
 use crate::persistence::real_disk::{RealDisk, file_name};
@@ -65,6 +66,9 @@ pub(super) fn run(args: &CheckArgs, held: &Held, report: &mut Report) -> Result<
     if end == LogOffset(0) && !found.header_fixable && matches!(found.recovery.verdict, Verdict::Damaged { .. }) {
         let why = match found.behind.unwrap_or_default().sound_batches {
             _ if found.conclusion() == Conclusion::Snapshot => "kvred cannot read a snapshot",
+            0 if matches!(found.recovery.verdict, Verdict::Damaged { flaw: Flaw::Header, .. }) => {
+                "its header is damaged, or of a newer version of kvred"
+            }
             0 => "this does not look like a log at all",
             _ => "`--salvage` saves what verifies",
         };
