@@ -43,7 +43,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use unicode_width::UnicodeWidthStr;
 
 use self::catalog::Catalog;
-use self::helper::ReplHelper;
+use self::helper::{ReplHelper, is_count};
 use self::history::History;
 use self::idle::Idle;
 use self::local::Settings;
@@ -236,7 +236,9 @@ impl Repl<'_> {
                     return Ok(Next::Line);
                 }
             };
-            match self.local(&words)? {
+            // Behind a count, the session's own words do what they do, once: no server is told of them.
+            let own = if words.len() > 1 && is_count(&words[0]) { &words[1..] } else { &words[..] };
+            match self.local(own)? {
                 Some(Next::Leave) => return Ok(Next::Leave),
                 Some(Next::Line) => {}
                 None if self.run_line(words)? => {}

@@ -58,6 +58,18 @@ fn a_number_repeats_the_command() {
 }
 
 #[test]
+fn a_number_before_the_sessions_own_words_changes_nothing() {
+    let server = Server::start(&[]);
+    let mut s = Session::start(&server);
+    s.enters("2 help", "Groups:");
+    s.prompt();
+    s.enters("2 clear", "\u{1b}[H\u{1b}[J");
+    s.prompt();
+    s.types("2 quit\r");
+    assert_eq!(s.ends().1, 0);
+}
+
+#[test]
 fn help_knows_commands_groups_and_settings() {
     let server = Server::start(&[]);
     let mut s = Session::start(&server);
