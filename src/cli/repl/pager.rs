@@ -30,8 +30,8 @@ fn page(pager: &std::ffi::OsStr, text: &[u8]) -> io::Result<bool> {
         // Who quits a pager early has seen enough.
         drop(input.write_all(text));
     }
-    // A shell says 127 when there is no such program.
-    Ok(child.wait()?.code() != Some(127))
+    // A shell says 127 when there is no such program, and 126 when it is none that can be run.
+    Ok(!matches!(child.wait()?.code(), Some(126 | 127)))
 }
 
 /// How many lines of the screen the text takes.

@@ -194,6 +194,21 @@ fn long_replies_go_to_the_pager_if_there_is_one() {
 }
 
 #[test]
+fn a_pager_that_cannot_be_run_keeps_no_reply_back() {
+    let server = Server::start(&[]);
+    let lines: String = (0..60).map(|i| format!("set key{i} x\n")).collect();
+    server.run(&["--pipe"], lines);
+    for pager in ["no-such-pager", "/etc/passwd"] {
+        let mut s = Session::with(server.port, &[], |command| {
+            command.env("PAGER", pager);
+        });
+        s.enters("keys *", "\n 1) \"key");
+        s.sees("\n60) \"key");
+        s.leaves();
+    }
+}
+
+#[test]
 fn ctrl_c_stops_a_long_reply_and_the_session_goes_on() {
     let server = Server::start(&[]);
     let lines: String = (0..30_000).map(|i| format!("set key{i} x\n")).collect();
