@@ -23,7 +23,7 @@ use super::output::{Format, Printer};
 use super::progress;
 use super::stop::Stop;
 use crate::args::CliArgs;
-use crate::client::{Arrived, ClientError, Connection, Receiver, Reply, Sender};
+use crate::client::{Arrived, Connection, Receiver, Reply, Sender};
 use crate::exit::{Status, unless_closed, write_out};
 use crate::protocol::frame::Frame;
 use crate::protocol::json;
@@ -62,10 +62,11 @@ pub(crate) async fn run(mut connection: Connection, args: &CliArgs, printer: &Pr
 
     let patience = Some(args.pipe_timeout.unwrap_or(PATIENCE_SECS)).filter(|&s| s > 0.0).map(Duration::from_secs_f64);
     let work = async {
-        tokio::try_join!(
-            send(&mut connection.sender, from_reader, &to_reader, &state, &bar),
-            receive(&mut connection.receiver, &state, patience, &bar),
-        )
+        let send = async {
+            send(&mut connection.sender, from_reader, &to_reader, &state, &bar).await;
+            Ok(())
+        };
+        tokio::try_join!(send, receive(&mut connection.receiver, &state, patience, &bar))
     };
     let result = interruptible(work).await;
     bar.finish_and_clear();
@@ -93,15 +94,15 @@ pub(crate) async fn run(mut connection: Connection, args: &CliArgs, printer: &Pr
     Ok(if state.errors.get() > 0 { Status::Negative } else { Status::Fine })
 }
 
-/// Sends chunks as they come. Ends early, and without an error, when the connection fails: replies that are on their
-/// way may say why, and the receiver finds the end behind them.
+/// Sends chunks as they come. Ends early when the connection fails, which is no error here: replies that are on their way
+/// may say why, and the receiver finds the end behind them.
 async fn send(
     sender: &mut Sender,
     mut chunks: mpsc::Receiver<Chunk>,
     spent: &std::sync::mpsc::Sender<Vec<u8>>,
     state: &Exchange,
     bar: &ProgressBar,
-) -> Result<(), ClientError> {
+) {
     while let Some(mut chunk) = chunks.recv().await {
         state.waiting.borrow_mut().append(&mut chunk.places);
         if sender.send(&chunk.buffer[..chunk.len]).await.is_err() {
@@ -113,7 +114,6 @@ async fn send(
     }
     state.all_sent.set(true);
     state.wake.notify_one();
-    Ok(())
 }
 
 async fn receive(
@@ -121,7 +121,7 @@ async fn receive(
     state: &Exchange,
     patience: Option<Duration>,
     bar: &ProgressBar,
-) -> Result<(), ClientError> {
+) -> anyhow::Result<()> {
     loop {
         if receiver.take(usize::MAX, |arrived| state.took(&arrived, bar))? > 0 {
             bar.set_message(format!("{} replies, {} errors", state.replies.get(), state.errors.get()));
@@ -137,7 +137,7 @@ async fn receive(
             () = state.wake.notified() => {}
             () = sleep(limit) => {
                 let limit = limit.unwrap_or_default().as_secs_f64();
-                return Err(io::Error::other(format!("no reply within {limit} s after everything was sent")).into());
+                anyhow::bail!("no reply within {limit} s after everything was sent");
             }
         }
     }

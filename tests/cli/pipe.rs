@@ -114,7 +114,7 @@ fn a_server_that_owes_replies_is_given_up_once_it_has_everything() {
     wait_until("it gives up", || child.try_wait().unwrap().is_some());
     let ran = Exit::of(child.wait_with_output().unwrap());
     assert!(ran.stdout.starts_with("errors: 0, replies: 0 "), "{}", ran.stdout);
-    ran.expect(3, &["no reply within 0.2 s after everything was sent; ", "its outcome is unknown"]);
+    ran.expect(3, &["kvred: no reply within 0.2 s after everything was sent; ", "its outcome is unknown"]);
 }
 
 #[test]
