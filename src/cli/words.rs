@@ -47,6 +47,12 @@ pub(crate) struct Word {
 }
 
 impl Word {
+    /// Whether it ends within an escape.
+    pub(crate) fn ends_in_escape(&self, line: &str) -> bool {
+        let text = &line[self.start..self.end];
+        self.open.is_some_and(|quote| whole(text, quote) != text)
+    }
+
     /// Whether it stands in quotes, or would have to.
     pub(crate) fn is_quoted(&self, line: &str) -> bool {
         line[self.start..self.end].contains(['"', '\''])
@@ -151,11 +157,22 @@ fn closing(bytes: &[u8], mut at: usize, quote: u8) -> Option<usize> {
     None
 }
 
-/// Closes an open quote; a backslash at the very end would escape it, and is left out.
+/// Closes an open quote, behind what is whole of the text.
 fn close(text: &str, quote: char) -> String {
-    let trimmed = text.trim_end_matches('\\');
-    let odd = (text.len() - trimmed.len()) % 2 == 1;
-    format!("{}{quote}", if odd { &text[..text.len() - 1] } else { text })
+    format!("{}{quote}", whole(text, quote))
+}
+
+/// Text in an open quote without the escape at its very end, if more is to come of that: a backslash alone would escape
+/// the quote, and `\x` with less than two digits would be the letters as they stand.
+fn whole(text: &str, quote: char) -> &str {
+    let hex = text.strip_suffix(|c: char| c.is_ascii_hexdigit()).unwrap_or(text);
+    let ends = [Some(text), text.strip_suffix('x'), hex.strip_suffix('x')];
+    // In single quotes there is no `\x`.
+    let ends = if quote == '"' { &ends[..] } else { &ends[..1] };
+    let mut begins = ends.iter().flatten().filter_map(|end| end.strip_suffix('\\'));
+    // Behind a backslash that begins one, another is the byte that is escaped.
+    let is_one = |before: &&str| (before.len() - before.trim_end_matches('\\').len()).is_multiple_of(2);
+    begins.find(is_one).unwrap_or(text)
 }
 
 #[cfg(test)]

@@ -25,6 +25,10 @@ impl Completer for ReplHelper {
         let start = offset + word.map_or(command.len(), |word| word.start);
         let typed = word.map_or(&b""[..], |word| &word.value);
         let mut candidates = self.candidates(command_words(before), typed);
+        if let Some(word) = word.filter(|word| word.ends_in_escape(command)) {
+            // What there is of that escape has to fit as well.
+            candidates.retain(|pair| pair.replacement.starts_with(&command[word.start..]));
+        }
         if let [only] = candidates.as_mut_slice() {
             only.replacement.push(' ');
         }
@@ -136,6 +140,21 @@ mod tests {
         assert!(offered.len() <= MAX_OFFERED + 1);
         assert_eq!(longest_common_prefix(&offered), Some("k:"));
         assert_eq!(longest_common_prefix(&helper.seen(b"k:a")), Some("k:alice:"));
+    }
+
+    #[test]
+    fn keys_that_differ_within_an_escape_are_still_told_apart_there() {
+        let mut helper = helper(false);
+        for key in ["a\x01", "a\x02", "a\\b", "abc"] {
+            helper.remember(key.as_bytes());
+        }
+        let (first, second) = (r#"get "a\x01""#, r#"get "a\x02""#);
+        for typed in [r#"get "a\x"#, r#"get "a\x0"#] {
+            assert_eq!(completed_by(&helper, typed), [first, second], "{typed}");
+        }
+        assert_eq!(completed_by(&helper, r#"get "a\x02"#), [format!("{second} ")]);
+        assert_eq!(completed_by(&helper, r#"get "a\x1"#), [""; 0]);
+        assert_eq!(completed_by(&helper, r#"get "a\\"#), [r#"get "a\\b" "#]);
     }
 
     #[test]
