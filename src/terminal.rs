@@ -191,9 +191,40 @@ pub(crate) fn without_controls(text: &[u8], but: impl Fn(char) -> bool) -> Strin
     String::from_utf8_lossy(text).chars().map(|c| if c.is_control() && !but(c) { '?' } else { c }).collect()
 }
 
+/// Breaks a line between words, so that it fits; `indent` stands before the following lines, and no more than that
+/// before the first.
+pub(crate) fn wrap(text: &str, indent: usize, columns: usize) -> String {
+    let mut out = String::new();
+    let mut column = indent;
+    for word in text.split(' ') {
+        if !out.is_empty() && column + 1 + word.len() >= columns {
+            out.push('\n');
+            out.push_str(&" ".repeat(indent));
+            column = indent;
+        } else if !out.is_empty() {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += word.len();
+    }
+    out
+}
+
 /// A path as a word of a command that is pasted into a shell.
 pub(crate) fn for_shell(path: &Path) -> String {
     let path = path.to_string_lossy();
     // No path has a NUL byte, which is all that cannot be quoted.
     shlex::try_quote(&path).map_or_else(|_| path.to_string(), Cow::into_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_between_words() {
+        assert_eq!(wrap("one two three", 2, 11), "one two\n  three");
+        assert_eq!(wrap("a-word-that-is-too-long b", 2, 10), "a-word-that-is-too-long\n  b");
+    }
 }

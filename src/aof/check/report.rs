@@ -12,10 +12,7 @@ use crate::persistence::LogOffset;
 use crate::persistence::batch::Flaw;
 use crate::persistence::replay::Verdict;
 use crate::protocol::json::Text;
-use crate::terminal::for_shell;
-
-/// What is left of 80 columns beside a fact's name.
-const PROSE_COLUMNS: usize = 80 - 16;
+use crate::terminal::{for_shell, wrap};
 
 /// What was found in all parts.
 pub(super) struct Report {
@@ -134,20 +131,9 @@ fn fact(out: &mut String, name: &str, text: &str) {
     writeln!(out, "  {name:<13} {text}").expect("a String takes everything");
 }
 
-/// Goes on about a fact, in lines that fit a terminal.
+/// Goes on about a fact, beside its name, in lines of 80 columns at most.
 fn prose(out: &mut String, text: &str) {
-    let mut line = String::new();
-    for word in text.split(' ') {
-        if !line.is_empty() && line.len() + 1 + word.len() > PROSE_COLUMNS {
-            fact(out, "", &line);
-            line.clear();
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    fact(out, "", &line);
+    fact(out, "", &wrap(text, 16, 81));
 }
 
 fn facts(out: &mut String, found: &Findings) {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::catalog::{Catalog, CommandDoc};
 use super::local::{self, Settings};
-use crate::terminal::{Paint, Style, size};
+use crate::terminal::{Paint, Style, size, wrap};
 
 /// The text for `help` with these words behind it.
 pub(crate) fn text(words: &[Vec<u8>], catalog: &Catalog, settings: &Settings) -> String {
@@ -90,26 +90,6 @@ fn similar(name: &str, catalog: &Catalog) -> String {
     if near.is_empty() { String::new() } else { format!("; there is {}", near.join(", ")) }
 }
 
-/// Breaks a line between words, so that it fits; `indent` stands before the following lines, and no more than that
-/// before the first.
-fn wrap(text: &str, indent: usize, columns: usize) -> String {
-    let mut out = String::new();
-    let mut column = indent;
-    for word in text.split(' ') {
-        if !out.is_empty() && column + 1 + word.len() >= columns {
-            out.push('\n');
-            out.push_str(&" ".repeat(indent));
-            column = indent;
-        } else if !out.is_empty() {
-            out.push(' ');
-            column += 1;
-        }
-        out.push_str(word);
-        column += word.len();
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,7 +114,5 @@ mod tests {
         assert!(help("").contains("@string") && help("").contains(":set output"));
         assert!(help("").lines().all(|line| line.len() <= 80), "{}", help(""));
         assert!(help("@generic").lines().all(|line| line.len() <= 80), "{}", help("@generic"));
-        assert_eq!(wrap("one two three", 2, 11), "one two\n  three");
-        assert_eq!(wrap("a-word-that-is-too-long b", 2, 10), "a-word-that-is-too-long\n  b");
     }
 }
