@@ -11,16 +11,15 @@ use std::path::Path;
 use self::filter::{Chosen, Filter};
 use self::printer::{Entry, Printer};
 use super::horizon::Horizon;
-use super::reading::{self, Settle};
+use super::reading::read_part;
 use super::source::{self, Part};
 use crate::args::DumpArgs;
 use crate::command::record::check;
-use crate::exit::{Failure, OrExit, Status, cannot_write, is_closed_pipe, printed};
+use crate::exit::{Failure, Status, cannot_write, is_closed_pipe, printed};
 use crate::persistence::LogOffset;
 use crate::persistence::batch::{Batch, Flaw};
 use crate::persistence::replay::Verdict;
 use crate::terminal::for_shell;
-use crate::terminal::progress::Progress;
 
 /// Dumps a log.
 pub(super) fn run(args: &DumpArgs) -> Result<Status, Failure> {
@@ -160,15 +159,10 @@ fn dump_parts(dump: &mut Dump, parts: &[Part]) -> Result<Status, Stop> {
     if dump.left == 0 {
         return Err(Stop::Enough);
     }
+    let doing = (!std::io::stdout().is_terminal()).then_some("dumping");
     for (n, part) in parts.iter().enumerate() {
         let shown = part.path.display();
-        let cannot_read = || format!("cannot read {shown}");
-        let file = part.file()?;
-        let len = file.len().or_unavailable(cannot_read)?;
-        let progress = if std::io::stdout().is_terminal() { Progress::hidden() } else { Progress::new("dumping", len) };
-        let read = reading::read(file, &progress, Settle::Wait, |batch| dump.batch(batch));
-        drop(progress);
-        let recovery = read.or_unavailable(cannot_read)??;
+        let recovery = read_part(part, doing, |batch| dump.batch(batch))??;
         // What was read is out before it is said that it is not all.
         dump.printer.flush()?;
         let end = recovery.end;

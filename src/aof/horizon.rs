@@ -42,7 +42,7 @@ impl Horizon {
         // The first time behind `until`, and the first behind that which is not.
         let (mut late, mut earlier) = (None, None);
         for part in parts {
-            let Ok(recovery) = read_part(part, "looking for the times", |batch| {
+            let Ok(recovery) = read_part(part, Some("looking for the times"), |batch| {
                 untimed |= first.is_none() && begins_untimed(batch);
                 for (at, seconds) in batch.times() {
                     last = Some(seconds);

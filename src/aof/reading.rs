@@ -70,19 +70,20 @@ pub(super) fn read<E>(
     replay.finish(|at| progress.at(at.0)).map(Ok)
 }
 
-/// Reads a part of what the user named as [`read`] does, with a progress bar that says what this is for.
+/// Reads a part of what the user named as [`read`] does, with a progress bar that says what this is for; `None`: without.
 ///
 /// # Errors
 /// The file cannot be read: exit code 3.
 pub(super) fn read_part<E>(
     part: &Part,
-    doing: &str,
+    doing: Option<&str>,
     each: impl FnMut(&Batch<'_>) -> Result<(), E>,
 ) -> Result<Result<Recovery, E>, Failure> {
     let cannot_read = || format!("cannot read {}", part.path.display());
     let file = part.file()?;
     let len = file.len().or_unavailable(cannot_read)?;
-    read(file, &Progress::new(doing, len), Settle::Wait, each).or_unavailable(cannot_read)
+    let progress = doing.map_or_else(Progress::hidden, |doing| Progress::new(doing, len));
+    read(file, &progress, Settle::Wait, each).or_unavailable(cannot_read)
 }
 
 #[cfg(test)]

@@ -155,7 +155,7 @@ fn load(
 ) -> Result<(), Failure> {
     let shown = part.path.display();
     let Before { size, rewrites, .. } = before;
-    let loaded = read_part(part, "reading", |batch| {
+    let loaded = read_part(part, Some("reading"), |batch| {
         let (batch, late) = args.until.map_or((*batch, None), |until| written_until(batch, until));
         for annotation in batch.annotations {
             if let Annotation::Rewritten(n) = annotation {

@@ -30,7 +30,7 @@ use super::super::source::{self, Part};
 use super::printer::Entry;
 use super::{Dump, Stop, damaged};
 use crate::exit::{Failure, OrExit, Status};
-use crate::persistence::disk::DiskRead;
+use crate::persistence::disk::{DiskRead, FileId};
 use crate::persistence::format::Annotation;
 use crate::persistence::replay::{Replay, Verdict};
 use crate::terminal::progress::Progress;
@@ -44,12 +44,10 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(2);
 /// A file under a name.
 struct Log {
     file: Arc<dyn DiskRead>,
-    identity: Identity,
+    /// Another file that takes the name has another one.
+    identity: FileId,
     replay: Replay,
 }
-
-/// The device and the inode: a rename changes them.
-type Identity = (u64, u64);
 
 /// Follows the log at `path` until there was enough.
 pub(super) fn run(dump: &mut Dump, path: &Path) -> Result<Status, Stop> {
@@ -108,7 +106,7 @@ fn cannot_read(path: &Path) -> String {
     format!("cannot read {}", path.display())
 }
 
-fn identity_of(path: &Path) -> Option<Identity> {
+fn identity_of(path: &Path) -> Option<FileId> {
     // A name that is gone for a moment, or for good, leaves the file that is open.
     path.metadata().ok().map(|m| (m.dev(), m.ino()))
 }
