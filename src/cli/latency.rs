@@ -107,7 +107,7 @@ fn render(h: &Histogram<u64>, format: Format, first: bool) -> Vec<u8> {
     match format {
         Format::Json => {
             let value = json!({
-                "samples": h.len(), "min_us": if h.is_empty() { 0 } else { h.min() }, "max_us": h.max(),
+                "samples": h.len(), "min_us": h.min(), "max_us": h.max(),
                 "mean_us": h.mean(), "p50_us": quantile(0.5), "p95_us": quantile(0.95), "p99_us": quantile(0.99),
                 "histogram": buckets(h).iter().map(|&(to, count)| json!({"to_us": to, "count": count})).collect::<Vec<_>>(),
             });
@@ -118,7 +118,7 @@ fn render(h: &Histogram<u64>, format: Format, first: bool) -> Vec<u8> {
             let row = format!(
                 "{header}{},{},{},{:.1},{},{},{}\n",
                 h.len(),
-                if h.is_empty() { 0 } else { h.min() },
+                h.min(),
                 h.max(),
                 h.mean(),
                 quantile(0.5),

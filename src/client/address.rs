@@ -166,7 +166,8 @@ fn bytes(encoded: &str) -> Result<Vec<u8>, UriError> {
             continue;
         }
         let (digits, behind) = rest.split_at_checked(2).ok_or(UriError::Escape)?;
-        let digits = std::str::from_utf8(digits).map_err(|_| UriError::Escape)?;
+        // A number may have a sign.
+        let digits = str::from_utf8(digits).ok().filter(|digits| !digits.contains('+')).ok_or(UriError::Escape)?;
         out.push(u8::from_str_radix(digits, 16).map_err(|_| UriError::Escape)?);
         rest = behind;
     }
@@ -212,6 +213,7 @@ mod tests {
             ("redis://h/x", UriError::Db),
             ("redis://a%zz@h", UriError::Escape),
             ("redis://a%2@h", UriError::Escape),
+            ("redis://a%+5@h", UriError::Escape),
         ] {
             assert_eq!(Target::from_uri(uri), Err(error), "{uri}");
             assert!(!error.to_string().contains("secret"));
