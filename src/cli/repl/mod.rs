@@ -305,13 +305,13 @@ impl Repl<'_> {
         let target = match words.as_slice() {
             [uri] if uri.contains("://") => self.target_of(uri),
             [path] if path.starts_with('/') => Ok(Target::new(Address::Unix(path.as_ref().into()))),
-            [host, port] => match port.parse() {
-                Ok(port) => {
+            [host, port] => match port.parse().ok().filter(|&port| port != 0) {
+                Some(port) => {
                     // Whoever speaks TLS goes on to; to be without it takes a URI that says so.
                     let tls = self.session.target.tls.clone();
                     Ok(Target { tls, ..Target::new(Address::Tcp { host: host.to_string(), port }) })
                 }
-                Err(_) => Err(format!("'{port}' is no port")),
+                None => Err(format!("'{port}' is no port")),
             },
             _ => Err("connect HOST PORT, connect /path/to/socket, or connect redis://...".to_owned()),
         };

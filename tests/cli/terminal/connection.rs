@@ -128,6 +128,7 @@ fn connect_goes_to_another_server() {
     s.prompt();
     s.enters("get k", "\"on two\"");
     s.enters("connect nonsense", "connect HOST PORT");
+    s.enters("connect localhost 0", "('0' is no port)");
     s.leaves();
 }
 
