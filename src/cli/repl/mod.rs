@@ -95,7 +95,7 @@ pub(crate) fn run(
     // From here on an interrupt is for the command under way; it never ends the process.
     let interrupts = runtime.block_on(async { signal(SignalKind::interrupt()) })?;
     let paint = Paint::for_stdout(color);
-    let mut editor = editor(paint, color).map_err(terminal_failed)?;
+    let mut editor = editor(paint).map_err(terminal_failed)?;
     let history = History::load(&mut editor);
     let settings = Settings::new(Printer { paint, ..printer });
     let idle = Idle::new(&mut editor);
@@ -136,19 +136,15 @@ pub(crate) fn run(
     }
 }
 
-fn editor(paint: Paint, color: ColorWhen) -> rustyline::Result<Editor<ReplHelper, FileHistory>> {
-    let mode = match (paint.0, color) {
-        (false, _) => ColorMode::Disabled,
-        (true, ColorWhen::Always) => ColorMode::Forced,
-        (true, _) => ColorMode::Enabled,
-    };
+fn editor(paint: Paint) -> rustyline::Result<Editor<ReplHelper, FileHistory>> {
     let config = Config::builder()
         .max_history_size(history::MAX_LINES)?
         .history_ignore_dups(true)?
         .history_ignore_space(true)
         .completion_type(CompletionType::List)
         .bell_style(BellStyle::None)
-        .color_mode(mode)
+        // What the helper paints is all the colour that there is, and it may be told to paint later.
+        .color_mode(ColorMode::Forced)
         .build();
     let mut editor = Editor::with_config(config)?;
     editor.set_helper(Some(ReplHelper {

@@ -84,6 +84,11 @@ fn no_color_has_no_colour() {
     s.types("exists k\r");
     let before = s.sees("(integer) 0");
     assert!(!before.contains("\u{1b}[3") && !before.contains("\u{1b}[1;3"), "{before:?}");
+    // Unless somebody wants some.
+    s.enters(":set color on", "> ");
+    s.types("get ");
+    s.sees("\u{1b}[1;32mget");
+    s.presses('u');
     s.leaves();
 }
 
