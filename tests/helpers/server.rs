@@ -290,7 +290,11 @@ impl Server {
     }
 
     /// Waits for it to end.
+    ///
+    /// # Panics
+    /// If it does not.
     pub fn exit(mut self) -> Exit {
+        wait_until("the server ends", || self.child.try_wait().expect("a child can be asked").is_some());
         let status = self.wait();
         let mut stdout = Vec::new();
         if let Some(mut pipe) = self.child.stdout.take() {
