@@ -156,6 +156,9 @@ pub fn wait_until_held(server: &Server, name: &str) {
     });
 }
 
+/// Holds a thread in its first sync, until the [`Tracer`] ends.
+pub const HELD: &str = "inject=fdatasync:delay_enter=600000000:when=1";
+
 /// `strace` attached to a server. Ends, and lets the server go on untouched, when this is dropped.
 pub struct Tracer {
     child: Child,
