@@ -4,9 +4,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::helpers::{DEADLINE, Launch, Random, Reply, info, rounds, wait_until};
+use rustix::process::Signal;
+
+use crate::helpers::{DEADLINE, Launch, Random, Reply, rounds, wait_until};
 use crate::ledger::{Go, Ledger, write_until_gone};
-use crate::rig::{TracedStart, Tracer, Whom, assert_no_orphan};
+use crate::rig::{TracedStart, Tracer, Whom, assert_no_orphan, wait_until_held};
 
 /// Several writers, and one rewrite after the other, until the server is killed, again and again over the same files.
 #[test]
@@ -96,16 +98,20 @@ fn a_kill_at_any_system_call_of_a_rewrite_leaves_the_old_log_or_the_new() {
                 });
                 client.send("BGREWRITEAOF\r\n");
                 let mut finished = false;
-                while !finished {
-                    finished = match client.try_send("INFO persistence\r\n").and_then(|()| client.try_reply()) {
-                        Ok(Reply::Bulk(text)) => String::from_utf8_lossy(&text).contains("aof_rewrites:1"),
+                wait_until("the rewrite, or the server, ends", || {
+                    match client.try_send("INFO persistence\r\n").and_then(|()| client.try_reply()) {
+                        Ok(Reply::Bulk(text)) => {
+                            finished = String::from_utf8_lossy(&text).contains("aof_rewrites:1");
+                            finished
+                        }
+                        // That of BGREWRITEAOF.
                         Ok(_) => false,
-                        Err(_) => break,
-                    };
-                }
+                        Err(_) => true,
+                    }
+                });
                 if finished {
                     // No n-th call: this kind is done.
-                    server.signal(rustix::process::Signal::KILL);
+                    server.signal(Signal::KILL);
                 }
                 writing.join().unwrap();
                 finished
@@ -192,11 +198,15 @@ fn a_stop_during_a_rewrite_leaves_no_orphan() {
     for i in 0..200 {
         client.set(format!("k{i}"), vec![b'v'; 50 << 10]);
     }
+    let held = ["inject=pwrite64,pwritev:delay_enter=600000000:when=1"];
+    let Some(tracer) = Tracer::attach(&server, Whom::Thread("kvred-rewrite"), &held) else { return };
     client.send("BGREWRITEAOF\r\n").expect("+Background append only file rewriting started\r\n");
-    wait_until("it is under way", || {
-        info(&mut client, "aof_rewrite_in_progress") == "1" || info(&mut client, "aof_rewrites") == "1"
-    });
-    server.terminate().expect(0, &[]);
+    wait_until_held(&server, "kvred-rewrite");
+    assert!(launch.dir().join("temp-rewrite-kvred.aof").exists(), "it is under way");
+    server.signal(Signal::TERM);
+    server.wait_for_stderr("stopping");
+    drop(tracer);
+    server.exit().expect(0, &["stopped"]);
     assert_no_orphan(launch.dir());
     assert_eq!(launch.start().connect().ask_words("DBSIZE"), Reply::Integer(200));
 }
