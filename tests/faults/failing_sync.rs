@@ -1,8 +1,8 @@
 //! A failed sync is never forgotten: no write is acknowledged before all data is in a new file.
 
+use crate::helpers::ledger::{Go, Ledger};
 use crate::helpers::log::batches;
 use crate::helpers::{Client, Launch, Random, Reply, Server, info, info_number, wait_until};
-use crate::ledger::{Go, Ledger};
 use crate::rig::{TracedStart, Tracer, Whom, assert_no_orphan, error, waited};
 
 /// What a server that lets clients in says.

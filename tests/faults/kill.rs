@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 
+use crate::helpers::ledger::{Go, Ledger, check_all, write_until_gone};
 use crate::helpers::{DEADLINE, Launch, Random, Reply, rounds, wait_until};
-use crate::ledger::{Go, Ledger, write_until_gone};
 use crate::rig::{TracedStart, Tracer, Whom, assert_no_orphan, wait_until_held};
 
 /// Several writers, and one rewrite after the other, until the server is killed, again and again over the same files.
@@ -26,10 +26,8 @@ fn kill_loop(policy: &str) {
     for round in 0..rounds(6) {
         let server = launch.start();
         assert_no_orphan(launch.dir());
-        let mut check = server.connect();
-        for ledger in &mut ledgers {
-            ledger.check(&mut check, &format!("{policy}, seed {seed}, round {round}"));
-        }
+        check_all(&mut ledgers, &server, &format!("{policy}, seed {seed}, round {round}"));
+        let mut watch = server.connect();
         let kill_after = 50 + random.below(1500) as u64;
         let acknowledged = AtomicU64::new(0);
         std::thread::scope(|scope| {
@@ -41,7 +39,7 @@ fn kill_loop(policy: &str) {
                 assert!(
                     enough || began.elapsed() < DEADLINE / 2,
                     "{policy}: {:?}",
-                    check.ask_words("INFO persistence")
+                    watch.ask_words("INFO persistence")
                 );
                 enough
             });
@@ -50,10 +48,8 @@ fn kill_loop(policy: &str) {
     }
     let server = launch.start();
     assert_no_orphan(launch.dir());
-    for ledger in &mut ledgers {
-        ledger.check(&mut server.connect(), &format!("{policy}, seed {seed}, at the end"));
-        assert!(ledger.acknowledged > 0 && ledger.refused == 0);
-    }
+    check_all(&mut ledgers, &server, &format!("{policy}, seed {seed}, at the end"));
+    assert!(ledgers.iter().all(|ledger| ledger.acknowledged > 0 && ledger.refused == 0));
 }
 
 /// Every system call by which a rewrite changes anything.
@@ -90,7 +86,7 @@ fn a_kill_at_any_system_call_of_a_rewrite_leaves_the_old_log_or_the_new() {
                 // While others write.
                 let ledger = &mut ledger;
                 let writing = scope.spawn(|| {
-                    let mut left = 200;
+                    let mut left = 60;
                     ledger.write(&mut writer, "w", &mut random, |_| {
                         left -= 1;
                         if left > 0 { Go::On } else { Go::Stop }
@@ -121,8 +117,9 @@ fn a_kill_at_any_system_call_of_a_rewrite_leaves_the_old_log_or_the_new() {
             let renamed = rewrites(&launch) > before;
             let server = launch.start();
             let mut client = server.connect();
-            ledger.check(&mut client, &what);
+            let keys = 12 + ledger.check(&mut client, &what) as i64;
             assert_eq!(client.ask_words("EXISTS large0 large11"), Reply::Integer(2), "{what}");
+            assert_eq!(client.ask_words("DBSIZE"), Reply::Integer(keys), "{what}");
             server.kill9();
             if finished {
                 assert!(nth > 1 || MAYBE_CALLS.contains(call), "a rewrite without {call}");

@@ -17,7 +17,6 @@ mod failing_sync;
 mod failing_write;
 mod full_disk;
 mod kill;
-mod ledger;
 mod name;
 mod policy;
 mod power_cut;

@@ -3,8 +3,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::helpers::ledger::{Ledger, check_all, write_until_gone};
 use crate::helpers::{Launch, Random, Reply, Server, info_number, rounds, wait_until};
-use crate::ledger::{Ledger, write_until_gone};
 use crate::rig::{Volume, assert_no_orphan, waited};
 
 const SIZE_KIB: u32 = 48 << 10;
@@ -34,9 +34,7 @@ fn cut(launch: &Launch, with_rewrites: bool, what: &str, random: &mut Random) ->
     })?;
     let server = elsewhere.start();
     assert_no_orphan(elsewhere.dir());
-    for ledger in &mut ledgers {
-        ledger.check(&mut server.connect(), what);
-    }
+    check_all(&mut ledgers, &server, what);
     drop((server, after, volume));
     Some(())
 }

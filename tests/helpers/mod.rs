@@ -1,8 +1,10 @@
-//! What the black-box tests are written with: a real server, raw clients, and an independent reading of logs.
+//! What the black-box tests are written with: a real server, raw clients, an independent reading of logs, and accounts
+//! of what writers were told.
 //!
 //! Nothing here uses the crate's own protocol or log code, so that a mistake there cannot hide behind itself.
 
 pub mod client;
+pub mod ledger;
 pub mod log;
 pub mod peer;
 pub mod programs;

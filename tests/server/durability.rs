@@ -1,135 +1,13 @@
 //! What was acknowledged is there after `kill -9` and after SIGTERM, under every policy.
-//!
-//! Writers own their keys, so each knows what its keys may hold: the state after everything that was acknowledged, plus
-//! some first part of what was in flight (a connection's commands take effect in order).
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::process::Signal;
-
-use crate::helpers::{
-    Client, Launch, Random, Reply, Server, command, commands, info, info_number, log, rounds, wait_until,
-};
+use crate::helpers::ledger::{Ledger, check_all, write_until_gone};
+use crate::helpers::{Client, Launch, Random, Reply, Server, commands, info, info_number, log, rounds, wait_until};
 
 const WRITERS: usize = 6;
-const KEYS_PER_WRITER: usize = 40;
 const POLICIES: [&str; 3] = ["always", "everysec", "none"];
-
-/// A writer's own keys.
-type Keys = BTreeMap<String, String>;
-
-/// A command on one key: its new value, or `None` for a DEL.
-type Write = (String, Option<String>);
-
-#[derive(Debug, Clone)]
-struct Writer {
-    number: usize,
-    random: Random,
-    /// After everything that was acknowledged.
-    acknowledged: Keys,
-    in_flight: Vec<Write>,
-    writes: u64,
-}
-
-impl Writer {
-    fn new(number: usize, seed: u64) -> Self {
-        let random = Random::new(seed ^ (number as u64) << 32);
-        Self { number, random, acknowledged: Keys::new(), in_flight: Vec::new(), writes: 0 }
-    }
-
-    /// Writes until the server is gone, or `stop`.
-    fn run(mut self, port: u16, stop: &AtomicBool, acknowledged: &AtomicU64) -> Self {
-        let Ok(mut client) = Client::try_connect(port) else { return self };
-        while !stop.load(Ordering::Relaxed) {
-            // Even writers pipeline.
-            let depth = if self.number.is_multiple_of(2) { 1 + self.random.below(60) } else { 1 };
-            self.in_flight = (0..depth).map(|_| self.next_write()).collect();
-            let request: Vec<u8> = self.in_flight.iter().flat_map(encode).collect();
-            if client.try_send(request).is_err() {
-                return self;
-            }
-            while let Some(write) = self.in_flight.first() {
-                match client.try_reply() {
-                    Ok(Reply::Simple(_) | Reply::Integer(_)) => {}
-                    Ok(other) => panic!("{other:?}"),
-                    Err(_) => return self,
-                }
-                apply(&mut self.acknowledged, write);
-                self.in_flight.remove(0);
-                acknowledged.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        self
-    }
-
-    fn next_write(&mut self) -> Write {
-        let key = format!("w{}:k{}", self.number, self.random.below(KEYS_PER_WRITER));
-        self.writes += 1;
-        let padding = "x".repeat(if self.random.below(50) == 0 { 5000 } else { self.random.below(50) });
-        let value = (self.random.below(5) > 0).then(|| format!("{}-{padding}", self.writes));
-        (key, value)
-    }
-
-    /// Asserts that the server holds one of the states it may hold, and goes on from that.
-    fn check(&mut self, client: &mut Client) {
-        let keys: Vec<String> = (0..KEYS_PER_WRITER).map(|k| format!("w{}:k{k}", self.number)).collect();
-        let mut found = Keys::new();
-        for key in keys {
-            if let Some(value) = client.get(&key) {
-                found.insert(key, String::from_utf8(value).unwrap());
-            }
-        }
-        let mut allowed = self.acknowledged.clone();
-        let mut in_flight = self.in_flight.iter();
-        while allowed != found {
-            let Some(write) = in_flight.next() else {
-                panic!(
-                    "writer {}: found {found:?}, acknowledged {:?}, in flight {:?}",
-                    self.number, self.acknowledged, self.in_flight
-                );
-            };
-            apply(&mut allowed, write);
-        }
-        self.acknowledged = found;
-        self.in_flight.clear();
-    }
-}
-
-fn encode((key, value): &Write) -> Vec<u8> {
-    match value {
-        Some(value) => command(&["SET", key, value]),
-        None => command(&["DEL", key]),
-    }
-}
-
-fn apply(keys: &mut Keys, (key, value): &Write) {
-    match value {
-        Some(value) => keys.insert(key.clone(), value.clone()),
-        None => keys.remove(key),
-    };
-}
-
-/// Lets all writers write, until `end` has ended the server or told it to.
-fn write_while(server: &Server, writers: Vec<Writer>, end: impl FnOnce(&Server, &AtomicU64)) -> Vec<Writer> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let acknowledged = Arc::new(AtomicU64::new(0));
-    let port = server.port();
-    let threads: Vec<_> = writers
-        .into_iter()
-        .map(|writer| {
-            let (stop, acknowledged) = (Arc::clone(&stop), Arc::clone(&acknowledged));
-            std::thread::spawn(move || writer.run(port, &stop, &acknowledged))
-        })
-        .collect();
-    wait_until("a write is acknowledged", || acknowledged.load(Ordering::Relaxed) > 0);
-    end(server, &acknowledged);
-    // Those that could not even connect in time end by this.
-    stop.store(true, Ordering::Relaxed);
-    threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-}
 
 /// The same server, if so with connections that change workers after each turn.
 fn restless_if(restless: bool, launch: &Launch) -> Launch {
@@ -140,28 +18,23 @@ fn kill_9_loses_nothing(fsync: &str) {
     let seed = Random::seed();
     println!("KVRED_TEST_SEED={seed} --fsync {fsync}");
     let mut random = Random::new(seed);
-    let mut writers: Vec<Writer> = (0..WRITERS).map(|number| Writer::new(number, seed)).collect();
+    let mut ledgers = vec![Ledger::default(); WRITERS];
     let launch = Launch::new().args(&["--fsync", fsync, "--threads", "2"]);
     for round in 0..rounds(8) {
-        println!("round {round}");
         let server = restless_if(round % 2 == 1, &launch).start();
         let pause = Duration::from_millis(random.below(120) as u64);
-        writers = write_while(&server, writers, |server, _| {
+        let acknowledged = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            write_until_gone(scope, &server, &mut ledgers, false, &mut random, &acknowledged);
+            wait_until("a write is acknowledged", || acknowledged.load(Ordering::SeqCst) > 0);
             std::thread::sleep(pause);
-            server.signal(Signal::KILL);
+            server.kill9();
         });
-        server.kill9();
         let server = launch.start();
-        let mut client = server.connect();
-        for writer in &mut writers {
-            writer.check(&mut client);
-        }
-        let keys: usize = writers.iter().map(|w| w.acknowledged.len()).sum();
-        assert_eq!(client.ask_words("DBSIZE"), Reply::Integer(keys.try_into().unwrap()));
+        check_all(&mut ledgers, &server, &format!("{fsync}, seed {seed}, round {round}"));
         server.kill9();
     }
-    let total: u64 = writers.iter().map(|w| w.writes).sum();
-    println!("{total} writes");
+    assert!(ledgers.iter().all(|ledger| ledger.refused == 0));
 }
 
 #[test]
@@ -183,23 +56,21 @@ fn kill_9_loses_nothing_acknowledged_under_none() {
 fn sigterm_under_load_loses_nothing_and_closes_the_log() {
     let seed = Random::seed();
     println!("KVRED_TEST_SEED={seed}");
+    let mut random = Random::new(seed);
     for fsync in POLICIES {
         for round in 0..rounds(2) {
             let launch = Launch::new().args(&["--fsync", fsync, "--threads", "2"]);
             let server = restless_if(round % 2 == 1, &launch).start();
-            let writers = (0..WRITERS).map(|number| Writer::new(number, seed)).collect();
-            let mut writers = write_while(&server, writers, |server, acknowledged| {
-                wait_until("some writes", || acknowledged.load(Ordering::Relaxed) > 300);
-                server.signal(Signal::TERM);
-                server.wait_for_stderr("stopping");
+            let mut ledgers = vec![Ledger::default(); WRITERS];
+            let acknowledged = AtomicU64::new(0);
+            std::thread::scope(|scope| {
+                write_until_gone(scope, &server, &mut ledgers, false, &mut random, &acknowledged);
+                wait_until("some writes", || acknowledged.load(Ordering::SeqCst) > 300);
+                server.terminate().expect(0, &["stopping", "stopped"]);
             });
-            server.exit().expect(0, &["stopped"]);
             assert_closed(&launch.log());
-            let server = launch.start();
-            let mut client = server.connect();
-            for writer in &mut writers {
-                writer.check(&mut client);
-            }
+            check_all(&mut ledgers, &launch.start(), &format!("{fsync}, seed {seed}, round {round}"));
+            assert!(ledgers.iter().all(|ledger| ledger.refused == 0));
             assert!(launch.cuts().is_empty(), "a clean log has nothing to cut");
         }
     }
