@@ -66,6 +66,9 @@ impl Volume {
         let launch = self.launch.clone();
         drop(self);
         let path = image.path().join("disk.img");
+        // Who looks around in it, or has a copy of all mounts, holds it for a while: mounted now, it would still be the
+        // sound one.
+        wait_until("the disk is let go", || !is_attached(&path));
         let layout = tool("dumpe2fs", &[path.to_str()?])?.stdout;
         let layout = String::from_utf8_lossy(&layout);
         // A layout that cannot be read is a failure: a test that is skipped would hide it.
@@ -116,6 +119,15 @@ impl Volume {
         }
         path
     }
+}
+
+/// Whether a loop device has this file.
+fn is_attached(path: &Path) -> bool {
+    let path = path.canonicalize().unwrap();
+    std::fs::read_dir("/sys/block").unwrap().flatten().any(|device| {
+        let file = std::fs::read_to_string(device.path().join("loop/backing_file"));
+        file.is_ok_and(|file| Path::new(file.trim_end()) == path)
+    })
 }
 
 impl Drop for Volume {
