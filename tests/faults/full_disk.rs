@@ -42,6 +42,7 @@ fn on(volume: impl Fn(&Launch) -> Option<Volume>, policy: &str) {
         small += usize::from(reply == Reply::ok());
         matches!(reply, Reply::Error(text) if text.starts_with("MISCONF "))
     });
+    assert!(small > 0, "no small write had room");
     let first_refused = format!("small{small}");
     assert_eq!(client.get(&first_refused), None);
     assert_unchanged(&mut client);
