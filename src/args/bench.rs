@@ -40,13 +40,16 @@ Results:
   kvred_version, server, host, settings, partial, warnings
                         what was measured, where and how
   results               a list: test, operations, seconds, ops_per_sec,
-                        latency_us, errors, wrong, hits, misses, partial; with
-                        --repeats also min, median and max of ops_per_sec, and
-                        runs, the same for each run
+                        latency_us, errors, wrong, hits, misses, partial,
+                        server_cpu_us; with --repeats also min, median and max
+                        of ops_per_sec, and runs, the same for each run
   latency_us            mean, p50, p95, p99, p99_9, p99_99, max
+  server_cpu_us         the server's CPU time for an operation, from INFO cpu,
+                        which may count in steps of 10 ms; null where it is
+                        not told
   compare               with --compare: server, results, and ratios, a list:
                         test, ratio (min, median, max), verdict: a t-test of
-                        the pairs, 95 %
+                        the pairs, 95 %; and server_cpu_ratio
 
 These are the names in JSON, and they stay. CSV has a line for each test, with
 the same names as columns; those of latencies are latency_us_mean and so on.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use super::results::Host;
-use crate::client::{ClientError, SetupError, Target};
+use crate::client::{ClientError, Connection, SetupError, Target};
 use crate::machine::{self, Ticks};
 use crate::protocol::frame::Frame;
 use crate::terminal::shown;
@@ -47,6 +47,41 @@ pub(super) async fn server(target: &Target, limit: Duration) -> Result<BTreeMap<
     let mut info: BTreeMap<_, _> = fields.map(|(name, value)| (name.to_owned(), shown(value.as_bytes()))).collect();
     info.insert("address".to_owned(), target.address.to_string());
     Ok(info)
+}
+
+/// How much of the CPU a server uses, from a moment on.
+pub(super) struct ServerCpu {
+    /// Kept, so that no other one has to be made, which takes CPU itself.
+    connection: Connection,
+    limit: Duration,
+    /// Seconds until that moment.
+    before: f64,
+}
+
+impl ServerCpu {
+    /// From now on; `None` where the server does not tell.
+    pub(super) async fn start(target: &Target, limit: Duration) -> Option<Self> {
+        let mut connection = target.connect(limit).await.ok()?;
+        let before = cpu_seconds(&mut connection, limit).await?;
+        Some(Self { connection, limit, before })
+    }
+
+    /// The seconds of it until now; `None` where it does not tell any more, or counts anew.
+    pub(super) async fn seconds(mut self) -> Option<f64> {
+        let now = cpu_seconds(&mut self.connection, self.limit).await?;
+        Some(now - self.before).filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
+    }
+}
+
+async fn cpu_seconds(connection: &mut Connection, limit: Duration) -> Option<f64> {
+    let reply = timeout(limit, connection.request(&["INFO", "cpu"])).await.ok()?.ok()?;
+    let (Frame::Bulk(text) | Frame::Verbatim(_, text)) = reply else { return None };
+    let text = String::from_utf8_lossy(&text);
+    let seconds = |field| {
+        let mut fields = text.lines().filter_map(|line| line.trim_end().split_once(':'));
+        fields.find(|(name, _)| *name == field)?.1.parse::<f64>().ok()
+    };
+    Some(seconds("used_cpu_sys")? + seconds("used_cpu_user")?)
 }
 
 /// What the server calls itself.

@@ -9,7 +9,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::environment;
 use super::results::{Beside, Compared, Document, Figures, NO_DIFFERENCE, TestResult};
-use super::text::{compact, micros, percent, short};
+use super::text::{compact, fine, micros, percent, short};
 use crate::args::BenchFormat;
 use crate::exit::{Failure, OrExit};
 use crate::protocol::number::counted;
@@ -107,10 +107,11 @@ pub(super) fn push(out: &mut String, table: &Table) {
 }
 
 /// The columns of a table of results.
-const HEADER: [&str; 11] = ["test", "ops", "ops/s", "mean us", "p50", "p95", "p99", "p99.9", "max", "errors", "hits"];
+const HEADER: [&str; 12] =
+    ["test", "ops", "ops/s", "mean us", "p50", "p95", "p99", "p99.9", "max", "errors", "hits", "cpu us"];
 
 /// Columns that a narrow terminal does without, the first to go first.
-const SPARE: [&str; 4] = ["p95", "mean us", "p99.9", "ops"];
+const SPARE: [&str; 5] = ["cpu us", "p95", "mean us", "p99.9", "ops"];
 
 fn table(out: &mut String, results: &[TestResult], columns: usize) {
     if results.is_empty() {
@@ -162,7 +163,13 @@ fn row(result: &TestResult) -> [String; HEADER.len()] {
         micros(latency.max),
         compact((figures.errors + figures.wrong) as f64),
         figures.hit_rate().map_or_else(|| "-".to_owned(), percent),
+        server_cpu(figures),
     ]
+}
+
+/// The server's CPU time for an operation, in microseconds.
+pub(super) fn server_cpu(figures: &Figures) -> String {
+    figures.server_cpu_us.filter(|&us| us > 0.0).map_or_else(|| "-".to_owned(), fine)
 }
 
 fn ratios(out: &mut String, compared: &Compared) {
@@ -170,10 +177,11 @@ fn ratios(out: &mut String, compared: &Compared) {
         return;
     }
     out.push_str("\nThe first server beside the second, from runs in turn\n");
-    let mut table = plain_table(&["test", "ratio of ops/s", "min…max", "the first is"]);
-    for Beside { test, ratio, verdict } in &compared.ratios {
+    let mut table = plain_table(&["test", "ratio of ops/s", "min…max", "server CPU", "the first is"]);
+    for Beside { test, ratio, verdict, server_cpu_ratio } in &compared.ratios {
         let spread = format!("{:.2}…{:.2}", ratio.min, ratio.max);
-        table.add_row([test.clone(), format!("{:.2}", ratio.median), spread, in_words(verdict).to_owned()]);
+        let cpu = server_cpu_ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
+        table.add_row([test.clone(), format!("{:.2}", ratio.median), spread, cpu, in_words(verdict).to_owned()]);
     }
     push(out, &table);
 }
@@ -183,14 +191,14 @@ fn in_words(verdict: &str) -> &str {
 }
 
 fn csv(document: &Document) -> String {
-    let mut out = format!("server,{CSV_FIGURES},min,median,max,partial,kvred_version,cpu,kernel\n");
+    let mut out = format!("server,{CSV_FIGURES},min,median,max,partial,kvred_version,cpu,kernel,{CSV_SERVER_CPU}\n");
     let compared = document.compare.iter().map(|compared| (&compared.server, &compared.results));
     for (server, results) in std::iter::once((&document.server, &document.results)).chain(compared) {
         for result in results {
             let spread = result.rate();
             writeln!(
                 out,
-                "{},{},{},{},{},{},{},{},{}",
+                "{},{},{},{},{},{},{},{},{},{}",
                 quoted(&described(server)),
                 csv_figures(&result.figures),
                 spread.min,
@@ -199,7 +207,8 @@ fn csv(document: &Document) -> String {
                 result.figures.partial,
                 document.kvred_version,
                 quoted(&document.host.cpu),
-                quoted(&document.host.kernel)
+                quoted(&document.host.kernel),
+                csv_server_cpu(&result.figures)
             )
             .expect("a string takes any text");
         }
@@ -226,6 +235,13 @@ pub(super) fn csv_figures(f: &Figures) -> String {
         f.hits,
         f.misses
     )
+}
+
+/// The last column, which came after all others; empty where the server does not tell.
+pub(super) const CSV_SERVER_CPU: &str = "server_cpu_us";
+
+pub(super) fn csv_server_cpu(f: &Figures) -> String {
+    f.server_cpu_us.map(|us| us.to_string()).unwrap_or_default()
 }
 
 /// Text as a CSV field (RFC 4180).

@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
 use super::drive::Unanswered;
+use super::environment::ServerCpu;
 use super::load::Load;
 use super::schedule::Schedule;
 use super::tally::Tally;
@@ -32,6 +33,8 @@ pub(super) struct Phase<'a> {
     pub(super) total: u64,
     pub(super) duration: Option<Duration>,
     pub(super) rate: Option<u64>,
+    /// Whether the server is asked for its CPU time.
+    pub(super) asks_cpu: bool,
     /// Copied for each connection.
     pub(super) load: Load,
     pub(super) seed: u64,
@@ -58,6 +61,8 @@ pub(super) struct Outcome {
     pub(super) unsent: u64,
     /// Requests that were sent, and had no reply when it ended.
     pub(super) unanswered: Unanswered,
+    /// The server's CPU time of it, where it was asked for and told.
+    pub(super) server_cpu_seconds: Option<f64>,
     pub(super) end: End,
 }
 
@@ -147,6 +152,8 @@ impl Watcher<'_> {
         progress: &mut dyn FnMut(u64),
     ) -> Result<Outcome, SetupError> {
         self.all_connected(threads, interrupt).await?;
+        let cpu = ServerCpu::start(self.phase.target, self.phase.connect_limit);
+        let cpu = self.if_it_tells(self.phase.asks_cpu, cpu, interrupt).await;
         let started = Instant::now();
         if self.end == End::Finished {
             self.state.send_replace(State::Go(started));
@@ -184,7 +191,31 @@ impl Watcher<'_> {
         // What was due only later is not missed by a run that ended early.
         let ended_ns = (self.end != End::Finished).then_some((seconds * 1e9) as u64);
         let unsent = self.schedule.unsent(ended_ns);
-        Ok(Outcome { tally: self.tally, seconds, busy: self.busy, unsent, unanswered: self.unanswered, end: self.end })
+        let server_cpu_seconds = match cpu {
+            Some(cpu) => self.if_it_tells(true, cpu.seconds(), interrupt).await,
+            None => None,
+        };
+        let Self { tally, unanswered, busy, end, .. } = self;
+        Ok(Outcome { tally, seconds, busy, unsent, unanswered, server_cpu_seconds, end })
+    }
+
+    /// What a server answers that is asked for its CPU time: in a run that goes well, and not for long.
+    async fn if_it_tells<T>(
+        &mut self,
+        asks: bool,
+        answer: impl Future<Output = Option<T>>,
+        interrupt: &mut Interrupt,
+    ) -> Option<T> {
+        if !asks || self.end != End::Finished {
+            return None;
+        }
+        tokio::select! {
+            answer = answer => answer,
+            () = interrupt.wait() => {
+                self.abort(End::Interrupted);
+                None
+            }
+        }
     }
 
     /// Adds what a worker has done.

@@ -129,13 +129,20 @@ pub(super) struct Figures {
     pub(super) hits: u64,
     pub(super) misses: u64,
     pub(super) partial: bool,
+    /// The server's CPU time for an operation, in microseconds, where it tells that: Linux may count it in steps of
+    /// 10 ms, so that of a short run it is nothing.
+    pub(super) server_cpu_us: Option<f64>,
 }
 
 impl Figures {
     /// What a run gave, if that is anything.
     pub(super) fn of(test: &str, outcome: &Outcome) -> Option<Self> {
         let partial = outcome.end != End::Finished;
-        (outcome.tally.operations > 0).then(|| Self::new(test, &outcome.tally, outcome.seconds, partial))
+        let operations = outcome.tally.operations;
+        (operations > 0).then(|| Self {
+            server_cpu_us: outcome.server_cpu_seconds.map(|seconds| round(seconds * 1e6 / operations as f64, 1e3)),
+            ..Self::new(test, &outcome.tally, outcome.seconds, partial)
+        })
     }
 
     fn new(test: &str, tally: &Tally, seconds: f64, partial: bool) -> Self {
@@ -150,6 +157,7 @@ impl Figures {
             hits: tally.hits,
             misses: tally.misses,
             partial,
+            server_cpu_us: None,
         }
     }
 
@@ -238,6 +246,10 @@ impl Series {
         let spread = Spread::of(whole).or_else(|| Spread::of(self.runs.iter().map(|run| run.ops_per_sec)))?;
         let mut figures = Figures::new(&self.test, &self.all, self.seconds, self.runs.iter().any(|run| run.partial));
         figures.ops_per_sec = spread.median;
+        let told =
+            self.runs.iter().filter_map(|run| Some((run.server_cpu_us? * run.operations as f64, run.operations)));
+        let (us, operations) = told.fold((0.0, 0), |(us, operations), run| (us + run.0, operations + run.1));
+        figures.server_cpu_us = (operations > 0).then(|| round(us / operations as f64, 1e3));
         Some(TestResult { figures, spread: repeated.then_some(spread), runs: repeated.then(|| self.runs.clone()) })
     }
 }
@@ -258,6 +270,8 @@ pub(super) struct Beside {
     pub(super) ratio: Spread,
     /// `faster`, `slower`, `no difference` or `one run: unknown`, of the first.
     pub(super) verdict: String,
+    /// Of the servers' CPU time for an operation, where both tell that.
+    pub(super) server_cpu_ratio: Option<f64>,
 }
 
 impl Beside {
@@ -271,7 +285,15 @@ impl Beside {
         let ratios: Vec<f64> = pairs.map(|(a, b)| a.ops_per_sec / b.ops_per_sec).collect();
         let ratio = Spread::of(ratios.iter().copied())?;
         let verdict = Estimate::of(&ratios).map_or(ONE_RUN, |ratio| ratio.tells());
-        Some(Self { test: first.figures.test.clone(), ratio, verdict: verdict.to_owned() })
+        let cpu = first.figures.server_cpu_us.zip(second.figures.server_cpu_us);
+        // What has taken no time, as far as the server's clock goes, is beside nothing.
+        let cpu = cpu.filter(|&(first, second)| first > 0.0 && second > 0.0);
+        Some(Self {
+            test: first.figures.test.clone(),
+            ratio,
+            verdict: verdict.to_owned(),
+            server_cpu_ratio: cpu.map(|(first, second)| round(first / second, 1e3)),
+        })
     }
 }
 
@@ -343,7 +365,8 @@ mod tests {
 
     fn outcome(tally: Tally) -> Outcome {
         let unanswered = Unanswered::default();
-        Outcome { tally, seconds: 1.0, busy: 0.0, unsent: 0, unanswered, end: End::Finished }
+        let server_cpu_seconds = None;
+        Outcome { tally, seconds: 1.0, busy: 0.0, unsent: 0, unanswered, server_cpu_seconds, end: End::Finished }
     }
 
     fn result(rates: &[f64]) -> TestResult {

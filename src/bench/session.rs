@@ -90,6 +90,7 @@ impl Session {
             total: plan.warmup,
             duration: None,
             rate: plan.rate,
+            asks_cpu: false,
             load: load.clone(),
             seed: plan.seed ^ 1,
         };
@@ -107,6 +108,7 @@ impl Session {
         }
         phase.total = plan.requests.unwrap_or(if kind.deletes() { keys } else { u64::MAX });
         phase.duration = plan.duration;
+        phase.asks_cpu = true;
         phase.seed = plan.seed;
         if kind.deletes() {
             side.filled = 0;
@@ -129,6 +131,7 @@ impl Session {
             total: keys,
             duration: None,
             rate: None,
+            asks_cpu: false,
             load: Load {
                 kind: Kind::Single(Test::Set),
                 picker: Picker::new(keys, Distribution::Sequential),

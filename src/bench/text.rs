@@ -36,6 +36,11 @@ pub(super) fn micros(us: f64) -> String {
     }
 }
 
+/// Microseconds that may be less than one: `0.25`, `14.2`.
+pub(super) fn fine(us: f64) -> String {
+    if us < 9.995 { format!("{us:.2}") } else { micros(us) }
+}
+
 /// A share of one, in percent; 100 only where it is all.
 pub(super) fn percent(share: f64) -> String {
     if share >= 1.0 { "100%".to_owned() } else { format!("{:.1}%", (share * 1000.0).floor() / 10.0) }
@@ -63,6 +68,9 @@ mod tests {
             (3.6e9, "3600s"),
         ] {
             assert_eq!(micros(us), text);
+        }
+        for (us, text) in [(0.25, "0.25"), (9.994, "9.99"), (9.996, "10.0"), (1234.4, "1234")] {
+            assert_eq!(fine(us), text);
         }
         assert_eq!((&percent(1.0)[..], &percent(0.999_99)[..], &percent(0.0)[..]), ("100%", "99.9%", "0.0%"));
     }

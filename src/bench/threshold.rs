@@ -158,6 +158,7 @@ mod tests {
 
     fn figures() -> Figures {
         Figures {
+            server_cpu_us: None,
             test: "get".to_owned(),
             operations: 1000,
             seconds: 1.0,

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command};
+use std::sync::{Arc, Mutex};
 
 use crate::helpers::{Exit, Launch, Server};
 
@@ -55,6 +56,37 @@ pub fn hanging(reply: &'static [u8], answers: usize) -> u16 {
         for stream in listener.incoming().flatten() {
             kept.push(stream.try_clone().unwrap());
             std::thread::spawn(move || answer(stream, reply, answers));
+        }
+    });
+    port
+}
+
+/// A server that answers PINGs, and to each `INFO cpu` the next of these texts, then an error as to any other INFO.
+pub fn telling(cpu: &'static [&'static str]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let cpu = Arc::new(Mutex::new(cpu.iter()));
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let cpu = Arc::clone(&cpu);
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                    let told = match &buffer[..read] {
+                        b"*2\r\n$4\r\nINFO\r\n$3\r\ncpu\r\n" => cpu.lock().unwrap().next(),
+                        _ => None,
+                    };
+                    let requests = memchr::memchr_iter(b'*', &buffer[..read]).count();
+                    let reply = match told {
+                        Some(text) => format!("${}\r\n{text}\r\n", text.len()),
+                        None if buffer[..read].ends_with(b"PING\r\n") => "+PONG\r\n".repeat(requests),
+                        None => "-ERR no\r\n".to_owned(),
+                    };
+                    if stream.write_all(reply.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
         }
     });
     port

@@ -11,6 +11,7 @@ mod helpers;
 mod kit;
 
 mod abandoned;
+mod cpu;
 mod diff;
 mod peers;
 mod report;
