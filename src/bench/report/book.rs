@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::{chart, summary};
 use crate::args::{Peer, Test};
 use crate::bench::environment;
-use crate::bench::output::{CSV_FIGURES, csv_figures, quoted, save};
+use crate::bench::output::{CSV_FIGURES, CSV_SERVER_CPU, csv_figures, csv_server_cpu, quoted, save};
 use crate::bench::phase::Outcome;
 use crate::bench::plan::Kind;
-use crate::bench::results::{Figures, Host, Series, Settings, TestResult};
+use crate::bench::results::{Figures, Host, Series, Settings, Spread, TestResult};
 use crate::exit::{Failure, OrExit, Status};
 
 /// Which run it is.
@@ -210,11 +210,11 @@ impl Book {
     pub(super) fn save(&self) -> Result<(), Failure> {
         let raw = self.root.join("raw");
         save(&self.root.join(RESULTS), &self.json(&self.runs))?;
-        let mut csv = format!("fsync,server,run,{CSV_FIGURES}\n");
+        let mut csv = format!("fsync,server,run,{CSV_FIGURES},{CSV_SERVER_CPU}\n");
         for Saved { fsync, server, run, figures } in &self.runs {
             let run = run.map_or_else(|| "warmup".to_owned(), |run| run.to_string());
-            writeln!(csv, "{fsync},{},{run},{}", quoted(server), csv_figures(figures))
-                .expect("a string takes any text");
+            let (server, cpu) = (quoted(server), csv_server_cpu(figures));
+            writeln!(csv, "{fsync},{server},{run},{},{cpu}", csv_figures(figures)).expect("a string takes any text");
         }
         save(&raw.join("results.csv"), &csv)?;
         let summed: Vec<Summed> = self
@@ -223,12 +223,12 @@ impl Book {
             .filter_map(|e| Some(Summed { fsync: &e.policy, server: &e.server, result: e.series.result(true)? }))
             .collect();
         save(&raw.join("summary.json"), &self.json(&summed))?;
-        let mut csv = format!("fsync,server,{CSV_FIGURES},min,median,max\n");
+        let mut csv = format!("fsync,server,{CSV_FIGURES},min,median,max,{CSV_SERVER_CPU}\n");
         for Summed { fsync, server, result } in &summed {
-            let (spread, figures) = (result.rate(), csv_figures(&result.figures));
-            let line = format!("{fsync},{},{figures},{},{},{}", quoted(server), spread.min, spread.median, spread.max);
-            csv.push_str(&line);
-            csv.push('\n');
+            let Spread { min, median, max } = result.rate();
+            let (server, figures, cpu) =
+                (quoted(server), csv_figures(&result.figures), csv_server_cpu(&result.figures));
+            writeln!(csv, "{fsync},{server},{figures},{min},{median},{max},{cpu}").expect("a string takes any text");
         }
         save(&raw.join("summary.csv"), &csv)?;
         let charts = self.root.join("charts");

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::book::Book;
 use super::{READS, WRITES};
 use crate::bench::environment;
+use crate::bench::output::server_cpu;
 use crate::bench::results::{Beside, Spread};
 use crate::bench::text::{compact, micros};
 use crate::protocol::number::counted;
@@ -56,7 +57,8 @@ pub(super) fn markdown(book: &Book) -> String {
         policy_section(&mut out, book, policy);
     }
     out.push_str(
-        "Throughput is the median of the runs; percentiles are over the requests of all runs, in microseconds.\n",
+        "Throughput is the median of the runs; percentiles are over the requests of all runs, in microseconds; CPU is \
+         the server's for a request, as `INFO cpu` tells it.\n",
     );
     if book.servers().len() > 1 {
         out.push_str(
@@ -72,8 +74,8 @@ fn policy_section(out: &mut String, book: &Book, policy: &str) {
     let (title, rule) = if servers.len() > 1 { (" ratio |", "---|") } else { ("", "") };
     let head = format!(
         "## fsync {policy}\n\n![Throughput under fsync {policy}](charts/fsync-{policy}.svg)\n\n\
-         | test | server | ops/s | min | max | p50 | p95 | p99 | p99.9 | p99.99 | max |{title}\n\
-         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|{rule}\n"
+         | test | server | ops/s | min | max | p50 | p95 | p99 | p99.9 | p99.99 | max | CPU us |{title}\n\
+         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|{rule}\n"
     );
     out.push_str(&head);
     let rows = READS.into_iter().chain(WRITES).flat_map(|test| servers.iter().map(move |server| (test, server)));
@@ -86,7 +88,8 @@ fn policy_section(out: &mut String, book: &Book, policy: &str) {
             let kvred = book.find(policy, servers[0], test).filter(|_| *server != servers[0]);
             kvred.and_then(|kvred| Beside::of(&kvred, &result)).map(|beside| in_words(&beside)).unwrap_or_default()
         });
-        let cells: Vec<String> = rates.into_iter().chain(latencies).chain(beside).collect();
+        let cells: Vec<String> =
+            rates.into_iter().chain(latencies).chain([server_cpu(&result.figures)]).chain(beside).collect();
         writeln!(out, "| {} | {} | {} |", result.figures.test.to_uppercase(), server, cells.join(" | "))
             .expect("a string takes any text");
     }
