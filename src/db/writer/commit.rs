@@ -44,12 +44,8 @@ impl Writer {
                 break;
             }
             // Somebody else commits: it sees `commit_wanted` when it is done.
-            let Some(mut log) = self.log.try_lock() else { return };
-            self.commit_wanted.store(false, Ordering::SeqCst);
-            let garbage = self.commit_open(&mut log, Some(worker));
-            let wanted = self.let_go(log);
-            self.free(garbage);
-            if !wanted {
+            let Some(log) = self.log.try_lock() else { return };
+            if !self.commit_holding(log, Some(worker)) {
                 return;
             }
         }
@@ -84,12 +80,16 @@ impl Writer {
     /// Commits the open group, if there is one: whether there is more to commit by now. For the log thread and for
     /// shutdown.
     pub fn commit_next(&self) -> bool {
+        self.commit_holding(self.log.lock(), None) || !self.open.lock().group.is_empty()
+    }
+
+    /// Commits what is open and lets the token go: whether somebody wanted that to be done again meanwhile.
+    fn commit_holding(&self, mut log: MutexGuard<'_, Log>, by: Option<usize>) -> bool {
         self.commit_wanted.store(false, Ordering::SeqCst);
-        let mut log = self.log.lock();
-        let garbage = self.commit_open(&mut log, None);
+        let garbage = self.commit_open(&mut log, by);
         let wanted = self.let_go(log);
         self.free(garbage);
-        wanted || !self.open.lock().group.is_empty()
+        wanted
     }
 
     /// `everysec`: waits while the oldest unsynced byte is too old, so that a slow disk slows writers down and what a

@@ -45,18 +45,16 @@ impl Writer {
     /// Fails the group under way, and what was evaluated on top of it meanwhile.
     pub(super) fn fail(&self, group: &Group, failure: &Failure, by: Option<usize>) {
         let mut open = self.open.lock();
-        let (on_top, _pending) = (std::mem::take(&mut open.group), std::mem::take(&mut open.pending));
+        let reason = Arc::clone(&failure.reason);
+        let outcome = match failure.kind {
+            FailureKind::Undone | FailureKind::NotBegun => WriteFailure::Refused(reason),
+            FailureKind::Unknown => WriteFailure::Unknown(reason),
+        };
+        resolve(&group.outcome, Err(outcome));
         if failure.poisons() {
             mark_poisoned(&mut open, &failure.reason);
         }
-        let refused = WriteFailure::Refused(Arc::clone(&failure.reason));
-        let first = match failure.kind {
-            FailureKind::Undone | FailureKind::NotBegun => refused.clone(),
-            FailureKind::Unknown => WriteFailure::Unknown(Arc::clone(&failure.reason)),
-        };
-        resolve(&group.outcome, Err(first));
-        resolve(&on_top.outcome, Err(refused));
-        self.wake_waiting(open, by);
+        self.refuse_open_group(open, &failure.reason, by);
         if failure.poisons() {
             self.rewrite_signal.raise();
             self.wake_sync_waiters();
@@ -82,10 +80,14 @@ impl Writer {
     /// Fails what is open and takes no more writes. For who holds the token: no group is under way.
     pub(super) fn fail_open_group(&self, mut open: MutexGuard<'_, Open>, reason: &Arc<str>) {
         mark_poisoned(&mut open, reason);
-        let (failed, _pending) = (std::mem::take(&mut open.group), std::mem::take(&mut open.pending));
-        resolve(&failed.outcome, Err(WriteFailure::Refused(Arc::clone(reason))));
-        self.wake_waiting(open, None);
+        self.refuse_open_group(open, reason, None);
         self.wake_sync_waiters();
+    }
+
+    fn refuse_open_group(&self, mut open: MutexGuard<'_, Open>, reason: &Arc<str>, by: Option<usize>) {
+        let (refused, _pending) = (std::mem::take(&mut open.group), std::mem::take(&mut open.pending));
+        resolve(&refused.outcome, Err(WriteFailure::Refused(Arc::clone(reason))));
+        self.wake_waiting(open, by);
     }
 }
 

@@ -93,8 +93,6 @@ pub struct Writer {
     in_no_sync_stretch: AtomicBool,
     /// A rewrite is under way.
     rewriting: AtomicBool,
-    /// Keys that it has written.
-    rewritten_keys: AtomicU64,
     rewrite_report: Mutex<RewriteReport>,
     /// Woken when a rewrite is asked for.
     rewrite_signal: Signal,
@@ -248,7 +246,6 @@ impl Writer {
             place,
             in_no_sync_stretch: AtomicBool::new(in_no_sync_stretch),
             rewriting: AtomicBool::new(false),
-            rewritten_keys: AtomicU64::new(0),
             rewrite_report: Mutex::default(),
             rewrite_signal: Signal::default(),
             sync_waiters: AtomicU64::new(0),

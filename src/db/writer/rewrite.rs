@@ -256,7 +256,7 @@ impl Writer {
             });
             (shard, position) = next.map_or((shard + 1, 0), |position| (shard, position));
         }
-        self.rewritten_keys.store(rewrite.keys, Ordering::Relaxed);
+        self.report_rewrite(|report| report.keys = rewrite.keys);
         full.push(std::mem::take(&mut rewrite.rope));
         for rope in full {
             rewrite.rope = rope;

@@ -100,52 +100,39 @@ impl Writer {
 
     /// Notes how a sync ended, and tells all who wait for it.
     fn end_sync(&self, running: RunningSync<'_>, result: Result<(), Arc<str>>) -> Result<(), WriteFailure> {
-        let RunningSync { mut token, file, durable, began, written, group, epoch } = running;
+        let RunningSync { token, file, durable, began, written, group, epoch } = running;
         let mut sync = self.sync.lock();
         let result = result.and_then(|()| self.check_write_back(&mut sync));
         sync.running = None;
-        // A rewrite has put a synced file in this one's place: nothing depends on this one any more.
-        let replaced = sync.epoch != epoch;
-        if !replaced && result.is_ok() {
-            sync.oldest_unsynced = sync.oldest_uncovered.take();
-        }
-        let (synced, synced_before) = (result.is_ok(), durable.get());
-        let result = match result {
+        // Or a rewrite has put a synced file in this one's place: nothing depends on this one any more.
+        let is_the_log = sync.epoch == epoch;
+        let synced = durable.get()..written;
+        match &result {
             Ok(()) => {
                 // Before anybody can be answered because of it.
                 self.note_sync(began);
                 durable.raise(written);
-                if !replaced {
+                if is_the_log {
+                    sync.oldest_unsynced = sync.oldest_uncovered.take();
                     sync.synced_group = sync.synced_group.max(group);
                 }
-                drop(sync);
-                Ok(())
             }
-            Err(_) if replaced => {
-                drop(sync);
-                Ok(())
-            }
-            Err(reason) => {
-                sync.failed = Some(Arc::clone(&reason));
-                drop(sync);
-                self.sync_changed.notify_all();
-                drop(token.take());
-                self.poison_unless_replaced(&reason, epoch);
-                Err(WriteFailure::Unknown(reason))
-            }
-        };
-        self.sync_changed.notify_all();
-        self.wake_sync_waiters();
+            Err(reason) if is_the_log => sync.failed = Some(Arc::clone(reason)),
+            Err(_) => {}
+        }
+        drop(sync);
         drop(token);
+        self.sync_changed.notify_all();
+        if let Err(reason) = &result {
+            self.poison_unless_replaced(reason, epoch);
+        }
+        self.wake_sync_waiters();
         // What `write_back` could not forget, as it was not on the disk yet. It takes its time, so nobody waits for it.
-        if synced {
-            self.unless_rewriting(|| forget_synced(&*file, synced_before..written));
+        if result.is_ok() {
+            self.unless_rewriting(|| forget_synced(&*file, synced));
         }
         // Something else may have failed meanwhile, such as the directory's sync of a rewrite.
-        match self.poisoned() {
-            Some(reason) => Err(WriteFailure::Unknown(reason)),
-            None => result,
-        }
+        self.poisoned().map_or(Ok(()), |reason| Err(WriteFailure::Unknown(reason)))
     }
 
     /// Lets the system write what the log has grown by, and forget what it has written. It may wait for the disk.

@@ -1,6 +1,5 @@
 //! Whether a rewrite is asked for or under way, and how the last ones went.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::db::writer::Writer;
@@ -34,6 +33,7 @@ impl RewriteReport {
     pub(in crate::db::writer) fn begin(&mut self, now: Duration) {
         self.scheduled = false;
         self.running_since = Some(now);
+        self.keys = 0;
     }
 
     /// Whether one may start that nobody asked for: one that came to nothing has filled the disk for a while, perhaps,
@@ -88,9 +88,7 @@ impl Writer {
 
     /// How rewrites go.
     pub(in crate::db::writer) fn rewrite_report(&self) -> RewriteReport {
-        let mut report = self.rewrite_report.lock().clone();
-        report.keys = self.rewritten_keys.load(Ordering::Relaxed);
-        report
+        self.rewrite_report.lock().clone()
     }
 }
 
