@@ -233,3 +233,18 @@ fn a_rewrite_is_in_progress_or_over_once_it_is_answered() {
         assert_eq!(info_number(&mut client, "aof_rewrites"), n, "rewrite {n} is not over");
     }
 }
+
+/// A stop syncs, so it is worth waiting for.
+#[test]
+fn who_waits_for_a_sync_at_a_stop_is_told_of_it() {
+    for policy in ["everysec", "none"] {
+        let server = Launch::new().args(&["--fsync", policy]).start();
+        let (mut client, mut other) = (server.connect(), server.connect());
+        client.set("k", "v");
+        client.send("WAITAOF 1 0 0\r\n");
+        wait_until("it was received", || other.text("CLIENT LIST").contains(" cmd=waitaof "));
+        server.terminate().expect(0, &[]);
+        assert_eq!(client.reply(), Reply::Array(vec![Reply::Integer(1), Reply::Integer(0)]), "{policy}");
+        client.expect_closed();
+    }
+}

@@ -50,7 +50,6 @@ impl Worker {
         self.stopping.set(true);
         // What was read was sent in time.
         self.run_intake();
-        self.sync_news.notify_waiters();
         let connections: Vec<Rc<Connection>> = self.connections.borrow().values().cloned().collect();
         for connection in connections {
             connection.close_when_answered(self);

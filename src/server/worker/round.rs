@@ -23,18 +23,18 @@ impl Worker {
         self.request_commit();
     }
 
-    /// Lets a connection wait until so many groups are synced, the time is over, or it has ended.
+    /// Lets a connection wait until so many groups are synced, the time is over, or it has ended. At a stop, too: the
+    /// sync is sure to come.
     pub(super) fn wait_for_sync(self: &Rc<Self>, connection: &Rc<Connection>, group: u64, timeout_ms: u64) {
         let (worker, connection) = (Rc::clone(self), Rc::downgrade(connection));
         drop(tokio::task::spawn_local(async move {
             let writer = &worker.server.writer;
             writer.sync_waiter_joined();
-            let is_wanted = || !worker.stopping() && connection.strong_count() > 0;
             let synced = async {
                 loop {
                     let news = worker.sync_news.notified();
                     match writer.synced_group() {
-                        Ok(synced) if synced < group && is_wanted() => news.await,
+                        Ok(synced) if synced < group && connection.strong_count() > 0 => news.await,
                         Ok(synced) => return Ok(synced >= group),
                         Err(failure) => return Err(failure),
                     }
