@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
 
-use rustix::param::{clock_ticks_per_second, page_size};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+use rustix::param::page_size;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::sched_getaffinity;
 use rustix::time::{ClockId, clock_gettime};
@@ -66,12 +68,8 @@ pub(crate) fn thread_time() -> Duration {
 
 /// User and system time of the process.
 pub(crate) fn cpu_seconds() -> (f64, f64) {
-    let ticks = clock_ticks_per_second() as f64;
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // Behind the name, which may hold spaces, the fields are numbered from 3 on.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let seconds = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0) / ticks;
-    (seconds(11), seconds(12))
+    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    getrusage(UsageWho::RUSAGE_SELF).map_or((0.0, 0.0), |used| (seconds(used.user_time()), seconds(used.system_time())))
 }
 
 /// For how long the cores that the process may use have been idle, all together; `None` where the system does not tell.
