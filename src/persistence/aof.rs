@@ -348,11 +348,14 @@ impl Aof {
     /// The last bytes may not be durable.
     pub fn close(mut self, policy: FsyncPolicy, unix_time: Duration) -> io::Result<Option<io::Error>> {
         // Asked for, not taken from `reserved_to`: a reservation that failed may have left zeros all the same.
-        if self.file.len()? > self.end.0 {
+        let is_longer = self.file.len()? > self.end.0;
+        if is_longer {
             self.file.set_len(self.end.0)?;
             self.reserved_to = self.end.0;
         }
-        self.sync()?;
+        if is_longer || self.durable.get() < self.end {
+            self.sync()?;
+        }
         // Not under `none`: this batch states that the log is synced, and means it.
         let policy = if policy == FsyncPolicy::None { FsyncPolicy::Everysec } else { policy };
         self.reserve_works = false;

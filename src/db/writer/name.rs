@@ -6,12 +6,12 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 use super::rewrite::RewriteError;
-use super::{CloseError, LogPlace, Writer};
+use super::{LogPlace, Writer};
 use crate::persistence::disk::DiskFile;
 
 /// What has become of the log's name.
 #[derive(Debug, Error)]
-enum LostName {
+pub(super) enum LostName {
     #[error("{} was removed or renamed; all data is written to a new one", .0.display())]
     Gone(PathBuf),
     #[error(
@@ -50,7 +50,7 @@ impl LogPlace {
 
 impl Writer {
     /// With the token: a rewrite would take the name for its own file meanwhile.
-    fn lost_name(&self) -> Option<LostName> {
+    pub(super) fn lost_name(&self) -> Option<LostName> {
         let place = self.place.as_ref()?;
         let log = self.token();
         place.lost_name(&**log.aof.as_ref()?.file())
@@ -64,20 +64,5 @@ impl Writer {
             tracing::error!("the append-only file has lost its name: {lost}");
             self.request_rewrite();
         }
-    }
-
-    /// Puts all data under the log's name again, if it has lost that; or in a new log, if a sync has failed: the system
-    /// may have dropped what the old one seems to hold. For the end: the caller waits for it.
-    pub(super) fn restore(&self) -> Result<(), CloseError> {
-        if let Some(lost) = self.lost_name() {
-            tracing::error!("the append-only file has lost its name: {lost}");
-            return self.rewrite_whole(|_| Ok(())).map(drop).map_err(CloseError::Nameless);
-        }
-        if self.poisoned().is_some()
-            && let Err(e) = self.rewrite_whole(|_| Ok(()))
-        {
-            tracing::warn!("writing all data to a new file did not work: {e}");
-        }
-        Ok(())
     }
 }

@@ -377,9 +377,7 @@ impl Writer {
         match durable_name {
             Ok(()) => {
                 if open.poisoned.take().is_some() {
-                    tracing::warn!(
-                        "the append-only file is healed: all data was written to a new one; writes are taken again"
-                    );
+                    tracing::warn!("the append-only file is healed: all data was written to a new one");
                 }
                 drop(open);
                 self.note_write_success();

@@ -268,6 +268,8 @@ impl Writer {
         let poisoned = self.open.lock().poisoned.clone();
         let Some(aof) = log.aof.take() else { return Ok(()) };
         if let Some(reason) = poisoned {
+            // Why there is no new log tells more.
+            named?;
             return Err(CloseError::Poisoned(reason));
         }
         let not_stated = aof.close(self.policy(), self.clock.unix_time()).map_err(CloseError::Failed)?;
@@ -275,5 +277,20 @@ impl Writer {
             tracing::warn!("all of the append-only file is on the disk; that could not be written into it: {e}");
         }
         named
+    }
+
+    /// Puts all data under the log's name again, if it has lost that; or in a new log, if a sync has failed: the system
+    /// may have dropped what the old one seems to hold. For the end: the caller waits for it.
+    fn restore(&self) -> Result<(), CloseError> {
+        if let Some(lost) = self.lost_name() {
+            tracing::error!("the append-only file has lost its name: {lost}");
+            return self.rewrite_whole(|_| Ok(())).map(drop).map_err(CloseError::Nameless);
+        }
+        if self.poisoned().is_some()
+            && let Err(e) = self.rewrite_whole(|_| Ok(()))
+        {
+            tracing::warn!("writing all data to a new file did not work: {e}");
+        }
+        Ok(())
     }
 }

@@ -219,10 +219,11 @@ fn rewrite(writer: &Writer, stopping: &AtomicBool) -> Result<(), RewriteError> {
     let began = writer.clock().monotonic();
     writer.report_rewrite(|report| report.begin(began));
     let before = writer.stats().log_bytes;
-    let mut pace = Pace::new(writer);
+    // From the first step on: what waits for the disk before is no work.
+    let mut pace = None;
     let result = writer.rewrite_whole(|may_pause| {
         if may_pause {
-            pace.rest_if_due();
+            pace.get_or_insert_with(|| Pace::new(writer)).rest_if_due();
         }
         if stopping.load(Ordering::SeqCst) { Err(RewriteError::Closed) } else { Ok(()) }
     });
@@ -235,6 +236,7 @@ fn rewrite(writer: &Writer, stopping: &AtomicBool) -> Result<(), RewriteError> {
         counted(rewrite.keys, "key"),
         took.as_secs_f64()
     );
+    let mut pace = Pace::new(writer);
     while rewrite.forget_old() {
         pace.rest_if_due();
     }
