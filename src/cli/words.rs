@@ -47,10 +47,11 @@ pub(crate) struct Word {
 }
 
 impl Word {
-    /// Whether it ends within an escape.
+    /// Whether it ends within an escape of double quotes. In single ones nothing is missing: a backslash there is one,
+    /// unless a quote follows.
     pub(crate) fn ends_in_escape(&self, line: &str) -> bool {
         let text = &line[self.start..self.end];
-        self.open.is_some_and(|quote| whole(text, quote) != text)
+        self.open == Some('"') && whole(text, '"') != text
     }
 
     /// Whether it stands in quotes, or would have to.

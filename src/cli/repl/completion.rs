@@ -24,11 +24,10 @@ impl Completer for ReplHelper {
         let word = word.first();
         let start = offset + word.map_or(command.len(), |word| word.start);
         let typed = word.map_or(&b""[..], |word| &word.value);
-        let mut candidates = self.candidates(command_words(before), typed);
-        if let Some(word) = word.filter(|word| word.ends_in_escape(command)) {
-            // What there is of that escape has to fit as well.
-            candidates.retain(|pair| pair.replacement.starts_with(&command[word.start..]));
-        }
+        // What there is of an escape is no part of what is typed, and has to fit as well.
+        let spelled = word.filter(|word| word.ends_in_escape(command)).map_or("", |word| &command[word.start..]);
+        let mut candidates = self.candidates(command_words(before), typed, spelled);
+        candidates.retain(|pair| pair.replacement.starts_with(spelled));
         if let [only] = candidates.as_mut_slice() {
             only.replacement.push(' ');
         }
@@ -37,7 +36,7 @@ impl Completer for ReplHelper {
 }
 
 impl ReplHelper {
-    fn candidates(&self, before: &[Word], typed: &[u8]) -> Vec<Pair> {
+    fn candidates(&self, before: &[Word], typed: &[u8], spelled: &str) -> Vec<Pair> {
         let words: Vec<&str> = before.iter().map(|w| std::str::from_utf8(&w.value).unwrap_or_default()).collect();
         let names = || self.catalog.iter().map(|doc| doc.name.clone());
         if let Some(fixed) = local::completions(&words) {
@@ -53,7 +52,7 @@ impl ReplHelper {
             return pick(names().chain(local::names().map(str::to_owned)), typed);
         }
         let Some((doc, call, depth)) = self.call(before) else {
-            return self.seen(typed);
+            return self.seen(typed, spelled);
         };
         if depth == before.len() && !doc.subcommands.is_empty() {
             return pick(doc.subcommands.keys().cloned(), typed);
@@ -61,13 +60,14 @@ impl ReplHelper {
         let mut found =
             if typed.is_empty() && call.key_next { Vec::new() } else { pick(call.options.into_iter(), typed) };
         if call.key_next || !call.fits {
-            found.extend(self.seen(typed));
+            found.extend(self.seen(typed, spelled));
         }
         found
     }
 
-    fn seen(&self, typed: &[u8]) -> Vec<Pair> {
-        let mut keys = self.keys.range(typed.to_vec()..).take_while(|key| key.starts_with(typed));
+    fn seen(&self, typed: &[u8], spelled: &str) -> Vec<Pair> {
+        let begins = self.keys.range(typed.to_vec()..).take_while(|key| key.starts_with(typed));
+        let mut keys = begins.filter(|key| spelled.is_empty() || typed_as(key).starts_with(spelled));
         let first: Vec<_> = keys.by_ref().take(MAX_OFFERED).collect();
         // They are sorted: what the first and the last begin with, all do.
         let offered = first.into_iter().chain(keys.last());
@@ -136,10 +136,10 @@ mod tests {
             helper.remember(format!("k:alice:{n}").as_bytes());
         }
         helper.remember(b"k:bob:1");
-        let offered = helper.seen(b"k:");
+        let offered = helper.seen(b"k:", "");
         assert!(offered.len() <= MAX_OFFERED + 1);
         assert_eq!(longest_common_prefix(&offered), Some("k:"));
-        assert_eq!(longest_common_prefix(&helper.seen(b"k:a")), Some("k:alice:"));
+        assert_eq!(longest_common_prefix(&helper.seen(b"k:a", "")), Some("k:alice:"));
     }
 
     #[test]
@@ -155,6 +155,16 @@ mod tests {
         assert_eq!(completed_by(&helper, r#"get "a\x02"#), [format!("{second} ")]);
         assert_eq!(completed_by(&helper, r#"get "a\x1"#), [""; 0]);
         assert_eq!(completed_by(&helper, r#"get "a\\"#), [r#"get "a\\b" "#]);
+        // In single quotes a backslash begins no escape.
+        helper.remember(b"z\\y");
+        assert_eq!(completed_by(&helper, r"get 'z\"), [r#"get "z\\y" "#]);
+        // Neither of the two is the only one, however many stand before them.
+        for n in 0..2 * MAX_OFFERED {
+            helper.remember(format!("a{n:03}").as_bytes());
+        }
+        helper.remember(b"a\xfe");
+        helper.remember(b"a\xff");
+        assert_eq!(completed_by(&helper, r#"get "a\xf"#), [r#"get "a\xfe""#, r#"get "a\xff""#]);
     }
 
     #[test]
