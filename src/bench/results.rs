@@ -281,7 +281,8 @@ impl Beside {
         let one = |result: &TestResult| vec![result.figures.clone()];
         let (a, b) =
             (first.runs.clone().unwrap_or_else(|| one(first)), second.runs.clone().unwrap_or_else(|| one(second)));
-        let pairs = a.iter().zip(&b).filter(|(a, b)| !a.partial && !b.partial && b.ops_per_sec > 0.0);
+        let pairs =
+            a.iter().zip(&b).filter(|(a, b)| !a.partial && !b.partial && a.ops_per_sec > 0.0 && b.ops_per_sec > 0.0);
         let ratios: Vec<f64> = pairs.map(|(a, b)| a.ops_per_sec / b.ops_per_sec).collect();
         let ratio = Spread::of(ratios.iter().copied())?;
         let verdict = Estimate::of(&ratios).map_or(ONE_RUN, |ratio| ratio.tells());

@@ -231,7 +231,10 @@ fn trouble(out: &mut String, found: &Findings, path: &str) {
     if recovery.end.0 > 0 || found.header_fixable || matches!(recovery.verdict, Verdict::Torn(_)) {
         fact(out, "to repair it", &format!("kvred aof check --fix {path}"));
     } else if *flaw == Flaw::Header {
-        prose(out, "if a newer version of kvred has written it, that one can read it");
+        prose(
+            out,
+            "a newer version of kvred, if one has written it, can read it; else move it away to begin a new one",
+        );
     } else if behind.sound_batches == 0 {
         prose(out, "it does not look like a log at all: move it away to begin a new one");
     }
