@@ -174,6 +174,8 @@ async fn run(prepared: Prepared, mut stop: StopSignals) -> Result<Status, Failur
         .map(|(number, (receiver, notify))| start_worker(number, &server, notify, receiver))
         .collect::<std::io::Result<Vec<_>>>()
         .or_unavailable(|| "cannot start a worker thread".to_owned())?;
+    let closed = stop::close_behind(threads, log_threads, &server)
+        .or_unavailable(|| "cannot start the thread that closes the log".to_owned())?;
 
     announce(&server);
     tokio::select! {
@@ -183,7 +185,7 @@ async fn run(prepared: Prepared, mut stop: StopSignals) -> Result<Status, Failur
         () = server.stop.notified() => {}
     }
     drop(listeners);
-    stop::shut_down(&server, log_threads, threads, stop).await
+    stop::shut_down(&server, closed, stop).await
 }
 
 fn start_worker(

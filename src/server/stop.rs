@@ -1,45 +1,62 @@
 //! The end of the server: what is under way is finished.
 
+use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use super::signals::StopSignals;
 use super::worker::Message;
 use super::{Server, systemd};
+use crate::db::writer::CloseError;
 use crate::db::writer::threads::LogThreads;
 use crate::exit::{Failure, OrExit, Status};
 
 /// How often systemd is told that stopping goes on.
 const STOPPING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Finishes what is under way: commands, replies, the log.
-pub(super) async fn shut_down(
-    server: &Arc<Server>,
+/// What closing the log has come to.
+type Closed = oneshot::Receiver<Result<(), CloseError>>;
+
+/// Has a thread close the log once all workers have ended. It is made at the start: at the end the system may give none.
+///
+/// # Errors
+/// The system gives no thread.
+pub(super) fn close_behind(
+    workers: Vec<JoinHandle<()>>,
     log_threads: LogThreads,
-    threads: Vec<JoinHandle<()>>,
-    mut signals: StopSignals,
-) -> Result<Status, Failure> {
+    server: &Arc<Server>,
+) -> io::Result<Closed> {
+    let server = Arc::clone(server);
+    let (done, closed) = oneshot::channel();
+    let close = move || {
+        for worker in workers {
+            worker.join().expect("a panic ends the process");
+        }
+        log_threads.stop();
+        // Nobody listens any more after a second signal.
+        drop(done.send(server.writer.close()));
+        // Never dropped: its data goes at once when the process ends, and value by value it would take seconds.
+        std::mem::forget(server);
+    };
+    std::thread::Builder::new().name("kvred-close".to_owned()).spawn(close)?;
+    Ok(closed)
+}
+
+/// Finishes what is under way: commands, replies, the log.
+pub(super) async fn shut_down(server: &Server, closed: Closed, mut signals: StopSignals) -> Result<Status, Failure> {
     tracing::info!("stopping: no more connections; commands under way are finished");
     systemd::stopping();
     for worker in &server.workers {
         // One that has ended has nothing to finish.
         drop(worker.messages.send(Message::Stop));
     }
-    let server = Arc::clone(server);
-    // Never dropped: its data goes at once when the process ends, and value by value it would take seconds.
-    std::mem::forget(Arc::clone(&server));
-    let finished = tokio::task::spawn_blocking(move || {
-        for thread in threads {
-            thread.join().expect("a panic ends the process");
-        }
-        log_threads.stop();
-        server.writer.close()
-    });
     tokio::select! {
         () = keep_alive() => unreachable!("it goes on for ever"),
-        result = finished => {
-            let result = result.or_unavailable(|| "the shutdown did not finish".to_owned())?;
+        result = closed => {
+            let result = result.expect("a panic ends the process");
             result.or_unavailable(|| "the log could not be closed".to_owned())?;
             tracing::info!("stopped");
             Ok(Status::Fine)

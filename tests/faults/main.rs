@@ -23,4 +23,5 @@ mod power_cut;
 mod rewrite;
 mod rig;
 mod slow_disk;
+mod threads;
 mod write_back;
