@@ -44,7 +44,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::runtime::Runtime;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use self::addresses::{Addresses, with_port};
@@ -90,16 +91,19 @@ struct Prepared {
 }
 
 fn start(args: &ServeArgs) -> Result<Status, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .or_unavailable(|| "cannot start the event loop".to_owned())?;
+    let runtime = new_runtime().or_unavailable(|| "cannot start the event loop".to_owned())?;
     runtime.block_on(async {
         // First of all: without them a process 1, as in a container, hears no signal, and `SIGHUP` ends any other.
         let mut stop = StopSignals::new().or_unavailable(|| "cannot wait for signals".to_owned())?;
         let args = args.clone();
+        let (done, prepared) = oneshot::channel();
+        // Not one of tokio's threads: it panics where the system gives none.
+        std::thread::Builder::new()
+            .name("kvred-load".to_owned())
+            .spawn(move || drop(done.send(prepare(&args))))
+            .or_unavailable(|| no_thread("the thread that loads the log"))?;
         let prepared = tokio::select! {
-            prepared = tokio::task::spawn_blocking(move || prepare(&args)) => prepared.expect("a panic ends the process")?,
+            prepared = prepared => prepared.expect("a panic ends the process")?,
             () = stop.stop() => {
                 tracing::info!("stopped before clients could connect; the log keeps what is in it");
                 // Wherever that meets the load: it is made to be killed.
@@ -158,7 +162,7 @@ async fn run(prepared: Prepared, mut stop: StopSignals) -> Result<Status, Failur
     let notifies: Vec<Arc<Notify>> = (0..config.workers()).map(|_| Arc::default()).collect();
     let wakes = notifies.iter().cloned().map(|n| Box::new(move || n.notify_one()) as Wake).collect();
     let writer = Arc::new(Writer::new(keyspace, log, config.fsync, Arc::new(SystemClock::default()), wakes));
-    let log_threads = LogThreads::start(&writer).or_unavailable(|| "cannot start the log's threads".to_owned())?;
+    let log_threads = LogThreads::start(&writer).or_unavailable(|| no_thread("the log's threads"))?;
 
     let (handles, receivers): (Vec<_>, Vec<_>) = (0..config.workers())
         .map(|_| {
@@ -172,10 +176,9 @@ async fn run(prepared: Prepared, mut stop: StopSignals) -> Result<Status, Failur
         .zip(notifies)
         .enumerate()
         .map(|(number, (receiver, notify))| start_worker(number, &server, notify, receiver))
-        .collect::<std::io::Result<Vec<_>>>()
-        .or_unavailable(|| "cannot start a worker thread".to_owned())?;
+        .collect::<Result<Vec<_>, _>>()?;
     let closed = stop::close_behind(threads, log_threads, &server)
-        .or_unavailable(|| "cannot start the thread that closes the log".to_owned())?;
+        .or_unavailable(|| no_thread("the thread that closes the log"))?;
 
     announce(&server);
     tokio::select! {
@@ -193,12 +196,30 @@ fn start_worker(
     server: &Arc<Server>,
     notify: Arc<Notify>,
     receiver: mpsc::UnboundedReceiver<Message>,
-) -> std::io::Result<JoinHandle<()>> {
+) -> Result<JoinHandle<()>, Failure> {
     let server = Arc::clone(server);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name(format!("kvred-worker-{number}")).spawn(move || {
-        LocalSet::new().block_on(&runtime, Worker::run(number, server, notify, receiver));
-    })
+    // Made once there is a thread for it: a runtime must not be dropped within another one.
+    let (runtime, given) = oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name(format!("kvred-worker-{number}"))
+        .spawn(move || {
+            if let Ok(runtime) = given.blocking_recv() {
+                LocalSet::new().block_on(&runtime, Worker::run(number, server, notify, receiver));
+            }
+        })
+        .or_unavailable(|| no_thread("a worker thread"))?;
+    let built = new_runtime().or_unavailable(|| "cannot start the event loop of a worker".to_owned())?;
+    runtime.send(built).expect("the thread waits for it");
+    Ok(thread)
+}
+
+fn new_runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// What cannot be started, and where threads are limited.
+fn no_thread(what: &str) -> String {
+    format!("cannot start {what} (limits are ulimit -u, TasksMax= of a systemd unit, and pids.max of a container)")
 }
 
 /// Says that clients can connect: to people in the log, to systemd by its protocol.

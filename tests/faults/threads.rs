@@ -1,9 +1,36 @@
-//! A system that gives no more threads.
+//! A system that gives no more threads: at a start and at a stop.
 
 use crate::helpers::{Launch, wait_until};
-use crate::rig::{Tracer, Whom};
+use crate::rig::{TracedStart, Tracer, Whom};
 
 const THREADS: &str = "trace=clone,clone3,fdatasync";
+
+#[test]
+fn a_start_that_is_given_too_few_threads_says_so() {
+    let launch = Launch::new().args(&["--threads", "2"]);
+    let mut told = Vec::new();
+    for given in 0.. {
+        // Counted for each thread that asks: the main one has most of them started.
+        let refused = format!("inject=clone,clone3:error=EAGAIN:when={}+", given + 1);
+        let Some(started) = TracedStart::new(&launch, &["-e", THREADS, "-e", &refused]).run() else { return };
+        match started {
+            Err(exit) => {
+                exit.expect(3, &["cannot start ", "ulimit -u", "TasksMax=", "pids.max", "temporarily unavailable"]);
+                let (_, what) = exit.stderr.split_once("cannot start ").unwrap();
+                told.push(what.split(" (").next().unwrap().to_owned());
+            }
+            Ok(server) => {
+                server.connect().set("k", "v");
+                server.terminate().expect(0, &[]);
+                break;
+            }
+        }
+    }
+    told.dedup();
+    let all =
+        ["the thread that loads the log", "the log's threads", "a worker thread", "the thread that closes the log"];
+    assert_eq!(told, all);
+}
 
 #[test]
 fn a_stop_syncs_though_the_system_gives_no_more_threads() {
