@@ -104,12 +104,15 @@ impl<'env> Loader<'env> {
         })
     }
 
-    /// Starts the threads: one for each core but that of the reader, who helps them, and at most [`APPLIERS_MAX`].
+    /// Starts the threads: one for each core but that of the reader, who helps them, and at most [`APPLIERS_MAX`]. Fewer
+    /// if the system gives no more: the reader can do it alone.
     fn start<'scope>(scope: &'scope Scope<'scope, 'env>, keyspace: &'env Keyspace, log_bytes: u64) -> Self {
         let queue = Arc::new(Queue::default());
         for _ in 0..machine::cores().saturating_sub(1).clamp(1, APPLIERS_MAX) {
             let queue = Arc::clone(&queue);
-            scope.spawn(move || queue.serve(keyspace));
+            if std::thread::Builder::new().spawn_scoped(scope, move || queue.serve(keyspace)).is_err() {
+                break;
+            }
         }
         // Full one after the other, not all at once, from the first on.
         let first = |shard| Chunk { full_bytes: CHUNK_BYTES_MIN * (shard + 1) / SHARDS, ..Chunk::default() };

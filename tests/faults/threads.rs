@@ -1,6 +1,6 @@
-//! A system that gives no more threads: at a start and at a stop.
+//! A system that gives no more threads: at a start, at a stop, and to the tools.
 
-use crate::helpers::{Launch, wait_until};
+use crate::helpers::{Launch, command, traced, wait_until};
 use crate::rig::{TracedStart, Tracer, Whom};
 
 const THREADS: &str = "trace=clone,clone3,fdatasync";
@@ -30,6 +30,21 @@ fn a_start_that_is_given_too_few_threads_says_so() {
     let all =
         ["the thread that loads the log", "the log's threads", "a worker thread", "the thread that closes the log"];
     assert_eq!(told, all);
+}
+
+/// By the one that reads: none helps it.
+#[test]
+fn a_log_is_loaded_where_the_first_thread_for_it_is_refused() {
+    let launch = Launch::on_log(command(&["SET", "k", "v"]));
+    let log = launch.log_path();
+    let refused = "inject=clone,clone3:error=EAGAIN:when=1";
+    let Some(output) = traced(&["-e", THREADS, "-e", refused], &["aof", "rewrite", log.to_str().unwrap()]) else {
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("(INJECTED)"), "no thread was refused: {said}");
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_eq!(launch.start().connect().get("k"), Some(b"v".to_vec()));
 }
 
 #[test]
