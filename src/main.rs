@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use kvred::args::{self, Command};
 use kvred::exit::{Status, printed};
+use rustix::process::{Resource, getrlimit};
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -33,8 +34,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// Takes the signal of a write beyond the limit on the size of files (`ulimit -f`): so it is an error of that write.
+/// Takes the signal of a write beyond the limit on the size of files (`ulimit -f`): so it is an error of that write. The
+/// server, which may be given such a limit while it runs, takes it in any case.
 fn take_file_size_signal() -> io::Result<()> {
+    if getrlimit(Resource::Fsize).current.is_none() {
+        return Ok(());
+    }
     let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
     let _within = runtime.enter();
     // It stays taken for as long as the process lives, though nobody listens.

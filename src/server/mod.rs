@@ -91,6 +91,10 @@ struct Prepared {
 }
 
 fn start(args: &ServeArgs) -> Result<Status, Failure> {
+    // Before the event loop is made: without a descriptor for each of its parts it panics.
+    if file_limit::raise(1, 1) == 0 {
+        return Err(too_few_files(1));
+    }
     let runtime = new_runtime().or_unavailable(|| "cannot start the event loop".to_owned())?;
     runtime.block_on(async {
         // First of all: without them a process 1, as in a container, hears no signal, and `SIGHUP` ends any other.
@@ -136,12 +140,7 @@ fn fit_clients(live: &Live, workers: usize) -> Result<(), Failure> {
     let wanted = live.max_clients.load(Ordering::Relaxed);
     let fit = file_limit::raise(wanted, workers);
     if fit == 0 {
-        return Err(failure!(
-            Unavailable,
-            "the system allows too few open files for even one client; {} are needed besides those of clients: raise the \
-             limit (ulimit -n, or LimitNOFILE= of a systemd unit)",
-            file_limit::other_files(workers)
-        ));
+        return Err(too_few_files(workers));
     }
     if fit < wanted {
         tracing::warn!(
@@ -151,6 +150,15 @@ fn fit_clients(live: &Live, workers: usize) -> Result<(), Failure> {
         live.max_clients.store(fit, Ordering::Relaxed);
     }
     Ok(())
+}
+
+fn too_few_files(workers: usize) -> Failure {
+    failure!(
+        Unavailable,
+        "the system allows too few open files for even one client; {} are needed besides those of clients: raise the limit \
+         (ulimit -n, or LimitNOFILE= of a systemd unit)",
+        file_limit::other_files(workers)
+    )
 }
 
 async fn run(prepared: Prepared, mut stop: StopSignals) -> Result<Status, Failure> {

@@ -27,6 +27,9 @@ impl StopSignals {
     /// # Errors
     /// The event loop cannot wait for them.
     pub fn new() -> std::io::Result<Self> {
+        // It comes with a write beyond the limit on the size of files, which may be set at any time, and would end the
+        // process. It stays taken, though nobody listens.
+        drop(signal(SignalKind::from_raw(libc::SIGXFSZ))?);
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
-use crate::helpers::{Client, Launch, Reply, Server};
+use crate::helpers::{Client, Exit, Launch, Reply, Server, command};
 
 fn run(args: &[&str]) -> (Option<i32>, String, String) {
     let output = Launch::binary().args(args).output().unwrap();
@@ -249,5 +250,18 @@ fn log_lines_are_in_colour_where_that_is_asked_for() {
     ] {
         let server = Launch::new().args(args).env("KVRED_COLOR", variable).start();
         assert_eq!(server.stderr().contains("\x1b["), coloured, "{args:?} {variable}: {}", server.stderr());
+    }
+}
+
+#[test]
+fn too_few_files_for_an_event_loop_are_told_and_a_log_is_checked_without_one() {
+    let launch = Launch::on_log(command(&["SET", "k", "v"]));
+    for (args, code, told) in [(&["serve"][..], 3, "too few open files"), (&["aof", "check", "kvred.aof"], 0, "")] {
+        let output = Launch::clean(Command::new("sh"))
+            .args(["-c", "ulimit -n 7; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_kvred")])
+            .args(args)
+            .current_dir(launch.dir())
+            .output();
+        Exit::of(output.unwrap()).expect(code, &[told]);
     }
 }
