@@ -1,5 +1,6 @@
 //! New connections: each to a worker, or refused.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -37,6 +38,8 @@ async fn from_one(listener: &Listener, server: &Arc<Server>) {
                 failing = false;
                 hand_over(accepted, server);
             }
+            // It has gone before it was accepted; the next ones need not wait.
+            Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(e) => {
                 static TOLD: Sparing = Sparing::new();
                 if !std::mem::replace(&mut failing, true)

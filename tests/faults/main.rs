@@ -20,6 +20,7 @@ mod kill;
 mod name;
 mod policy;
 mod power_cut;
+mod refused;
 mod rewrite;
 mod rig;
 mod slow_disk;
