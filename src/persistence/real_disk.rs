@@ -182,11 +182,22 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        match rustix::fs::fsync(&self.dir) {
+        use rustix::io::Errno;
+        let synced = match rustix::fs::fsync(&self.dir) {
             // It could not be opened to be read: whoever may now, syncs it.
-            Err(rustix::io::Errno::BADF) => openat(self.dir.as_fd(), Path::new("."), OFlags::RDONLY)?.sync_all(),
-            other => Ok(other?),
-        }
+            Err(Errno::BADF) => rustix::fs::fsync(openat(self.dir.as_fd(), Path::new("."), OFlags::RDONLY)?),
+            other => other,
+        };
+        synced.map_err(|errno| {
+            let error = io::Error::from(errno);
+            if matches!(errno, Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) {
+                let told =
+                    format!("this file system cannot make names durable (fsync of a directory: {error}); use another");
+                io::Error::new(error.kind(), told)
+            } else {
+                error
+            }
+        })
     }
 }
 
