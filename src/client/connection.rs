@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use thiserror::Error;
 use tokio::io as io_split;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,6 +22,10 @@ use super::tls::{Tls, explain};
 use crate::machine::check_socket_path;
 use crate::protocol::encode;
 use crate::protocol::frame::{Frame, FrameDecoder, FrameError};
+
+/// A server's host that is gone without a word is noticed after half a minute without traffic, as by `redis-cli`.
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5)).with_retries(3);
 
 /// How much room there is at least for what one read brings.
 const READ_BYTES: usize = 64 * 1024;
@@ -138,6 +142,8 @@ impl Connection {
                 let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
                 // A request goes out when it is written, not when the last one has been acknowledged.
                 stream.set_nodelay(true).map_err(unreachable)?;
+                // Where the system does not know of it, that is no reason to go without the connection.
+                drop(SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE));
                 if let Some(tls) = tls {
                     let below = SockRef::from(&stream).try_clone().map_err(unreachable)?;
                     let stream = tls.connect(stream, host).await;

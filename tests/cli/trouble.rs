@@ -12,7 +12,7 @@ use std::sync::mpsc::channel;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
-use crate::helpers::programs::refusing_port;
+use crate::helpers::programs::{Killed, refusing_port};
 use crate::helpers::terminal::started_by;
 use crate::helpers::{Client, Exit, program, wait_until, wait_until_told_of_the_end};
 use crate::server::{Server, cli, run, write};
@@ -175,6 +175,25 @@ fn a_server_that_stops_reading_and_says_nothing_is_given_up() {
         let ran = Exit::of(client.wait_with_output().unwrap());
         assert_eq!(ran.stdout, "", "{command}");
         ran.expect(3, &["outcome of the command is unknown"]);
+    }
+}
+
+/// A host that loses its power, or its network, says nothing: the kernel has to ask for it.
+#[test]
+fn a_host_that_is_gone_without_a_word_is_noticed_while_a_reply_is_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for args in [&["blpop", "k", "0"][..], &["subscribe", "c"], &["--pipe"]] {
+        let mut command = cli(&["-p", &port.to_string()]);
+        let _child = Killed(command.args(args).stdin(Stdio::piped()).spawn().unwrap());
+        let (_stream, client) = listener.accept().unwrap();
+        // Of the client's end in the table of connections: the timer of keepalive, and how many hundredths of a second.
+        let end = format!(":{:04X} 0100007F:{port:04X} 01 ", client.port());
+        wait_until("the kernel is going to ask within 15 s", || {
+            let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+            let timer = table.split_once(&end).and_then(|(_, line)| line.split_whitespace().nth(1)?.split_once(':'));
+            timer.is_some_and(|(kind, in_centis)| kind == "02" && u32::from_str_radix(in_centis, 16).unwrap() <= 1500)
+        });
     }
 }
 
