@@ -33,7 +33,8 @@ pub(super) fn host() -> Host {
 pub(super) async fn server(target: &Target, limit: Duration) -> Result<BTreeMap<String, String>, SetupError> {
     let mut connection = target.connect(limit).await?;
     let reply = timeout(limit, connection.request(&["INFO", "server"])).await;
-    let reply = reply.map_err(|_| ClientError::TimedOut { address: target.address.clone(), limit })??;
+    let late = |_| ClientError::TimedOut { address: target.address.clone(), tried: String::new(), limit };
+    let reply = reply.map_err(late)??;
     let text = match reply {
         Frame::Bulk(text) | Frame::Verbatim(_, text) => String::from_utf8_lossy(&text).into_owned(),
         // So would every request be.

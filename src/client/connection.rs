@@ -5,6 +5,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -12,7 +13,8 @@ use socket2::{SockRef, TcpKeepalive};
 use thiserror::Error;
 use tokio::io as io_split;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream, tcp, unix};
+use tokio::net::{TcpStream, UnixStream, lookup_host, tcp, unix};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
@@ -27,6 +29,9 @@ use crate::protocol::frame::{Frame, FrameDecoder, FrameError};
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5)).with_retries(3);
 
+/// How long one address of several is waited for, before the next is tried beside it (RFC 8305).
+const HEAD_START: Duration = Duration::from_millis(250);
+
 /// How much room there is at least for what one read brings.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -34,10 +39,12 @@ const READ_BYTES: usize = 64 * 1024;
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// Nobody listens there, or it cannot be got at.
-    #[error("cannot connect to {address}: {source}")]
+    #[error("cannot connect to {address}{tried}: {source}")]
     Unreachable {
         /// What was tried.
         address: Address,
+        /// What that stands for, in brackets, if it is a name with several addresses.
+        tried: String,
         /// The reason.
         source: io::Error,
     },
@@ -50,10 +57,12 @@ pub enum ClientError {
         reason: String,
     },
     /// Nobody answered in time.
-    #[error("cannot connect to {address}: no answer within {} s", limit.as_secs_f64())]
+    #[error("cannot connect to {address}{tried}: no answer within {} s", limit.as_secs_f64())]
     TimedOut {
         /// What was tried.
         address: Address,
+        /// What that stands for, as in [`ClientError::Unreachable`].
+        tried: String,
         /// For how long.
         limit: Duration,
     },
@@ -129,17 +138,19 @@ impl Connection {
     /// # Errors
     /// [`ClientError::Unreachable`], [`ClientError::Tls`] or [`ClientError::TimedOut`].
     pub async fn open(address: &Address, tls: Option<&Tls>, limit: Duration) -> Result<Self, ClientError> {
-        match timeout(limit, Self::connect(address, tls)).await {
-            Ok(result) => result,
-            Err(_) => Err(ClientError::TimedOut { address: address.clone(), limit }),
-        }
+        let mut tried = Vec::new();
+        let result = timeout(limit, Self::connect(address, tls, &mut tried)).await;
+        result.unwrap_or_else(|_| Err(ClientError::TimedOut { address: address.clone(), tried: told(&tried), limit }))
     }
 
-    async fn connect(address: &Address, tls: Option<&Tls>) -> Result<Self, ClientError> {
-        let unreachable = |source| ClientError::Unreachable { address: address.clone(), source };
+    async fn connect(address: &Address, tls: Option<&Tls>, tried: &mut Vec<SocketAddr>) -> Result<Self, ClientError> {
+        let at =
+            |tried: &[_], source| ClientError::Unreachable { address: address.clone(), tried: told(tried), source };
+        let unreachable = |source| at(&[], source);
         let (read, write) = match address {
             Address::Tcp { host, port } => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
+                let addresses = lookup_host((host.as_str(), *port)).await.map_err(unreachable)?;
+                let stream = first_of(addresses, tried).await.map_err(|e| at(tried, e))?;
                 // A request goes out when it is written, not when the last one has been acknowledged.
                 stream.set_nodelay(true).map_err(unreachable)?;
                 // Where the system does not know of it, that is no reason to go without the connection.
@@ -189,6 +200,33 @@ impl Connection {
             Err(e) => !matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
         }
     }
+}
+
+/// Connects to the first of these addresses that answers, and notes which were tried. None keeps the others waiting.
+async fn first_of(addresses: impl Iterator<Item = SocketAddr>, tried: &mut Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let (mut addresses, mut attempts) = (addresses.peekable(), JoinSet::new());
+    let mut failure = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
+    loop {
+        if let Some(address) = addresses.next() {
+            tried.push(address);
+            attempts.spawn(TcpStream::connect(address));
+        }
+        let wait = if addresses.peek().is_some() { HEAD_START } else { Duration::MAX };
+        match timeout(wait, attempts.join_next()).await {
+            Ok(Some(ended)) => match ended? {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failure = error,
+            },
+            Ok(None) => return Err(failure),
+            Err(_) => {}
+        }
+    }
+}
+
+/// Several addresses, as they stand behind their name.
+fn told(addresses: &[SocketAddr]) -> String {
+    let addresses: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
+    if addresses.len() > 1 { format!(" ({})", addresses.join(", ")) } else { String::new() }
 }
 
 /// Whether the server has said goodbye, or is gone: what waits below is nothing, or the record of an alert.
@@ -315,5 +353,51 @@ impl Receiver {
     /// It is not RESP.
     pub fn ready(&mut self) -> Result<Option<Frame>, ClientError> {
         Ok(self.decoder.decode(&mut self.input)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::{Domain, Socket, Type};
+
+    use super::*;
+
+    #[test]
+    fn of_several_addresses_the_first_that_answers_is_taken() {
+        let socket = || {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+            let at = socket.local_addr().unwrap().as_socket().unwrap();
+            (socket, at)
+        };
+        let ((silent, drops), (answering, answers), (_kept, refuses)) = (socket(), socket(), socket());
+        silent.listen(0).unwrap();
+        answering.listen(9).unwrap();
+        // What does not fit into the queue of who listens is dropped without a word.
+        let _fills = std::net::TcpStream::connect(drops).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let first_of = |addresses: &[SocketAddr]| {
+            let mut tried = Vec::new();
+            let first = first_of(addresses.iter().copied(), &mut tried);
+            let first = runtime.block_on(async { timeout(Duration::from_secs(20), first).await.unwrap() });
+            (first.map(|stream| stream.peer_addr().unwrap()).map_err(|e| e.kind()), tried)
+        };
+        for (addresses, tried) in [
+            (&[answers][..], 1),
+            (&[answers, drops], 1),
+            (&[drops, answers], 2),
+            (&[refuses, drops, answers], 3),
+            (&[drops, drops, refuses, answers, drops], 4),
+        ] {
+            assert_eq!(first_of(addresses), (Ok(answers), addresses[..tried].to_vec()));
+        }
+        assert_eq!(first_of(&[refuses, refuses]), (Err(io::ErrorKind::ConnectionRefused), vec![refuses, refuses]));
+        assert_eq!(first_of(&[]), (Err(io::ErrorKind::InvalidInput), vec![]));
+    }
+
+    #[test]
+    fn the_addresses_of_a_name_are_told_where_there_are_several() {
+        let addresses = [([10, 0, 0, 1], 7).into(), "[fd99::77]:7".parse().unwrap()];
+        assert_eq!((told(&addresses), told(&addresses[1..])), (" (10.0.0.1, fd99::77)".to_owned(), String::new()));
     }
 }

@@ -41,11 +41,11 @@ pub(crate) fn explain(error: &SetupError) -> String {
             let hint = hint(reply.as_bytes()).unwrap_or("no command was sent");
             format!("{address}: {step} failed: {}; {hint}", shown(reply.as_bytes()))
         }
-        SetupError::Client(ClientError::Unreachable { address, source }) => {
+        SetupError::Client(ClientError::Unreachable { address, tried, source }) => {
             let reason = source.to_string();
             let reason = reason.split(" (os error").next().unwrap_or(&reason).to_lowercase();
             let hint = what_to_do(address, source).map_or_else(String::new, |hint| format!("; {hint}"));
-            format!("cannot connect to {address}: {reason}{hint}")
+            format!("cannot connect to {address}{tried}: {reason}{hint}")
         }
         SetupError::Client(error @ ClientError::TimedOut { .. }) => {
             format!("{error}; is the address right, and the server not stuck?")

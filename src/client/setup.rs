@@ -58,7 +58,7 @@ impl Target {
         limit: Duration,
         work: impl Future<Output = Result<T, SetupError>>,
     ) -> Result<T, SetupError> {
-        let late = |_| Err(ClientError::TimedOut { address: self.address.clone(), limit }.into());
+        let late = |_| Err(ClientError::TimedOut { address: self.address.clone(), tried: String::new(), limit }.into());
         timeout(limit, work).await.unwrap_or_else(late)
     }
 
