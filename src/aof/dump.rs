@@ -6,13 +6,15 @@ mod printer;
 mod sendable;
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::mem;
+use std::path::{Path, PathBuf};
 
 use self::filter::{Chosen, Filter};
 use self::printer::{Entry, Printer};
 use super::horizon::Horizon;
 use super::reading::read_part;
 use super::source::{self, Part};
+use super::text;
 use crate::args::DumpArgs;
 use crate::command::record::check;
 use crate::exit::{Failure, Status, cannot_write, is_closed_pipe, printed};
@@ -73,9 +75,12 @@ impl From<Failure> for Stop {
 
 /// What a dump carries from batch to batch.
 struct Dump {
+    log: PathBuf,
     filter: Filter,
     /// What is to be said when the first command without a time is shown.
     warning: Option<String>,
+    /// Whether it was said that a clock was wrong.
+    told_of_clock: bool,
     printer: Printer,
     /// How many commands may still be shown.
     left: u64,
@@ -90,8 +95,10 @@ struct Dump {
 impl Dump {
     fn new(args: &DumpArgs) -> Self {
         Self {
+            log: args.file.clone(),
             filter: Filter::new(args),
             warning: None,
+            told_of_clock: false,
             printer: Printer::new(args.format),
             left: args.limit.unwrap_or(u64::MAX),
             shown: 0,
@@ -111,10 +118,17 @@ impl Dump {
         Ok(())
     }
 
+    fn passes(&mut self, time: i64) {
+        self.time = Some(time);
+        self.filter.passes(time);
+    }
+
     /// Notes a batch without showing it.
     fn skip(&mut self, batch: &Batch<'_>) {
         self.batches += u64::from(batch.checksummed);
-        self.time = batch.times().last().map_or(self.time, |(_, time)| Some(time));
+        for (_, time) in batch.times() {
+            self.passes(time);
+        }
     }
 
     /// Shows what the filter lets through of a batch.
@@ -126,7 +140,7 @@ impl Dump {
         let number = batch.checksummed.then_some(self.batches);
         for (at, args) in batch.records() {
             while let Some((_, time)) = times.next_if(|(stands_at, _)| !batch.checksummed && *stands_at < at) {
-                self.time = Some(time);
+                self.passes(time);
             }
             self.printer.may_expire = self.printer.may_expire || check(args).is_err();
             let entry = Entry { offset: at.0, batch: number, time: self.time };
@@ -136,8 +150,8 @@ impl Dump {
                 Chosen::Some(words) => self.take(&entry)?.record(&entry, words.iter().copied())?,
             }
         }
-        if let Some((_, time)) = times.last() {
-            self.time = Some(time);
+        for (_, time) in times {
+            self.passes(time);
         }
         // The last command that may be shown is shown before the log's end is waited for.
         if self.left == 0 { Err(Stop::Enough) } else { Ok(()) }
@@ -149,6 +163,19 @@ impl Dump {
             && let Some(warning) = self.warning.take()
         {
             say!("{warning}");
+        }
+        if let (Some(time), Some(reached)) = (entry.time, self.filter.reached)
+            && self.filter.is_too_early(time)
+            && !mem::replace(&mut self.told_of_clock, true)
+        {
+            say!(
+                "kvred: {}: a clock was wrong: byte {} is of {}, and stands behind what is of {}; all behind that is \
+                 shown",
+                self.log.display(),
+                entry.offset,
+                text::time(time),
+                text::time(reached)
+            );
         }
         self.shown += 1;
         Ok(&mut self.printer)

@@ -199,7 +199,8 @@ pub struct DumpArgs {
 
     /// Only what was written at T or later
     ///
-    /// What a rewrite has written has no times. If that was at T or later, it is shown too, with a warning.
+    /// What a rewrite has written has no times. If that was at T or later, it is shown too, with a warning; and so is
+    /// what has an earlier time and stands behind something of T or later, since a clock was wrong.
     #[arg(long, value_name = "T")]
     pub since: Option<Moment>,
 

@@ -170,6 +170,33 @@ fn what_was_between_times_that_are_out_of_order_is_not_known() {
     }
 }
 
+/// Who copies what has come since the last copy must not miss what was written while the clock was behind.
+#[test]
+fn what_stands_behind_that_time_is_shown_with_a_warning_also_where_a_clock_was_set_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let [plain, chained] = ["plain.aof", "chained.aof"].map(|name| dir.path().join(name));
+    let timed = |time: u32, key: &[u8]| [format!("#TS:{time}\r\n").into_bytes(), resp(&[b"SET", key, b"1"])].concat();
+    // At 9000 nothing was written.
+    let log = [timed(1000, b"a"), b"#TS:9000\r\n".to_vec(), timed(1500, b"b"), timed(2000, b"c"), timed(1800, b"d")];
+    fs::write(&plain, log.concat()).unwrap();
+    aof(&["check", "--salvage", arg(&chained), arg(&plain)]).expect(0, &[]);
+    for file in [&plain, &chained] {
+        for (since, shown, warns) in [
+            (1000, "SET a 1, SET b 1, SET c 1, SET d 1", false),
+            (1001, "SET b 1, SET c 1, SET d 1", false),
+            (1501, "SET b 1, SET c 1, SET d 1", true),
+            (9000, "SET b 1, SET c 1, SET d 1", true),
+            (9001, "", false),
+        ] {
+            let (code, lines, said) = dumped("--since", since, file);
+            assert_eq!((code, &lines[..]), (Some(i32::from(shown.is_empty())), shown), "{since}: {said}");
+            let warning = "a clock was wrong: byte ";
+            let times = "is of 1970-01-01T00:25:00Z, and stands behind what is of 1970-01-01T02:30:00Z";
+            assert_eq!((said.matches(warning).count(), said.contains(times)), (warns.into(), warns), "{since}: {said}");
+        }
+    }
+}
+
 /// A plain log's times, each of what follows it, are those of the copy's batches.
 #[test]
 fn what_a_plain_log_was_then_its_salvaged_copy_tells_too() {

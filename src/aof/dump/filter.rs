@@ -17,6 +17,9 @@ pub(super) struct Filter {
     pub(super) until: Option<Moment>,
     /// The time of what has none.
     pub(super) untimed: i64,
+    /// The first time that is not before `since`. Nothing behind it is left out: an earlier time there comes of a clock
+    /// that was wrong.
+    pub(super) reached: Option<i64>,
 }
 
 /// What of a command is shown.
@@ -34,7 +37,7 @@ impl Filter {
     /// The filters among the flags.
     pub(super) fn new(args: &DumpArgs) -> Self {
         let key = args.key.as_ref().map(|glob| glob.clone().into_vec());
-        Self { key, from: args.from, since: args.since, until: args.until, untimed: i64::MIN }
+        Self { key, from: args.from, since: args.since, until: args.until, untimed: i64::MIN, reached: None }
     }
 
     /// Whether something in particular is asked for.
@@ -42,10 +45,20 @@ impl Filter {
         self.key.is_some() || self.from > 0 || self.since.is_some() || self.until.is_some()
     }
 
+    /// Notes that what follows is of this time.
+    pub(super) fn passes(&mut self, time: i64) {
+        self.reached = self.reached.or_else(|| (!self.is_too_early(time)).then_some(time));
+    }
+
+    /// Whether this time is before `since`.
+    pub(super) fn is_too_early(&self, time: i64) -> bool {
+        self.since.is_some_and(|since| time < since.0)
+    }
+
     /// What is shown of a command.
     pub(super) fn choose<'a>(&self, entry: &Entry, args: Args<'a>) -> Chosen<'a> {
         let time = entry.time.unwrap_or(self.untimed);
-        let too_early = self.since.is_some_and(|since| time < since.0);
+        let too_early = self.reached.is_none() && self.is_too_early(time);
         let too_late = self.until.is_some_and(|until| time > until.0);
         if entry.offset < self.from || too_early || too_late {
             return Chosen::None;

@@ -169,7 +169,7 @@ fn switch(dump: &mut Dump, old: &Log, path: &Path) -> Result<Log, Stop> {
 fn start_over(dump: &mut Dump, path: &Path, why: &str) -> Result<Log, Stop> {
     dump.printer.flush()?;
     let log = begin(dump, path)?;
-    (dump.batches, dump.time, dump.filter.from) = (0, None, 0);
+    (dump.batches, dump.time, dump.filter.from, dump.filter.reached) = (0, None, 0, None);
     if dump.shown > 0 {
         say!("kvred: {}: {why}; starting over", path.display());
         let entry = Entry { offset: 0, batch: None, time: None };
