@@ -18,6 +18,12 @@ use super::values::mix;
 use crate::client::{ClientError, Connection, SetupError};
 use crate::machine::thread_time;
 
+/// Why a task that is waited for has a result.
+const JOINED: &str = "no task is cancelled while it is waited for, and a panic goes on";
+
+/// Connections that a worker opens beside each other: to a server far away, each takes some round trips.
+const OPENING: usize = 64;
+
 /// What the workers are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -114,12 +120,20 @@ fn share(job: &Job<'_>) -> impl Iterator<Item = u32> {
 }
 
 async fn connect(job: &Job<'_>) -> Result<Vec<Connection>, SetupError> {
-    let mut connections = Vec::new();
-    for _ in share(job) {
-        // No request need fall to each of them, which would find one that the server has no room for.
-        connections.push(job.phase.target.connect_answered(job.phase.connect_limit).await?);
+    let (mut left, limit) = (share(job).count(), job.phase.connect_limit);
+    let (mut connections, mut opening) = (Vec::new(), JoinSet::new());
+    loop {
+        while left > 0 && opening.len() < OPENING {
+            let target = job.phase.target.clone();
+            // No request need fall to each of them, which would find one that the server has no room for.
+            opening.spawn(async move { target.connect_answered(limit).await });
+            left -= 1;
+        }
+        match opening.join_next().await {
+            Some(opened) => connections.push(opened.expect(JOINED)?),
+            None => return Ok(connections),
+        }
     }
-    Ok(connections)
 }
 
 /// Runs all connections to their end, or to the first that fails.
@@ -134,7 +148,7 @@ async fn drive_all(connections: Vec<Connection>, job: &Job<'_>, shared: &Rc<Shar
     local
         .run_until(async {
             while let Some(ended) = tasks.join_next().await {
-                ended.expect("no task is cancelled while it is waited for, and a panic goes on")?;
+                ended.expect(JOINED)?;
             }
             Ok(())
         })

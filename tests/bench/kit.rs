@@ -114,7 +114,8 @@ pub fn stalling(quick: usize) -> u16 {
     port
 }
 
-fn answer(mut stream: std::net::TcpStream, reply: &[u8], answers: usize) {
+/// Answers each request with `reply`, so many of them.
+pub fn answer(mut stream: std::net::TcpStream, reply: &[u8], answers: usize) {
     let mut buffer = [0; 4096];
     let mut left = answers;
     while let Ok(read @ 1..) = stream.read(&mut buffer) {

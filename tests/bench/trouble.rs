@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::helpers::programs::refusing_port;
 use crate::helpers::terminal::{Terminal, after, started_by, without_escapes};
 use crate::helpers::{Launch, Server, wait_until};
-use crate::kit::{bench, fake, finish, memory_server, run_at, stalling};
+use crate::kit::{answer, bench, fake, finish, memory_server, run_at, stalling};
 use crate::results::{calls, interrupt};
 
 #[test]
@@ -59,6 +59,23 @@ fn a_connection_that_is_closed_without_a_word_is_told_before_the_run() {
     let ran = run_at(port, "-t ping -n 1 -c 5");
     assert_eq!((ran.code, &ran.stdout[..]), (Some(3), ""), "{ran:?}");
     assert!(!ran.stderr.contains("ended early"), "{ran:?}");
+}
+
+/// To a server far away each of them takes some round trips.
+#[test]
+fn connections_are_opened_beside_each_other() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        // The first asks what the server is. None of the others is answered before all are there.
+        answer(listener.accept().unwrap().0, b"+PONG\r\n", 1);
+        let streams: Vec<_> = listener.incoming().flatten().take(20).collect();
+        for stream in streams {
+            std::thread::spawn(move || answer(stream, b"+PONG\r\n", usize::MAX));
+        }
+    });
+    let ran = run_at(port, "-t ping -n 100 -c 20 --threads 2 --connect-timeout 20");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
 }
 
 #[test]
