@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use tokio::runtime::Runtime;
 
 use super::keys::Picker;
 use super::load::Load;
@@ -13,7 +12,7 @@ use super::plan::{Kind, Plan};
 use super::progress::Progress;
 use super::values::Values;
 use crate::args::{Distribution, Test};
-use crate::client::Target;
+use crate::client::{EventLoop, Target};
 use crate::exit::{Failure, OrExit};
 use crate::interrupt::Interrupt;
 use crate::protocol::number::counted;
@@ -41,7 +40,7 @@ impl Side {
 
 /// What runs the tests.
 pub(super) struct Session {
-    pub(super) runtime: Runtime,
+    pub(super) runtime: EventLoop,
     interrupt: Interrupt,
     connect_limit: Duration,
     pub(super) progress: Progress,
@@ -51,7 +50,7 @@ impl Session {
     /// Starts to listen for Ctrl-C.
     pub(super) fn new(connect_limit: Duration) -> Result<Self, Failure> {
         let doing = || "cannot start the event loop".to_owned();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().or_unavailable(doing)?;
+        let runtime = EventLoop::new().or_unavailable(doing)?;
         let interrupt = {
             let _inside = runtime.enter();
             Interrupt::listen().or_unavailable(doing)?

@@ -15,7 +15,7 @@ use super::phase::Phase;
 use super::schedule::Schedule;
 use super::tally::Tally;
 use super::values::mix;
-use crate::client::{ClientError, Connection, SetupError};
+use crate::client::{ClientError, Connection, EventLoop, SetupError};
 use crate::machine::thread_time;
 
 /// Why a task that is waited for has a result.
@@ -72,9 +72,8 @@ pub(super) struct Job<'a> {
 
 /// The body of the thread.
 pub(super) fn run(job: Job<'_>, reports: &mpsc::UnboundedSender<Report>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     // Who would read the report has gone only when everything ends.
-    drop(match runtime {
+    drop(match EventLoop::new() {
         Ok(runtime) => runtime.block_on(work(job, reports)),
         Err(e) => reports.send(Report::Unreachable(ClientError::Io(e).into())),
     });

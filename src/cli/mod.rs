@@ -29,11 +29,13 @@ mod words;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
+
 use self::output::{Format, Printer};
 use self::session::Session;
 use self::stop::Stop;
 use crate::args::{CliArgs, ColorWhen, OutputFormat};
-use crate::client::flags;
+use crate::client::{EventLoop, flags};
 use crate::exit::{Failure, OrExit, Status};
 
 /// Runs `kvred cli`.
@@ -41,10 +43,7 @@ use crate::exit::{Failure, OrExit, Status};
 /// # Errors
 /// Wrong usage, a server that cannot be reached, a connection that was lost.
 pub fn run(args: &CliArgs, color: ColorWhen) -> Result<Status, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .or_unavailable(|| "cannot start the event loop".to_owned())?;
+    let runtime = EventLoop::new().or_unavailable(|| "cannot start the event loop".to_owned())?;
     match dispatch(args, color, &runtime) {
         Ok(status) => Ok(status),
         Err(Stop::ClosedPipe) => Ok(Status::Fine),
@@ -52,7 +51,7 @@ pub fn run(args: &CliArgs, color: ColorWhen) -> Result<Status, Failure> {
     }
 }
 
-fn dispatch(args: &CliArgs, color: ColorWhen, runtime: &tokio::runtime::Runtime) -> Result<Status, Stop> {
+fn dispatch(args: &CliArgs, color: ColorWhen, runtime: &Runtime) -> Result<Status, Stop> {
     check_flags(args)?;
     let script = is_script(args);
     let limit = Duration::from_secs_f64(args.connect_timeout);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::helpers::programs::refusing_port;
+use crate::helpers::programs::{looking_up, refusing_port};
 use crate::helpers::terminal::{Terminal, after, started_by, without_escapes};
 use crate::helpers::{Launch, Server, wait_until};
 use crate::kit::{answer, bench, fake, finish, memory_server, run_at, stalling};
@@ -76,6 +76,15 @@ fn connections_are_opened_beside_each_other() {
     });
     let ran = run_at(port, "-t ping -n 100 -c 20 --threads 2 --connect-timeout 20");
     assert_eq!(ran.code, Some(0), "{ran:?}");
+}
+
+#[test]
+fn an_interrupt_does_not_wait_for_a_name_that_is_looked_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some((mut child, _pipe)) = looking_up(bench(&["-h", "nowhere", "-t", "ping"]), dir.path()) else { return };
+    interrupt(&child);
+    wait_until("it has ended", || child.try_wait().unwrap().is_some());
+    assert_eq!(finish(child).code, Some(130));
 }
 
 #[test]

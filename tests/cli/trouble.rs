@@ -12,7 +12,7 @@ use std::sync::mpsc::channel;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
-use crate::helpers::programs::{Killed, refusing_port};
+use crate::helpers::programs::{Killed, looking_up, refusing_port};
 use crate::helpers::terminal::started_by;
 use crate::helpers::{Client, Exit, program, wait_until, wait_until_told_of_the_end};
 use crate::server::{Server, cli, run, write};
@@ -85,6 +85,17 @@ fn a_server_that_does_not_answer_the_set_up_is_given_up() {
     let ran = run(cli(&["-p", &port, "-t", "0.3", "-a", "x", "--no-auth-warning", "ping"]), "");
     assert_eq!(ran.code, Some(3));
     assert!(ran.stderr.contains("no answer within 0.3 s"), "{}", ran.stderr);
+}
+
+/// The limit holds although nothing interrupts the look-up of a name.
+#[test]
+fn a_resolver_that_does_not_answer_is_given_up() {
+    let dir = TempDir::new().unwrap();
+    let command = cli(&["-h", "nowhere", "-t", "2", "ping"]);
+    let Some((mut child, _pipe)) = looking_up(command, dir.path()) else { return };
+    wait_until("it is given up", || child.try_wait().unwrap().is_some());
+    let ran = Exit::of(child.wait_with_output().unwrap());
+    ran.expect(3, &["cannot connect to nowhere:6380: no answer within 2 s"]);
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
-use std::process::{Child, Output};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output};
 
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
-use super::skip;
+use super::{skip, wait_until};
 
 /// A program, or `None` after having said that it is missing.
 pub fn program(name: &str) -> Option<PathBuf> {
@@ -46,6 +47,24 @@ pub fn refusing_port() -> (u16, OwnedFd) {
     bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("there is a free port");
     let address = getsockname(&socket).ok().and_then(|address| SocketAddr::try_from(address).ok());
     (address.expect("it has an address").port(), socket)
+}
+
+/// Starts a program that looks up a name without an end, for as long as the pipe is kept: its resolver reads aliases
+/// from it. `None`, after having said so: names are looked up in another way here.
+pub fn looking_up(mut command: Command, dir: &Path) -> Option<(Child, OwnedFd)> {
+    let aliases = dir.join("aliases");
+    mkfifoat(CWD, &aliases, 0o600.into()).expect("a pipe can be made");
+    let mut child = command.env("HOSTALIASES", &aliases).spawn().expect("it can be started");
+    let mut pipe = None;
+    wait_until("a name is looked up", || {
+        // It can be opened from when on somebody reads it.
+        pipe = open(&aliases, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).ok();
+        pipe.is_some() || child.try_wait().expect("it is a child").is_some()
+    });
+    if pipe.is_none() {
+        skip("names are looked up without a file of aliases");
+    }
+    pipe.map(|pipe| (child, pipe))
 }
 
 /// What came of a run.

@@ -1,0 +1,34 @@
+//! What connections are opened and used on: an event loop for one thread.
+
+use std::io;
+use std::ops::Deref;
+
+use tokio::runtime::{Builder, Runtime};
+
+/// A runtime whose end does not wait for a thread that looks a name up: it may take minutes where no resolver answers,
+/// whatever the limit, and nothing interrupts it. It ends with the process.
+#[derive(Debug)]
+pub(crate) struct EventLoop(Option<Runtime>);
+
+impl EventLoop {
+    /// Starts one.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self(Some(Builder::new_current_thread().enable_all().build()?)))
+    }
+}
+
+impl Deref for EventLoop {
+    type Target = Runtime;
+
+    fn deref(&self) -> &Runtime {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
