@@ -214,6 +214,26 @@ fn a_follower_by_time_says_of_each_log_that_it_begins_what_has_no_times() {
     server.terminate().expect(0, &[]);
 }
 
+/// What comes behind that time is shown, whatever the clock says by then.
+#[test]
+fn a_follower_by_time_leaves_out_nothing_behind_a_rewrite_where_a_clock_was_set_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("kvred.aof");
+    let future = "4102444800";
+    fs::write(&log, [format!("#TS:{future}\r\n").into_bytes(), resp(&[b"SET", b"a", b"1"])].concat()).unwrap();
+    let follower = Follower::start(&log, &["--since", future]);
+    follower.expect(&["SET a 1"]);
+    rewrite(&log);
+    let server = Launch::at(dir.path()).start();
+    server.connect().ask(&["SET", "b", "1"]);
+    follower.expect(&["SET b 1"]);
+    follower.expect_complaint("and stands behind what is of 2100-01-01T00:00:00Z; all behind that is shown");
+    server.connect().ask(&["SET", "c", "1"]);
+    follower.expect(&["SET c 1"]);
+    assert!(follower.complaints.try_recv().is_err());
+    server.terminate().expect(0, &[]);
+}
+
 #[test]
 fn a_log_that_was_cut_back_and_replaced_between_two_looks_makes_it_start_over() {
     let dir = tempfile::tempdir().unwrap();
