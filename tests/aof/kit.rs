@@ -2,23 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::mpsc::channel;
 
-use rustix::process::{Pid, Signal, kill_process};
+use crate::helpers::{self, Exit, Launch, output_of};
 
-use crate::helpers::{self, DEADLINE, Exit, Launch};
-
-/// Runs `kvred aof` with these arguments, without a terminal. It is killed where its work seems to have no end, or grows
-/// with the square of a file's length.
+/// Runs `kvred aof` with these arguments, without a terminal.
 pub(crate) fn aof(args: &[&str]) -> Exit {
-    let child = Launch::binary().arg("aof").args(args).spawn().unwrap();
-    let (pid, (send, ended)) = (Pid::from_child(&child), channel());
-    std::thread::spawn(move || send.send(child.wait_with_output()));
-    let Ok(output) = ended.recv_timeout(DEADLINE) else {
-        kill_process(pid, Signal::KILL).unwrap();
-        panic!("{args:?} did not end");
-    };
-    Exit::of(output.unwrap())
+    Exit::of(output_of(Launch::binary().arg("aof").args(args)).unwrap())
 }
 
 /// All reading tools: how each ended.

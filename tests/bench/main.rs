@@ -2,10 +2,9 @@
 
 #![allow(unreachable_pub, reason = "helpers are shared by test binaries as they are")]
 #![allow(clippy::unwrap_used, reason = "what fails here fails its test")]
-#![allow(dead_code, reason = "no test binary uses every helper")]
 
 #[path = "../helpers/mod.rs"]
-#[allow(unused_imports, reason = "no test binary uses every helper")]
+#[allow(dead_code, unused_imports, reason = "no test binary uses every helper")]
 mod helpers;
 
 mod kit;

@@ -51,7 +51,7 @@ fn words_are_quoted_as_in_redis_cli() {
 }
 
 #[test]
-fn half_a_value_is_never_sent() {
+fn a_nul_is_a_byte_of_its_word() {
     let server = Server::start(&[]);
     let ran = server.run(&[], "set k 'a\0b'\nset l a\0b\n");
     assert_eq!((ran.code, &ran.stdout[..], &ran.stderr[..]), (Some(0), "OK\nOK\n", ""));

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::helpers::ledger::{Go, Ledger, check_all, write_until_gone};
 use crate::helpers::{DEADLINE, Launch, Random, Reply, rounds, wait_until};
-use crate::rig::{TracedStart, Tracer, Whom, assert_no_orphan, wait_until_held};
+use crate::rig::{TracedStart, Tracer, Whom, assert_no_orphan, wait_until_held_in};
 
 /// Several writers, and one rewrite after the other, until the server is killed, again and again over the same files.
 #[test]
@@ -198,7 +198,7 @@ fn a_stop_during_a_rewrite_leaves_no_orphan() {
     let held = ["inject=pwrite64,pwritev:delay_enter=600000000:when=1"];
     let Some(tracer) = Tracer::attach(&server, Whom::Thread("kvred-rewrite"), &held) else { return };
     client.send("BGREWRITEAOF\r\n").expect("+Background append only file rewriting started\r\n");
-    wait_until_held(&server, "kvred-rewrite");
+    wait_until_held_in(&server, "kvred-rewrite", libc::SYS_pwrite64);
     assert!(launch.dir().join("temp-rewrite-kvred.aof").exists(), "it is under way");
     server.signal(Signal::TERM);
     server.wait_for_stderr("stopping");

@@ -7,10 +7,10 @@
 
 #![allow(unreachable_pub, reason = "helpers are shared by test binaries as they are")]
 #![allow(clippy::unwrap_used, reason = "what fails here fails its test")]
-#![allow(dead_code, unused_imports, reason = "no test binary uses every helper")]
 #![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "the numbers of a test are small")]
 
 #[path = "../helpers/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "no test binary uses every helper")]
 mod helpers;
 
 mod failing_sync;

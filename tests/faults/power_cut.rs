@@ -127,7 +127,7 @@ fn a_power_cut_right_after_a_rewrite_finds_one_whole_log() {
     for i in 0..300 {
         client.set("k", i.to_string());
     }
-    crate::rig::rewrite(&mut client);
+    assert!(crate::helpers::rewrite(&mut client));
     assert_eq!(client.ask_words("WAITAOF 1 0 0"), waited(1));
     let elsewhere = Launch::new();
     let Some(after) = cut_power(server, &volume, &elsewhere) else { return };

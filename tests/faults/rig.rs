@@ -8,7 +8,6 @@ use std::process::{Child, Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-pub use crate::helpers::rewrite;
 use crate::helpers::{Client, Exit, Launch, QUIET_STRACE, Reply, Server, info_number, skip, wait_until, was_traced};
 
 /// A file system mounted where a [`Launch`] has its directory; unmounted when this is dropped.
@@ -156,16 +155,25 @@ pub fn thread(server: &Server, name: &str) -> u32 {
     found.and_then(|task| task.file_name().to_str()?.parse().ok()).expect("a thread's directory is its id")
 }
 
-/// Waits until a traced thread is held up by `delay_enter`: it stands still, stopped by its tracer.
-pub fn wait_until_held(server: &Server, name: &str) {
-    let stat = PathBuf::from(format!("/proc/{}/task/{}/stat", server.pid(), thread(server, name)));
+/// Waits until a traced thread is held up by `delay_enter` in this call: its tracer has stopped it there.
+pub fn wait_until_held_in(server: &Server, name: &str, call: i64) {
+    let task = PathBuf::from(format!("/proc/{}/task/{}", server.pid(), thread(server, name)));
+    // Or none, where an error takes its place.
+    let calls = [format!("{call} "), "-1 ".to_owned()];
     let mut seen = 0;
     wait_until("the thread is held", || {
-        let text = std::fs::read_to_string(&stat).unwrap();
-        let stopped = text.rsplit(") ").next().is_some_and(|rest| rest.starts_with('t'));
-        seen = if stopped { seen + 1 } else { 0 };
+        let stat = std::fs::read_to_string(task.join("stat")).unwrap();
+        let stopped = stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('t'));
+        let now = std::fs::read_to_string(task.join("syscall")).unwrap();
+        let within = calls.iter().any(|call| now.starts_with(call));
+        seen = if stopped && within { seen + 1 } else { 0 };
         seen >= 10
     });
+}
+
+/// In a sync.
+pub fn wait_until_held(server: &Server, name: &str) {
+    wait_until_held_in(server, name, libc::SYS_fdatasync);
 }
 
 /// Holds a thread in its first sync, until the [`Tracer`] ends.

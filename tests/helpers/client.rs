@@ -285,11 +285,12 @@ pub fn info_number(client: &mut Client, field: &str) -> u64 {
 
 /// Asks for a rewrite and waits for its end: whether it was a good one.
 pub fn rewrite(client: &mut Client) -> bool {
+    let before = info_number(client, "aof_rewrites");
     client.send("BGREWRITEAOF\r\n").expect("+Background append only file rewriting started\r\n");
     wait_until("the rewrite ends", || {
         info(client, "aof_rewrite_in_progress") == "0" && info(client, "aof_rewrite_scheduled") == "0"
     });
-    info(client, "aof_last_bgrewrite_status") == "ok"
+    info_number(client, "aof_rewrites") > before
 }
 
 /// Bytes for a person, cut where they are long.

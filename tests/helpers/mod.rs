@@ -16,7 +16,7 @@ pub mod terminal;
 use std::time::{Duration, Instant};
 
 pub use client::{Client, Reply, command, commands, info, info_number, rewrite};
-pub use programs::{Exit, Killed, free_port, program};
+pub use programs::{Exit, Killed, free_port, output_of, program};
 pub use random::Random;
 pub use server::{Launch, Server};
 pub use strace::{QUIET_STRACE, traced, was_traced};

@@ -3,12 +3,14 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output};
+use std::process::{Child, Command, ExitStatus, Output};
+use std::sync::mpsc::channel;
 
 use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
+use rustix::process::{Pid, Signal, kill_process};
 
-use super::{skip, wait_until};
+use super::{DEADLINE, skip, wait_until};
 
 /// A program, or `None` after having said that it is missing.
 pub fn program(name: &str) -> Option<PathBuf> {
@@ -105,9 +107,32 @@ impl Exit {
     }
 }
 
+/// What came of a program. It is killed where its work seems to have no end, or grows with the square of its input.
+pub fn output_of(command: &mut Command) -> std::io::Result<Output> {
+    let child = command.spawn()?;
+    let (pid, (send, ended)) = (Pid::from_child(&child), channel());
+    std::thread::spawn(move || send.send(child.wait_with_output()));
+    ended.recv_timeout(DEADLINE).unwrap_or_else(|_| {
+        kill_process(pid, Signal::KILL).unwrap();
+        panic!("{command:?} did not end");
+    })
+}
+
 /// Ended when the test is, or fails.
 #[derive(Debug)]
 pub struct Killed(pub Child);
+
+impl Killed {
+    /// Waits for its end.
+    pub fn ends(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("it ends", || {
+            status = self.0.try_wait().expect("a child can be asked");
+            status.is_some()
+        });
+        status.expect("it has ended")
+    }
+}
 
 impl Drop for Killed {
     fn drop(&mut self) {

@@ -1,8 +1,8 @@
 //! Programs under `strace`, where it is installed and may trace.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
-use super::{Launch, skip};
+use super::{Launch, output_of, skip};
 
 /// With this, what `strace` says on stderr is why it cannot trace; it has said else that it follows a thread, and that a
 /// path of `-P` is a link.
@@ -12,7 +12,7 @@ pub const QUIET_STRACE: &str = "--quiet=attach,path-resolution";
 pub fn traced(options: &[&str], args: &[&str]) -> Option<Output> {
     let mut strace = Launch::clean(Command::new("strace"));
     strace.args([QUIET_STRACE, "-f"]).args(options).arg(env!("CARGO_BIN_EXE_kvred")).args(args);
-    match strace.output() {
+    match output_of(strace.stdout(Stdio::piped()).stderr(Stdio::piped())) {
         Ok(output) => was_traced(&String::from_utf8_lossy(&output.stderr)).then_some(output),
         Err(e) => {
             skip(&format!("strace: {e}"));

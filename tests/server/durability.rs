@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::helpers::ledger::{Ledger, check_all, write_until_gone};
-use crate::helpers::{Client, Launch, Random, Reply, Server, commands, info, info_number, log, rounds, wait_until};
+use crate::helpers::{
+    Client, Launch, Random, Reply, Server, commands, info, info_number, log, rewrite, rounds, wait_until,
+};
 
 const WRITERS: usize = 6;
 const POLICIES: [&str; 3] = ["always", "everysec", "none"];
@@ -143,8 +145,7 @@ fn the_size_that_a_log_grows_from_is_that_of_the_rewrite() {
     for value in 0..100 {
         client.set("k", value.to_string());
     }
-    client.ask_words("BGREWRITEAOF");
-    wait_until("it is rewritten", || info_number(&mut client, "aof_rewrites") == 1);
+    assert!(rewrite(&mut client));
     client.set("k", "after");
     let all = log::batches(&server.log());
     let is_last = |batch: &&log::Batch| batch.annotations.iter().any(|line| line.starts_with("#REWRITTEN:"));
@@ -169,8 +170,7 @@ fn a_batch_of_a_rewritten_log_is_short_or_of_one_command() {
             assert!(batch.commands.len() <= 1 || batch.end - batch.start < VALUE_BYTES, "{}", batch.end - batch.start);
         }
     };
-    client.ask_words("BGREWRITEAOF");
-    server.wait_for_stderr("was rewritten");
+    assert!(rewrite(&mut client));
     check(&server.log());
     let log = server.launch().log_path();
     let copy = log.with_file_name("copy.aof");
@@ -227,7 +227,7 @@ fn a_rewrite_is_in_progress_or_over_once_it_is_answered() {
         client.send(commands("BGREWRITEAOF, INFO persistence"));
         assert_eq!(client.reply(), Reply::Simple("Background append only file rewriting started".to_owned()));
         let over = format!("aof_rewrites:{n}\r\n");
-        let told = String::from_utf8(client.reply().into_bytes()).expect("INFO is text");
+        let told = client.reply().into_text();
         assert!(told.contains("aof_rewrite_in_progress:1\r\n") || told.contains(&over), "rewrite {n}: {told}");
         wait_until("no rewrite is in progress", || info(&mut client, "aof_rewrite_in_progress") == "0");
         assert_eq!(info_number(&mut client, "aof_rewrites"), n, "rewrite {n} is not over");

@@ -39,7 +39,7 @@ fn where_nothing_can_be_logged_it_serves_and_stops_all_the_same() {
         client.set("k", "v");
         assert!(rewrite(&mut client));
         kill_process(Pid::from_child(&server.0), Signal::TERM).unwrap();
-        assert_eq!(server.0.wait().unwrap().code(), Some(0), "{format}");
+        assert_eq!(server.ends().code(), Some(0), "{format}");
         assert_eq!(launch.start().connect().get("k"), Some(b"v".to_vec()));
     }
 }
@@ -186,8 +186,7 @@ impl Standing {
     }
 
     fn expect_a_clean_end(&mut self) {
-        wait_until("it ends", || self.server.0.try_wait().unwrap().is_some());
-        assert_eq!(self.server.0.wait().unwrap().code(), Some(0));
+        assert_eq!(self.server.ends().code(), Some(0));
     }
 }
 

@@ -111,7 +111,7 @@ fn sockets_that_systemd_listens_on_are_served() {
     let shown = client.ask_words("CONFIG GET port").into_array().pop().unwrap();
     assert_eq!(shown, Reply::bulk(&port.to_string()));
     client.send("SHUTDOWN\r\n").expect_closed();
-    assert_eq!(child.0.wait().unwrap().code(), Some(0));
+    assert_eq!(child.ends().code(), Some(0));
     assert!(path.exists(), "the socket's file is systemd's");
 }
 
@@ -185,7 +185,7 @@ fn tls_without_a_socket_for_it_is_refused() {
         let mut client = Client::connect(port);
         let mut child = Killed(activated(launch.dir(), vec![tcp.into()], "plain", flags));
         client.expect_closed();
-        assert_eq!(child.0.wait().unwrap().code(), Some(2));
+        assert_eq!(child.ends().code(), Some(2));
         let said = all_said(&mut child);
         assert!(said.contains("--tls-port") && said.contains("FileDescriptorName=tls"), "{said}");
     }
@@ -193,7 +193,7 @@ fn tls_without_a_socket_for_it_is_refused() {
     {
         let tls = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut child = Killed(activated(launch.dir(), vec![tls.into()], "tls", flags));
-        assert_eq!(child.0.wait().unwrap().code(), Some(2));
+        assert_eq!(child.ends().code(), Some(2));
         let said = all_said(&mut child);
         assert!(said.contains(missing), "{said}");
     }

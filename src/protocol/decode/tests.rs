@@ -179,6 +179,7 @@ fn inline_words_are_unquoted_as_redis_does() {
         (b"\x0b\x0ca\x0bb\x0cc \x0cd\x0b", &[b"a\x0bb\x0cc", b"d\x0b"]),
         (b"'a'\x0b\x0c\"b\x0b\"\x0cc", &[b"a", b"b\x0b", b"c"]),
         (b"a\rb", &[b"a", b"b"]),
+        // Redis waits for a line without one.
         (b"a\0b \0", &[b"a\0b", b"\0"]),
     ] {
         let input = [line, b"\r\n"].concat();
