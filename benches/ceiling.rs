@@ -1,8 +1,9 @@
 //! How fast load generators can be: `cargo bench --bench ceiling`.
 //!
-//! `kvred bench`, `redis-benchmark` and `valkey-benchmark` (those that are in the `PATH` or in `~/.cache/kvred-peers/bin`)
-//! send PINGs, in turn, to a server that costs as little as one can ([`floor`]). So what is measured is the generator.
-//! 50 connections, one thread, five rounds; with two cores, the server has one and the generator the other.
+//! `kvred bench`, `redis-benchmark` and `valkey-benchmark` (those that are in the `PATH` or in
+//! `~/.cache/kvred-peers/bin`) send PINGs, in turn, to a server that costs as little as one can ([`floor`]). So what is
+//! measured is the generator. 50 connections, one thread, five rounds; with two cores, the server has one and the
+//! generator the other.
 //!
 //! `… --bench ceiling -- serve PORT [LOG]` only runs that server, for other loads and generators: what a server in one
 //! thread can reach. With a file for its log, it syncs what it is sent.

@@ -39,8 +39,8 @@ fn main() {
     growth(keys + keys / 2);
 }
 
-/// Inserts one after the other, each timed: the best of three growths, one by one. What the keyspace itself takes it takes
-/// each time; what the machine takes now and then drops out.
+/// Inserts one after the other, each timed: the best of three growths, one by one. What the keyspace itself takes it
+/// takes each time; what the machine takes now and then drops out.
 fn growth(keys: u64) {
     let mut times = vec![u32::MAX; keys as usize];
     for _ in 0..3 {

@@ -1,5 +1,5 @@
-//! Ctrl-C, SIGTERM, and SIGHUP when the terminal goes: heard from the start to the end, so that none is lost between two
-//! steps.
+//! Ctrl-C, SIGTERM, and SIGHUP when the terminal goes: heard from the start to the end, so that none is lost between
+//! two steps.
 
 use std::future::poll_fn;
 use std::io;

@@ -34,8 +34,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Takes the signal of a write beyond the limit on the size of files (`ulimit -f`): so it is an error of that write. The
-/// server, which may be given such a limit while it runs, takes it in any case.
+/// Takes the signal of a write beyond the limit on the size of files (`ulimit -f`): so it is an error of that write.
+/// The server, which may be given such a limit while it runs, takes it in any case.
 fn take_file_size_signal() -> io::Result<()> {
     if getrlimit(Resource::Fsize).current.is_none() {
         return Ok(());

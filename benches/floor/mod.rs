@@ -1,8 +1,8 @@
 //! A server that costs as little as one can: a bare epoll loop in one thread, which keeps nothing.
 //!
-//! It answers `PING` with `PONG`, `SET` with `OK` and every `GET` with the value that came last; what else it is asked, it
-//! refuses. All connections that are ready together are read before the first is answered. With a log, their reads that
-//! begin with a `SET` are appended and synced once in between.
+//! It answers `PING` with `PONG`, `SET` with `OK` and every `GET` with the value that came last; what else it is asked,
+//! it refuses. All connections that are ready together are read before the first is answered. With a log, their reads
+//! that begin with a `SET` are appended and synced once in between.
 //!
 //! It has a small parser of its own: what kvred is measured against must not be a part of kvred.
 

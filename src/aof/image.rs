@@ -1,8 +1,8 @@
 //! Writes a new log: under a temporary name, batch by batch in a chain of its own, synced, then renamed into place.
 //!
-//! The place of a log is held by its locks, and so is the name under which a server would make one for it. A name that is
-//! new is held by nobody: beside it nothing is removed, for it may be the log that is read, or another tool's. So whoever
-//! makes such a file removes it, also when it is interrupted.
+//! The place of a log is held by its locks, and so is the name under which a server would make one for it. A name that
+//! is new is held by nobody: beside it nothing is removed, for it may be the log that is read, or another tool's. So
+//! whoever makes such a file removes it, also when it is interrupted.
 
 use std::io;
 use std::ops::Range;

@@ -1,5 +1,5 @@
-//! A log of which the disk cannot read all: what it cannot read is taken for zeros, so that one bad sector does not hide what
-//! is behind it.
+//! A log of which the disk cannot read all: what it cannot read is taken for zeros, so that one bad sector does not
+//! hide what is behind it.
 //!
 //! Only for what is then verified: the zeros are no data.
 

@@ -1,8 +1,8 @@
 //! One pass over a log as it was when the pass began.
 //!
 //! A server may be writing to the log meanwhile. The pass reads up to the length that the file had at first, so it
-//! ends; a batch that was half written at that moment is looked at again a little later, and is not taken for torn. That
-//! ends too: a batch that is damaged stays so, however the log grows behind it.
+//! ends; a batch that was half written at that moment is looked at again a little later, and is not taken for torn.
+//! That ends too: a batch that is damaged stays so, however the log grows behind it.
 
 use std::io;
 use std::sync::Arc;
@@ -70,7 +70,8 @@ pub(super) fn read<E>(
     replay.finish(|at| progress.at(at.0)).map(Ok)
 }
 
-/// Reads a part of what the user named as [`read`] does, with a progress bar that says what this is for; `None`: without.
+/// Reads a part of what the user named as [`read`] does, with a progress bar that says what this is for; `None`:
+/// without.
 ///
 /// # Errors
 /// The file cannot be read: exit code 3.

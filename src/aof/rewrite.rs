@@ -83,7 +83,8 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
     Ok(if before.torn.is_some() { Status::Negative } else { Status::Fine })
 }
 
-/// In place, keys that it deletes from parts before it would be back; and a new log of it would pass for all of the data.
+/// In place, keys that it deletes from parts before it would be back; and a new log of it would pass for all of the
+/// data.
 fn refuse_later_part(path: &Path) -> Result<(), Failure> {
     let Some(manifest) = source::manifest_of_later_part(path)? else { return Ok(()) };
     Err(failure!(
@@ -186,8 +187,8 @@ fn load(
     }
 }
 
-/// What of a batch was written by then, and where it ends if that is not all. A `#TS` in a batch with a checksum tells of
-/// the whole batch, in a plain log of what follows it.
+/// What of a batch was written by then, and where it ends if that is not all. A `#TS` in a batch with a checksum tells
+/// of the whole batch, in a plain log of what follows it.
 fn written_until<'a>(batch: &Batch<'a>, until: Moment) -> (Batch<'a>, Option<LogOffset>) {
     let Some((late, _)) = batch.times().find(|(_, time)| *time > until.0) else { return (*batch, None) };
     let before = batch.records().take_while(|(at, _)| !batch.checksummed && *at < late).count();
@@ -260,7 +261,8 @@ fn fill(image: &mut Image, keyspace: &Keyspace, before: &Before) -> std::io::Res
         result?;
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    // A log as it was before does not go on from the one that a follower knows: with a number left out, that one starts over.
+    // A log as it was before does not go on from the one that a follower knows: with a number left out, that one starts
+    // over.
     let number = before.rewrites + 1 + u64::from(before.stopped);
     image.finish(Some((number, i64::try_from(now).unwrap_or(i64::MAX))))
 }

@@ -207,7 +207,8 @@ pub struct ServeArgs {
 
     /// Refuse other machines: yes or no
     ///
-    /// Only while no password is set. Connections by loopback (127.0.0.1, ::1) and by the unix socket are never refused.
+    /// Only while no password is set. Connections by loopback (127.0.0.1, ::1) and by the unix socket are never
+    /// refused.
     #[arg(
         long,
         env = "KVRED_PROTECTED_MODE",
@@ -233,8 +234,8 @@ pub enum Fsync {
     Always,
     /// Answered once the kernel has it, synced each second: a power cut takes 1 to 2 seconds at most
     Everysec,
-    /// Synced at shutdown, or once 32 MiB have piled up: a power cut takes what the kernel had not written, and may leave a
-    /// hole, with which a start is refused
+    /// Synced at shutdown, or once 32 MiB have piled up: a power cut takes what the kernel had not written, and may
+    /// leave a hole, with which a start is refused
     #[value(alias = "no")]
     None,
 }

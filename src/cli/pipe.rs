@@ -94,8 +94,8 @@ pub(crate) async fn run(mut connection: Connection, args: &CliArgs, printer: &Pr
     Ok(if state.errors.get() > 0 { Status::Negative } else { Status::Fine })
 }
 
-/// Sends chunks as they come. Ends early when the connection fails, which is no error here: replies that are on their way
-/// may say why, and the receiver finds the end behind them.
+/// Sends chunks as they come. Ends early when the connection fails, which is no error here: replies that are on their
+/// way may say why, and the receiver finds the end behind them.
 async fn send(
     sender: &mut Sender,
     mut chunks: mpsc::Receiver<Chunk>,

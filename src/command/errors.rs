@@ -222,7 +222,8 @@ impl CommandError {
         Self::Unknown(Echo::new(&[b"ERR Unrecognized option '", c_string(option, usize::MAX), b"'"]))
     }
 
-    /// The error for a library's name or version with a space or a control character, by the attribute as it was written.
+    /// The error for a library's name or version with a space or a control character, by the attribute as it was
+    /// written.
     pub fn client_info_value(attribute: &[u8]) -> Self {
         let end = b" cannot contain spaces, newlines or special characters.";
         Self::Unknown(Echo::new(&[b"ERR ", c_string(attribute, usize::MAX), end]))

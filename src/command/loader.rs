@@ -104,8 +104,8 @@ impl<'env> Loader<'env> {
         })
     }
 
-    /// Starts the threads: one for each core but that of the reader, who helps them, and at most [`APPLIERS_MAX`]. Fewer
-    /// if the system gives no more: the reader can do it alone.
+    /// Starts the threads: one for each core but that of the reader, who helps them, and at most [`APPLIERS_MAX`].
+    /// Fewer if the system gives no more: the reader can do it alone.
     fn start<'scope>(scope: &'scope Scope<'scope, 'env>, keyspace: &'env Keyspace, log_bytes: u64) -> Self {
         let queue = Arc::new(Queue::default());
         for _ in 0..machine::cores().saturating_sub(1).clamp(1, APPLIERS_MAX) {

@@ -1,8 +1,8 @@
 //! What the records of a log mean; [`Loader`](super::loader::Loader) applies them.
 //!
 //! A record is a command, so it is resolved through the same table and checked by the same parser as one from a
-//! client; what is only ever found in logs (`MSET`, `UNLINK`, `SELECT 0`, `KEEPTTL`) is read here, and where no server of
-//! ours would take it, `aof dump` puts it in other words. Anything else is refused, never skipped.
+//! client; what is only ever found in logs (`MSET`, `UNLINK`, `SELECT 0`, `KEEPTTL`) is read here, and where no server
+//! of ours would take it, `aof dump` puts it in other words. Anything else is refused, never skipped.
 
 use super::parse::{DataCommand, When, parse, parse_set};
 use super::table::{CommandId, DataId, resolve};

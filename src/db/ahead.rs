@@ -1,9 +1,9 @@
 //! What a run of lookups loads into the cache some keys ahead: each trip to memory hides behind the work on other keys.
 //!
 //! A key's way is bucket, entry, and for a few an overflow node in between. Each step is taken a while after the one
-//! before, when that has brought what it reads, and for a group of keys at a time: the trips of a group overlap, those of
-//! keys with other work in between hardly do (a prefetch ends only with its address translation, and that alone is a trip
-//! to memory or two). `benches/state.rs` shows what it is worth.
+//! before, when that has brought what it reads, and for a group of keys at a time: the trips of a group overlap, those
+//! of keys with other work in between hardly do (a prefetch ends only with its address translation, and that alone is a
+//! trip to memory or two). `benches/state.rs` shows what it is worth.
 
 use super::state::{KeyHash, Keyspace};
 

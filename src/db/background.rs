@@ -14,8 +14,8 @@ const FREEING_NICE: u8 = 10;
 pub(super) struct Freeing(Mutex<Option<JoinHandle<()>>>);
 
 impl Freeing {
-    /// Drops it there. Here, if something else is still being freed, so that no more than that ever waits; or if the system
-    /// gives no thread.
+    /// Drops it there. Here, if something else is still being freed, so that no more than that ever waits; or if the
+    /// system gives no thread.
     pub(super) fn free(&self, garbage: impl Send + 'static) {
         let mut thread = self.0.lock();
         if thread.as_ref().is_none_or(JoinHandle::is_finished) {
@@ -34,12 +34,12 @@ impl Freeing {
     }
 }
 
-/// Has the scheduler put the calling thread behind the others: by its nice value, unless that is higher already, and by a
-/// long slice, which tells it that whoever wakes up on the same core may run at once.
+/// Has the scheduler put the calling thread behind the others: by its nice value, unless that is higher already, and by
+/// a long slice, which tells it that whoever wakes up on the same core may run at once.
 ///
-/// If this thread's slice were no longer than theirs, a thread that wakes on its core would wait for the slice to end, or
-/// for the next clock tick: with Linux 6.18, some milliseconds (SET of 3 million fresh keys: p99.99 2.2 ms, and 1.3 ms with
-/// the long slice). Before Linux 6.12 all slices are alike.
+/// If this thread's slice were no longer than theirs, a thread that wakes on its core would wait for the slice to end,
+/// or for the next clock tick: with Linux 6.18, some milliseconds (SET of 3 million fresh keys: p99.99 2.2 ms, and 1.3
+/// ms with the long slice). Before Linux 6.12 all slices are alike.
 ///
 /// # Errors
 /// The process may not, or the system has no such call.
@@ -63,8 +63,8 @@ pub(super) fn step_back(nice: u8) -> io::Result<()> {
         sched_deadline: 0,
         sched_period: 0,
     };
-    // SAFETY: the call reads `size` bytes from `attributes`, which lives until it returns. It writes only if `size` is one that
-    // the system does not know, and this is the first that there was.
+    // SAFETY: the call reads `size` bytes from `attributes`, which lives until it returns. It writes only if `size` is
+    // one that the system does not know, and this is the first that there was.
     let result = unsafe { libc::syscall(libc::SYS_sched_setattr, CALLING_THREAD, &raw const attributes, NO_FLAGS) };
     if result != 0 {
         return Err(io::Error::last_os_error());

@@ -9,8 +9,8 @@
 use std::hash::{BuildHasher, Hasher as _};
 use std::num::NonZeroU64;
 
-/// Shards of a keyspace. Enough that a dozen threads rarely meet. Each keeps a partly filled page or so for each size in
-/// use: with 128 shards, 2M keys of mixed sizes took 2.4 bytes each more than with 64.
+/// Shards of a keyspace. Enough that a dozen threads rarely meet. Each keeps a partly filled page or so for each size
+/// in use: with 128 shards, 2M keys of mixed sizes took 2.4 bytes each more than with 64.
 pub const SHARDS: usize = 1 << SHARD_BITS;
 pub(super) const SHARD_BITS: u32 = 6;
 const TAG_BITS: u32 = 8;

@@ -55,8 +55,8 @@ impl<T: Zeroed> Mapped<T> {
         let elements = &mut self[range];
         let bytes = size_of_val(elements);
         if goes_alone(bytes, system::page_bytes()) {
-            // SAFETY: the memory is mapped, exclusively borrowed and whole system pages, if it begins with one; if not, the
-            // system refuses. Zeros are a valid value of T.
+            // SAFETY: the memory is mapped, exclusively borrowed and whole system pages, if it begins with one; if not,
+            // the system refuses. Zeros are a valid value of T.
             unsafe { system::give_back(NonNull::from(elements).cast(), bytes) };
         }
     }
@@ -141,8 +141,8 @@ impl Iterator for HugePieces {
             return None;
         }
         self.taken += 1;
-        // SAFETY: the offset is within the mapping. `taken` only grows, so each piece is handed out once, and none overlaps
-        // another: whoever gets it is its only owner.
+        // SAFETY: the offset is within the mapping. `taken` only grows, so each piece is handed out once, and none
+        // overlaps another: whoever gets it is its only owner.
         let start = unsafe { self.page.start.cast().byte_add(offset) };
         Some(Mapped { start, len: self.piece_bytes, huge_page: Some(Arc::clone(&self.page)) })
     }
@@ -198,8 +198,8 @@ mod system {
     /// Lets the system have the memory of a range, which stays mapped, and may read as zeros from now on.
     ///
     /// # Safety
-    /// The range is mapped and the caller's alone, zeros are a valid value of what is in it, and `bytes` are whole pages: the
-    /// system rounds them up.
+    /// The range is mapped and the caller's alone, zeros are a valid value of what is in it, and `bytes` are whole
+    /// pages: the system rounds them up.
     pub(super) unsafe fn give_back(start: NonNull<c_void>, bytes: usize) {
         // An error only means that the memory stays resident.
         // SAFETY: the caller owns this mapped range and accepts its being zeroed.

@@ -1,9 +1,9 @@
 //! One shard of the keyspace: a table of handles (`table`), a slab of entries that they point to (`slab`), and the few
 //! keys and values too large for it (`blobs`).
 //!
-//! Nothing large is freed here, since the shard is locked meanwhile: it leaves as [`Garbage`]. Nothing allocates, copies or
-//! walks in proportion to the number of keys, but for [`Shard::reserve`], which is for loading; the longest single step
-//! else is the emptying of a sparse page.
+//! Nothing large is freed here, since the shard is locked meanwhile: it leaves as [`Garbage`]. Nothing allocates,
+//! copies or walks in proportion to the number of keys, but for [`Shard::reserve`], which is for loading; the longest
+//! single step else is the emptying of a sparse page.
 
 use bytes::Bytes;
 

@@ -1,10 +1,10 @@
 //! The memory of a shard's entries: slots of some sixty sizes, found by 4-byte handles.
 //!
-//! Memory comes in regions of 16 pages. A page holds slots of one size; one that becomes empty serves any size again, and
-//! more empty pages than a few give their memory back to the system. A slot is taken from the fullest page there is, so
-//! that churn empties the others; where that does not suffice, the owner is told which page to empty
-//! ([`Slab::sparse_page`]). Regions stay mapped until the slab is dropped, and what is known about a page lies apart from
-//! it, so that looking for a free slot touches no page.
+//! Memory comes in regions of 16 pages. A page holds slots of one size; one that becomes empty serves any size again,
+//! and more empty pages than a few give their memory back to the system. A slot is taken from the fullest page there
+//! is, so that churn empties the others; where that does not suffice, the owner is told which page to empty
+//! ([`Slab::sparse_page`]). Regions stay mapped until the slab is dropped, and what is known about a page lies apart
+//! from it, so that looking for a free slot touches no page.
 //!
 //! The slab does not know what is in a slot, except that it links the free ones of a page through their first bytes.
 

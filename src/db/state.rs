@@ -1,7 +1,7 @@
 //! The published keyspace: keys and values in [`SHARDS`] shards, each behind a lock of its own.
 //!
-//! All of a [`Shard`] is read and changed under its lock, with two exceptions that need none: sums over all shards, and the
-//! prefetch of a bucket, which only computes an address.
+//! All of a [`Shard`] is read and changed under its lock, with two exceptions that need none: sums over all shards, and
+//! the prefetch of a bucket, which only computes an address.
 //!
 //! A batch of lookups is fast when what they need is loaded some keys ahead ([`ahead`](super::ahead)).
 //!
@@ -117,13 +117,13 @@ impl Keyspace {
         prefetch(start.wrapping_add(offset));
     }
 
-    /// Loads what are probably the entries of up to [`GROUP`] keys into the cache. The locks are held for the look into the
-    /// buckets only. Bit `n` set: the bucket of the `n`-th does not tell, and [`Keyspace::prefetch_overflow`] is to be called
-    /// when some other keys have had their turn.
+    /// Loads what are probably the entries of up to [`GROUP`] keys into the cache. The locks are held for the look into
+    /// the buckets only. Bit `n` set: the bucket of the `n`-th does not tell, and [`Keyspace::prefetch_overflow`] is to
+    /// be called when some other keys have had their turn.
     #[inline(never)]
     pub(super) fn prefetch_entries(&self, hashes: &[Option<KeyHash>]) -> u8 {
-        // All locks first: a locked instruction waits for what is under way, so with one between two keys their trips to
-        // memory would follow one another. Tried only, since two keys may be of one shard, and in any order.
+        // All locks first: a locked instruction waits for what is under way, so with one between two keys their trips
+        // to memory would follow one another. Tried only, since two keys may be of one shard, and in any order.
         let mut shards = [const { None }; GROUP];
         for (shard, hash) in shards.iter_mut().zip(hashes) {
             *shard = hash.and_then(|hash| self.shards[hash.shard()].shard.try_lock());

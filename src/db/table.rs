@@ -90,8 +90,9 @@ impl Table {
         }
     }
 
-    /// Calls `soon` for what is probably the handle under this hash, if the bucket itself tells; if it must be in one of
-    /// the bucket's nodes, loads the first of these into the cache and returns true: [`Table::glance_behind`] goes on.
+    /// Calls `soon` for what is probably the handle under this hash, if the bucket itself tells; if it must be in one
+    /// of the bucket's nodes, loads the first of these into the cache and returns true: [`Table::glance_behind`] goes
+    /// on.
     #[inline(always)]
     pub(super) fn glance(&self, hash: KeyHash, mut soon: impl FnMut(u32)) -> bool {
         let Some(bucket) = self.bucket_of(hash) else { return false };
@@ -181,8 +182,9 @@ impl Table {
         self.put(self.size.bucket_number(hash.place()), handle, hash.tag());
     }
 
-    /// Makes room for so many handles in all, at once: each that comes later then is put into its bucket for good, where
-    /// in a table that grows along with them it is hashed again and again. The closures are those of [`Table::insert`].
+    /// Makes room for so many handles in all, at once: each that comes later then is put into its bucket for good,
+    /// where in a table that grows along with them it is hashed again and again. The closures are those of
+    /// [`Table::insert`].
     pub(super) fn reserve(&mut self, len: usize, mut soon: impl FnMut(u32), mut hash_of: impl FnMut(u32) -> KeyHash) {
         self.map_first_segment();
         while handles(LOAD_PERCENT_MAX, self.size.buckets) < len {

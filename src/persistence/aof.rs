@@ -19,8 +19,8 @@ use crate::protocol::rope::Rope;
 
 /// So many zeros are written ahead under `always`, so that most syncs have no metadata to write. Space that is only
 /// allocated (`fallocate`) is not enough: a block's first write is then metadata too, and for batches of 3 kB or more
-/// that is each sync (ext4, `pwrite` and `fdatasync` of 3 kB: 300-340 µs allocated, 185-195 µs written; of 100 kB: 660-680
-/// and 290-335 µs). Less costs more often, more is felt when it is written.
+/// that is each sync (ext4, `pwrite` and `fdatasync` of 3 kB: 300-340 µs allocated, 185-195 µs written; of 100 kB:
+/// 660-680 and 290-335 µs). Less costs more often, more is felt when it is written.
 const RESERVE_BYTES: u64 = 1 << 20;
 
 /// Most pieces that one `pwritev` takes (Linux: `UIO_MAXIOV` is 1024).
@@ -299,7 +299,8 @@ impl Aof {
     }
 
     /// Gives back what is reserved, where no more is to be: a copy of the log that holds zeros is taken for a damaged
-    /// one if the log goes on behind them meanwhile. If it fails, nothing depends on it, and the next write tries again.
+    /// one if the log goes on behind them meanwhile. If it fails, nothing depends on it, and the next write tries
+    /// again.
     pub fn give_back_reserved(&mut self) {
         if self.reserved_to > self.end.0 && self.file.set_len(self.end.0).is_ok() {
             self.reserved_to = self.end.0;
@@ -341,8 +342,8 @@ impl Aof {
         drop(self.file.set_len(end.0));
     }
 
-    /// Closes the log: cuts off reserved space, syncs, states so in an empty batch, and syncs again. If that batch cannot be
-    /// written, the next start does without; returns why.
+    /// Closes the log: cuts off reserved space, syncs, states so in an empty batch, and syncs again. If that batch
+    /// cannot be written, the next start does without; returns why.
     ///
     /// # Errors
     /// The last bytes may not be durable.

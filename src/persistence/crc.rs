@@ -1,6 +1,7 @@
 //! Arithmetic on CRC-32C: zero bytes appended to what a checksum is of, and taken away from its end.
 
-/// The crc register that `bytes` zero bytes turn `crc` into. With it, crc(a ++ b) = with_zeros(crc(a), len of b) ^ crc(b).
+/// The crc register that `bytes` zero bytes turn `crc` into. With it, crc(a ++ b) = with_zeros(crc(a), len of b) ^
+/// crc(b).
 ///
 /// The register is a polynomial modulo the generator, and a zero byte multiplies it by x^8. What the crate has for this
 /// makes its operators anew at each call, which takes a hundred times as long.

@@ -52,11 +52,12 @@ pub trait DiskFile: DiskRead {
     /// Returns once everything written so far, and the file's length, is durable (`fdatasync`).
     fn sync_data(&self) -> io::Result<()>;
 
-    /// Extends the file, which ends at `offset`, with zeros, so that to write there needs no new block. An optimisation:
-    /// callers go on without it.
+    /// Extends the file, which ends at `offset`, with zeros, so that to write there needs no new block. An
+    /// optimisation: callers go on without it.
     fn reserve(&self, offset: u64, len: u64) -> io::Result<()>;
 
-    /// Has the system begin to write what of a range is not on the disk yet. An optimisation: without it, a sync writes all.
+    /// Has the system begin to write what of a range is not on the disk yet. An optimisation: without it, a sync writes
+    /// all.
     ///
     /// # Errors
     /// Something of the range may be lost, and no sync need tell: ext4 drops what it finds no place for, and says so to
@@ -82,8 +83,8 @@ pub trait DiskFile: DiskRead {
 
     /// Lets the system forget what of a range is on the disk. An optimisation, too.
     ///
-    /// Not for what may have yet to be written, nor for a part of a [`PIECE_BYTES`]: Linux begins to write it, and keeps to
-    /// itself how that ends.
+    /// Not for what may have yet to be written, nor for a part of a [`PIECE_BYTES`]: Linux begins to write it, and
+    /// keeps to itself how that ends.
     fn forget_cached(&self, _range: Range<u64>) {}
 }
 
@@ -141,8 +142,8 @@ pub fn read_full_at(file: &dyn DiskRead, buffer: &mut [u8], offset: u64) -> io::
     Ok(done)
 }
 
-/// Fills `buffer` as [`read_full_at`] does, but only up to the first sector that the disk cannot read: how much was read,
-/// and whether that ended it.
+/// Fills `buffer` as [`read_full_at`] does, but only up to the first sector that the disk cannot read: how much was
+/// read, and whether that ended it.
 ///
 /// # Errors
 /// Something else is wrong.

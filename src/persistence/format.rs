@@ -26,8 +26,8 @@ pub const MAX_ANNOTATION_BYTES: usize = 128;
 /// The most that one batch may hold, without its commit line.
 pub const MAX_BATCH_BYTES: usize = 1 << 30;
 
-/// The most known annotation lines that one batch may hold, so that they take less memory than its bytes may. kvred writes
-/// three; of a plain log a batch is what a block of the reader holds, which has no room for so many.
+/// The most known annotation lines that one batch may hold, so that they take less memory than its bytes may. kvred
+/// writes three; of a plain log a batch is what a block of the reader holds, which has no room for so many.
 pub const MAX_ANNOTATIONS: usize = 1 << 20;
 
 /// The length of a commit line, `#C:` to CRLF.
@@ -272,8 +272,8 @@ impl Chain {
     /// The offsets from `from` to `to` at which a batch of `len` bytes, whose own CRC-32C is `bytes_crc`, has the
     /// checksum `crc`.
     ///
-    /// The checksum is undone from its end to the last four digits of the offset. Four bytes lead from one crc to another
-    /// in just one way, so every 64 KiB take one look.
+    /// The checksum is undone from its end to the last four digits of the offset. Four bytes lead from one crc to
+    /// another in just one way, so every 64 KiB take one look.
     pub fn offsets_of(
         self,
         crc: u32,

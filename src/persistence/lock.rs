@@ -28,7 +28,8 @@ impl LogLock {
                 if let (Ok(log), Ok(lock)) = (log.metadata(), file.metadata())
                     && log.uid() != lock.uid()
                 {
-                    // Root has made it with a tool: the server that owns the log has to be able to take it. Others may not.
+                    // Root has made it with a tool: the server that owns the log has to be able to take it. Others may
+                    // not.
                     drop(std::os::unix::fs::fchown(&file, Some(log.uid()), Some(log.gid())));
                 }
                 file
@@ -41,8 +42,8 @@ impl LogLock {
     }
 }
 
-/// Opens a lock's file. Who owns the directory may have put anything there, for root to open. Another name of it is none
-/// of ours: backups are made of such.
+/// Opens a lock's file. Who owns the directory may have put anything there, for root to open. Another name of it is
+/// none of ours: backups are made of such.
 fn open_lock(path: &Path, flags: OFlags) -> io::Result<File> {
     let refused =
         |what| Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, and no lock of kvred's")));
@@ -69,7 +70,8 @@ pub fn lock_is_held(log: &Path) -> io::Result<bool> {
 /// Where a log is that may be named by a symbolic link: there it is locked, and there a rewrite puts the new one.
 ///
 /// # Errors
-/// The link leads nowhere: what it should lead to is perhaps not mounted, and a new log is not to be begun in its place.
+/// The link leads nowhere: what it should lead to is perhaps not mounted, and a new log is not to be begun in its
+/// place.
 pub fn follow_links(log: &Path) -> io::Result<PathBuf> {
     let mut path = log.to_owned();
     // As many as the system follows.

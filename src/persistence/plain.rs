@@ -29,11 +29,11 @@ pub fn salt_at(file: &dyn DiskRead, at: LogOffset) -> io::Result<Option<Salt>> {
     Ok(salt_of_header(&line[..read]))
 }
 
-/// Whether another server has appended commands behind a chain whose last sound batch ends at `from`: it first says which
-/// database they are for, or that a transaction begins. Neither our server nor our tools write either.
+/// Whether another server has appended commands behind a chain whose last sound batch ends at `from`: it first says
+/// which database they are for, or that a transaction begins. Neither our server nor our tools write either.
 ///
-/// They need not stand at `from`. Of a batch that was torn, another server has cut off no more than an incomplete command;
-/// an incomplete annotation line it has left as it was.
+/// They need not stand at `from`. Of a batch that was torn, another server has cut off no more than an incomplete
+/// command; an incomplete annotation line it has left as it was.
 pub(super) fn another_server_follows(file: &dyn DiskRead, from: LogOffset) -> io::Result<bool> {
     let (mut items, mut at) = (Items { file, block: Vec::new(), start: from }, from);
     while let Some(item) = items.item(at)? {
@@ -64,7 +64,8 @@ impl Items<'_> {
     fn item(&mut self, at: LogOffset) -> io::Result<Option<Item>> {
         let text = self.text(at)?;
         if text.starts_with(b"#") {
-            // A line that the file ends in is whole for Redis, and what it appends stands on it. None of ours has an asterisk.
+            // A line that the file ends in is whole for Redis, and what it appends stands on it. None of ours has an
+            // asterisk.
             let line = memmem::find(text, b"\r\n");
             let command = memchr(b'*', &text[..line.unwrap_or(text.len())]);
             let end = command.or(line.map(|len| len + 2));
@@ -126,8 +127,8 @@ pub(super) fn has_bare_newline(file: &dyn DiskRead, from: LogOffset) -> io::Resu
     Ok(memchr::memchr2(b'\r', b'\n', &line[..read]).is_some_and(|at| line[at] == b'\n'))
 }
 
-/// Whether what looks like an incomplete end of a plain log is a wrong length that swallowed the rest: some offset behind
-/// `seen_at` parses as whole commands to the end of the file, or kvred had begun to go on there.
+/// Whether what looks like an incomplete end of a plain log is a wrong length that swallowed the rest: some offset
+/// behind `seen_at` parses as whole commands to the end of the file, or kvred had begun to go on there.
 pub(super) fn judge_by_text(
     file: &dyn DiskRead,
     end: LogOffset,

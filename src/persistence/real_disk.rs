@@ -1,7 +1,7 @@
 //! The real disk behind the traits of [`disk`](super::disk).
 //!
-//! No failure of a read, a write or a sync is retried or hidden: interrupted calls are repeated, and one error that ext4
-//! keeps to itself is looked for.
+//! No failure of a read, a write or a sync is retried or hidden: interrupted calls are repeated, and one error that
+//! ext4 keeps to itself is looked for.
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -201,10 +201,10 @@ impl Disk for RealDisk {
     }
 }
 
-/// So much is written at once. Linux takes its page cache in pieces up to the size of the write, and large ones are where
-/// the kernel keeps no memory at hand: in a virtual machine it is often memory that the host has yet to give. Appending
-/// 512 MiB to a file (ext4, Linux 6.18, eight rounds in random order), CPU for each 16 KiB: 6.0 µs by 64 KiB, 5.2 by 128,
-/// 5.0 by 256, and 39 by 1024.
+/// So much is written at once. Linux takes its page cache in pieces up to the size of the write, and large ones are
+/// where the kernel keeps no memory at hand: in a virtual machine it is often memory that the host has yet to give.
+/// Appending 512 MiB to a file (ext4, Linux 6.18, eight rounds in random order), CPU for each 16 KiB: 6.0 µs by 64 KiB,
+/// 5.2 by 128, 5.0 by 256, and 39 by 1024.
 const WRITE_BYTES_MAX: usize = 256 << 10;
 
 struct RealFile {
@@ -235,8 +235,8 @@ impl RealFile {
         Ok(rustix::fs::seek(&self.file, rustix::fs::SeekFrom::End(0))?)
     }
 
-    /// Looks for a hole that a sync has left before `len`. ext4 drops what it finds no place for; if that is for a broken
-    /// block bitmap, the sync can succeed all the same. `known` is what was known before `len` was asked for.
+    /// Looks for a hole that a sync has left before `len`. ext4 drops what it finds no place for; if that is for a
+    /// broken block bitmap, the sync can succeed all the same. `known` is what was known before `len` was asked for.
     fn check_for_holes(&self, there: &Mutex<There>, known: There, len: u64) -> io::Result<()> {
         use rustix::fs::SeekFrom;
         let first_hole = |from: u64| match rustix::fs::seek(&self.file, SeekFrom::Hole(from)) {
@@ -305,7 +305,8 @@ impl DiskFile for RealFile {
         let Some(there) = &self.there else { return self.file.sync_data() };
         // Before the length, so that whatever is cut off from there shows.
         let known = *there.lock();
-        // What is written while it syncs has no place on the disk yet, and is no hole all the same: the next sync looks.
+        // What is written while it syncs has no place on the disk yet, and is no hole all the same: the next sync
+        // looks.
         let len = self.end()?;
         self.file.sync_data()?;
         self.check_for_holes(there, known, len)
@@ -323,9 +324,9 @@ impl DiskFile for RealFile {
     fn begin_write(&self, range: Range<u64>) -> io::Result<()> {
         let Some(len) = len_of(&range) else { return Ok(()) };
         let (start, len) = (range.start.cast_signed(), len.get().cast_signed());
-        // Not `fadvise`, which begins the same and keeps errors to itself: it then tries to forget what cannot be forgotten
-        // yet, and has all cores hand in their lists of pages for it. And no flag to wait: that would take the error that a
-        // sync is to tell of.
+        // Not `fadvise`, which begins the same and keeps errors to itself: it then tries to forget what cannot be
+        // forgotten yet, and has all cores hand in their lists of pages for it. And no flag to wait: that would take
+        // the error that a sync is to tell of.
         let file = std::os::fd::AsRawFd::as_raw_fd(&self.file);
         // SAFETY: the descriptor is open, and the call touches no memory of this process.
         if unsafe { libc::sync_file_range(file, start, len, libc::SYNC_FILE_RANGE_WRITE) } == 0 {

@@ -123,8 +123,9 @@ fn refuse_leftover(disk: &dyn Disk, log: &Path) -> Result<(), RecoverError> {
     only_copy.map_or(Ok(()), |name| Err(RecoverError::Leftover(name)))
 }
 
-/// The file of an unfinished rewrite beside a log that is missing or has no command, where it may be the only copy. It is
-/// none if it has no command either: a start that makes the first log may be killed at it, and so may a rewrite of nothing.
+/// The file of an unfinished rewrite beside a log that is missing or has no command, where it may be the only copy. It
+/// is none if it has no command either: a start that makes the first log may be killed at it, and so may a rewrite of
+/// nothing.
 ///
 /// # Errors
 /// It cannot be read.

@@ -333,8 +333,8 @@ impl Recovery {
         } else if survey.gave_up() {
             Some(Because::TooMuchFollows)
         } else if any_sound && self.chain.is_none() {
-            // One that states nothing may stand in a value; but what is in its place by chance is hardly there, and another
-            // chain behind it was then not looked for.
+            // One that states nothing may stand in a value; but what is in its place by chance is hardly there, and
+            // another chain behind it was then not looked for.
             Some(Because::HeaderFollows)
         } else {
             None

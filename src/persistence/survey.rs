@@ -20,13 +20,13 @@
 //!    file was put before it.
 //!
 //! Behind a flaw of a plain log, the chain with which kvred went on there is not known yet: it is the one whose header
-//! stands directly before a batch that verifies in it. A copy of another log in a value does not: it is out of its place,
-//! and was hardly written behind the flaw.
+//! stands directly before a batch that verifies in it. A copy of another log in a value does not: it is out of its
+//! place, and was hardly written behind the flaw.
 //!
-//! Where the header of a log is lost, any batch behind a commit line tells of which chain it would be, and the batch before
-//! confirms that. They elect the chain, by their bytes: a copy of another log in a value is no longer than the batch that
-//! holds it. What batches tell that are out of their places is wrong, and depends only on the bits in which the place is
-//! another: many may agree, so this is for a log in its place.
+//! Where the header of a log is lost, any batch behind a commit line tells of which chain it would be, and the batch
+//! before confirms that. They elect the chain, by their bytes: a copy of another log in a value is no longer than the
+//! batch that holds it. What batches tell that are out of their places is wrong, and depends only on the bits in which
+//! the place is another: many may agree, so this is for a log in its place.
 
 mod prefixes;
 
@@ -47,8 +47,8 @@ use crate::protocol::decode::RequestDecoder;
 /// How far out of its place a batch is looked for.
 const MAX_SHIFT: u64 = 16 << 20;
 
-/// How many batches are asked for their places. A value may hold a million lines that look like theirs, and to ask takes
-/// a fraction of a millisecond.
+/// How many batches are asked for their places. A value may hold a million lines that look like theirs, and to ask
+/// takes a fraction of a millisecond.
 const MAX_ASKED: u32 = 1000;
 
 /// How many bytes may be parsed for nothing, of ranges whose checksum fits and which are no batch all the same. By
@@ -85,7 +85,8 @@ pub struct Survey {
     known: LogOffset,
     /// Where that was written.
     known_place: LogOffset,
-    /// Where else it may have been written, and so all behind it: if it is a chain's header, at the beginning of a file.
+    /// Where else it may have been written, and so all behind it: if it is a chain's header, at the beginning of a
+    /// file.
     other_place: Option<LogOffset>,
     /// How far out of their places batches are taken to be.
     shift: i64,
@@ -258,8 +259,8 @@ impl Survey {
         self.other_place.unwrap_or(self.known_place)
     }
 
-    /// Looks for the place in which the batch of a claim was written. If that is told, the search goes back to the first
-    /// batch that then fits.
+    /// Looks for the place in which the batch of a claim was written. If that is told, the search goes back to the
+    /// first batch that then fits.
     fn ask_for_place(&mut self, chain: Chain, claim: Claim) -> io::Result<()> {
         let Claim { start, line, bytes_crc, crc } = claim;
         if self.asked == MAX_ASKED {
@@ -288,7 +289,8 @@ impl Survey {
         Ok(())
     }
 
-    /// Whether the batch with the commit line at `line` fits so far out of its place, after the one that stands before it.
+    /// Whether the batch with the commit line at `line` fits so far out of its place, after the one that stands before
+    /// it.
     fn fits_shifted(&mut self, line: LogOffset, shift: i64) -> io::Result<bool> {
         let (Some(chain), Some((len, crc))) = (self.chain, self.commit_line_at(line)?) else { return Ok(false) };
         let Some(start) = line.0.checked_sub(u64::from(len)).map(LogOffset) else { return Ok(false) };
@@ -363,8 +365,8 @@ impl Survey {
         Ok(salt_of_header(&line).map(Chain::new))
     }
 
-    /// Whether a claim is right after one of the batches that may stand before it, or after none; and how far out of its
-    /// place.
+    /// Whether a claim is right after one of the batches that may stand before it, or after none; and how far out of
+    /// its place.
     fn fits(&mut self, chain: Chain, claim: Claim) -> io::Result<Option<i64>> {
         let start = claim.start;
         if self.chain.is_none() {
@@ -402,8 +404,8 @@ impl Survey {
         }
     }
 
-    /// What there is to know of a batch whose checksum fits; `None` if it is not RESP all the same, or cannot be read as
-    /// it was when it fitted.
+    /// What there is to know of a batch whose checksum fits; `None` if it is not RESP all the same, or cannot be read
+    /// as it was when it fitted.
     fn parse(&mut self, claim: Claim, shift: i64) -> io::Result<Option<Survivor>> {
         let Claim { start, line, bytes_crc, .. } = claim;
         let from_there_again = self.in_vain_from == Some(start);

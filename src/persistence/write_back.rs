@@ -1,12 +1,13 @@
 //! What a log grows by is on its way to the disk soon, and out of the page cache once it is there.
 //!
 //! Left to itself, Linux holds back what is written for up to 30 seconds and keeps it in memory for as long as there is
-//! any. So a sync finds much to write at once; and what comes next is written to memory that was last used for something
-//! else, or, in a virtual machine, that the host has yet to give, which takes several times as long. With the log's last
-//! few pieces alone in memory, the same memory serves for all of it. Nobody reads the rest: it is for the next start.
+//! any. So a sync finds much to write at once; and what comes next is written to memory that was last used for
+//! something else, or, in a virtual machine, that the host has yet to give, which takes several times as long. With the
+//! log's last few pieces alone in memory, the same memory serves for all of it. Nobody reads the rest: it is for the
+//! next start.
 //!
-//! Only speed depends on it, but for one thing: a failure to begin is a failed sync, and told of nowhere else. What fails
-//! later, the next sync tells of.
+//! Only speed depends on it, but for one thing: a failure to begin is a failed sync, and told of nowhere else. What
+//! fails later, the next sync tells of.
 
 use std::io;
 use std::ops::Range;
@@ -14,8 +15,8 @@ use std::ops::Range;
 use super::LogOffset;
 use super::disk::{DiskFile, PIECE_BYTES};
 
-/// So much is begun at a time: what the kernel does at once, no other thread of the same core interrupts. And no less, so
-/// that none is written while it is still growing, nor forgotten with something of it unwritten.
+/// So much is begun at a time: what the kernel does at once, no other thread of the same core interrupts. And no less,
+/// so that none is written while it is still growing, nor forgotten with something of it unwritten.
 const STEP_BYTES: u64 = PIECE_BYTES;
 
 /// So much is given time to reach the disk before it is to be forgotten: what has not, stays.
@@ -59,8 +60,8 @@ pub struct Due {
 impl Due {
     /// Has the system begin to write what the log has grown by. It may wait for the disk, if that has much to do.
     ///
-    /// And once more what is to be forgotten, all but certainly for nothing: to forget it would begin it, too, and hide how
-    /// that ends.
+    /// And once more what is to be forgotten, all but certainly for nothing: to forget it would begin it, too, and hide
+    /// how that ends.
     ///
     /// # Errors
     /// Those of [`DiskFile::begin_write`].

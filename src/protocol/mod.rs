@@ -1,5 +1,5 @@
-//! RESP: bytes -> arguments and frames, replies and requests -> bytes; for the server, the clients, the log's reader and
-//! the tools alike. Knows no command.
+//! RESP: bytes -> arguments and frames, replies and requests -> bytes; for the server, the clients, the log's reader
+//! and the tools alike. Knows no command.
 //!
 //! | module | what it does |
 //! |---|---|

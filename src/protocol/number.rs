@@ -1,4 +1,5 @@
-//! Numbers as text: decimal integers in exactly one spelling, as Redis's `string2ll` reads them; bytes and counts for people.
+//! Numbers as text: decimal integers in exactly one spelling, as Redis's `string2ll` reads them; bytes and counts for
+//! people.
 
 /// What hexadecimal numbers are written with.
 pub const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -1,4 +1,5 @@
-//! Bytes as words of a line, which [`words`](super::words) reads back to the same bytes: quoted as Redis's `sdscatrepr` does.
+//! Bytes as words of a line, which [`words`](super::words) reads back to the same bytes: quoted as Redis's `sdscatrepr`
+//! does.
 
 use super::number::HEX_DIGITS;
 

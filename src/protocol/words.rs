@@ -16,7 +16,8 @@ pub fn ends_word(c: u8) -> bool {
 
 /// Splits a line into words and unquotes them, as Redis's `sdssplitargs` does: in `"…"` the escapes `\n \r \t \b \a
 /// \xHH` and `\` before any other byte hold, in `'…'` only `\'`. A word is never longer than its spelling, so it is
-/// unquoted in place; `word(from, to)` is called for each. Unlike there, a NUL does not end the line: it is a byte like others.
+/// unquoted in place; `word(from, to)` is called for each. Unlike there, a NUL does not end the line: it is a byte like
+/// others.
 ///
 /// # Errors
 /// [`ProtocolError::UnbalancedQuotes`]

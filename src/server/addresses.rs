@@ -192,8 +192,8 @@ fn in_use(flag: &str) -> String {
     format!("address already in use; stop what listens there, or choose another {flag}")
 }
 
-/// Checks that systemd hands over what the flags wish for. Without TLS that was wished for nothing is served: it would all go
-/// in plain text.
+/// Checks that systemd hands over what the flags wish for. Without TLS that was wished for nothing is served: it would
+/// all go in plain text.
 fn check_handed(handed: &Handed, config: &Config, args: &ServeArgs) -> Result<(), Failure> {
     match config::given_tls_file(args) {
         Some(flag) if handed.tls.is_empty() => {

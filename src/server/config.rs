@@ -59,8 +59,8 @@ impl std::fmt::Debug for Password {
 }
 
 impl Password {
-    /// Whether `given` is it, in a time that depends on the length of `given` alone: it tells neither how much of it fits
-    /// nor how long the password is.
+    /// Whether `given` is it, in a time that depends on the length of `given` alone: it tells neither how much of it
+    /// fits nor how long the password is.
     pub fn matches(&self, given: &[u8]) -> bool {
         let mut expected = self.0.to_vec();
         expected.resize(given.len(), 0);
@@ -99,8 +99,8 @@ impl Config {
             bail!("--port none needs --tls-port or --unixsocket: nobody could connect");
         }
         let moves = Moves::from_environment()?;
-        // One core is left to the clients. With two cores, a second worker takes from them and from the log thread what it
-        // gives, but for deep pipelines (measured there); for these there is a spare one, see `balance`.
+        // One core is left to the clients. With two cores, a second worker takes from them and from the log thread what
+        // it gives, but for deep pipelines (measured there); for these there is a spare one, see `balance`.
         let cores = machine::cores();
         Ok(Self {
             bind: Vec::new(),

@@ -17,8 +17,8 @@ use crate::db::state::Keyspace;
 use crate::protocol::decode::Args;
 use crate::protocol::encode::{array, bulk, integer};
 
-/// The version of Redis that clients are told, who choose what they use by it: the newest of which kvred does all. (Texts
-/// and shapes of replies are those of 8.0.)
+/// The version of Redis that clients are told, who choose what they use by it: the newest of which kvred does all.
+/// (Texts and shapes of replies are those of 8.0.)
 pub const REDIS_VERSION: &str = "7.4.0";
 
 /// What a command runs on.

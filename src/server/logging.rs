@@ -36,8 +36,8 @@ pub(super) fn init(level: LogLevel, format: LogFormat, color: ColorWhen) {
 const LINES: u64 = 5;
 const LINES_TIME: Duration = Duration::from_mins(1);
 
-/// A kind of lines that clients, strangers too, can bring about as often as they like. Only some are written: else the disk
-/// that keeps them would fill up, or whoever is to read them, and does not, would hold up the server.
+/// A kind of lines that clients, strangers too, can bring about as often as they like. Only some are written: else the
+/// disk that keeps them would fill up, or whoever is to read them, and does not, would hold up the server.
 #[derive(Debug)]
 pub(super) struct Sparing(Mutex<Told>);
 

@@ -134,8 +134,8 @@ fn prepare(args: &ServeArgs) -> Result<Prepared, Failure> {
     Ok(Prepared { config, live, addresses, startup_bytes, keyspace, log })
 }
 
-/// Lowers `maxclients` to what the system has files for, as Redis does: else clients would take those of a rewrite, and one
-/// too many would wait for an answer instead of being told.
+/// Lowers `maxclients` to what the system has files for, as Redis does: else clients would take those of a rewrite, and
+/// one too many would wait for an answer instead of being told.
 fn fit_clients(live: &Live, workers: usize) -> Result<(), Failure> {
     let wanted = live.max_clients.load(Ordering::Relaxed);
     let fit = file_limit::raise(wanted, workers);

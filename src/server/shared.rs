@@ -1,4 +1,5 @@
-//! What all workers share: the settings, the writer, the register of clients, what is counted, and how to reach each other.
+//! What all workers share: the settings, the writer, the register of clients, what is counted, and how to reach each
+//! other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -162,8 +163,8 @@ impl Server {
     pub(super) fn assign_worker(&self) -> &WorkerHandle {
         loop {
             let worker = &self.workers[self.least_loaded_worker()];
-            // At most one worker stays closed, the one that syncs; any other opens again as soon as it finds a commit under
-            // way. So this loop ends.
+            // At most one worker stays closed, the one that syncs; any other opens again as soon as it finds a commit
+            // under way. So this loop ends.
             if worker.connection_count.add() {
                 return worker;
             }

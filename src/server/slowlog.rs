@@ -116,7 +116,8 @@ fn kept(id: CommandId, args: Args<'_>) -> Vec<Vec<u8>> {
     kept
 }
 
-/// Whether an argument is secret: names and passwords of `AUTH` and `HELLO`, and what Redis's secret settings are set to.
+/// Whether an argument is secret: names and passwords of `AUTH` and `HELLO`, and what Redis's secret settings are set
+/// to.
 fn is_secret(id: CommandId, args: Args<'_>, at: usize) -> bool {
     match id {
         CommandId::Control(ControlId::Auth) => at > 0,

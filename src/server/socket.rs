@@ -164,8 +164,8 @@ impl Socket {
     }
 }
 
-/// Grows `buffer` by what TLS is to read into. That is zeroed first, so it is no more than one read brings: all the room
-/// that is made for a large value would be zeroed again with each of its records.
+/// Grows `buffer` by what TLS is to read into. That is zeroed first, so it is no more than one read brings: all the
+/// room that is made for a large value would be zeroed again with each of its records.
 fn tls_room(buffer: &mut Vec<u8>) -> &mut [u8] {
     let there = buffer.len();
     let room = (buffer.capacity() - there).min(TLS_RECORD_BYTES);
@@ -173,8 +173,8 @@ fn tls_room(buffer: &mut Vec<u8>) -> &mut [u8] {
     &mut buffer[there..]
 }
 
-/// Calls `call`. If that moved less than `offered`, the socket is drained (or full), and tokio is told so, as it would be
-/// by the `WouldBlock` of one more call.
+/// Calls `call`. If that moved less than `offered`, the socket is drained (or full), and tokio is told so, as it would
+/// be by the `WouldBlock` of one more call.
 fn transfer(offered: usize, moved: &mut Option<usize>, mut call: impl FnMut() -> io::Result<usize>) -> io::Result<()> {
     loop {
         match call() {

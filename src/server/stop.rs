@@ -20,7 +20,8 @@ const STOPPING_INTERVAL: Duration = Duration::from_secs(10);
 /// What closing the log has come to.
 type Closed = oneshot::Receiver<Result<(), CloseError>>;
 
-/// Has a thread close the log once all workers have ended. It is made at the start: at the end the system may give none.
+/// Has a thread close the log once all workers have ended. It is made at the start: at the end the system may give
+/// none.
 ///
 /// # Errors
 /// The system gives no thread.

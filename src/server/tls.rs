@@ -1,8 +1,8 @@
 //! TLS: the certificates, which can be exchanged while the server runs, and a socket that speaks it.
 //!
-//! The socket keeps to what a connection expects of a plain one: readiness from tokio, reading and writing by calls that
-//! never wait. What it promises is written only when all of it, encrypted, has gone to the kernel: so a connection that
-//! closes after its last reply has sent it.
+//! The socket keeps to what a connection expects of a plain one: readiness from tokio, reading and writing by calls
+//! that never wait. What it promises is written only when all of it, encrypted, has gone to the kernel: so a connection
+//! that closes after its last reply has sent it.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;

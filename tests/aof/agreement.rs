@@ -320,7 +320,8 @@ fn appended(log: &[u8]) -> Vec<(String, Vec<u8>)> {
     all
 }
 
-/// All of it is whole, so nothing of it is the trace of a crash; a command of ours may be, which its batch was torn behind.
+/// All of it is whole, so nothing of it is the trace of a crash; a command of ours may be, which its batch was torn
+/// behind.
 #[test]
 fn what_another_server_has_appended_is_not_cut_off_unasked() {
     let dir = tempfile::tempdir().unwrap();

@@ -322,8 +322,8 @@ impl WarmCopy {
     }
 }
 
-/// Writes before a rewrite, during it and after it; notes what was acknowledged, but not the one command whose outcome is
-/// not known. The copies follow: who missed a rewrite altogether would have to start over.
+/// Writes before a rewrite, during it and after it; notes what was acknowledged, but not the one command whose outcome
+/// is not known. The copies follow: who missed a rewrite altogether would have to start over.
 fn load(
     server: Server,
     seed: u32,

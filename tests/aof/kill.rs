@@ -153,8 +153,8 @@ fn a_kill_at_any_call_of_a_header_s_repair_leaves_it_wrong_or_right() {
     });
 }
 
-/// Runs a tool, and gives what it wrote, made durable and named, in order: `call file`, the same call on the same file once;
-/// `None` after having said why that cannot be.
+/// Runs a tool, and gives what it wrote, made durable and named, in order: `call file`, the same call on the same file
+/// once; `None` after having said why that cannot be.
 fn durable_steps(dir: &Path, args: &[&str]) -> Option<Vec<String>> {
     let out = tempfile::NamedTempFile::new().unwrap();
     let trace = "trace=pwrite64,ftruncate,fdatasync,fsync,renameat,renameat2";
@@ -168,8 +168,8 @@ fn durable_steps(dir: &Path, args: &[&str]) -> Option<Vec<String>> {
     Some(steps)
 }
 
-/// What a line of `strace -f -y` tells: `7 fdatasync(3</tmp/x/kvred.aof>) = 0`. One thread makes all these calls, so where
-/// a call begins is where it stands.
+/// What a line of `strace -f -y` tells: `7 fdatasync(3</tmp/x/kvred.aof>) = 0`. One thread makes all these calls, so
+/// where a call begins is where it stands.
 fn step(dir: &Path, line: &str) -> Option<String> {
     let (call, args) = line.split_once(' ')?.1.trim().split_once('(')?;
     if call.starts_with("rename") {

@@ -61,7 +61,8 @@ pub(crate) fn write_lines(path: &Path, commands: &[&str]) {
     write_plain(path, &commands.iter().map(words).collect::<Vec<_>>());
 }
 
-/// A plain log of Redis's, and all that a server of ours has written behind it until it was closed; and where that begins.
+/// A plain log of Redis's, and all that a server of ours has written behind it until it was closed; and where that
+/// begins.
 pub(crate) fn adopted_log(dir: &Path) -> (Vec<u8>, usize) {
     let value = [b'v'; 100];
     let commands: [&[&[u8]]; 6] = [

@@ -1,5 +1,5 @@
-//! What takes as long as a server is waited for. Tests start by their names, and of all modules this one's is the first:
-//! the others run meanwhile.
+//! What takes as long as a server is waited for. Tests start by their names, and of all modules this one's is the
+//! first: the others run meanwhile.
 
 use crate::helpers::wait_until;
 use crate::kit::{bench, finish, hanging};

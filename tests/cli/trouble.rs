@@ -228,8 +228,8 @@ fn a_script_names_the_line_where_the_server_went_away() {
     assert_eq!((ran.code, &ran.stdout[..]), (Some(3), "PONG\n"));
 }
 
-/// A script whose server closes the connection behind its first reply, and only then gets the rest: how the run ended, and
-/// all that came on later connections.
+/// A script whose server closes the connection behind its first reply, and only then gets the rest: how the run ended,
+/// and all that came on later connections.
 fn script_cut_off(first: &str, rest: &str) -> (Output, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

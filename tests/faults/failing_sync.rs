@@ -138,8 +138,8 @@ fn healing_is_tried_again_with_growing_pauses_and_loses_nothing_acknowledged() {
         let server = Launch::new().args(&["--fsync", policy]).start();
         let mut client = server.connect();
         client.set("k", "old");
-        // Counted for each thread: the first two syncs of the thread that commits or syncs, and the first two of the one
-        // that heals, so that its first two tries come to nothing.
+        // Counted for each thread: the first two syncs of the thread that commits or syncs, and the first two of the
+        // one that heals, so that its first two tries come to nothing.
         let inject = ["inject=fdatasync:error=EIO:when=1..2"];
         let Some(tracer) = Tracer::attach(&server, Whom::All, &inject) else { return };
         let mut ledger = Ledger::default();

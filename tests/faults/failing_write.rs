@@ -54,8 +54,8 @@ fn a_refused_write_changes_nothing_under_every_policy() {
     }
 }
 
-/// The value that is there is longer than the one that the reads behind the write saw: answered anew, they are more than
-/// one turn's replies.
+/// The value that is there is longer than the one that the reads behind the write saw: answered anew, they are more
+/// than one turn's replies.
 #[test]
 fn a_refused_pipeline_is_answered_in_full_though_its_replies_are_long() {
     let server = Launch::new().start();

@@ -54,8 +54,8 @@ fn kill_loop(policy: &str) {
 
 /// Every system call by which a rewrite changes anything.
 const REWRITE_CALLS: &[&str] = &["unlinkat", "openat", "pwrite64", "pwritev", "fdatasync", "renameat", "fsync"];
-/// What it can do without, or after it has counted itself: it cuts back what it could not write as a whole, and closes the
-/// old log at the end.
+/// What it can do without, or after it has counted itself: it cuts back what it could not write as a whole, and closes
+/// the old log at the end.
 const MAYBE_CALLS: &[&str] = &["ftruncate", "close"];
 
 #[test]

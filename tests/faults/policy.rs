@@ -1,4 +1,5 @@
-//! `WAITAOF`, `CONFIG SET appendfsync`, `LASTSAVE` and `SHUTDOWN`; and what of the log a policy leaves unsynced, or in memory.
+//! `WAITAOF`, `CONFIG SET appendfsync`, `LASTSAVE` and `SHUTDOWN`; and what of the log a policy leaves unsynced, or in
+//! memory.
 
 use crate::helpers::log::batches;
 use crate::helpers::{Client, Launch, Reply, command, info, info_number, rewrite, skip, wait_until};
@@ -138,8 +139,8 @@ fn the_policy_changes_at_run_time_and_nothing_acknowledged_is_lost() {
     assert!(refused.contains("everysec, always, no"), "{refused}");
 }
 
-/// What the old policy has left unsynced is synced by the change, without another write. To `everysec` nothing shows it:
-/// there the next second syncs.
+/// What the old policy has left unsynced is synced by the change, without another write. To `everysec` nothing shows
+/// it: there the next second syncs.
 #[test]
 fn a_change_of_the_policy_leaves_nothing_unsynced_behind() {
     for (from, to) in [("none", "always"), ("everysec", "always"), ("everysec", "none")] {

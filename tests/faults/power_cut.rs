@@ -1,5 +1,5 @@
-//! A power cut: only what has reached the disk is there. The disk is a file behind a loop device; a copy of it while the
-//! server is stopped, mounted elsewhere (which replays the journal), is what the machine would find.
+//! A power cut: only what has reached the disk is there. The disk is a file behind a loop device; a copy of it while
+//! the server is stopped, mounted elsewhere (which replays the journal), is what the machine would find.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -118,8 +118,8 @@ fn a_power_cut_after_waitaof_takes_nothing_under_none() {
 /// What the sync of the directory is for: the new name, too, survives.
 #[test]
 fn a_power_cut_right_after_a_rewrite_finds_one_whole_log() {
-    // Of the old log nothing but the beginning is synced, and nothing is written behind the rewrite: a sync of that would
-    // bring the name to the disk, too.
+    // Of the old log nothing but the beginning is synced, and nothing is written behind the rewrite: a sync of that
+    // would bring the name to the disk, too.
     let launch = Launch::new().args(&["--fsync", "none", "--auto-aof-rewrite-percentage", "0"]);
     let Some(volume) = Volume::ext4(&launch, SIZE_KIB) else { return };
     let server = launch.start();

@@ -58,8 +58,8 @@ impl Volume {
         Self::mount_image(launch, image)
     }
 
-    /// The same disk, of one group, when it has gone bad: what tells free blocks from others cannot be read any more. What
-    /// is there can be, and be overwritten, but nothing grows.
+    /// The same disk, of one group, when it has gone bad: what tells free blocks from others cannot be read any more.
+    /// What is there can be, and be overwritten, but nothing grows.
     pub fn without_free_blocks(mut self) -> Option<Self> {
         let image = self.image.take().expect("a volume in a file");
         let launch = self.launch.clone();

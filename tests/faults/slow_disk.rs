@@ -27,8 +27,8 @@ fn under_always_a_get_answers_with_the_old_value_while_the_sync_is_under_way() {
     assert_eq!(reader.ask_words("GET k"), Reply::bulk("new"));
 }
 
-/// Where all that a worker serves wait for the commit, it syncs itself. Who comes then is served by another one: the spare
-/// one, or, with a fixed number, the one with the fewest connections of those that are not waiting.
+/// Where all that a worker serves wait for the commit, it syncs itself. Who comes then is served by another one: the
+/// spare one, or, with a fixed number, the one with the fewest connections of those that are not waiting.
 #[test]
 fn who_comes_while_a_worker_itself_syncs_is_served_at_once() {
     let (chosen, two): (&[&str], &[&str]) = (&[], &["--threads", "2"]);
@@ -82,8 +82,8 @@ fn under_always_fdatasync_returns_before_the_reply_is_written() {
     assert_eq!((written, synced, replies), (20, 20, 20), "{calls}");
 }
 
-/// In whole pieces of the page cache: to forget one that is half written would be to begin it, and nobody is told how that
-/// ends.
+/// In whole pieces of the page cache: to forget one that is half written would be to begin it, and nobody is told how
+/// that ends.
 #[test]
 fn what_an_everysec_sync_has_covered_leaves_the_page_cache() {
     const PIECE: u64 = 2 << 20;
@@ -238,8 +238,8 @@ fn a_rewrite_during_a_slow_sync_forgets_no_write() {
     assert_eq!(info(&mut client, "aof_poisoned"), "no");
 }
 
-/// Nothing depends on the sync that still runs, so nobody waits for its end; but no other begins by itself meanwhile, so
-/// after 2 s writes wait.
+/// Nothing depends on the sync that still runs, so nobody waits for its end; but no other begins by itself meanwhile,
+/// so after 2 s writes wait.
 #[test]
 fn behind_a_rewrite_during_a_slow_sync_writes_wait_for_one_of_the_new_file() {
     let (server, mut client) = synced_server();

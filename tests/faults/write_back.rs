@@ -133,7 +133,8 @@ fn behind_a_rewrite_nobody_waits_for_that_of_the_old_log() {
     wait_until_held_in(&server, "kvred-writeback", libc::SYS_sync_file_range);
 }
 
-/// A log on a real disk of which ext4 cannot tell where there is room: it drops what is to be written, and the sync succeeds.
+/// A log on a real disk of which ext4 cannot tell where there is room: it drops what is to be written, and the sync
+/// succeeds.
 fn on_a_disk_that_drops(policy: &str) -> Option<(Launch, Volume)> {
     let launch = Launch::new().args(&["--fsync", policy]);
     let volume = Volume::ext4_of_one_group(&launch)?;

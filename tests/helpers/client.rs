@@ -108,8 +108,8 @@ impl Client {
         Self::over(TcpStream::connect((address, port))?)
     }
 
-    /// One that keeps a large reply waiting at the server until it is read. Else, where the system allows that, its buffer
-    /// has grown by the second one until it holds all of it.
+    /// One that keeps a large reply waiting at the server until it is read. Else, where the system allows that, its
+    /// buffer has grown by the second one until it holds all of it.
     pub fn connect_narrow(port: u16) -> Self {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the server listens");
         set_socket_recv_buffer_size(&stream, 256 << 10).expect("a buffer's size can be set");

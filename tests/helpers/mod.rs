@@ -36,8 +36,8 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Waits until the client of the server at this port has been told that it closes. On a busy machine that comes some time
-/// after the call that does so.
+/// Waits until the client of the server at this port has been told that it closes. On a busy machine that comes some
+/// time after the call that does so.
 pub fn wait_until_told_of_the_end(port: u16) {
     // In the table of connections: its other end, and the state CLOSE_WAIT.
     let end = format!(":{port:04X} 08 ");

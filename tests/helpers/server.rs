@@ -100,8 +100,8 @@ impl Launch {
         Self::clean(Command::new(BINARY))
     }
 
-    /// The same for another program: one that starts the binary, for instance, or `redis-cli`. Redis does not start with a
-    /// locale that is not installed.
+    /// The same for another program: one that starts the binary, for instance, or `redis-cli`. Redis does not start
+    /// with a locale that is not installed.
     pub fn clean(mut command: Command) -> Command {
         const HEEDED: [&str; 6] = ["REDISCLI_AUTH", "NO_COLOR", "COLUMNS", "LINES", "PAGER", "LESS"];
         for (name, _) in std::env::vars_os() {

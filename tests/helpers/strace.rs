@@ -4,8 +4,8 @@ use std::process::{Command, Output, Stdio};
 
 use super::{Launch, output_of, skip};
 
-/// With this, what `strace` says on stderr is why it cannot trace; it has said else that it follows a thread, and that a
-/// path of `-P` is a link.
+/// With this, what `strace` says on stderr is why it cannot trace; it has said else that it follows a thread, and that
+/// a path of `-P` is a link.
 pub const QUIET_STRACE: &str = "--quiet=attach,path-resolution";
 
 /// Runs the binary under `strace` with these options; `None` after having said why that cannot be.

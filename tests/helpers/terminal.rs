@@ -16,8 +16,8 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Starts a program at a terminal that does not tell its size, which then counts as 80 by 24. It is no dumb one, unless
-    /// the command says so.
+    /// Starts a program at a terminal that does not tell its size, which then counts as 80 by 24. It is no dumb one,
+    /// unless the command says so.
     pub fn start(mut command: Command) -> Self {
         if !command.get_envs().any(|(name, _)| name == "TERM") {
             command.env("TERM", "xterm");

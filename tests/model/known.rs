@@ -108,7 +108,8 @@ fn what_was_open_when_the_directory_could_not_be_synced_is_refused() {
     assert_eq!(server.get("k").as_deref(), Some(&b"v"[..]));
 }
 
-/// The name may be the old file's again after a power cut, and what of that was not on the disk when it was closed is lost.
+/// The name may be the old file's again after a power cut, and what of that was not on the disk when it was closed is
+/// lost.
 #[test]
 fn what_was_answered_is_in_the_old_log_too_when_the_directory_could_not_be_synced() {
     for seed in 0..20 {
@@ -193,7 +194,8 @@ fn the_first_batches_after_a_stretch_without_syncs_may_be_torn() {
 fn the_last_batches_before_a_stretch_without_syncs_are_durable() {
     for (seed, stated) in (0..200).flat_map(|seed| [(seed, false), (seed, true)]) {
         let server = start(&new_disk(seed), FsyncPolicy::Everysec);
-        // Of each length the empty batch, which states a sync and waits for none, lies elsewhere: also over a page's border.
+        // Of each length the empty batch, which states a sync and waits for none, lies elsewhere: also over a page's
+        // border.
         server.set_and_commit("k", &vec![b'v'; PAGE_BYTES - 250 + seed as usize]).expect("a sound disk");
         server.writer.sync_now().expect("a sound disk");
         if stated {

@@ -5,8 +5,8 @@
 //! happens between two calls, or in the middle of a disk operation that stalls. What each policy promises is checked
 //! exactly (see `world.rs`).
 //!
-//! `KVRED_TEST_ROUNDS=n` runs n seeds, `KVRED_TEST_FIRST=n` begins with another one than 0, `KVRED_TEST_SEED=n` runs only
-//! that one and tells every disk operation.
+//! `KVRED_TEST_ROUNDS=n` runs n seeds, `KVRED_TEST_FIRST=n` begins with another one than 0, `KVRED_TEST_SEED=n` runs
+//! only that one and tells every disk operation.
 
 #![allow(unreachable_pub, reason = "a test has no outside")]
 

@@ -1,5 +1,5 @@
-//! The Debian package: installed, used, upgraded, removed, installed again and purged, under a systemd of its own in a copy
-//! of the file system that vanishes (`dist/deb/try.sh`).
+//! The Debian package: installed, used, upgraded, removed, installed again and purged, under a systemd of its own in a
+//! copy of the file system that vanishes (`dist/deb/try.sh`).
 //!
 //! It is built without optimisation, since it is the package that is tested, and not the binary: a minute all the same,
 //! so only `KVRED_TEST_DEB=1`, which `.ci/run` sets, runs it.

@@ -1,9 +1,9 @@
 //! The shell blocks of README.md, run as they stand, one after the other in one shell and one directory.
 //!
-//! `<!-- needs: strace -->` before a block names programs without which it is skipped, saying so, as it is where `strace`
-//! may not attach;
-//! `<!-- run by PATH -->` names the script that runs it instead. Each command of a `sh` block must end with 0; what those of
-//! `console` blocks print is compared, `…` standing for anything within a line. Ports are exchanged for free ones.
+//! `<!-- needs: strace -->` before a block names programs without which it is skipped, saying so, as it is where
+//! `strace` may not attach; `<!-- run by PATH -->` names the script that runs it instead. Each command of a `sh` block
+//! must end with 0; what those of `console` blocks print is compared, `…` standing for anything within a line. Ports
+//! are exchanged for free ones.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

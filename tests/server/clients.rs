@@ -1,5 +1,5 @@
-//! Clients as people use them: redis-py, node-redis and ioredis with their default settings, redis-cli, redis-benchmark.
-//! `.ci/install-test-tools` installs what they need; what is missing is skipped, and says so.
+//! Clients as people use them: redis-py, node-redis and ioredis with their default settings, redis-cli,
+//! redis-benchmark. `.ci/install-test-tools` installs what they need; what is missing is skipped, and says so.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

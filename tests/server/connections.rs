@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::helpers::{Client, Launch, Reply, Server, command, commands, info_number, wait_until};
 
-/// A client, and one that has come when that was served already: whichever workers they go to, it has the higher number.
+/// A client, and one that has come when that was served already: whichever workers they go to, it has the higher
+/// number.
 fn first_client_and_observer(server: &Server) -> (Client, Client) {
     let first = server.connect_served(1).remove(0);
     (first, server.connect())

@@ -389,8 +389,8 @@ fn a_unix_socket_serves_too_and_is_removed() {
     assert!(!path.exists());
 }
 
-/// Which of them is there would else tell of a moment in the middle: the last key was set after all others, so it is never
-/// there without the first one. Each time other keys, so that these lie in shards by either order.
+/// Which of them is there would else tell of a moment in the middle: the last key was set after all others, so it is
+/// never there without the first one. Each time other keys, so that these lie in shards by either order.
 #[test]
 fn no_command_of_several_keys_is_seen_half_done_nor_sees_half_of_another() {
     const KEYS: usize = 40;

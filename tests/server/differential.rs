@@ -1,5 +1,5 @@
-//! Random streams of everything that kvred offers, sent to kvred and to Redis 8: the replies are the same, byte for byte,
-//! but for what `known` lists.
+//! Random streams of everything that kvred offers, sent to kvred and to Redis 8: the replies are the same, byte for
+//! byte, but for what `known` lists.
 //!
 //! `KVRED_TEST_ROUNDS` is the number of sessions; each sends some thousand commands over a connection of its own, in
 //! pipelines, as arrays and as inline commands, in RESP2 and RESP3.

@@ -198,7 +198,8 @@ fn a_log_that_has_grown_enough_is_rewritten_unasked_and_no_other() {
     let too_small = start("100", "1gb");
     let (server, mut client) = start("100", "1kb");
     wait_until("it is rewritten", || is_rewritten(&mut client));
-    // If that was in the midst of the writes, it holds what came meanwhile, and is to grow until it is rewritten once more.
+    // If that was in the midst of the writes, it holds what came meanwhile, and is to grow until it is rewritten once
+    // more.
     wait_until("it is short", || {
         let is_short = server.log().len() < 1 << 10;
         if !is_short {

@@ -1,10 +1,10 @@
-//! Who is let in, and how much a client may have: as a flag says it, and as `CONFIG SET` said it last, also for connections
-//! that were there before.
+//! Who is let in, and how much a client may have: as a flag says it, and as `CONFIG SET` said it last, also for
+//! connections that were there before.
 
 use crate::helpers::{Client, Launch, Reply, Server, command, info_number, wait_until};
 
-/// Runs a test with a server that has a setting by its flag, and with one that has it by `CONFIG SET` from where the test
-/// calls its second argument with a client.
+/// Runs a test with a server that has a setting by its flag, and with one that has it by `CONFIG SET` from where the
+/// test calls its second argument with a client.
 fn by_flag_and_by_config_set(setting: &str, value: &str, test: impl Fn(&Server, &dyn Fn(&mut Client))) {
     test(&Server::start_with(&[&format!("--{setting}"), value]), &|_| ());
     test(&Server::start(), &|client| set(client, setting, value));

@@ -1,5 +1,5 @@
-//! Clients of any pace: they send in pieces of any size, read in pieces of any size, and rest at any place. Whatever the
-//! order of things, each command is answered, in order, and no connection waits for something that will not come.
+//! Clients of any pace: they send in pieces of any size, read in pieces of any size, and rest at any place. Whatever
+//! the order of things, each command is answered, in order, and no connection waits for something that will not come.
 
 use std::io::{Read, Write};
 use std::sync::mpsc;

@@ -66,8 +66,8 @@ fn insist(server: &Server, signal: Signal) {
     });
 }
 
-/// Whether the server ends as if there had been one signal, with all sent to the client that it was still to be sent, and
-/// not at once.
+/// Whether the server ends as if there had been one signal, with all sent to the client that it was still to be sent,
+/// and not at once.
 fn finishes(server: Server, client: &mut Client, reply_bytes: usize) -> bool {
     let read = client.rest().len();
     let exit = server.exit();

@@ -1,4 +1,5 @@
-//! Each start tells in one paragraph what it found, what it cut, where that is kept, what it loaded, and how long it took.
+//! Each start tells in one paragraph what it found, what it cut, where that is kept, what it loaded, and how long it
+//! took.
 
 use std::path::Path;
 

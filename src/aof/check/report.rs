@@ -176,7 +176,8 @@ fn share(found: &Findings) -> f64 {
     }
 }
 
-/// What is wrong with the batch where the sound part ends, where that showed, and why it is not the trace of a crash, if so.
+/// What is wrong with the batch where the sound part ends, where that showed, and why it is not the trace of a crash,
+/// if so.
 fn damage(found: &Findings) -> Option<(&Flaw, LogOffset, Option<String>)> {
     match &found.recovery.verdict {
         Verdict::Torn(flaw) => {

@@ -1,8 +1,8 @@
 //! `check --salvage`: every batch that verifies, into a new log; and a list of what is lost.
 //!
-//! A batch stands or falls as a whole; a plain log has none, and loses just the commands that kvred refuses. What stands
-//! behind a flaw of a plain log is lost, up to where kvred went on in it: nothing tells its commands from the bytes of a
-//! value.
+//! A batch stands or falls as a whole; a plain log has none, and loses just the commands that kvred refuses. What
+//! stands behind a flaw of a plain log is lost, up to where kvred went on in it: nothing tells its commands from the
+//! bytes of a value.
 
 use std::fmt::Write;
 use std::io;

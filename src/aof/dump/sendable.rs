@@ -1,8 +1,8 @@
 //! Records as commands that a server takes from its clients: what is only ever found in logs, in other words.
 
 /// Hands on the commands that do what a record does. An `MSET` is its `SET`s, an `UNLINK` is a `DEL`; and where no key
-/// can have an expiry, `KEEPTTL` is left out. Everything else is what it is, also what kvred refuses: another server may
-/// take it.
+/// can have an expiry, `KEEPTTL` is left out. Everything else is what it is, also what kvred refuses: another server
+/// may take it.
 pub(super) fn each<'a>(record: &[&'a [u8]], may_expire: bool, mut send: impl FnMut(&[&'a [u8]])) {
     let is = |name: &str| record[0].eq_ignore_ascii_case(name.as_bytes());
     if is("SET") && record.len() > 3 && !may_expire {

@@ -24,7 +24,8 @@ fn line_holds_secret(line: &str) -> bool {
         ["auth", ..] | ["acl", "setuser", ..] => true,
         ["sentinel", ..] => has("pass"),
         ["connect", ..] => call.iter().any(|word| word.contains('@')),
-        // It was meant for a shell, where a password may be a flag, in a URI or a variable; other programs may stand before.
+        // It was meant for a shell, where a password may be a flag, in a URI or a variable; other programs may stand
+        // before.
         [name, ..] if name.contains('=') || ["env", "export"].contains(name) => true,
         _ => ["kvred", "redis-cli", "valkey-cli"].iter().any(|program| call.iter().any(|word| word.ends_with(program))),
     }

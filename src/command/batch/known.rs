@@ -1,5 +1,5 @@
-//! Commands that are met again. All that a command is known by, but for its arguments' bytes, is in its first bytes, and
-//! clients send the same ones over and over: what they mean is looked up once.
+//! Commands that are met again. All that a command is known by, but for its arguments' bytes, is in its first bytes,
+//! and clients send the same ones over and over: what they mean is looked up once.
 
 use super::super::spec::CommandSpec;
 use super::super::table::{CommandId, DataId};

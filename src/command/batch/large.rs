@@ -26,8 +26,8 @@ impl LargeValues {
 }
 
 impl Batch<'_> {
-    /// Copies what the commands from the `first` on set that is large. `None`: the log has no room for that one yet, and
-    /// they would have to be copied again.
+    /// Copies what the commands from the `first` on set that is large. `None`: the log has no room for that one yet,
+    /// and they would have to be copied again.
     #[inline]
     pub(super) fn large_values(&self, first: usize, buffer: &[u8], env: &Env<'_>) -> Option<LargeValues> {
         if self.end_of(self.len()) - self.end_of(first) < SHARE_AT_LEAST_BYTES {

@@ -128,7 +128,8 @@ impl Queue {
                 }
                 Some((_, CommandId::Control(_))) => Some(Stop::Full),
                 None if is_http(args.at(0)) => Some(Stop::Http),
-                // It runs alone, so that nothing else of its batch makes a copy of it, or lets it wait for another turn.
+                // It runs alone, so that nothing else of its batch makes a copy of it, or lets it wait for another
+                // turn.
                 _ => (taken > 0 && end - at > TURN_BYTES).then_some(Stop::Full),
             };
             if let Some(stop) = stop {

@@ -1,4 +1,5 @@
-//! The commit of a group: sealed, written, under `always` synced, published, answered; or failed, with all on top of it.
+//! The commit of a group: sealed, written, under `always` synced, published, answered; or failed, with all on top of
+//! it.
 
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -31,8 +32,9 @@ const MAX_UNSYNCED_AGE: Duration = Duration::from_secs(2);
 const WRITE_FAILURE_QUIET: Duration = Duration::from_secs(10);
 
 impl Writer {
-    /// Commits what is open on the caller's own thread, if that is sure to be short, or if nobody else waits for the caller
-    /// (`may_sync`); else leaves it to the log thread. `worker` is not woken for what is resolved here: it looks by itself.
+    /// Commits what is open on the caller's own thread, if that is sure to be short, or if nobody else waits for the
+    /// caller (`may_sync`); else leaves it to the log thread. `worker` is not woken for what is resolved here: it looks
+    /// by itself.
     pub fn commit_from_worker(&self, worker: usize, may_sync: bool) {
         // The next group's sync is not one that the caller's own clients should wait for.
         let groups = if may_sync { 1 } else { INLINE_GROUPS };
@@ -130,7 +132,8 @@ impl Writer {
         (garbage, group)
     }
 
-    /// Frees what a commit has left behind: what takes long not here, where clients or the next commit would wait for it.
+    /// Frees what a commit has left behind: what takes long not here, where clients or the next commit would wait for
+    /// it.
     fn free(&self, (garbage, group): (Garbage, Option<Group>)) {
         drop(group);
         if garbage.is_large() {
@@ -197,8 +200,8 @@ impl Writer {
         Ok(())
     }
 
-    /// `everysec`, after `none`: syncs, states so in an empty batch, and syncs that. If the line that ends the stretch could
-    /// get lost while a later batch stays, the trace of a crash would look like damage.
+    /// `everysec`, after `none`: syncs, states so in an empty batch, and syncs that. If the line that ends the stretch
+    /// could get lost while a later batch stays, the trace of a crash would look like damage.
     pub(super) fn end_no_sync_stretch(&self, aof: &mut Aof) -> Result<(), Failure> {
         self.sync_here(aof).map_err(Failure::before_the_write)?;
         self.append(aof, &Rope::default(), FsyncPolicy::Everysec)
@@ -238,8 +241,8 @@ impl Writer {
         self.check_write_back(&mut self.sync.lock())
     }
 
-    /// Fails if a sync has failed. With `syncs`, first waits for a running sync: the kernel reports a failed write-back only
-    /// once, and that sync may get the report instead.
+    /// Fails if a sync has failed. With `syncs`, first waits for a running sync: the kernel reports a failed write-back
+    /// only once, and that sync may get the report instead.
     fn check_syncs(&self, syncs: bool) -> Result<(), Failure> {
         let mut sync = self.sync.lock();
         while syncs && sync.is_being_synced() {

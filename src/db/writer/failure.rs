@@ -61,7 +61,8 @@ impl Writer {
         }
     }
 
-    /// Fails what is open, takes no more writes, and has a rewrite heal that; unless the file of `epoch` has been replaced.
+    /// Fails what is open, takes no more writes, and has a rewrite heal that; unless the file of `epoch` has been
+    /// replaced.
     pub(super) fn poison_unless_replaced(&self, reason: &Arc<str>, epoch: u64) {
         // With the token: no group is between its write and its publication.
         let log = self.token();

@@ -23,8 +23,8 @@
 //! | `wake` | who is woken |
 //! | `clock`, `stats` | the time; figures for `INFO` |
 //!
-//! Nothing but [`threads`] starts a thread, other than the one that frees what was cleared, or calls what waits for anything
-//! but the disk.
+//! Nothing but [`threads`] starts a thread, other than the one that frees what was cleared, or calls what waits for
+//! anything but the disk.
 
 mod batch;
 mod clock;
@@ -159,7 +159,8 @@ struct SyncState {
     oldest_uncovered: Option<Duration>,
     /// The epoch of the file that a sync is running of, which need not be this one.
     running: Option<u64>,
-    /// The epoch of the file that some is being begun to be written back of. If that fails, a sync beside it need not know.
+    /// The epoch of the file that some is being begun to be written back of. If that fails, a sync beside it need not
+    /// know.
     writing_back: Option<u64>,
     /// A sync of this file has failed, or a write-back: what a later sync says proves nothing.
     failed: Option<Arc<str>>,

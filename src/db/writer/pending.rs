@@ -139,7 +139,8 @@ impl Pending {
         self.open_indexed = 0;
     }
 
-    /// Notes that the group under way is published. What it returns may be large, and is to be dropped without the lock.
+    /// Notes that the group under way is published. What it returns may be large, and is to be dropped without the
+    /// lock.
     #[must_use]
     pub(super) fn retire(&mut self) -> impl Sized + use<> {
         if self.open_indexed == 0 {

@@ -3,14 +3,14 @@
 //!
 //! 1. Under the commit token, note the *cut*: the end of the last published group.
 //! 2. Walk the keyspace in small steps and write each key to a temporary file.
-//! 3. Copy what the live log gained since the cut, batch by batch, verified; again and again until little is left. Where
-//!    the writers are as fast as the copy, in pieces for which they wait.
+//! 3. Copy what the live log gained since the cut, batch by batch, verified; again and again until little is left.
+//!    Where the writers are as fast as the copy, in pieces for which they wait.
 //! 4. Under the commit token: copy the rest, sync, rename over the log, sync the directory, go on in the new file.
 //!
-//! Records behind the cut may stand in the walked part already, with newer values: they are absolute, and replaying them
-//! over it gives the right state. Until the rename the old log is the log, and any failure only drops the temporary
-//! file. After a failed sync the same way heals the log: nothing is taken from the old file then, the state in memory
-//! is all there is.
+//! Records behind the cut may stand in the walked part already, with newer values: they are absolute, and replaying
+//! them over it gives the right state. Until the rename the old log is the log, and any failure only drops the
+//! temporary file. After a failed sync the same way heals the log: nothing is taken from the old file then, the state
+//! in memory is all there is.
 //!
 //! The work is cut into steps, so that whoever drives it can pause in between, and a test can do anything there.
 
@@ -289,8 +289,8 @@ impl Writer {
         Ok(Step::More { may_pause: false })
     }
 
-    /// Copies a piece with the writers waiting, a larger one than the last if they have written half as much since: so however
-    /// fast they are, it comes to an end, and they wait no longer than that takes. `true`: all is copied.
+    /// Copies a piece with the writers waiting, a larger one than the last if they have written half as much since: so
+    /// however fast they are, it comes to an end, and they wait no longer than that takes. `true`: all is copied.
     fn copy_held(&self, rewrite: &mut Rewrite) -> Result<bool, RewriteError> {
         let log = self.token();
         let end = log.aof.as_ref().ok_or(RewriteError::Closed)?.end();
@@ -353,8 +353,8 @@ impl Writer {
         let durable = Arc::clone(new.durable());
         rewrite.old = log.aof.replace(new).map(|old| (Arc::clone(old.file()), 0));
         if let (Err(_), Some((old, _))) = (&durable_name, &rewrite.old) {
-            // After a power cut the name may still be the old file's, and what of that is not on the disk yet, the system
-            // drops when it is closed. If this fails, too, there is nothing left to be done for it.
+            // After a power cut the name may still be the old file's, and what of that is not on the disk yet, the
+            // system drops when it is closed. If this fails, too, there is nothing left to be done for it.
             drop(old.sync_data());
         }
         {
@@ -399,8 +399,8 @@ impl Rewrite {
         self.new.end().0
     }
 
-    /// After the end: lets the system forget a piece of the old log; `false` when nothing is left of it. Closing a large
-    /// file at once keeps a core busy in the kernel for as long as a hundredth of a second for each 200 MB.
+    /// After the end: lets the system forget a piece of the old log; `false` when nothing is left of it. Closing a
+    /// large file at once keeps a core busy in the kernel for as long as a hundredth of a second for each 200 MB.
     pub fn forget_old(&mut self) -> bool {
         self.live = None;
         let Some((file, forgotten)) = &mut self.old else { return false };

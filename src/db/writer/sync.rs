@@ -218,7 +218,8 @@ impl Writer {
         self.counters.syncs.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Waits until something changes for the thread that syncs, at most for `timeout`; not at all if a sync is asked for.
+    /// Waits until something changes for the thread that syncs, at most for `timeout`; not at all if a sync is asked
+    /// for.
     pub(super) fn wait_for_sync_change(&self, timeout: Duration, stopped: impl Fn() -> bool) {
         let mut sync = self.sync.lock();
         if !stopped() && !sync.requested {

@@ -18,8 +18,8 @@ use crate::protocol::number::counted;
 /// How often `everysec` syncs.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// `none`: once so much is unsynced it is synced all the same, while others write on. Left to itself, the system lets more
-/// and more pile up until a plain write has to wait for the disk, and says nothing of what it then fails to write.
+/// `none`: once so much is unsynced it is synced all the same, while others write on. Left to itself, the system lets
+/// more and more pile up until a plain write has to wait for the disk, and says nothing of what it then fails to write.
 const NONE_UNSYNCED_BYTES: u64 = 32 << 20;
 
 /// Under `always` a sync waits until the open group has this percentage of the batches of the last two groups together.
@@ -31,8 +31,8 @@ const GATHER_BATCHES: usize = 32;
 /// And for no longer than this.
 const GATHER_TIME: Duration = Duration::from_micros(300);
 
-/// A rewrite works for about so long at a stretch, then rests as long: on a machine whose cores are all busy, clients get
-/// the larger share. Shorter stretches would have it wait for a core too often, longer ones are felt.
+/// A rewrite works for about so long at a stretch, then rests as long: on a machine whose cores are all busy, clients
+/// get the larger share. Shorter stretches would have it wait for a core too often, longer ones are felt.
 const REWRITE_STRETCH: Duration = Duration::from_micros(500);
 
 /// The first pause before healing is tried again, and the longest.

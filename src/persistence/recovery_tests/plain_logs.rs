@@ -236,8 +236,8 @@ fn a_torn_value_that_is_full_of_chains_is_soon_judged() {
     }
 }
 
-/// The log with one more command, whose value does not end: headers, and lines that are right for all behind one of these,
-/// by turns. Whoever knows where in the file a value will stand can write it so.
+/// The log with one more command, whose value does not end: headers, and lines that are right for all behind one of
+/// these, by turns. Whoever knows where in the file a value will stand can write it so.
 fn full_of_lines_that_fit(log: &Log, headers: usize, lines: usize, filler: &[u8], place: usize) -> Vec<u8> {
     let mut bytes = [&log.bytes, &b"*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$99999999\r\n"[..]].concat();
     let mut begun: Vec<(usize, u32)> = Vec::new();

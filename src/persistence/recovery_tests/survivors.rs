@@ -357,8 +357,8 @@ fn a_survey_without_a_header_is_not_slowed_by_lines_that_look_like_commits() {
 }
 
 proptest! {
-    /// Batches were written, undone, and others written in their place; then the power failed, and of each page of the file
-    /// the disk has one of the two, or zeros.
+    /// Batches were written, undone, and others written in their place; then the power failed, and of each page of the
+    /// file the disk has one of the two, or zeros.
     #[test]
     fn no_crash_moves_bytes(
         first in prop::collection::vec(0..300usize, 1..20),

@@ -17,8 +17,8 @@ pub fn array_at(buffer: &[u8], at: usize) -> Option<(usize, usize)> {
     (1..=RequestLimits::HIGHEST.array_len).contains(&len).then_some((len as usize, behind))
 }
 
-/// The bulk string that may begin at `buffer[at]`, of which no more than the header need be there: its length, and where
-/// its bytes begin.
+/// The bulk string that may begin at `buffer[at]`, of which no more than the header need be there: its length, and
+/// where its bytes begin.
 pub fn bulk_header_at(buffer: &[u8], at: usize) -> Option<(usize, usize)> {
     let near = &buffer[..buffer.len().min(at + MAX_HEADER_BYTES)];
     let (len, start) = header(near, at, Kind::Bulk).ok()??;

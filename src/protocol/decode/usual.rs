@@ -52,7 +52,8 @@ const OPENING_DIGITS: u64 = u64::from_le_bytes(*b"\0\xFF\0\0\0\xFF\0\0");
 /// So many bytes tell whether a command has an [`Opening`].
 pub const OPENING_BYTES: usize = 16;
 
-/// How a command begins, up to its first argument: its number of arguments and its name. Only of one whose name is short.
+/// How a command begins, up to its first argument: its number of arguments and its name. Only of one whose name is
+/// short.
 #[derive(Debug, Clone, Copy)]
 pub struct Opening {
     pub(super) first: u64,

@@ -87,8 +87,8 @@ fn reload_certificates(pairs: &[&[u8]], server: &Server) -> Result<(), CommandEr
     Err(CommandError::SettingRefused(name, "Unable to update TLS configuration. Check server logs.".to_owned()))
 }
 
-/// Checks that there are such settings, each once, and that they can be changed, or need not be. Redis looks at names before
-/// it does at any value.
+/// Checks that there are such settings, each once, and that they can be changed, or need not be. Redis looks at names
+/// before it does at any value.
 fn check_names(pairs: &[&[u8]], server: &Server) -> Result<(), CommandError> {
     let settings = server.config.settings(&server.live, server.writer.policy());
     let names = || pairs.chunks_exact(2).map(|pair| pair[0]);
@@ -170,8 +170,8 @@ pub(super) fn slow_log_reset(server: &Server, out: &mut Vec<u8>) {
     simple(out, "OK");
 }
 
-/// `WAITAOF numlocal numreplicas timeout`: waits until what the connection has written is synced. There are no replicas,
-/// and never will be, so none is waited for.
+/// `WAITAOF numlocal numreplicas timeout`: waits until what the connection has written is synced. There are no
+/// replicas, and never will be, so none is waited for.
 pub(super) fn wait_aof(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Result<After, CommandError> {
     let local = parse_i64(args.at(1)).ok_or(CommandError::NotAnInteger)?;
     if !(0..=1).contains(&local) {

@@ -239,8 +239,8 @@ struct Filters<'a> {
 }
 
 impl<'a> Filters<'a> {
-    /// `[ID id] [ADDR addr] [LADDR addr] [TYPE type] [USER user] [MAXAGE seconds] [SKIPME yes|no]`. What is wrong is found
-    /// from left to right: that the last one lacks its value, last.
+    /// `[ID id] [ADDR addr] [LADDR addr] [TYPE type] [USER user] [MAXAGE seconds] [SKIPME yes|no]`. What is wrong is
+    /// found from left to right: that the last one lacks its value, last.
     fn parse(mut words: impl Iterator<Item = &'a [u8]>) -> Result<Self, CommandError> {
         let mut filters = Self::default();
         while let Some(option) = words.next() {

@@ -64,7 +64,8 @@ pub(super) fn scan(args: Args<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> 
     Ok(())
 }
 
-/// Reads a cursor as Redis does: a number as `string2ll` takes it but not negative, or else whatever C's `strtoull` takes.
+/// Reads a cursor as Redis does: a number as `string2ll` takes it but not negative, or else whatever C's `strtoull`
+/// takes.
 fn parse_cursor(text: &[u8]) -> Option<u64> {
     if let Some(number) = parse_i64(text) {
         return u64::try_from(number).ok();

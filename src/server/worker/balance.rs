@@ -1,9 +1,9 @@
 //! A spare worker for deep pipelines.
 //!
 //! Where the number of workers is chosen by itself, one core is left to the clients. Clients with deep pipelines need
-//! little of it: a worker is then full while a core idles. Such a worker hands half of its connections with deep pipelines
-//! to the spare one, which gives back those that are deep no more. With shallow pipelines a second worker on the clients'
-//! core costs more than it does, so these stay where they are (measured on two cores).
+//! little of it: a worker is then full while a core idles. Such a worker hands half of its connections with deep
+//! pipelines to the spare one, which gives back those that are deep no more. With shallow pipelines a second worker on
+//! the clients' core costs more than it does, so these stay where they are (measured on two cores).
 //!
 //! Nothing here runs on a timer: a worker looks around after turns of deep pipelines, and an idle server stays idle.
 

@@ -2,9 +2,9 @@
 //!
 //! One that sleeps has to be woken for the next request, and its client for the reply before; where cores are virtual,
 //! that takes longer than all the rest of a request (measured: one connection has 2.5 times the rate, and costs no more
-//! CPU for a GET). One that many wait with for a commit with a sync stays awake for a second reason: as long as it is on its
-//! core, the scheduler has the clients and the log thread run beside it, not behind it. Beside a commit without a sync that
-//! gains nothing and costs CPU (SET of 16 KiB, `everysec`: an eighth to a fifth).
+//! CPU for a GET). One that many wait with for a commit with a sync stays awake for a second reason: as long as it is
+//! on its core, the scheduler has the clients and the log thread run beside it, not behind it. Beside a commit without
+//! a sync that gains nothing and costs CPU (SET of 16 KiB, `everysec`: an eighth to a fifth).
 //!
 //! While there is more to do than a worker can, it never gets here.
 

@@ -2,9 +2,10 @@
 //!
 //! A **turn** reads what the socket has, runs the complete commands as batches and writes all replies at once. All
 //! connections that are ready read before the first of them runs, into the worker's [`Intake`](super::intake::Intake).
-//! Between turns a connection may be held up: by a commit that its replies wait for, by a lack of room in the log, or by
-//! a client that does not read. It then runs nothing. In the last case it goes on reading, up to a limit: many clients
-//! send a whole pipeline before they read the first reply, and both sides would otherwise wait for each other forever.
+//! Between turns a connection may be held up: by a commit that its replies wait for, by a lack of room in the log, or
+//! by a client that does not read. It then runs nothing. In the last case it goes on reading, up to a limit: many
+//! clients send a whole pipeline before they read the first reply, and both sides would otherwise wait for each other
+//! forever.
 //!
 //! Everything here runs on the connection's own worker, so a `RefCell` guards the state, and is never borrowed across
 //! an `await`.
@@ -275,7 +276,8 @@ impl Connection {
         if !held_up && (state.end_of_input || state.closing) {
             return Poll::Ready(Ready::Closed);
         }
-        // Reads on even while replies wait for the client: it may send its whole pipeline before it reads the first one.
+        // Reads on even while replies wait for the client: it may send its whole pipeline before it reads the first
+        // one.
         if !state.end_of_input && !state.closing && !worker.stopping() {
             match self.socket.poll_read_ready(cx) {
                 Poll::Ready(Ok(())) if state.goes_on_by_itself() => state.read_when_resumed = true,
@@ -401,7 +403,8 @@ impl State {
         worker.account(&mut self.accounted_bytes, 0);
     }
 
-    /// Holds what is decoded from now on to what is set: the client may have authenticated, anybody may have changed it.
+    /// Holds what is decoded from now on to what is set: the client may have authenticated, anybody may have changed
+    /// it.
     fn renew_limits(&mut self, worker: &Worker) {
         self.decoder.set_limits(limits(self.session.authenticated, worker));
     }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The top bit of the word: set while no connection can be added.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
-/// A worker's connections, those on the way to it included. Closed while it waits for the disk, on behalf of all of them:
-/// one that came now would wait for a commit that is not its own.
+/// A worker's connections, those on the way to it included. Closed while it waits for the disk, on behalf of all of
+/// them: one that came now would wait for a commit that is not its own.
 #[derive(Debug, Default)]
 pub struct ConnectionCount(AtomicUsize);
 

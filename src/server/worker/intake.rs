@@ -13,7 +13,8 @@ use crate::protocol::decode::RequestDecoder;
 /// Room for input.
 const INPUT_BYTES: usize = 64 << 10;
 
-/// With less room left than this, or as many commands as the first level of the cache holds, what is there is run first.
+/// With less room left than this, or as many commands as the first level of the cache holds, what is there is run
+/// first.
 const ROOM_BYTES: usize = 17 << 10;
 const COMMANDS: usize = 256;
 

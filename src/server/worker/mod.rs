@@ -1,8 +1,8 @@
 //! A worker: one thread with a runtime of its own, and the connections that it serves.
 //!
 //! It works in **rounds**: each connection that is ready reads, then the end of the round runs what was read of all of
-//! them, writes all replies, and commits for all at once. That end is a task. The first connection with input wakes it, so
-//! it comes after the others that are ready.
+//! them, writes all replies, and commits for all at once. That end is a task. The first connection with input wakes it,
+//! so it comes after the others that are ready.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -101,8 +101,8 @@ pub struct Worker {
     commit_poll: BusyPoll,
     /// Told whenever a sync may have ended.
     sync_news: Notify,
-    /// Connections whose replies wait for a commit, in the order of the groups. Weak: a connection that waits for the disk
-    /// can still end, and its socket then closes at once, however long the disk takes.
+    /// Connections whose replies wait for a commit, in the order of the groups. Weak: a connection that waits for the
+    /// disk can still end, and its socket then closes at once, however long the disk takes.
     held: RefCell<VecDeque<(Held, Weak<Connection>)>>,
     /// Connections that wait for room in the log.
     no_room: RefCell<Vec<Weak<Connection>>>,

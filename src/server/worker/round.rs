@@ -106,9 +106,9 @@ impl Worker {
         }
     }
 
-    /// Commits what is open, or leaves it to the log thread: so while a sync is running, this one serves on. But if all that
-    /// it serves wait for this commit, it may as well sync itself, which saves two hand-overs. Somebody who comes meanwhile
-    /// is served by another worker.
+    /// Commits what is open, or leaves it to the log thread: so while a sync is running, this one serves on. But if all
+    /// that it serves wait for this commit, it may as well sync itself, which saves two hand-overs. Somebody who comes
+    /// meanwhile is served by another worker.
     fn commit(&self) {
         let writer = &self.server.writer;
         let may_sync = writer.commits_may_sync() && self.server.config.workers() > 1 && self.close_if_all_wait();

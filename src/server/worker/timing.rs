@@ -1,8 +1,8 @@
 //! How long commands take: the `usec` of `INFO commandstats`, and what goes into the slow log.
 //!
 //! A clock is read twice for a batch, never for each of its commands. The time is then shared out by how much work each
-//! command was beside the others: right for the sum, and close for each. What runs alone is measured alone. As in Redis,
-//! the time is that of carrying a command out, without reading, writing and the wait for a commit.
+//! command was beside the others: right for the sum, and close for each. What runs alone is measured alone. As in
+//! Redis, the time is that of carrying a command out, without reading, writing and the wait for a commit.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;

@@ -314,8 +314,8 @@ fn a_command_of_unknown_fate_is_not_sent_again() {
     s.leaves();
 }
 
-/// A server that closes each connection behind its reply to what says `last`: its port, and what comes after the first of
-/// these.
+/// A server that closes each connection behind its reply to what says `last`: its port, and what comes after the first
+/// of these.
 fn server_that_leaves() -> (u16, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

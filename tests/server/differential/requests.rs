@@ -509,7 +509,8 @@ impl Generator {
                 let skipped = vec![b"SET".to_vec(), self.key(), self.value()];
                 vec![self.call(skip, false), self.call(skipped, false)]
             }
-            // What needs memory is refused for the lack of it, whatever else is wrong with it. An empty kvred has no lack.
+            // What needs memory is refused for the lack of it, whatever else is wrong with it. An empty kvred has no
+            // lack.
             2 => {
                 let words = |words: &str| words.split(' ').map(|w| w.as_bytes().to_vec()).collect();
                 let set = self.call(words("SET k1 v"), true);
