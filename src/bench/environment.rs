@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use super::results::Host;
+use crate::client::replies::info_fields;
 use crate::client::{ClientError, Connection, SetupError, Target};
 use crate::machine::{self, Ticks};
 use crate::protocol::frame::Frame;
@@ -44,8 +45,8 @@ pub(super) async fn server(target: &Target, limit: Duration) -> Result<BTreeMap<
         }
         _ => String::new(),
     };
-    let fields = text.lines().filter_map(|line| line.trim_end().split_once(':'));
-    let mut info: BTreeMap<_, _> = fields.map(|(name, value)| (name.to_owned(), shown(value.as_bytes()))).collect();
+    let mut info: BTreeMap<_, _> =
+        info_fields(&text).map(|(name, value)| (name.to_owned(), shown(value.as_bytes()))).collect();
     info.insert("address".to_owned(), target.address.to_string());
     Ok(info)
 }
@@ -78,10 +79,7 @@ async fn cpu_seconds(connection: &mut Connection, limit: Duration) -> Option<f64
     let reply = timeout(limit, connection.request(&["INFO", "cpu"])).await.ok()?.ok()?;
     let (Frame::Bulk(text) | Frame::Verbatim(_, text)) = reply else { return None };
     let text = String::from_utf8_lossy(&text);
-    let seconds = |field| {
-        let mut fields = text.lines().filter_map(|line| line.trim_end().split_once(':'));
-        fields.find(|(name, _)| *name == field)?.1.parse::<f64>().ok()
-    };
+    let seconds = |field| info_fields(&text).find(|(name, _)| *name == field)?.1.parse::<f64>().ok();
     Some(seconds("used_cpu_sys")? + seconds("used_cpu_user")?)
 }
 

@@ -12,6 +12,7 @@ use super::stop::Stop;
 use crate::args::CliArgs;
 use crate::client::SetupError;
 use crate::client::explain::explain;
+use crate::client::replies::info_fields;
 use crate::exit::{Status, write_out};
 use crate::protocol::frame::Frame;
 use crate::protocol::json as json_format;
@@ -93,7 +94,7 @@ async fn sample(
 
 /// Reads `INFO`.
 fn figures(info: &str) -> Figures {
-    let fields: HashMap<&str, &str> = info.lines().filter_map(|line| line.trim().split_once(':')).collect();
+    let fields: HashMap<&str, &str> = info_fields(info).collect();
     let number = |name: &str| fields.get(name).and_then(|v| v.parse().ok()).unwrap_or(0);
     let keys = fields
         .iter()

@@ -94,6 +94,11 @@ fn line_end(input: &[u8]) -> Option<usize> {
     }
 }
 
+/// The fields of `INFO`: `name:value`, a line each.
+pub(crate) fn info_fields(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.lines().filter_map(|line| line.trim().split_once(':'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
