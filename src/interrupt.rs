@@ -11,7 +11,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::Status;
-use crate::machine::ignores_signal;
+use crate::machine::{ignores_signal, thread_error};
 
 /// Whether somebody wants it to end.
 #[derive(Debug)]
@@ -62,6 +62,7 @@ impl Exit {
             last();
             process::exit(Status::Interrupted.code().into());
         };
-        thread::Builder::new().name("interrupt".to_owned()).spawn(wait).map(drop)
+        let thread = thread::Builder::new().name("interrupt".to_owned()).spawn(wait);
+        thread.map(drop).map_err(|e| thread_error("the thread that hears an interrupt", &e))
     }
 }

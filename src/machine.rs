@@ -156,6 +156,16 @@ pub(crate) fn allow_open_files(wanted: u64) -> u64 {
     if raised.is_ok() { possible } else { current }
 }
 
+/// What cannot be started, and where threads are limited.
+pub(crate) fn no_thread(what: &str) -> String {
+    format!("cannot start {what} (limits are ulimit -u, TasksMax= of a systemd unit, and pids.max of a container)")
+}
+
+/// [`no_thread`], as an error that has its cause with it.
+pub(crate) fn thread_error(what: &str, cause: &io::Error) -> io::Error {
+    io::Error::other(format!("{}: {cause}", no_thread(what)))
+}
+
 /// A random number from the system.
 pub(crate) fn random_u64() -> u64 {
     getrandom::u64().expect("the system has a source of randomness")

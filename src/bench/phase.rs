@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -13,8 +14,9 @@ use super::load::Load;
 use super::schedule::Schedule;
 use super::tally::Tally;
 use super::worker::{self, Done, Job, Report, State};
-use crate::client::{SetupError, Target};
+use crate::client::{ClientError, SetupError, Target};
 use crate::interrupt::Interrupt;
+use crate::machine::thread_error;
 
 /// With no reply at all for so long, a server counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -82,11 +84,16 @@ pub(super) fn run(
     let (state, _) = watch::channel(State::Wait);
     let threads = phase.threads.min(phase.clients);
     let (reports, inbox) = mpsc::unbounded_channel();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for index in 0..threads {
             let job = Job { phase, index, threads, schedule: &schedule, replies: &replies, state: state.subscribe() };
-            let reports = reports.clone();
-            scope.spawn(move || worker::run(job, &reports));
+            let of_worker = reports.clone();
+            let thread = thread::Builder::new().spawn_scoped(scope, move || worker::run(job, &of_worker));
+            if let Err(e) = thread {
+                let error = ClientError::Io(thread_error("a thread for connections", &e));
+                // In the place of the worker's own: the watcher waits for one of each.
+                drop(reports.send(Report::Unreachable(error.into())));
+            }
         }
         drop(reports);
         let watcher = Watcher {

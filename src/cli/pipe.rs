@@ -10,6 +10,7 @@ mod places;
 use std::cell::{Cell, RefCell};
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
@@ -24,7 +25,8 @@ use super::progress;
 use super::stop::Stop;
 use crate::args::CliArgs;
 use crate::client::{Arrived, Connection, Receiver, Reply, Sender};
-use crate::exit::{Status, unless_closed, write_out};
+use crate::exit::{OrExit, Status, unless_closed, write_out};
+use crate::machine::no_thread;
 use crate::protocol::frame::Frame;
 use crate::protocol::json;
 use crate::terminal::shown;
@@ -56,7 +58,9 @@ pub(crate) async fn run(mut connection: Connection, args: &CliArgs, printer: &Pr
     let bar = if io::stdin().is_terminal() { ProgressBar::hidden() } else { progress::bytes(input_bytes()) };
     let (chunks, from_reader) = mpsc::channel(CHUNKS_AHEAD);
     let (to_reader, spent) = std::sync::mpsc::channel();
-    let reader = std::thread::spawn(move || input::read(io::stdin().lock(), &chunks, spent));
+    let reader = thread::Builder::new()
+        .spawn(move || input::read(io::stdin().lock(), &chunks, spent))
+        .or_unavailable(|| no_thread("the thread that reads the input"))?;
     let state = Exchange::default();
     let started = Instant::now();
 

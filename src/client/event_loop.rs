@@ -5,14 +5,22 @@ use std::ops::Deref;
 
 use tokio::runtime::{Builder, Runtime};
 
+use crate::machine;
+
 /// A runtime whose end does not wait for a thread that looks a name up: it may take minutes where no resolver answers,
 /// whatever the limit, and nothing interrupts it. It ends with the process.
 #[derive(Debug)]
 pub(crate) struct EventLoop(Option<Runtime>);
 
 impl EventLoop {
-    /// Starts one.
+    /// Starts one; an error where the system allows too few files for its parts, for which tokio panics.
     pub(crate) fn new() -> io::Result<Self> {
+        const FILES: u64 = 16;
+        let allowed = machine::allow_open_files(FILES);
+        if allowed < FILES {
+            let told = format!("the system allows too few open files, {allowed}; raise the limit with \"ulimit -n\"");
+            return Err(io::Error::other(told));
+        }
         Ok(Self(Some(Builder::new_current_thread().enable_all().build()?)))
     }
 }

@@ -61,7 +61,7 @@ use crate::db::state::Keyspace;
 use crate::db::writer::threads::LogThreads;
 use crate::db::writer::{SystemClock, Wake, Writer};
 use crate::exit::{Failure, OrExit, Status};
-use crate::machine;
+use crate::machine::{self, no_thread};
 
 /// Runs the server until it is told to stop.
 ///
@@ -223,11 +223,6 @@ fn start_worker(
 
 fn new_runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
-}
-
-/// What cannot be started, and where threads are limited.
-fn no_thread(what: &str) -> String {
-    format!("cannot start {what} (limits are ulimit -u, TasksMax= of a systemd unit, and pids.max of a container)")
 }
 
 /// Says that clients can connect: to people in the log, to systemd by its protocol.

@@ -1,6 +1,6 @@
 //! A system that gives no more threads: at a start, at a stop, and to the tools.
 
-use crate::helpers::{Launch, command, traced, wait_until};
+use crate::helpers::{Exit, Launch, command, traced, wait_until};
 use crate::rig::{TracedStart, Tracer, Whom};
 
 const THREADS: &str = "trace=clone,clone3,fdatasync";
@@ -44,6 +44,24 @@ fn a_log_is_loaded_where_the_first_thread_for_it_is_refused() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("(INJECTED)"), "no thread was refused: {said}");
     assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_eq!(launch.start().connect().get("k"), Some(b"v".to_vec()));
+}
+
+#[test]
+fn tools_that_are_given_no_thread_say_so() {
+    let launch = Launch::on_log(command(&["SET", "k", "v"]));
+    let server = Launch::new().start();
+    let (log, port) = (launch.log_path(), server.port().to_string());
+    let refused = "inject=clone,clone3:error=EAGAIN";
+    for (args, what) in [
+        (&["aof", "rewrite", log.to_str().unwrap()][..], "the thread that hears an interrupt"),
+        (&["bench", "-p", &port, "-n", "10", "--threads", "2"], "a thread for connections"),
+        (&["cli", "-p", &port, "--pipe"], "the thread that reads the input"),
+    ] {
+        let Some(output) = traced(&["-e", THREADS, "-e", refused], args) else { return };
+        let told = format!("cannot start {what} (limits are ulimit -u, TasksMax= of a systemd unit");
+        Exit::of(output).expect(3, &[&told, "temporarily unavailable"]);
+    }
     assert_eq!(launch.start().connect().get("k"), Some(b"v".to_vec()));
 }
 

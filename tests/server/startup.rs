@@ -256,7 +256,12 @@ fn log_lines_are_in_colour_where_that_is_asked_for() {
 #[test]
 fn too_few_files_for_an_event_loop_are_told_and_a_log_is_checked_without_one() {
     let launch = Launch::on_log(command(&["SET", "k", "v"]));
-    for (args, code, told) in [(&["serve"][..], 3, "too few open files"), (&["aof", "check", "kvred.aof"], 0, "")] {
+    for (args, code, told) in [
+        (&["serve"][..], 3, "too few open files"),
+        (&["cli", "PING"], 3, "too few open files, 7; raise the limit with \"ulimit -n\""),
+        (&["bench", "-n", "10"], 3, "too few open files, 7; raise the limit with \"ulimit -n\""),
+        (&["aof", "check", "kvred.aof"], 0, ""),
+    ] {
         let output = Launch::clean(Command::new("sh"))
             .args(["-c", "ulimit -n 7; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_kvred")])
             .args(args)
