@@ -55,6 +55,8 @@ fn read_at(
                 let Ok(mut interrupt) = interrupt else { return };
                 loop {
                     tokio::select! {
+                        // What came before the line's end is looked at before it.
+                        biased;
                         _ = interrupt.recv() => {
                             interrupted.store(true, Ordering::Release);
                             // A terminal that cannot be written to is found by the next prompt.
