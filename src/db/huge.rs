@@ -1,4 +1,4 @@
-//! Regions for slabs in huge pages, made by a thread of their own.
+//! Regions for slabs, in huge pages where they can be had, which a thread of their own makes.
 //!
 //! A lookup in small pages waits for an address translation first, whose tables are as far away as the entry itself.
 //! Huge pages spare that, but the system clears one for 0.1 to 10 ms before it gives it, and no insert shall wait so
@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use parking_lot::{Condvar, Mutex};
 
 use super::background::step_back;
-use super::memory::{HugePieces, Mapped};
+use super::memory::{Mapped, Pieces};
 
 /// Regions of all slabs of the process, as an allocator has it.
 static MAKER: LazyLock<Option<&'static Maker>> = LazyLock::new(Maker::start);
@@ -25,6 +25,18 @@ pub(super) fn region() -> Option<Mapped<u8>> {
     MAKER.as_ref()?.region()
 }
 
+/// A region in small pages.
+pub(super) fn small_region() -> Mapped<u8> {
+    static OPEN: Mutex<Option<Pieces>> = Mutex::new(None);
+    let mut open = OPEN.lock();
+    loop {
+        if let Some(region) = open.as_mut().and_then(Iterator::next) {
+            return region;
+        }
+        *open = Some(Pieces::of_small_pages(REGION_BYTES));
+    }
+}
+
 #[derive(Default)]
 struct Maker {
     pages: Mutex<Pages>,
@@ -34,9 +46,9 @@ struct Maker {
 #[derive(Default)]
 struct Pages {
     /// The page that regions are taken from.
-    open: Option<HugePieces>,
+    open: Option<Pieces>,
     /// The next one.
-    ready: Option<HugePieces>,
+    ready: Option<Pieces>,
 }
 
 impl Maker {
@@ -62,7 +74,7 @@ impl Maker {
         // While a log is loaded both cores have better things to do. Refused, it is in the way a little.
         let _refused = step_back(NICE);
         loop {
-            let Some(page) = HugePieces::map(REGION_BYTES) else { return };
+            let Some(page) = Pieces::of_huge_page(REGION_BYTES) else { return };
             let mut pages = self.pages.lock();
             pages.ready = Some(page);
             while pages.ready.is_some() {

@@ -29,7 +29,7 @@ pub(super) struct Mapped<T: Zeroed> {
     start: NonNull<T>,
     len: usize,
     /// What it is a piece of; none if it has a mapping of its own.
-    huge_page: Option<Arc<HugePage>>,
+    block: Option<Arc<Block>>,
 }
 
 // SAFETY: it owns its memory like a `Box<[T]>`.
@@ -45,7 +45,7 @@ impl<T: Zeroed> Mapped<T> {
     pub(super) fn new(len: usize) -> Self {
         let bytes = len.checked_mul(size_of::<T>()).expect("a range is far smaller than the address space");
         let start = system::map(bytes).cast();
-        Self { start, len, huge_page: None }
+        Self { start, len, block: None }
     }
 
     /// Gives the memory of these elements back to the system. They read as zeros or as before afterwards, and cost
@@ -82,7 +82,7 @@ impl<T: Zeroed> DerefMut for Mapped<T> {
 
 impl<T: Zeroed> Drop for Mapped<T> {
     fn drop(&mut self) {
-        if self.huge_page.is_none() {
+        if self.block.is_none() {
             // SAFETY: mapped in `new` with this size, and nobody can hold a borrow any more.
             unsafe { system::unmap(self.start.cast(), self.len * size_of::<T>()) };
         }
@@ -98,41 +98,53 @@ fn goes_alone(bytes: usize, page_bytes: usize) -> bool {
 /// Bytes of a huge page: what one entry of the processor's address translation covers then, instead of 4 KiB.
 pub(super) const HUGE_PAGE_BYTES: usize = 2 << 20;
 
-/// A mapping that is one huge page if the system has one to give. It goes with the last of its pieces.
-struct HugePage {
+/// A mapping as large as a huge page. It goes with the last of its pieces: each with a mapping of its own, those that
+/// go before their neighbours would leave holes, and the system allows a process some 65,000 mappings only.
+struct Block {
     start: NonNull<c_void>,
 }
 
 // SAFETY: it only owns the mapping; what is in it belongs to the pieces.
-unsafe impl Send for HugePage {}
+unsafe impl Send for Block {}
 // SAFETY: as above.
-unsafe impl Sync for HugePage {}
+unsafe impl Sync for Block {}
 
-impl Drop for HugePage {
+impl Drop for Block {
     fn drop(&mut self) {
         // SAFETY: mapped with this size, and no piece is left.
         unsafe { system::unmap(self.start, HUGE_PAGE_BYTES) };
     }
 }
 
-/// The pieces of a huge page that have not been handed out.
-pub(super) struct HugePieces {
-    page: Arc<HugePage>,
+/// The pieces of a block that have not been handed out.
+pub(super) struct Pieces {
+    block: Arc<Block>,
     piece_bytes: usize,
     taken: usize,
 }
 
-impl HugePieces {
-    /// Maps a huge page and touches it, for which the system clears all of it: a matter of 0.1 to 10 ms. None if there
-    /// is no memory, or no such thing on this system.
-    pub(super) fn map(piece_bytes: usize) -> Option<Self> {
+impl Pieces {
+    /// Maps a huge page, if the system has one to give, and touches it, for which the system clears all of it: a matter
+    /// of 0.1 to 10 ms. None if there is no memory, or no such thing on this system.
+    pub(super) fn of_huge_page(piece_bytes: usize) -> Option<Self> {
+        system::map_huge_page(HUGE_PAGE_BYTES).map(|start| Self::of(start, piece_bytes))
+    }
+
+    /// Maps as much in small pages, which cost nothing before they are touched.
+    ///
+    /// # Panics
+    /// As [`Mapped::new`] does.
+    pub(super) fn of_small_pages(piece_bytes: usize) -> Self {
+        Self::of(system::map_small_pages(HUGE_PAGE_BYTES), piece_bytes)
+    }
+
+    fn of(start: NonNull<c_void>, piece_bytes: usize) -> Self {
         assert!(piece_bytes.is_multiple_of(SYSTEM_PAGE_BYTES) && HUGE_PAGE_BYTES.is_multiple_of(piece_bytes));
-        let start = system::map_huge_page(HUGE_PAGE_BYTES)?;
-        Some(Self { page: Arc::new(HugePage { start }), piece_bytes, taken: 0 })
+        Self { block: Arc::new(Block { start }), piece_bytes, taken: 0 }
     }
 }
 
-impl Iterator for HugePieces {
+impl Iterator for Pieces {
     type Item = Mapped<u8>;
 
     fn next(&mut self) -> Option<Mapped<u8>> {
@@ -143,8 +155,8 @@ impl Iterator for HugePieces {
         self.taken += 1;
         // SAFETY: the offset is within the mapping. `taken` only grows, so each piece is handed out once, and none
         // overlaps another: whoever gets it is its only owner.
-        let start = unsafe { self.page.start.cast().byte_add(offset) };
-        Some(Mapped { start, len: self.piece_bytes, huge_page: Some(Arc::clone(&self.page)) })
+        let start = unsafe { self.block.start.cast().byte_add(offset) };
+        Some(Mapped { start, len: self.piece_bytes, block: Some(Arc::clone(&self.block)) })
     }
 }
 
@@ -170,7 +182,16 @@ mod system {
         }
     }
 
-    /// Maps one page of this size, a power of two, and has it cleared at once.
+    /// Maps memory that the system never makes a huge page of: it would be resident as a whole.
+    pub(super) fn map_small_pages(bytes: usize) -> NonNull<c_void> {
+        let start = map(bytes);
+        // SAFETY: it was just mapped. Refused, there are no huge pages.
+        let _refused = unsafe { madvise(start.as_ptr(), bytes, Advice::LinuxNoHugepage) };
+        start
+    }
+
+    /// Maps one page of this size, a power of two, and has it cleared at once. The system makes one mapping of such
+    /// neighbours, and of those of [`map_small_pages`].
     pub(super) fn map_huge_page(bytes: usize) -> Option<NonNull<c_void>> {
         // Only aligned memory can be a huge page: of twice as much, what lies around it goes again.
         // SAFETY: as in `map`.
@@ -178,14 +199,20 @@ mod system {
             mmap_anonymous(ptr::null_mut(), 2 * bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
         };
         let all = NonNull::new(mapped.ok()?).expect("mmap does not return null");
-        let before = all.cast::<u8>().align_offset(bytes);
+        // Both halves may be aligned: the upper one has the mapping before this one for a neighbour.
+        let before = match all.cast::<u8>().align_offset(bytes) {
+            0 => bytes,
+            before => before,
+        };
         // SAFETY: all three parts lie within the mapping, and nobody knows of it yet.
         unsafe {
             let start = all.byte_add(before);
-            if before > 0 {
-                unmap(all, before);
+            unmap(all, before);
+            if before < bytes {
+                unmap(start.byte_add(bytes), bytes - before);
             }
-            unmap(start.byte_add(bytes), bytes - before);
+            // It becomes a part of its neighbour while nothing else distinguishes the two.
+            let _refused = madvise(start.as_ptr(), bytes, Advice::LinuxNoHugepage);
             // Asked for this touch only. Later the system would make huge pages again of those of which parts
             // have been given back, and these parts resident. Refused, it is many small pages: as good, if slower.
             let _refused = madvise(start.as_ptr(), bytes, Advice::LinuxHugepage);
@@ -239,6 +266,10 @@ mod system {
         NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout(bytes))).cast()
     }
 
+    pub(super) fn map_small_pages(bytes: usize) -> NonNull<c_void> {
+        map(bytes)
+    }
+
     pub(super) fn map_huge_page(_bytes: usize) -> Option<NonNull<c_void>> {
         None
     }
@@ -287,7 +318,7 @@ mod tests {
     #[cfg(not(miri))]
     fn pieces_of_a_huge_page_are_apart_and_outlive_it() {
         const PIECE_BYTES: usize = HUGE_PAGE_BYTES / 4;
-        let mut pieces: Vec<Mapped<u8>> = HugePieces::map(PIECE_BYTES).expect("a mapping").collect();
+        let mut pieces: Vec<Mapped<u8>> = Pieces::of_huge_page(PIECE_BYTES).expect("a mapping").collect();
         assert_eq!(pieces.len(), 4);
         assert_eq!(pieces[0].as_ptr().align_offset(HUGE_PAGE_BYTES), 0);
         for (number, piece) in pieces.iter_mut().enumerate() {
@@ -302,5 +333,38 @@ mod tests {
         for (piece, byte) in pieces.iter().zip([4, 2, 3]) {
             assert!(piece[page.end..].iter().all(|found| *found == byte));
         }
+    }
+
+    /// How many mappings of the process these places lie in.
+    #[cfg(not(miri))]
+    fn mappings_of<'a>(memory: impl Iterator<Item = &'a Mapped<u8>>) -> usize {
+        let maps = std::fs::read_to_string("/proc/self/maps").expect("the system tells");
+        let ranges: Vec<(usize, usize)> = maps
+            .lines()
+            .map(|line| {
+                let (start, end) = line.split(' ').next().and_then(|range| range.split_once('-')).expect("a range");
+                let address = |text| usize::from_str_radix(text, 16).expect("an address");
+                (address(start), address(end))
+            })
+            .collect();
+        let holding = |place: usize| ranges.iter().position(|(start, end)| (*start..*end).contains(&place));
+        let found: std::collections::BTreeSet<_> =
+            memory.map(|piece| holding(piece.as_ptr().addr()).expect("it is mapped")).collect();
+        found.len()
+    }
+
+    /// A process may have 65,530 by default, and without a free one no memory is to be had any more. Other threads map
+    /// theirs in between.
+    #[test]
+    #[cfg(not(miri))]
+    fn blocks_lie_in_few_mappings_also_when_many_pieces_are_gone() {
+        const BLOCKS: usize = 32;
+        const PIECE_BYTES: usize = HUGE_PAGE_BYTES / 32;
+        let huge: Vec<Mapped<u8>> =
+            (0..BLOCKS).flat_map(|_| Pieces::of_huge_page(PIECE_BYTES).expect("a mapping")).collect();
+        assert!(mappings_of(huge.iter()) <= BLOCKS / 2, "{}", mappings_of(huge.iter()));
+        let small: Vec<Mapped<u8>> = (0..BLOCKS).flat_map(|_| Pieces::of_small_pages(PIECE_BYTES)).collect();
+        let kept: Vec<Mapped<u8>> = small.into_iter().step_by(2).collect();
+        assert!(mappings_of(kept.iter()) <= BLOCKS / 2, "{}", mappings_of(kept.iter()));
     }
 }

@@ -299,7 +299,7 @@ impl Slab {
         assert!(number < PAGES_MAX, "a shard holds at most 8 GiB of small entries");
         if number / REGION_PAGES == self.regions.len() as u32 {
             let huge = (self.regions.len() >= SMALL_REGIONS).then(huge::region).flatten();
-            let memory = huge.unwrap_or_else(|| Mapped::new(REGION_BYTES));
+            let memory = huge.unwrap_or_else(huge::small_region);
             self.regions.push(Region { memory, pages: Box::new([Page::EMPTY; REGION_PAGES as usize]) });
         }
         self.fresh_page += 1;
