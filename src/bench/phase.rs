@@ -55,7 +55,7 @@ pub(super) enum End {
 #[derive(Debug, Clone)]
 pub(super) struct Outcome {
     pub(super) tally: Tally,
-    /// From the first request to the last reply.
+    /// From the first request to the last reply; of a whole run with a rate, no less than its schedule lasts.
     pub(super) seconds: f64,
     /// The share of the time that the busiest worker was computing, 0 to 1.
     pub(super) busy: f64,
@@ -78,8 +78,7 @@ pub(super) fn run(
     interrupt: &mut Interrupt,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Outcome, SetupError> {
-    let until_ns = phase.duration.filter(|_| phase.rate.is_some()).map(|d| d.as_nanos() as u64);
-    let schedule = Arc::new(Schedule::new(phase.total, phase.rate, until_ns));
+    let schedule = Arc::new(Schedule::new(phase.total, phase.rate, phase.duration));
     let replies = Arc::new(AtomicU64::new(0));
     let (state, _) = watch::channel(State::Wait);
     let threads = phase.threads.min(phase.clients);
@@ -194,10 +193,15 @@ impl Watcher<'_> {
             }
         }
         progress(self.replies.load(Ordering::Relaxed));
-        let seconds = self.began.zip(self.ended).map_or(0.0, |(began, ended)| (ended - began).as_secs_f64());
-        // What was due only later is not missed by a run that ended early.
-        let ended_ns = (self.end != End::Finished).then_some((seconds * 1e9) as u64);
-        let unsent = self.schedule.unsent(ended_ns);
+        let took = self.began.zip(self.ended).map_or(Duration::ZERO, |(began, ended)| ended - began);
+        let (took, unsent) = if self.end == End::Finished {
+            // By the time between the first request and the last, the rate would be more than was asked for.
+            (took.max(Duration::from_nanos(self.schedule.lasts_ns())), self.schedule.unsent(None))
+        } else {
+            // What was due only later is not missed by a run that ended early.
+            (took, self.schedule.unsent(Some(took.as_nanos() as u64)))
+        };
+        let seconds = took.as_secs_f64();
         let server_cpu_seconds = match cpu {
             Some(cpu) => self.if_it_tells(true, cpu.seconds(), interrupt).await,
             None => None,

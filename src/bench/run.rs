@@ -149,9 +149,10 @@ fn warnings_of(kind: Kind, plan: &Plan, outcome: &Outcome) -> Warnings {
     });
     let late = (outcome.unsent > 0 && finished).then(|| {
         format!(
-            "{} requests were due and not sent in time: the rate is more than {} connections and the server can keep, \
-             and the true latencies are longer than those shown",
-            outcome.unsent, plan.clients
+            "{} due and not sent in time: the rate is more than {} and the server can keep, and the true latencies are \
+             longer than those shown",
+            if outcome.unsent == 1 { "1 request was".to_owned() } else { format!("{} requests were", outcome.unsent) },
+            counted(plan.clients.into(), "connection")
         )
     });
     let meant = plan.duration.filter(|_| kind.deletes() && finished).map_or(0.0, |duration| duration.as_secs_f64());

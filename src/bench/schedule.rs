@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// The requests of a phase.
 #[derive(Debug)]
@@ -10,19 +11,19 @@ pub(super) struct Schedule {
     total: u64,
     /// With a rate: nanoseconds from one request to the next.
     interval_ns: Option<f64>,
-    /// With a rate and a duration: requests due later than this are not sent.
-    until_ns: u64,
     stopped: AtomicBool,
 }
 
 impl Schedule {
-    /// `total` requests at most, at `rate` a second if there is one, none that is due after `until_ns`.
-    pub(super) fn new(total: u64, rate: Option<u64>, until_ns: Option<u64>) -> Self {
+    /// `total` requests at most, at `rate` a second if there is one, and then only those due before `duration` is over.
+    pub(super) fn new(total: u64, rate: Option<u64>, duration: Option<Duration>) -> Self {
+        let due = rate.zip(duration).map_or(u128::MAX, |(rate, duration)| {
+            duration.as_nanos().saturating_mul(rate.into()).div_ceil(Duration::from_secs(1).as_nanos())
+        });
         Self {
             next: AtomicU64::new(0),
-            total,
+            total: due.min(total.into()) as u64,
             interval_ns: rate.map(|rate| 1e9 / rate as f64),
-            until_ns: until_ns.unwrap_or(u64::MAX),
             stopped: AtomicBool::new(false),
         }
     }
@@ -37,20 +38,29 @@ impl Schedule {
         self.interval_ns.map_or(0, |interval| (index as f64 * interval) as u64)
     }
 
+    /// How many requests are due at this time.
+    fn due_by(&self, now_ns: u64) -> u64 {
+        let due = self.interval_ns.map_or(0, |interval| ((now_ns as f64 / interval) as u64).saturating_add(1));
+        due.min(self.total)
+    }
+
+    /// With a rate: when the request after the last one would be due, for the last one has its interval, too.
+    pub(super) fn lasts_ns(&self) -> u64 {
+        self.due_ns(self.total)
+    }
+
     /// Takes up to `most` requests. `None`: there are none left.
     pub(super) fn claim(&self, most: u64) -> Option<Range<u64>> {
         if self.stopped.load(Ordering::Relaxed) {
             return None;
         }
         let from = self.next.fetch_add(most, Ordering::Relaxed);
-        let fits = from < self.total && self.due_ns(from) <= self.until_ns;
-        fits.then(|| from..(from + most).min(self.total))
+        (from < self.total).then(|| from..(from + most).min(self.total))
     }
 
     /// Takes up to `most` requests that are due already, perhaps none.
     pub(super) fn claim_due(&self, most: u64, now_ns: u64) -> Range<u64> {
-        let Some(interval) = self.interval_ns else { return 0..0 };
-        let due = ((now_ns.min(self.until_ns) as f64 / interval) as u64).saturating_add(1).min(self.total);
+        let due = self.due_by(now_ns);
         if self.stopped.load(Ordering::Relaxed) {
             return 0..0;
         }
@@ -66,12 +76,9 @@ impl Schedule {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    /// With a rate, and an end, by its duration or before that: how many requests were due and never sent.
+    /// With a rate: how many requests were due and never sent; all are due unless it ended before its time.
     pub(super) fn unsent(&self, ended_ns: Option<u64>) -> u64 {
-        let until_ns = ended_ns.unwrap_or(u64::MAX).min(self.until_ns);
-        let Some(interval) = self.interval_ns.filter(|_| until_ns != u64::MAX) else { return 0 };
-        let due = ((until_ns as f64 / interval) as u64).min(self.total);
-        due.saturating_sub(self.next.load(Ordering::Relaxed))
+        self.due_by(ended_ns.unwrap_or(u64::MAX)).saturating_sub(self.next.load(Ordering::Relaxed))
     }
 }
 
@@ -110,21 +117,43 @@ mod tests {
 
     #[test]
     fn what_was_due_and_never_sent_is_known() {
-        let schedule = Schedule::new(u64::MAX, Some(1000), Some(50_000_000));
+        let ms = |ms| Some(Duration::from_millis(ms));
+        let schedule = Schedule::new(u64::MAX, Some(1000), ms(50));
         assert_eq!(schedule.claim_due(10, 90_000_000), 0..10);
         assert_eq!(schedule.unsent(None), 40);
-        assert_eq!(schedule.unsent(Some(30_000_000)), 20, "the rest was not due yet");
-        assert_eq!(schedule.unsent(Some(90_000_000)), 40, "nothing is due after the end");
-        assert_eq!(schedule.claim_due(1000, 90_000_000), 10..51, "nothing is due after the end");
+        assert_eq!(schedule.unsent(Some(30_000_000)), 21, "the rest was not due yet");
+        assert_eq!(schedule.unsent(Some(90_000_000)), 40, "nothing is due at the end, or after it");
+        assert_eq!(schedule.claim_due(39, 90_000_000), 10..49);
+        assert_eq!(schedule.unsent(None), 1);
+        assert_eq!(schedule.claim_due(1000, 90_000_000), 49..50, "nothing is due at the end, or after it");
         assert_eq!(schedule.claim(1), None);
         assert_eq!(schedule.unsent(None), 0);
         // Nothing else was to be sent.
-        let schedule = Schedule::new(10, Some(1000), Some(50_000_000));
+        let schedule = Schedule::new(10, Some(1000), ms(50));
         assert_eq!(schedule.claim_due(4, 90_000_000), 0..4);
         assert_eq!(schedule.unsent(None), 6);
-        let endless = Schedule::new(u64::MAX, Some(1000), None);
-        assert_eq!((endless.unsent(None), endless.unsent(Some(9_000_000))), (0, 9));
         assert_eq!(schedule.claim_due(10, 90_000_000), 4..10);
         assert_eq!(schedule.unsent(None), 0);
+        // Without a rate, nothing is due at any time.
+        assert_eq!(Schedule::new(10, None, ms(50)).unsent(None), 0);
+    }
+
+    #[test]
+    fn a_schedule_lasts_as_long_as_its_rate_says() {
+        for (total, rate, ms, requests, lasts_ns) in [
+            (u64::MAX, Some(10), Some(1000), 10, 1_000_000_000),
+            // A third of a second has no end in nanoseconds.
+            (u64::MAX, Some(3), Some(3000), 9, 3_000_000_000),
+            (u64::MAX, Some(10), Some(250), 3, 300_000_000),
+            (u64::MAX, Some(1), Some(1), 1, 1_000_000_000),
+            (20, Some(10), None, 20, 2_000_000_000),
+            (20, None, Some(1000), 20, 0),
+        ] {
+            let schedule = Schedule::new(total, rate, ms.map(Duration::from_millis));
+            assert_eq!(schedule.claim(u64::MAX), Some(0..requests), "{rate:?} {ms:?}");
+            assert_eq!(schedule.lasts_ns(), lasts_ns, "{rate:?} {ms:?}");
+        }
+        let endless = Schedule::new(u64::MAX, Some(1 << 50), Some(Duration::MAX));
+        assert_eq!(endless.claim(1), Some(0..1));
     }
 }

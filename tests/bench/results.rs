@@ -320,6 +320,20 @@ fn a_duration_ends_a_run() {
     assert!(!ran.stderr.contains("not sent in time"), "{ran:?}");
 }
 
+/// The first request leaves at once: it must not be counted as if it had no time of its own.
+#[test]
+fn an_open_loop_is_told_as_no_faster_than_its_rate() {
+    let server = memory_server();
+    for length in ["--duration 0.5", "-n 5"] {
+        let ran = run_at(server.port(), &format!("-t ping -c 1 --rate 10 {length} --format json"));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let result = &ran.json()["results"][0];
+        let told = |name: &str| result[name].as_f64().unwrap();
+        assert!(told("operations") <= 5.0 && told("ops_per_sec") <= 10.0, "{length}: {result}");
+        assert!(told("seconds") >= 0.5, "{length}: {result}");
+    }
+}
+
 #[test]
 fn passwords_and_sockets_work_as_for_the_cli() {
     let dir = tempfile::TempDir::new().unwrap();
