@@ -95,10 +95,11 @@ fn idle_time_in(stat: &str, is_usable: impl Fn(usize) -> bool) -> Option<Duratio
     total
 }
 
-/// Ticks of all cores: those in which they did something, those in which they were idle, and of the former those that a
-/// hypervisor took away.
+/// Ticks of all cores of the machine, whoever may use them: those in which they did something, those in which they were
+/// idle, and of the former those that a hypervisor took away.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ticks {
+    cores: usize,
     busy: u64,
     idle: u64,
     stolen: u64,
@@ -116,21 +117,23 @@ impl Ticks {
         // user nice system idle iowait irq softirq steal; what follows is counted in these already.
         let ticks: Vec<u64> = line.split_whitespace().take(8).filter_map(|n| n.parse().ok()).collect();
         let idle = ticks.get(3)? + ticks.get(4)?;
-        Some(Self { busy: ticks.iter().sum::<u64>() - idle, idle, stolen: *ticks.get(7)? })
+        let cores = text.lines().skip(1).take_while(|line| line.starts_with("cpu")).count();
+        Some(Self { cores, busy: ticks.iter().sum::<u64>() - idle, idle, stolen: *ticks.get(7)? })
     }
 
     /// Those that have come since `then`. The system's count of idle ones may go back: proc(5).
     pub(crate) fn since(self, then: Self) -> Self {
         Self {
+            cores: self.cores,
             busy: self.busy.saturating_sub(then.busy),
             idle: self.idle.saturating_sub(then.idle),
             stolen: self.stolen.saturating_sub(then.stolen),
         }
     }
 
-    /// The share of time in which the cores did something.
-    pub(crate) fn busy_share(self) -> f64 {
-        self.share(self.busy)
+    /// How many cores did something, on average.
+    pub(crate) fn busy_cores(self) -> f64 {
+        self.share(self.busy) * self.cores as f64
     }
 
     /// The share of time that a hypervisor took away.
@@ -192,15 +195,18 @@ mod tests {
 
     #[test]
     fn shares_of_time_are_told_where_a_count_goes_back_too() {
-        let at =
-            |idle: u64, iowait: u64, steal: u64| Ticks::of(&format!("cpu  5 0 5 {idle} {iowait} 0 0 {steal} 0 0\n"));
-        let shares = |then: Option<Ticks>, now: Option<Ticks>| {
-            let passed = now.unwrap().since(then.unwrap());
-            (passed.busy_share(), passed.stolen_share())
+        // More cores than the tests may use.
+        let cores = "cpu7 1 1 1 1 1 1 1 1 0 0\n".repeat(64);
+        let at = |idle: u64, iowait: u64, steal: u64| {
+            Ticks::of(&format!("cpu  5 0 5 {idle} {iowait} 0 0 {steal} 0 0\n{cores}intr 1 2 3\n"))
         };
-        assert_eq!(shares(at(100, 50, 0), at(106, 52, 2)), (0.2, 0.2));
-        assert_eq!(shares(at(100, 50, 0), at(100, 50, 0)), (0.0, 0.0));
-        assert_eq!(shares(at(100, 50, 0), at(100, 20, 2)), (1.0, 1.0));
+        let told = |then: Option<Ticks>, now: Option<Ticks>| {
+            let passed = now.unwrap().since(then.unwrap());
+            (passed.busy_cores(), passed.stolen_share())
+        };
+        assert_eq!(told(at(100, 50, 0), at(104, 52, 2)), (16.0, 0.25));
+        assert_eq!(told(at(100, 50, 0), at(100, 50, 0)), (0.0, 0.0));
+        assert_eq!(told(at(100, 50, 0), at(100, 20, 2)), (64.0, 1.0));
         assert!(Ticks::now().is_some(), "this machine tells");
     }
 }

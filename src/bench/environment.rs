@@ -122,7 +122,7 @@ impl Watch {
         std::thread::sleep(WATCHED);
         let before = Ticks::now();
         let busy = first.zip(before).and_then(|(first, now)| {
-            let cores = now.since(first).busy_share() * machine::cores() as f64;
+            let cores = now.since(first).busy_cores();
             (cores > 0.3)
                 .then(|| format!("the machine was busy before the run ({cores:.1} cores in use): expect noise"))
         });
