@@ -76,14 +76,16 @@ impl FromStr for Threshold {
 }
 
 fn number(text: &str, metric: Metric) -> Option<f64> {
-    let units: &[(&str, f64)] = match metric {
-        Metric::Latency(_) => &[("ns", 1e-3), ("us", 1.0), ("µs", 1.0), ("ms", 1e3), ("s", 1e6)],
-        _ => &[("k", 1e3), ("K", 1e3), ("M", 1e6), ("m", 1e6)],
+    let units: &[(&str, i32)] = match metric {
+        Metric::Latency(_) => &[("ns", -3), ("us", 0), ("µs", 0), ("ms", 3), ("s", 6)],
+        _ => &[("k", 3), ("K", 3), ("M", 6), ("m", 6)],
     };
-    let (digits, factor) =
-        units.iter().find_map(|&(unit, factor)| Some((text.strip_suffix(unit)?, factor))).unwrap_or((text, 1.0));
+    let (digits, exponent) =
+        units.iter().find_map(|&(unit, exponent)| Some((text.strip_suffix(unit)?, exponent))).unwrap_or((text, 0));
     let is_plain = digits.starts_with(|c: char| c.is_ascii_digit()) && !digits.contains(['e', 'E']);
-    digits.trim_end().parse::<f64>().ok().filter(|n| is_plain && n.is_finite()).map(|n| n * factor)
+    // A product would be rounded twice: 1.005 times 1000 is less than 1005.
+    let number = format!("{}e{exponent}", digits.trim_end()).parse::<f64>().ok();
+    number.filter(|n| is_plain && n.is_finite())
 }
 
 impl Threshold {
@@ -203,6 +205,23 @@ mod tests {
         ] {
             let threshold: Threshold = text.parse().unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(threshold.broken_by(&figures()).is_some(), holds, "{text}");
+        }
+    }
+
+    /// In decimal, as it is written and as the figures are.
+    #[test]
+    fn a_value_with_a_unit_is_the_same_as_without_one() {
+        for (text, us) in [
+            ("p99==1.005ms", 1005.0),
+            ("p99==0.0853ms", 85.3),
+            ("p99==0.0000029 s", 2.9),
+            ("p99==85300ns", 85.3),
+            ("p99==2.ms", 2000.0),
+        ] {
+            let mut figures = figures();
+            figures.latency_us.p99 = us;
+            let broken = |text: &str| text.parse::<Threshold>().unwrap().broken_by(&figures).is_some();
+            assert!(broken(text) && !broken(&text.replace("==", ">")) && !broken(&text.replace("==", "<")), "{text}");
         }
     }
 
