@@ -53,6 +53,10 @@ pub enum ProtocolError {
     /// An inline command that does not end.
     #[error("ERR Protocol error: too big inline request")]
     InlineTooLong,
+    /// A NUL byte in an inline command. No client means that, but every TLS handshake has one in its first bytes, and
+    /// commands may be hidden in the lines behind. Redis waits for a line without one.
+    #[error("ERR Protocol error: NUL byte in inline request")]
+    InlineNul,
     /// An inline command with an open quote, or with something directly behind a closing one.
     #[error("ERR Protocol error: unbalanced quotes in request")]
     UnbalancedQuotes,
@@ -263,9 +267,12 @@ impl RequestDecoder {
         args: &mut Vec<Span>,
     ) -> Result<Option<usize>, ProtocolError> {
         let rest = &buffer[start..];
-        let Some(len) = memchr(b'\n', &rest[..rest.len().min(MAX_LINE_BYTES + 1)]) else {
+        let Some(len) = memchr2(b'\n', 0, &rest[..rest.len().min(MAX_LINE_BYTES + 1)]) else {
             return if rest.len() > MAX_LINE_BYTES { Err(ProtocolError::InlineTooLong) } else { Ok(None) };
         };
+        if rest[len] == 0 {
+            return Err(ProtocolError::InlineNul);
+        }
         let line_end = if rest[..len].ends_with(b"\r") { len - 1 } else { len };
         let line = &mut buffer[start..start + line_end];
         let before = memchr2(b'"', b'\'', line).map(|_| line.to_vec());

@@ -23,6 +23,8 @@ const MALFORMED: &[(&str, &str)] = &[
     ("*1\r\n$+4\r\nPING\r\n", "invalid bulk length"),
     ("*1\r\n$04\r\nPING\r\n", "invalid bulk length"),
     ("*1\r\n$3\r\nPING\r\n", "expected CRLF"),
+    ("SET k v\0\r\n", "NUL byte in inline request"),
+    ("SET k \"a\0b", "NUL byte in inline request"),
     ("SET k 'open\r\n", "unbalanced quotes in request"),
     ("SET k \"a\"b\r\n", "unbalanced quotes in request"),
 ];
@@ -92,17 +94,40 @@ fn an_http_request_ends_the_connection_and_runs_nothing() {
     }
 }
 
+/// Whom a TLS client talks to is decided by names, and what it repeats of a session ticket by the server it had that
+/// from: so a hostile one can have it send commands to this port.
+#[test]
+fn a_tls_handshake_at_the_plain_port_runs_nothing() {
+    let server = Server::start();
+    let mut bystander = server.connect();
+    for (i, record_len) in [[0, 200], [1, 44], [2, b'\n'], [b'\n', b'\n']].into_iter().enumerate() {
+        let handshake = [&[0x16, 3, 1][..], &record_len, &[1, 0, 1, 40, 3, 3], &[b'r'; 32]].concat();
+        let mut client = server.connect();
+        client.send([&handshake[..], b"\r\nSET k v\r\n"].concat());
+        // What comes later may meet a connection that is closed already.
+        drop(client.try_send("\r\nSET k v\r\n"));
+        client.rest();
+        wait_until("it is logged", || server.stderr().matches("it may speak TLS to the plain port").count() == i + 1);
+        assert_eq!(bystander.get("k"), None, "{record_len:?}");
+    }
+}
+
 /// Anybody can bring these lines about, without a password, too.
 #[test]
-fn of_many_http_requests_some_are_logged() {
+fn of_many_clients_that_speak_something_else_some_are_logged() {
     const REQUESTS: usize = 300;
-    let server = Server::start();
-    for _ in 0..REQUESTS {
-        server.connect().send("POST / HTTP/1.1\r\n").expect_closed();
+    for (request, line) in [
+        ("POST / HTTP/1.1\r\n", "closing a client that sent POST"),
+        ("\x16\x03\x01\0", "closing a client that sent a NUL byte"),
+    ] {
+        let server = Server::start();
+        for _ in 0..REQUESTS {
+            server.connect().send(request).rest();
+        }
+        let exit = server.terminate();
+        let told = exit.stderr.matches(line).count();
+        assert!(0 < told && told < REQUESTS / 10, "{told} of {REQUESTS} were logged");
     }
-    let exit = server.terminate();
-    let told = exit.stderr.matches("closing a client that sent POST").count();
-    assert!(0 < told && told < REQUESTS / 10, "{told} of {REQUESTS} were logged");
 }
 
 #[test]

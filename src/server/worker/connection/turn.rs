@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::{Connection, Pause, State, env};
 use crate::command::batch::{Control, Count, Queue, Ran, Replies, Stop, TURN_BYTES, TURN_COMMANDS, Taken, count_error};
 use crate::db::ahead::Ahead;
-use crate::protocol::decode::Args;
+use crate::protocol::decode::{Args, ProtocolError};
 use crate::protocol::encode;
 use crate::protocol::rope::Mark;
 use crate::server::control::{self, After};
@@ -193,6 +193,17 @@ impl Connection {
             Stop::NotResp(error) => {
                 let text = error.text();
                 count_error(&*worker.stats, None, &text);
+                static TOLD: Sparing = Sparing::new();
+                if error == ProtocolError::InlineNul
+                    && let Some(left_out) = TOLD.due()
+                {
+                    tracing::warn!(
+                        client = self.client.id,
+                        addr = %self.client.addr,
+                        "closing a client that sent a NUL byte in an inline command: it may speak TLS to the plain \
+                         port, and somebody may have hidden commands in that{left_out}"
+                    );
+                }
                 if state.session.answers == Answers::All {
                     encode::error(&mut state.out.buffer, text);
                 }
