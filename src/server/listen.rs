@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,14 @@ pub enum Listener {
     /// TCP, and what is shown where TLS is spoken.
     Tcp(TcpListener, Option<Arc<Certificates>>),
     /// A unix socket, and its file, where that is the server's to remove.
-    Unix(UnixListener, Option<PathBuf>),
+    Unix(UnixListener, Option<SocketFile>),
+}
+
+/// The file of a unix socket: where it was made, and which it is. Another server may put its own there.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    id: (u64, u64),
 }
 
 /// A connection that was accepted and not yet given to a worker; it belongs to no runtime.
@@ -55,7 +62,8 @@ impl Listener {
     /// # Errors
     /// Somebody has made a file there meanwhile.
     pub fn unix(path: &Path) -> io::Result<Self> {
-        Ok(Self::Unix(UnixListener::bind(path)?, Some(path.to_owned())))
+        let listener = UnixListener::bind(path)?;
+        Ok(Self::Unix(listener, file_id(path).map(|id| SocketFile { path: path.to_owned(), id })))
     }
 
     /// Takes a unix socket that listens already; its file stays when the server goes.
@@ -86,11 +94,18 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Self::Unix(_, Some(path)) = self {
-            // Only tidiness: a start over a left socket file works too.
-            drop(std::fs::remove_file(path));
+        // Only tidiness: a start over a left socket file works too.
+        if let Self::Unix(_, Some(file)) = self
+            && file_id(&file.path) == Some(file.id)
+        {
+            drop(std::fs::remove_file(&file.path));
         }
     }
+}
+
+/// Device and inode of what lies at `path`.
+fn file_id(path: &Path) -> Option<(u64, u64)> {
+    path.symlink_metadata().ok().map(|found| (found.dev(), found.ino()))
 }
 
 /// Takes a TCP address, where connections are still refused; port 0 takes any free one. Returns the port that it is.

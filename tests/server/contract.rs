@@ -388,6 +388,20 @@ fn a_unix_socket_serves_too_and_is_removed() {
     assert!(!path.exists());
 }
 
+#[test]
+fn a_server_that_stops_leaves_the_unix_socket_of_another_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kvred.sock");
+    let start = || Launch::new().args(&["--unixsocket", path.to_str().unwrap()]).start();
+    let first = start();
+    std::fs::remove_file(&path).unwrap();
+    let second = start();
+    assert_eq!(first.terminate().code, Some(0));
+    Client::connect_unix(&path).send("PING\r\n").expect("+PONG\r\n");
+    assert_eq!(second.terminate().code, Some(0));
+    assert!(!path.exists());
+}
+
 /// Which of them is there would else tell of a moment in the middle: the last key was set after all others, so it is
 /// never there without the first one. Each time other keys, so that these lie in shards by either order.
 #[test]
