@@ -5,14 +5,17 @@
 pub mod certs;
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Output;
+use std::time::Duration;
 
 use rustix::process::Signal;
+use socket2::SockRef;
 
 use self::certs::{Authority, Kind};
 use crate::helpers::client::shown;
 use crate::helpers::terminal::Terminal;
-use crate::helpers::{Client, Exit, Launch, Reply, Server, info, program, skip, wait_until};
+use crate::helpers::{Client, Exit, Launch, Reply, Server, info, info_number, program, skip, wait_until};
 
 /// A server with TLS, and what belongs to it.
 struct Rig {
@@ -480,4 +483,31 @@ fn connect_keeps_tls_unless_a_uri_says_otherwise_and_begins_it_where_one_says_so
         session.presses('d');
         assert_eq!(session.ends().1, 0);
     }
+}
+
+#[test]
+fn clients_that_go_before_they_shake_hands_leave_nothing() {
+    const MIB: u64 = 1 << 20;
+    const CLIENTS: u64 = 100;
+    let rig = Rig::new("no");
+    let server = rig.launch.start();
+    let port: u16 = tls_port(&server).parse().unwrap();
+    let mut client = server.connect();
+    // A few at a time: memory is that of the crowd, else.
+    let mut come_and_go = |times: usize| {
+        for _ in 0..times {
+            let came = info_number(&mut client, "total_connections_received") + CLIENTS;
+            for _ in 0..CLIENTS {
+                let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+                // No port waits for what may yet come.
+                SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+            }
+            wait_until("all have come", || info_number(&mut client, "total_connections_received") == came);
+            wait_until("all are gone", || info_number(&mut client, "connected_clients") == 1);
+        }
+        server.resident_bytes()
+    };
+    let before = come_and_go(10);
+    let grown = come_and_go(100).saturating_sub(before);
+    assert!(grown < 4 * MIB, "10,000 clients that are gone have left {grown} bytes");
 }

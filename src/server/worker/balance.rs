@@ -174,7 +174,7 @@ impl Worker {
         if killed {
             connection.close_now();
         }
-        self.start(connection);
+        drop(self.start(connection));
     }
 
     fn lose(&self, client: &Client, mut state: State, why: &std::io::Error) {

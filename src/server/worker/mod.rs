@@ -36,6 +36,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
 
 use self::balance::{Lookout, Moving};
 use self::busy_poll::BusyPoll;
@@ -183,25 +184,29 @@ impl Worker {
         };
         let client = self.server.clients.add(addr, laddr, self.number, self.now_seconds());
         let connection = Rc::new(Connection::new(socket, client, self));
-        if connection.is_handshaking() {
-            drop(tokio::task::spawn_local(Self::limit_handshake(Rc::downgrade(&connection))));
+        let handshaking = connection.is_handshaking().then(|| Rc::downgrade(&connection));
+        let served = self.start(connection);
+        if let Some(connection) = handshaking {
+            drop(tokio::task::spawn_local(Self::limit_handshake(connection, served)));
         }
-        self.start(connection);
     }
 
     fn connection_count(&self) -> &ConnectionCount {
         &self.server.workers[self.number].connection_count
     }
 
-    /// Lets a connection run.
-    fn start(self: &Rc<Self>, connection: Rc<Connection>) {
+    /// Lets a connection run: the task that does.
+    fn start(self: &Rc<Self>, connection: Rc<Connection>) -> JoinHandle<()> {
         self.connections.borrow_mut().insert(connection.client.id, Rc::clone(&connection));
-        drop(tokio::task::spawn_local(connection.serve(Rc::clone(self))));
+        tokio::task::spawn_local(connection.serve(Rc::clone(self)))
     }
 
-    /// Closes a connection that has not begun to speak TLS in time.
-    async fn limit_handshake(connection: Weak<Connection>) {
-        tokio::time::sleep(HANDSHAKE_LIMIT).await;
+    /// Closes a connection that has not begun to speak TLS in time. It ends with the connection, which `served` tells:
+    /// even a weak reference keeps the memory of one.
+    async fn limit_handshake(connection: Weak<Connection>, served: JoinHandle<()>) {
+        if tokio::time::timeout(HANDSHAKE_LIMIT, served).await.is_ok() {
+            return;
+        }
         if let Some(connection) = connection.upgrade().filter(|c| c.is_handshaking()) {
             static TOLD: Sparing = Sparing::new();
             if let Some(left_out) = TOLD.due() {
