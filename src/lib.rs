@@ -19,6 +19,7 @@ pub mod args;
 mod interrupt;
 mod machine;
 mod pem;
+mod sparing;
 
 pub mod protocol;
 

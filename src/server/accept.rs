@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::Server;
 use super::listen::{Accepted, Listener};
-use super::logging::Sparing;
 use super::worker::Message;
+use crate::sparing::Sparing;
 
 /// A pause after `accept` failed, so that a lack of descriptors does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

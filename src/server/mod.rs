@@ -16,7 +16,7 @@
 //! | [`signals`], [`stop`] | `SIGTERM`, `SIGINT`, `SIGHUP`; what is finished before the end |
 //! | [`systemd`] | what systemd is told, and the sockets that it hands over |
 //! | [`slowlog`] | the commands that took long |
-//! | `logging` | log messages on stderr, as text or as JSON Lines; those that clients bring about, not all of them |
+//! | `logging` | log messages on stderr, as text or as JSON Lines |
 
 pub mod accept;
 pub mod addresses;

@@ -75,6 +75,6 @@ fn reload(certificates: Option<&Certificates>) {
         return tracing::info!("SIGHUP: there are no certificates to read anew");
     };
     systemd::reloading();
-    certificates.reload();
+    certificates.reload(false);
     systemd::ready_again();
 }

@@ -19,10 +19,10 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ServerConfig, ServerConnection};
 use tokio::net::TcpStream;
 
-use super::logging::Sparing;
 use crate::args::TlsAuthClients;
 use crate::pem;
 use crate::protocol::rope::Rope;
+use crate::sparing::{LeftOut, Sparing};
 
 /// How long a client may take to shake hands.
 pub const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -66,14 +66,29 @@ impl Certificates {
         Ok(Self { files, current: Mutex::new(config) })
     }
 
-    /// Reads them anew, and logs what came of it: whether new connections use them. If not, those in use stay.
-    pub fn reload(&self) -> bool {
-        let read = read(&self.files);
-        match &read {
-            Ok(_) => tracing::info!("the TLS certificates were read anew; new connections use them"),
-            Err(e) => tracing::error!("the TLS certificates stay as they were, the new ones cannot be used: {e:#}"),
+    /// Reads them anew, and logs what came of it, if a client has asked not always: whether new connections use them.
+    /// If not, those in use stay.
+    pub fn reload(&self, by_client: bool) -> bool {
+        static TOLD: Sparing = Sparing::new();
+        static REFUSED: Sparing = Sparing::new();
+        let due = |lines: &Sparing| if by_client { lines.due() } else { Some(LeftOut::default()) };
+        match read(&self.files) {
+            Ok(config) => {
+                *self.current.lock() = config;
+                if let Some(left_out) = due(&TOLD) {
+                    tracing::info!("the TLS certificates were read anew; new connections use them{left_out}");
+                }
+                true
+            }
+            Err(e) => {
+                if let Some(left_out) = due(&REFUSED) {
+                    tracing::error!(
+                        "the TLS certificates stay as they were, the new ones cannot be used: {e:#}{left_out}"
+                    );
+                }
+                false
+            }
         }
-        read.map(|config| *self.current.lock() = config).is_ok()
     }
 
     /// What new connections use.

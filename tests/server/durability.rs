@@ -233,6 +233,9 @@ fn a_rewrite_is_in_progress_or_over_once_it_is_answered() {
         wait_until("no rewrite is in progress", || info(&mut client, "aof_rewrite_in_progress") == "0");
         assert_eq!(info_number(&mut client, "aof_rewrites"), n, "rewrite {n} is not over");
     }
+    // Nor can he fill a disk with lines about them.
+    let told = server.terminate().stderr.matches("the append-only file was rewritten").count();
+    assert!(0 < told && told < 50, "{told} of 100 were logged");
 }
 
 /// A stop syncs, so it is worth waiting for.

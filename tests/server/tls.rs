@@ -341,6 +341,14 @@ fn new_certificates_are_read_when_their_settings_are_set_to_what_they_are() {
     assert_eq!(set("tls-cert-file", cert_path), Reply::ok());
     assert_eq!(answer(&ping(&new.cert())), "PONG");
     complaint(&ping(&rig.ca.cert()), 3);
+
+    // A client cannot fill a disk with lines about them.
+    for line in ["the TLS certificates were read anew", "the TLS certificates stay as they were"] {
+        (0..100).for_each(|_| drop(set("tls-cert-file", cert_path)));
+        let told = server.stderr().matches(line).count();
+        assert!(0 < told && told < 50, "{line}: {told} of 100 were logged");
+        std::fs::write(&key, "no key").unwrap();
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::rewrite::RewriteError;
 use crate::db::background::step_back;
 use crate::persistence::FsyncPolicy;
 use crate::protocol::number::counted;
+use crate::sparing::Sparing;
 
 /// How often `everysec` syncs.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
@@ -199,7 +200,12 @@ fn rewrite_when_asked(writer: &Writer, stopping: &AtomicBool) {
                 Err(e) if healing && !stopped() => Some(e.to_string().into()),
                 Err(RewriteError::Closed | RewriteError::Poisoned) => None,
                 Err(e) => {
-                    tracing::error!("the rewrite of the append-only file came to nothing: {e}; the log is as it was");
+                    static TOLD: Sparing = Sparing::new();
+                    if let Some(left_out) = TOLD.due() {
+                        tracing::error!(
+                            "the rewrite of the append-only file came to nothing: {e}; the log is as it was{left_out}"
+                        );
+                    }
                     None
                 }
             };
@@ -230,12 +236,15 @@ fn rewrite(writer: &Writer, stopping: &AtomicBool) -> Result<(), RewriteError> {
     let took = writer.clock().monotonic().saturating_sub(began);
     writer.report_rewrite(|report| report.end(began, took, result.as_ref().err().map(ToString::to_string)));
     let mut rewrite = result?;
-    tracing::info!(
-        "the append-only file was rewritten: {before} bytes became {}, {}, in {:.3} s",
-        rewrite.new_bytes(),
-        counted(rewrite.keys, "key"),
-        took.as_secs_f64()
-    );
+    static TOLD: Sparing = Sparing::new();
+    if let Some(left_out) = TOLD.due() {
+        tracing::info!(
+            "the append-only file was rewritten: {before} bytes became {}, {}, in {:.3} s{left_out}",
+            rewrite.new_bytes(),
+            counted(rewrite.keys, "key"),
+            took.as_secs_f64()
+        );
+    }
     let mut pace = Pace::new(writer);
     while rewrite.forget_old() {
         pace.rest_if_due();

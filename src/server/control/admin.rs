@@ -80,7 +80,7 @@ fn reload_certificates(pairs: &[&[u8]], server: &Server) -> Result<(), CommandEr
     else {
         return Ok(());
     };
-    if certificates.reload() {
+    if certificates.reload(true) {
         return Ok(());
     }
     // Redis's words; the log has the reason.

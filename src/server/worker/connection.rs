@@ -34,8 +34,8 @@ use crate::protocol::limits::RequestLimits;
 use crate::protocol::rope::Rope;
 use crate::server::clients::Client;
 use crate::server::control;
-use crate::server::logging::Sparing;
 use crate::server::socket::Socket;
+use crate::sparing::Sparing;
 
 /// A connection, shared by its own task and by the one that ends the worker's rounds.
 #[derive(Debug)]

@@ -46,10 +46,10 @@ use self::intake::Intake;
 use super::Server;
 use super::clients::Client;
 use super::listen::Accepted;
-use super::logging::Sparing;
 use super::stats::WorkerStats;
 use super::tls::HANDSHAKE_LIMIT;
 use crate::command::batch::{Held, Queue};
+use crate::sparing::Sparing;
 
 /// Reply buffers kept for the next turn, and the largest that is worth keeping.
 const SPARE_BUFFERS: usize = 64;

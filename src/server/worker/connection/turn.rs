@@ -11,9 +11,9 @@ use crate::protocol::decode::{Args, ProtocolError};
 use crate::protocol::encode;
 use crate::protocol::rope::Mark;
 use crate::server::control::{self, After};
-use crate::server::logging::Sparing;
 use crate::server::worker::Worker;
 use crate::server::worker::session::Answers;
+use crate::sparing::Sparing;
 
 /// Commands that were taken from a connection's input, to be run next.
 pub struct Next<'q, 'k> {
