@@ -100,7 +100,8 @@ pub struct ServeArgs {
 
     /// Listen on this unix socket too
     ///
-    /// A relative path starts where the server is started, not in --dir.
+    /// A relative path starts where the server is started, not in --dir. The umask decides who may connect: with 022
+    /// only the server's user, with 007 its group too.
     #[arg(long, env = "KVRED_UNIXSOCKET", value_name = "PATH")]
     pub unixsocket: Option<PathBuf>,
 

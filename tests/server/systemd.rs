@@ -242,6 +242,14 @@ fn the_unit_file_is_one() {
     assert!(ours.is_empty(), "{}", ours.join("\n"));
 }
 
+/// With systemd's default, every user of the machine could write, and protected mode would let him.
+#[test]
+fn a_unix_socket_that_systemd_makes_is_not_for_everybody() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/kvred.socket");
+    let unit = std::fs::read_to_string(unit).unwrap();
+    assert!(unit.lines().any(|line| line == "SocketMode=0660"), "{unit}");
+}
+
 #[test]
 fn logs_are_an_object_a_line_where_json_is_asked_for() {
     let server = Launch::new().args(&["--log-format", "json", "--fsync", "none"]).try_start();
