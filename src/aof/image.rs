@@ -71,23 +71,21 @@ impl Image {
         let name = file_name(path);
         let mut temporary = temporary_name(name).into_os_string();
         temporary.push(format!(".{:016x}", random_u64()));
-        Self::begin(RealDisk::holding(path)?, temporary.into(), name, false)
+        Self::begin(Arc::new(RealDisk::holding(path)?), temporary.into(), name, false)
     }
 
-    /// Begins a log that will take the place of the one at `path`, whose locks are held.
+    /// Begins a log that will take the place of the one of that name in the directory of `disk`, whose locks are held.
     ///
     /// # Errors
     /// The temporary file cannot be made, or the one of an interrupted rewrite not be removed.
-    pub(super) fn create_over(path: &Path) -> io::Result<Self> {
-        let (disk, name) = (RealDisk::holding(path)?, file_name(path));
+    pub(super) fn create_over(disk: &Arc<RealDisk>, name: &Path) -> io::Result<Self> {
         let temporary = temporary_name(name);
-        remove_leftover(&disk, &temporary)?;
-        Self::begin(disk, temporary, name, true)
+        remove_leftover(&**disk, &temporary)?;
+        Self::begin(Arc::clone(disk), temporary, name, true)
     }
 
-    fn begin(disk: RealDisk, temporary: PathBuf, name: &Path, in_place: bool) -> io::Result<Self> {
+    fn begin(disk: Arc<RealDisk>, temporary: PathBuf, name: &Path, in_place: bool) -> io::Result<Self> {
         let salt = Salt(random_u64());
-        let disk = Arc::new(disk);
         let interrupted = interrupt::Exit::listen()?;
         let file = disk.create(&temporary)?;
         let remove = {

@@ -23,10 +23,10 @@ use crate::exit::{Failure, OrExit, Status, print};
 use crate::machine::random_u64;
 use crate::persistence::LogOffset;
 use crate::persistence::batch::Batch;
-use crate::persistence::disk::{DiskFile, DiskRead};
+use crate::persistence::disk::DiskRead;
 use crate::persistence::format::Annotation;
 use crate::persistence::lock::lock_is_held;
-use crate::persistence::real_disk::{RealDisk, file_name};
+use crate::persistence::real_disk::file_name;
 use crate::persistence::recover::only_copy;
 use crate::persistence::replay::{Recovery, RefusedRecord, Verdict};
 use crate::terminal::for_shell;
@@ -71,10 +71,10 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
         }
         Ok::<_, Failure>(())
     })?;
-    if held.is_some() && before.size.records == 0 {
-        refuse_only_copy(&log)?;
+    if let Some(held) = held.as_ref().filter(|_| before.size.records == 0) {
+        refuse_only_copy(held)?;
     }
-    let after = write(target, &keyspace, &before, held.as_ref().map(|held| &*held.file))?;
+    let after = write(target, &keyspace, &before, held.as_ref())?;
     if let Some(torn) = &before.torn {
         say!("kvred: {torn}");
     }
@@ -97,10 +97,9 @@ fn refuse_later_part(path: &Path) -> Result<(), Failure> {
 }
 
 /// A rewrite in place removes what an interrupted one has left.
-fn refuse_only_copy(log: &Path) -> Result<(), Failure> {
+fn refuse_only_copy(Held { path: log, disk, .. }: &Held) -> Result<(), Failure> {
     let shown = log.display();
-    let left = RealDisk::holding(log)
-        .and_then(|disk| only_copy(&disk, file_name(log)))
+    let left = only_copy(&**disk, file_name(log))
         .or_unavailable(|| format!("cannot look for an unfinished rewrite of {shown}"))?;
     let Some(left) = left.map(|name| log.with_file_name(name)) else { return Ok(()) };
     Err(failure!(
@@ -226,17 +225,15 @@ fn judge(
 }
 
 /// Writes the new log. `replaced` is the one whose place it takes.
-fn write(
-    target: &Path,
-    keyspace: &Keyspace,
-    before: &Before,
-    replaced: Option<&dyn DiskFile>,
-) -> Result<Size, Failure> {
+fn write(target: &Path, keyspace: &Keyspace, before: &Before, replaced: Option<&Held>) -> Result<Size, Failure> {
     let doing = || format!("cannot write {}; nothing was changed", target.display());
-    let create = if replaced.is_some() { Image::create_over } else { Image::create };
-    let mut image = create(target).or_unavailable(doing)?;
+    let image = match replaced {
+        Some(Held { path, disk, .. }) => Image::create_over(disk, file_name(path)),
+        None => Image::create(target),
+    };
+    let mut image = image.or_unavailable(doing)?;
     let done = fill(&mut image, keyspace, before);
-    if let Err(e) = done.and_then(|()| replaced.map_or(Ok(()), |log| image.copy_access(log))) {
+    if let Err(e) = done.and_then(|()| replaced.map_or(Ok(()), |log| image.copy_access(&*log.file))) {
         image.discard();
         return Err(e).or_unavailable(doing);
     }

@@ -11,7 +11,7 @@ use crate::persistence::batch::Flaw;
 use crate::persistence::disk::{DiskRead, is_unreadable, read_full_at};
 use crate::persistence::lock::{LogLock, follow_links};
 use crate::persistence::reader::RDB_MAGIC;
-use crate::persistence::real_disk::{open_to_read, parent};
+use crate::persistence::real_disk::{RealDisk, file_name, open_to_read, parent};
 
 /// A manifest is a few lines; more than this is something else.
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
@@ -153,13 +153,14 @@ pub(super) fn refuse_existing(out: &Path) -> Result<(), Failure> {
     Err(failure!(Unavailable, "{} is there already; name a new file", out.display()))
 }
 
-/// Takes the lock of a log at its real path, to change it or to be sure that nobody else does.
+/// Takes the lock of a log at its real path, in the directory of `disk`, to change it or to be sure that nobody else
+/// does.
 ///
 /// # Errors
 /// A server has it, or the lock's file cannot be made: exit code 3.
-pub(super) fn lock(log: &Path) -> Result<LogLock, Failure> {
+pub(super) fn lock(disk: &RealDisk, log: &Path) -> Result<LogLock, Failure> {
     let shown = log.display();
-    LogLock::take(log).or_unavailable(|| format!("cannot take the lock of {shown}"))?.ok_or_else(|| {
-        failure!(Unavailable, "{shown} is in use by a kvred server, which alone may change it; stop that one first")
-    })
+    LogLock::take(disk, file_name(log)).or_unavailable(|| format!("cannot take the lock of {shown}"))?.ok_or_else(
+        || failure!(Unavailable, "{shown} is in use by a kvred server, which alone may change it; stop that one first"),
+    )
 }

@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FlockOperation, OFlags};
+use rustix::fs::{AtFlags, CWD, FlockOperation, OFlags, statat};
 
-use super::real_disk::{openat, try_flock};
+use super::real_disk::{RealDisk, openat, try_flock};
 
 /// The right to write a log, held until it is dropped: `flock` on `<log>.lock`, a file that is made once and never
 /// renamed or removed, so that a rewrite, which replaces the log itself, cannot let a second server in.
@@ -17,24 +18,25 @@ pub struct LogLock {
 }
 
 impl LogLock {
-    /// Takes the lock of the log at `log`, which is no link. `Ok(None)`: somebody else has it.
+    /// Takes the lock of the log `name` in the directory of `disk`, in which it is no link. `Ok(None)`: somebody else
+    /// has it.
     ///
     /// # Errors
     /// It cannot be opened or made, or something else has its name.
-    pub fn take(log: &Path) -> io::Result<Option<Self>> {
-        let path = lock_path(log);
-        let file = match open_lock(&path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL) {
+    pub fn take(disk: &RealDisk, name: &Path) -> io::Result<Option<Self>> {
+        let (dir, lock_name) = (disk.dir(), lock_path(name));
+        let file = match open_lock(dir, &lock_name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL) {
             Ok(file) => {
-                if let (Ok(log), Ok(lock)) = (log.metadata(), file.metadata())
-                    && log.uid() != lock.uid()
+                if let (Ok(log), Ok(lock)) = (statat(dir, name, AtFlags::SYMLINK_NOFOLLOW), file.metadata())
+                    && log.st_uid != lock.uid()
                 {
                     // Root has made it with a tool: the server that owns the log has to be able to take it. Others may
                     // not.
-                    drop(std::os::unix::fs::fchown(&file, Some(log.uid()), Some(log.gid())));
+                    drop(std::os::unix::fs::fchown(&file, Some(log.st_uid), Some(log.st_gid)));
                 }
                 file
             }
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => open_lock(&path, OFlags::RDWR)?,
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => open_lock(dir, &lock_name, OFlags::RDWR)?,
             Err(e) => return Err(e),
         };
         let taken = try_flock(&file, FlockOperation::NonBlockingLockExclusive)?;
@@ -44,10 +46,10 @@ impl LogLock {
 
 /// Opens a lock's file. Who owns the directory may have put anything there, for root to open. Another name of it is
 /// none of ours: backups are made of such.
-fn open_lock(path: &Path, flags: OFlags) -> io::Result<File> {
+fn open_lock(dir: BorrowedFd<'_>, path: &Path, flags: OFlags) -> io::Result<File> {
     let refused =
         |what| Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, and no lock of kvred's")));
-    match openat(CWD, path, flags | OFlags::NOFOLLOW | OFlags::NONBLOCK) {
+    match openat(dir, path, flags | OFlags::NOFOLLOW | OFlags::NONBLOCK) {
         Ok(file) if !file.metadata()?.is_file() => refused("no regular file"),
         Err(e) if rustix::io::Errno::from_io_error(&e) == Some(rustix::io::Errno::LOOP) => refused("a symbolic link"),
         other => other,
@@ -59,7 +61,7 @@ fn open_lock(path: &Path, flags: OFlags) -> io::Result<File> {
 /// # Errors
 /// The lock's file is there and cannot be looked at.
 pub fn lock_is_held(log: &Path) -> io::Result<bool> {
-    let file = match open_lock(&lock_path(log), OFlags::RDONLY) {
+    let file = match open_lock(CWD, &lock_path(log), OFlags::RDONLY) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(e),
@@ -102,11 +104,11 @@ mod tests {
     #[test]
     fn a_lock_is_taken_once() {
         let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("kvred.aof");
-        let held = LogLock::take(&log).unwrap().expect("free");
-        assert!(LogLock::take(&log).unwrap().is_none(), "a second one has to wait");
+        let (disk, log) = (RealDisk::new(dir.path()).unwrap(), Path::new("kvred.aof"));
+        let held = LogLock::take(&disk, log).unwrap().expect("free");
+        assert!(LogLock::take(&disk, log).unwrap().is_none(), "a second one has to wait");
         drop(held);
-        assert!(LogLock::take(&log).unwrap().is_some());
-        assert!(lock_path(&log).exists(), "the file stays");
+        assert!(LogLock::take(&disk, log).unwrap().is_some());
+        assert!(dir.path().join("kvred.aof.lock").exists(), "the file stays");
     }
 }

@@ -48,6 +48,10 @@ impl RealDisk {
         Self::new(parent(file))
     }
 
+    pub(super) fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
     /// Renames a file, unless the other name is taken.
     ///
     /// # Errors

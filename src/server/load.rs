@@ -52,7 +52,7 @@ pub fn load(config: &Config, keyspace: &Keyspace) -> Result<Loaded, Failure> {
         RealDisk::holding(&path).or_unavailable(|| format!("cannot use the directory of {}", path.display()))?
     };
     let name = file_name(&path).to_owned();
-    let lock = LogLock::take(&path)
+    let lock = LogLock::take(&disk, &name)
         .or_unavailable(|| format!("cannot take the lock {}", lock_path(&path).display()))?
         .ok_or_else(|| {
             failure!(

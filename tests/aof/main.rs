@@ -19,6 +19,7 @@ mod kit;
 mod redis;
 mod roundtrip;
 mod salvage;
+mod swapped;
 mod terminal;
 mod times;
 mod unreadable;

@@ -25,9 +25,9 @@ use crate::persistence::replay::Verdict;
 /// A log that nobody else writes to until this is dropped: not by this name, and by no other one that it has.
 pub(in crate::aof) struct Held {
     /// Where it really is.
-    path: PathBuf,
-    /// The directory that it is in.
-    disk: RealDisk,
+    pub(in crate::aof) path: PathBuf,
+    /// The directory that it is in, which stays this one: who owns a folder on the path may swap that for another.
+    pub(in crate::aof) disk: Arc<RealDisk>,
     /// It, open for writing.
     pub(in crate::aof) file: Arc<dyn DiskFile>,
     _lock: LogLock,
@@ -40,11 +40,11 @@ impl Held {
     /// Another kvred has one of them, or the log may not be written to: exit code 3.
     pub(in crate::aof) fn take(log: &Path) -> Result<Self, Failure> {
         let path = source::real_path(log)?;
-        let lock = source::lock(&path)?;
         let unavailable = |what: &str| format!("{}: {what}", path.display());
         let disk = RealDisk::holding(&path).or_unavailable(|| unavailable("cannot use its directory"))?;
+        let lock = source::lock(&disk, &path)?;
         let file = disk.open(file_name(&path), true).or_unavailable(|| unavailable("cannot open it for writing"))?;
-        Ok(Self { path, disk, file, _lock: lock })
+        Ok(Self { path, disk: Arc::new(disk), file, _lock: lock })
     }
 }
 
@@ -92,9 +92,9 @@ pub(super) fn run(args: &CheckArgs, held: &Held, report: &mut Report) -> Result<
         return Ok(report.status());
     }
     let fixed = if found.header_fixable {
-        mend(disk, path, &**file, end).or_unavailable(|| unavailable("cannot mend the header"))?
+        mend(&**disk, path, &**file, end).or_unavailable(|| unavailable("cannot mend the header"))?
     } else {
-        let cut = cut_tail(disk, file_name(path), &**file, end)
+        let cut = cut_tail(&**disk, file_name(path), &**file, end)
             .or_unavailable(|| unavailable("what is cut cannot be kept, so nothing was cut"))?;
         Fixed { at: end.0, cut_bytes: cut.bytes, kept_in: cut.kept_in.map(|kept| path.with_file_name(kept)) }
     };
