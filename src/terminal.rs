@@ -15,7 +15,8 @@ use rustix::termios::tcgetwinsize;
 use crate::args::ColorWhen;
 
 /// Writes a line to stderr, as `eprintln!` does, which would panic where it cannot be written: behind a closed pipe, on
-/// a full disk. What was to be said is lost then, and the work goes on.
+/// a full disk. What was to be said is lost then, and the work goes on. It may hold names that others gave: see
+/// [`shown_lines`].
 macro_rules! say {
     ($($what:tt)*) => {
         $crate::terminal::write_line(format_args!($($what)*))
@@ -23,7 +24,7 @@ macro_rules! say {
 }
 
 pub(crate) fn write_line(what: std::fmt::Arguments<'_>) {
-    drop(io::stderr().write_all(format!("{what}\n").as_bytes()));
+    drop(io::stderr().write_all(shown_lines(&format!("{what}\n")).as_bytes()));
 }
 
 /// What a piece of text is; each has its colour.
@@ -186,6 +187,11 @@ pub(crate) fn shown(text: &[u8]) -> String {
     without_controls(text, |c| c == '\t')
 }
 
+/// Several lines, in which nothing steers the terminal either.
+pub(crate) fn shown_lines(text: &str) -> String {
+    without_controls(text.as_bytes(), |c| matches!(c, '\t' | '\n'))
+}
+
 /// Text in which every control character is a `?`, but for those that are wanted.
 pub(crate) fn without_controls(text: &[u8], but: impl Fn(char) -> bool) -> String {
     String::from_utf8_lossy(text).chars().map(|c| if c.is_control() && !but(c) { '?' } else { c }).collect()
@@ -211,11 +217,11 @@ pub(crate) fn wrap(text: &str, indent: usize, columns: usize) -> String {
     out
 }
 
-/// A path as a word of a command that is pasted into a shell.
+/// A path as a word of a command that is pasted into a shell; one that would steer the terminal has to be typed.
 pub(crate) fn for_shell(path: &Path) -> String {
-    let path = path.to_string_lossy();
+    let path = shown(path.as_os_str().as_encoded_bytes());
     // No path has a NUL byte, which is all that cannot be quoted.
-    shlex::try_quote(&path).map_or_else(|_| path.to_string(), Cow::into_owned)
+    shlex::try_quote(&path).map_or_else(|_| path.clone(), Cow::into_owned)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The manifest of a multi-part log, as Redis and Valkey from 7.0 on write it: one `file NAME seq N type T` a line.
 //!
-//! What they refuse is refused here: its parts would be loaded in an order that they never had.
+//! What they refuse is refused here: its parts would be loaded in an order that they never had. So is a part whose name
+//! would steer the terminal.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -92,6 +93,10 @@ fn parse_line(line: &[u8]) -> Result<Entry, String> {
     if name.iter().any(|c| b"/\\".contains(c)) {
         return Err(format!("names a path, but a part lies beside its manifest: {shown:?}"));
     }
+    // It is shown wherever the part is.
+    if String::from_utf8_lossy(name).contains(char::is_control) {
+        return Err(format!("names a file with control characters: {shown:?}"));
+    }
     Ok(Entry { name: name.clone(), seq, kind })
 }
 
@@ -141,7 +146,7 @@ mod tests {
     #[test]
     fn names_are_unquoted_as_redis_does_and_any_white_space_stands_between_words() {
         for (line, name) in [
-            ("file \"\\xc3\\xa4 \\\"\\n\\t\\a\" seq 1 type b", "ä \"\n\t\x07"),
+            ("file \"\\xc3\\xa4 \\\"\" seq 1 type b", "ä \""),
             ("file 'a \\' b' seq 1 type b", "a ' b"),
             ("file\ta\tseq\t1\ttype\tb\r", "a"),
             (" FILE z file a seq 1 other x Type b ", "a"),
@@ -152,12 +157,15 @@ mod tests {
     }
 
     #[test]
-    fn what_redis_refuses_is_refused_by_line() {
+    fn what_redis_refuses_is_refused_by_line_and_what_would_steer_the_terminal() {
         let long = format!("file a seq 1 type b x {}", "y".repeat(1024));
         for line in [
             "file a seq 1 type x",
             "file ../a seq 1 type b",
             "file a\\b seq 1 type b",
+            "file \"a\\x1b[2J\" seq 1 type b",
+            "file \"\\xc2\\x9b2J\" seq 1 type b",
+            "file \"a\\n\" seq 1 type b",
             "nonsense",
             "file \"a seq 1 type b",
             "file \"a\"b seq 1 type b",

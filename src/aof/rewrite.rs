@@ -29,8 +29,8 @@ use crate::persistence::lock::lock_is_held;
 use crate::persistence::real_disk::file_name;
 use crate::persistence::recover::only_copy;
 use crate::persistence::replay::{Recovery, RefusedRecord, Verdict};
-use crate::terminal::for_shell;
 use crate::terminal::progress::Progress;
+use crate::terminal::{for_shell, shown_lines};
 
 /// Rewrites a log.
 pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
@@ -79,7 +79,8 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
         say!("kvred: {torn}");
     }
     let table = table(&before, &after, keyspace.len() as u64);
-    print(&format!("{}: rewritten in {:.3} s\n{table}\n", target.display(), began.elapsed().as_secs_f64()))?;
+    let told = format!("{}: rewritten in {:.3} s\n{table}\n", target.display(), began.elapsed().as_secs_f64());
+    print(&shown_lines(&told))?;
     Ok(if before.torn.is_some() { Status::Negative } else { Status::Fine })
 }
 

@@ -11,6 +11,7 @@ use super::results::{Document, verdict};
 use super::text::{compact, micros};
 use crate::args::DiffArgs;
 use crate::exit::{Failure, OrExit, Status, print};
+use crate::terminal::shown_lines;
 
 /// Prints the two beside each other.
 pub(super) fn run(args: &DiffArgs) -> Result<Status, Failure> {
@@ -53,7 +54,8 @@ pub(super) fn run(args: &DiffArgs) -> Result<Status, Failure> {
     }
     let mut out = String::new();
     push(&mut out, &table);
-    print(&out)?;
+    // The files may be anybody's.
+    print(&shown_lines(&out))?;
     Ok(Status::Fine)
 }
 

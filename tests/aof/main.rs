@@ -16,6 +16,7 @@ mod follow;
 mod hostile;
 mod kill;
 mod kit;
+mod names;
 mod redis;
 mod roundtrip;
 mod salvage;

@@ -87,3 +87,28 @@ fn what_is_no_result_is_told() {
     let ran = run(&["diff", "/nonexistent/a", &path]);
     assert!(ran.code == Some(3) && ran.stderr.contains("/nonexistent/a"), "{ran:?}");
 }
+
+#[test]
+fn what_a_handed_over_result_says_cannot_steer_the_terminal() {
+    let server = memory_server();
+    let dir = tempfile::TempDir::new().unwrap();
+    let [ours, theirs] = ["ours.json", "theirs.json"].map(|name| dir.path().join(name).to_str().unwrap().to_owned());
+    let ran = run_at(server.port(), &format!("-n 50 -r 10 -c 1 -t ping -o {ours}"));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let mut result: Value = serde_json::from_str(&std::fs::read_to_string(&ours).unwrap()).unwrap();
+    let hostile = |what: &str| Value::from(format!("{what}\x1b]0;x\x07\u{9b}2J\r"));
+    result["results"][0]["test"] = hostile("test");
+    for before in ["old", "new"] {
+        for (place, field) in [("host", "cpu"), ("host", "kernel"), ("server", "kvred_version")] {
+            result[place][field] = hostile(before);
+        }
+        std::fs::write(if before == "old" { &ours } else { &theirs }, result.to_string()).unwrap();
+    }
+    let ran = run(&["diff", &ours, &theirs]);
+    assert!(ran.code == Some(0) && ran.stdout.contains("test?]0;x??2J?"), "{ran:?}");
+    for what in ["CPU was ", "kernel was ", "server was kvred "] {
+        assert!(ran.stderr.contains(&format!("{what}old?]0;x??2J? and is ")), "{ran:?}");
+    }
+    let said = ran.stdout + &ran.stderr;
+    assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
+}

@@ -21,6 +21,7 @@ use crate::persistence::lock::LogLock;
 use crate::persistence::real_disk::{RealDisk, file_name};
 use crate::persistence::repair::{cut_tail, keep_copy};
 use crate::persistence::replay::Verdict;
+use crate::terminal::shown_lines;
 
 /// A log that nobody else writes to until this is dropped: not by this name, and by no other one that it has.
 pub(in crate::aof) struct Held {
@@ -99,7 +100,7 @@ pub(super) fn run(args: &CheckArgs, held: &Held, report: &mut Report) -> Result<
         Fixed { at: end.0, cut_bytes: cut.bytes, kept_in: cut.kept_in.map(|kept| path.with_file_name(kept)) }
     };
     if !args.json {
-        print(&fixed.text(&shown.to_string()))?;
+        print(&shown_lines(&fixed.text(&shown.to_string())))?;
     }
     let now = examine_file(&(Arc::clone(file) as examine::File), path)?;
     let status = now.status();

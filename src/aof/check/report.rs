@@ -12,7 +12,7 @@ use crate::persistence::LogOffset;
 use crate::persistence::batch::Flaw;
 use crate::persistence::replay::Verdict;
 use crate::protocol::json::Text;
-use crate::terminal::{for_shell, wrap};
+use crate::terminal::{for_shell, shown_lines, wrap};
 
 /// What was found in all parts.
 pub(super) struct Report {
@@ -91,7 +91,7 @@ impl Report {
                 }
             }
         }
-        out
+        shown_lines(&out)
     }
 
     /// One document, closed by a newline.
