@@ -57,6 +57,11 @@ const MAX_ASKED: u32 = 1000;
 /// elsewhere may use as much again, then the search gives up.
 const MAX_IN_VAIN_BYTES: u64 = MAX_BATCH_BYTES as u64;
 
+/// How much is searched in all for batches that follow those that were asked for their places. Bytes that were taken
+/// out are searched once, and so is a block up to the batch behind it; who knows the salt can have each batch ask as
+/// far as [`MAX_SHIFT`]. Past this, the search gives up.
+const MAX_AHEAD_BYTES: u64 = 4 * MAX_SHIFT;
+
 /// A batch behind a flaw that verifies all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survivor {
@@ -95,10 +100,15 @@ pub struct Survey {
     in_vain_bytes: u64,
     in_vain_from: Option<LogOffset>,
     gave_up: bool,
-    /// How far out of their places batches are that were passed over last, and the batch that follows them.
-    passed_over: Option<(i64, LogOffset)>,
+    /// How far out of its place the batch is that was passed over last, and the batch that follows it: where that
+    /// stands, and where it was written.
+    passed_over: Option<(i64, (LogOffset, LogOffset))>,
+    /// How much was searched for such.
+    ahead_bytes: u64,
     /// Where the search goes on.
     at: LogOffset,
+    /// Where it goes on behind the next line.
+    then_at: Option<LogOffset>,
     file_len: u64,
     /// Counted from `known`.
     prefixes: Prefixes,
@@ -119,7 +129,9 @@ impl Survey {
             in_vain_from: None,
             gave_up: false,
             passed_over: None,
+            ahead_bytes: 0,
             at: flaw,
+            then_at: None,
             file_len,
             prefixes: Prefixes::new(flaw),
         }
@@ -227,7 +239,7 @@ impl Survey {
                 let Some(line) = bytes.get(position..position + COMMIT_LINE_BYTES) else { break };
                 if let Some((len, crc)) = commit_line(line) {
                     let line = self.window.start + position as u64;
-                    self.at = line + 1;
+                    self.at = self.then_at.take().unwrap_or(line + 1);
                     return Ok(Some((line, len, crc)));
                 }
             }
@@ -260,7 +272,8 @@ impl Survey {
     }
 
     /// Looks for the place in which the batch of a claim was written. If that is told, the search goes back to the
-    /// first batch that then fits.
+    /// first batch that then fits, and from that one on to the claim: what is between them is inside of it, and may be
+    /// full of lines that look like commit lines.
     fn ask_for_place(&mut self, chain: Chain, claim: Claim) -> io::Result<()> {
         let Claim { start, line, bytes_crc, crc } = claim;
         if self.asked == MAX_ASKED {
@@ -283,6 +296,7 @@ impl Survey {
             if (fits_with_the_one_before || self.states(claim, place)?) && !self.is_passed_over(claim, place)? {
                 self.shift = shift;
                 self.go_back(before.unwrap_or(line));
+                self.then_at = before.map(|_| line);
                 return Ok(());
             }
         }
@@ -310,26 +324,35 @@ impl Survey {
     }
 
     /// Whether a batch follows that is as far out of its place as the last one, and was written no later than that of
-    /// the claim if this was at `place`.
+    /// the claim if this was at `place`. One that was found before answers for all before it, whatever their distances.
     fn is_passed_over(&mut self, claim: Claim, place: LogOffset) -> io::Result<bool> {
         let start = LogOffset(place.0.wrapping_add_signed(-self.shift));
         if start <= claim.start {
             return Ok(false);
         }
-        let shift = place.0 as i64 - claim.start.0 as i64;
-        if self.passed_over.is_some_and(|(over, follows)| over == shift && claim.start < follows) {
-            return Ok(true);
+        let follows = self.passed_over.map(|(_, follows)| follows);
+        let mut follows = follows.filter(|(at, was_at)| claim.start < *at && *was_at <= place);
+        if follows.is_none() {
+            if self.ahead_bytes > MAX_AHEAD_BYTES {
+                self.gave_up = true;
+                return Ok(true);
+            }
+            let end = start + (claim.line - claim.start) + COMMIT_LINE_BYTES as u64;
+            follows = self.next_before(end)?.filter(|(_, was_at)| *was_at <= place);
         }
-        let end = start + (claim.line - claim.start) + COMMIT_LINE_BYTES as u64;
+        let Some(follows) = follows else { return Ok(false) };
+        self.passed_over = Some((place.0 as i64 - claim.start.0 as i64, follows));
+        Ok(true)
+    }
+
+    /// The next batch that verifies without a question and ends by `end`: where it stands, and where it was written.
+    fn next_before(&mut self, end: LogOffset) -> io::Result<Option<(LogOffset, LogOffset)>> {
         let mut ahead = Self { asked: MAX_ASKED, file_len: self.file_len.min(end.0), ..self.clone() };
         let next = ahead.next(|_| {})?;
+        self.ahead_bytes += ahead.at - self.at;
         (self.in_vain_bytes, self.in_vain_from) = (ahead.in_vain_bytes, ahead.in_vain_from);
         self.gave_up |= ahead.gave_up;
-        let follows = next.filter(|next| next.start.0.wrapping_add_signed(next.shift) <= place.0);
-        if let Some(follows) = &follows {
-            self.passed_over = Some((shift, follows.start));
-        }
-        Ok(follows.is_some())
+        Ok(next.map(|next| (next.start, LogOffset(next.start.0.wrapping_add_signed(next.shift)))))
     }
 
     /// Searches again from `at` on.

@@ -260,6 +260,93 @@ fn a_torn_value_that_is_full_of_commit_lines_is_hardly_read_again() {
     }
 }
 
+impl Log {
+    fn commit_line(mut self, len: usize, crc: u32) -> Self {
+        Annotation::Commit { len: len as u32, crc }.write(&mut self.bytes);
+        self
+    }
+
+    /// The commit line of what stands from `start` on, as if that had been written at `place` behind a batch with the
+    /// checksum `before`; and its checksum.
+    fn commit_at(self, start: usize, place: usize, before: u32) -> (Self, u32) {
+        let chain = self.chain.expect("a chain has begun").after(before);
+        let crc = chain.crc_of(LogOffset(place as u64), [&self.bytes[start..]]);
+        let len = self.bytes.len() - start;
+        (self.commit_line(len, crc), crc)
+    }
+
+    fn filler(mut self, bytes: usize) -> Self {
+        self.bytes.resize(self.bytes.len() + bytes, b'x');
+        self
+    }
+
+    /// What is no command, with a commit line as if it had been written `shift` bytes away, behind any batch; and the
+    /// checksum.
+    fn claim_of_nothing(self, shift: usize) -> (Self, u32) {
+        let log = self.filler(10).commit_line(5, 0xabc).filler(1);
+        let start = log.bytes.len() - 1;
+        log.commit_at(start, start + shift, 0xabc)
+    }
+}
+
+/// Who knows the salt can give each another distance.
+#[test]
+fn a_batch_that_follows_is_looked_for_once_however_far_those_before_it_are_out_of_their_places() {
+    const CLAIMS: usize = 60;
+    let mut log = Log::new().batches(2, &[]).damage(1);
+    let each = 10 + 2 * COMMIT_LINE_BYTES + 26;
+    let follows = log.bytes.len() + CLAIMS * each + (4 << 20) + COMMIT_LINE_BYTES;
+    let (place, mut shift) = (follows + 64, 0);
+    for n in 1..=CLAIMS as u32 {
+        log = log.filler(10).commit_line(5, n);
+        let start = log.bytes.len();
+        Annotation::Synced(LogOffset(place as u64)).write(&mut log.bytes);
+        (log, _) = log.commit_at(start, place, n);
+        shift = (place - start) as i64;
+    }
+    log = log.filler(4 << 20).commit_line(5, 0xabc);
+    assert_eq!(log.bytes.len(), follows);
+    log.chain = log.chain.map(|chain| chain.after(0xabc));
+    let log = log.batch(&[]);
+    let (found, read) = recover_counting(&log.bytes);
+    assert_eq!(because(&found), Some(Because::OutOfPlace(shift)));
+    let most = 6 * log.bytes.len() as u64;
+    assert!(read <= most, "{read} bytes were read, more than {most}");
+}
+
+/// What is believed and is no batch all the same takes the search to another distance, and the next one back.
+#[test]
+fn batches_that_follow_are_looked_for_within_limits() {
+    const MAX_SHIFT: usize = 16 << 20;
+    let mut log = Log::new().batches(2, &[]).damage(1);
+    for n in 0..100 {
+        let shift = if n % 2 == 0 { 100 } else { MAX_SHIFT - 100 };
+        let before;
+        (log, before) = log.claim_of_nothing(shift);
+        let start = log.bytes.len();
+        (log, _) = log.filler(1).commit_at(start, start + shift, before);
+    }
+    let log = log.filler(MAX_SHIFT);
+    let (found, read) = recover_counting(&log.bytes);
+    assert_eq!(because(&found), Some(Because::TooMuchFollows));
+    let most = 3 * log.bytes.len() as u64 + 6 * MAX_SHIFT as u64;
+    assert!(read <= most, "{read} bytes were read, more than {most}");
+}
+
+/// Two that fit at two distances, each behind a line of its own.
+#[test]
+fn a_survey_that_goes_back_does_not_read_again_what_is_inside_the_batch() {
+    let (log, first) = Log::new().batches(2, &[]).damage(1).claim_of_nothing(1000);
+    let first_start = log.bytes.len();
+    let (log, second) = log.claim_of_nothing(990);
+    let second_start = log.bytes.len();
+    let (log, _) = log.filler(3 << 20).commit_at(first_start, first_start + 1000, first);
+    let (log, _) = log.commit_at(second_start, second_start + 990, second);
+    let (_, read) = recover_counting(&log.bytes);
+    let most = 20 * log.bytes.len() as u64;
+    assert!(read <= most, "{read} bytes were read, more than {most}");
+}
+
 #[test]
 fn a_survey_tells_how_far_it_has_come() {
     let log = Log::new().batch(&[]).batch_of(&"v".repeat(5 << 20), &[]);
