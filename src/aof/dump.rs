@@ -209,9 +209,13 @@ fn dump_parts(dump: &mut Dump, parts: &[Part]) -> Result<Status, Stop> {
 
 /// The end of a dump where the log is damaged.
 fn damaged(path: &Path, end: LogOffset, flaw: &Flaw) -> Failure {
+    let is = match flaw {
+        Flaw::TooLong => format!("cannot be read from byte {end} on"),
+        _ => format!("is damaged at byte {end}"),
+    };
     failure!(
         Damaged,
-        "{} is damaged at byte {end} ({flaw}); only what is before that was dumped; see `kvred aof check {}`",
+        "{} {is} ({flaw}); only what is before that was dumped; see `kvred aof check {}`",
         path.display(),
         for_shell(path)
     )

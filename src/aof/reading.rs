@@ -50,8 +50,9 @@ pub(super) fn read<E>(
         }
     }
     let ended = Instant::now();
-    // What a disk cannot read is not being written.
-    let unsettled = |replay: &Replay| replay.flaw().is_some_and(|flaw| *flaw != Flaw::Unreadable);
+    // What a disk cannot read is not being written, and what is too long gets no shorter.
+    let unsettled =
+        |replay: &Replay| replay.flaw().is_some_and(|flaw| !matches!(flaw, Flaw::Unreadable | Flaw::TooLong));
     while unsettled(&replay) && settle == Settle::Wait && ended.elapsed() < WRITTEN_WITHIN {
         let (flaw, len) = (replay.flaw().cloned(), file.len()?);
         std::thread::sleep(SETTLES_WITHIN);

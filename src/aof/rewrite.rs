@@ -22,7 +22,7 @@ use crate::db::state::{Keyspace, SHARDS};
 use crate::exit::{Failure, OrExit, Status, print};
 use crate::machine::random_u64;
 use crate::persistence::LogOffset;
-use crate::persistence::batch::Batch;
+use crate::persistence::batch::{Batch, Flaw};
 use crate::persistence::disk::DiskRead;
 use crate::persistence::format::Annotation;
 use crate::persistence::lock::lock_is_held;
@@ -215,6 +215,12 @@ fn judge(
             "{shown}: its tail is torn at byte {}; `kvred aof check --fix {}` cuts it off",
             recovery.end,
             for_shell(&part.path)
+        )),
+        Verdict::Damaged { flaw: flaw @ Flaw::TooLong, .. } => Err(failure!(
+            Damaged,
+            "{shown}: record {} at byte {}: {flaw}; nothing was changed",
+            recovery.records + 1,
+            recovery.end
         )),
         _ => Err(failure!(
             Damaged,

@@ -27,7 +27,7 @@ Exit status:
        something, or what it saved is a part of a log
   2    wrong usage
   3    a file cannot be read or written, or a server holds the log
-  4    the log is damaged, or has a command that kvred does not offer
+  4    the log is damaged, or has a command that kvred does not take
   130  interrupted";
 
 const CHECK_EXAMPLES: &str = "\
@@ -58,7 +58,7 @@ Exit status:
        part of a log
   2    wrong usage
   3    a file cannot be read or written, or a server holds the log (--fix)
-  4    the log is damaged, or has a command that kvred does not offer
+  4    the log is damaged, or has a command that kvred does not take
   130  interrupted";
 
 const DUMP_EXAMPLES: &str = "\
@@ -116,7 +116,7 @@ Exit status:
   1    the log's tail is torn, or what it was at T is not in it any more
   2    wrong usage
   3    a file cannot be read or written, or a server holds the log
-  4    the log is damaged, or has a command that kvred does not offer
+  4    the log is damaged, or has a command that kvred does not take
   130  interrupted";
 
 /// `kvred aof`

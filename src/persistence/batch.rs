@@ -87,6 +87,12 @@ pub enum Flaw {
     /// The commit line speaks of another length.
     #[error("its commit line states another length")]
     Length,
+    /// Commands of a plain log that stand together, more than a batch may hold.
+    #[error(
+        "it is a command or a transaction of more than 1 GiB, and kvred reads none so long; with `aof-use-rdb-preamble \
+         no`, BGREWRITEAOF, in the server that wrote the log, leaves none in it"
+    )]
+    TooLong,
     /// Not RESP.
     #[error("it is not RESP: {}", .0.reason())]
     NotResp(ProtocolError),

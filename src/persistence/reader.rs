@@ -170,8 +170,8 @@ impl LogReader {
                 if let Some(plain) = self.plain_batch() {
                     return Ok(self.batch(plain, false));
                 }
-                if self.too_long() {
-                    return Ok(self.flawed(Flaw::Length));
+                if let Some(flaw) = self.too_long()? {
+                    return Ok(self.flawed(flaw));
                 }
                 self.fill()?;
                 continue;
@@ -195,10 +195,15 @@ impl LogReader {
                 Step::Batch { end, checksummed } => return Ok(self.batch(end, checksummed)),
                 Step::Flawed(flaw) => return Ok(self.stop(flaw)),
                 Step::Incomplete if self.at_end => return Ok(self.stop(self.end_flaw())),
-                Step::Incomplete => match self.plain_batch() {
-                    Some(end) => return Ok(self.batch(end, false)),
-                    None => self.fill()?,
-                },
+                Step::Incomplete => {
+                    if let Some(end) = self.plain_batch() {
+                        return Ok(self.batch(end, false));
+                    }
+                    if let Some(flaw) = self.too_long()? {
+                        return Ok(self.flawed(flaw));
+                    }
+                    self.fill()?;
+                }
             }
         }
     }
@@ -255,9 +260,17 @@ impl LogReader {
         })
     }
 
-    /// Whether more of the batch under way has been read than any batch may hold.
-    fn too_long(&self) -> bool {
-        self.buffer.len() - self.batch_start > MAX_BATCH_BYTES + BLOCK_BYTES
+    /// What is wrong, before more is read of the batch under way, if that is longer than any batch may be.
+    fn too_long(&self) -> io::Result<Option<Flaw>> {
+        let read = self.buffer.len() - self.batch_start;
+        if matches!(self.kind, Kind::Chained(_)) {
+            return Ok((read > MAX_BATCH_BYTES + BLOCK_BYTES).then_some(Flaw::Length));
+        }
+        let wanted = read.max(self.next + self.decoder.bytes_wanted() - self.batch_start);
+        // What the file does not have yet, or does not have because a length is wrong, is incomplete.
+        let is_too_long = wanted > MAX_BATCH_BYTES
+            && self.offset(self.batch_start + wanted) <= LogOffset(self.file.len()?).min(self.limit);
+        Ok(is_too_long.then_some(Flaw::TooLong))
     }
 
     fn flawed(&self, flaw: Flaw) -> Event<'static> {
@@ -274,6 +287,10 @@ impl LogReader {
                     return Step::Flawed(Flaw::NotResp(ProtocolError::ArrayLen));
                 }
                 let start = self.next;
+                let together = end - self.multi.map_or(start, |multi| multi.start);
+                if together > MAX_BATCH_BYTES && !matches!(self.kind, Kind::Chained(_)) {
+                    return Step::Flawed(Flaw::TooLong);
+                }
                 self.next = end;
                 if self.kind == Kind::Unknown {
                     self.kind = Kind::Plain;
@@ -287,13 +304,7 @@ impl LogReader {
                 }
                 Step::Continue
             }
-            Ok(None) => {
-                if self.too_long() {
-                    Step::Flawed(Flaw::Length)
-                } else {
-                    Step::Incomplete
-                }
-            }
+            Ok(None) => Step::Incomplete,
             Err(_) if self.offset(self.next) == LogOffset(0) && self.buffer.starts_with(RDB_MAGIC) => {
                 Step::Flawed(Flaw::Rdb)
             }

@@ -123,14 +123,14 @@ pub enum ReplayError {
     /// The file could not be read.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// A command that the caller refuses.
+    /// A command that the caller refuses, or that is too long to be read.
     #[error("record {number} at byte {at}: {reason}")]
     Refused {
         /// Where the command stands.
         at: LogOffset,
         /// Which command of the log it is, counted from 1.
         number: u64,
-        /// The caller's reason.
+        /// Why.
         reason: String,
     },
 }
@@ -148,7 +148,7 @@ pub struct RefusedRecord {
 /// `progress` is told now and then how far it has come, in bytes.
 ///
 /// # Errors
-/// The file cannot be read, or `apply` refuses a record.
+/// The file cannot be read, `apply` refuses a record, or what stands together is too long.
 pub fn replay(
     file: &Arc<dyn DiskRead>,
     mut progress: impl FnMut(LogOffset),
@@ -164,6 +164,10 @@ pub fn replay(
             reason: refused.reason,
         })?;
         progress(batch.end);
+    }
+    if let Some((flaw @ Flaw::TooLong, _)) = &replay.flaw {
+        let Recovery { end: at, records, .. } = replay.found;
+        return Err(ReplayError::Refused { at, number: records + 1, reason: flaw.to_string() });
     }
     Ok(replay.finish(progress)?)
 }

@@ -239,7 +239,7 @@ fn the_help_of_each_tool_names_the_exit_codes_that_it_ends_with() {
         };
         ends_with(tool, &torn, "tail is torn");
         ends_with(tool, &damaged, "the log is damaged");
-        ends_with(tool, &other, "has a command that kvred does not offer");
+        ends_with(tool, &other, "has a command that kvred does not take");
         ends_with(writes, &server.launch().log_path(), "a server holds the log");
         for flag in ["--fix", "--salvage", "--until"] {
             assert!(!status.contains(flag) || help.contains(&format!("\n      {flag}")), "{tool:?} has no {flag}");

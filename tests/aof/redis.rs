@@ -130,6 +130,43 @@ fn an_empty_part_behind_a_clean_one_makes_no_new_log() {
     }
 }
 
+/// Redis loads it. Cut off at it, the log would lose what is sound.
+#[test]
+fn what_is_too_long_to_be_read_is_told_as_that_and_never_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kvred.aof");
+    let long = 1_u64 << 30;
+    let set = format!("*3\r\n$3\r\nSET\r\n$1\r\nb\r\n${}\r\n", long - 50);
+    let multi = [resp(&[b"MULTI"]), resp(&[b"SET", b"a", b"1"]), set.into_bytes()].concat();
+    let mset = format!("*5\r\n$4\r\nMSET\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n${}\r\n", long - 20);
+    let ends = [&resp(&[b"EXEC"])[..], b""];
+    for ((begin, value), end) in [(multi, long - 50), (mset.into_bytes(), long - 20)].into_iter().zip(ends) {
+        let begin = [resp(&[b"SET", b"x", b"1"]), begin].concat();
+        fs::write(&path, &begin).unwrap();
+        let file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+        // The value is a hole.
+        file.set_len(begin.len() as u64 + value).unwrap();
+        (&file).write_all(&[b"\r\n", end, &resp(&[b"SET", b"y", b"1"])].concat()).unwrap();
+        let len = file.metadata().unwrap().len();
+
+        let checked = aof(&["check", arg(&path)]);
+        checked.expect(4, &[]);
+        assert!(checked.stdout.contains("  refused       record 2 at byte 27:"), "{}", checked.stdout);
+        assert!(!checked.stdout.contains("DAMAGED") && !checked.stdout.contains("--fix"), "{}", checked.stdout);
+        assert!(checked.stdout.replace('\n', " ").contains("more than 1 GiB"), "{}", checked.stdout);
+        let json = aof(&["check", "--json", arg(&path)]).json();
+        assert_eq!((json["verdict"].as_str(), json["damage"].is_null()), (Some("refused"), true), "{json}");
+        aof(&["check", "--fix", "--yes", arg(&path)]).expect(4, &["nothing was changed"]);
+        let cure = "more than 1 GiB, and kvred reads none so long; with `aof-use-rdb-preamble no`, BGREWRITEAOF";
+        let dumped = aof(&["dump", arg(&path)]);
+        dumped.expect(4, &["cannot be read from byte 27 on", cure]);
+        assert_eq!(dumped.stdout, "SET x 1\n");
+        aof(&["rewrite", arg(&path)]).expect(4, &["record 2 at byte 27", cure]);
+        Launch::at(dir.path()).refused().expect(4, &["cannot be loaded", "record 2 at byte 27", cure]);
+        assert_eq!(fs::metadata(&path).unwrap().len(), len);
+    }
+}
+
 #[test]
 fn a_torn_part_before_the_last_is_damage() {
     let dir = tempfile::tempdir().unwrap();

@@ -46,7 +46,7 @@ pub struct Findings {
     pub more_follows: bool,
 }
 
-/// A command that kvred does not offer.
+/// A command that kvred does not offer, or what is too long for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     /// Where it stands.
@@ -142,7 +142,7 @@ impl Conclusion {
             Self::New => "empty, a new log",
             Self::Clean => "clean",
             Self::Torn => "its tail is torn, the trace of a crash; `kvred serve` cuts it off and starts",
-            Self::Refused => "has a command that kvred does not offer; `kvred serve` refuses it",
+            Self::Refused => "has a command that kvred does not take; `kvred serve` refuses it",
             Self::Damaged => "DAMAGED; `kvred serve` refuses it",
             Self::Unreadable | Self::Snapshot => "cannot be read",
         }
@@ -163,7 +163,13 @@ pub(super) fn examine_with(file: &File, progress: &Progress, settle: Settle) -> 
         tally.count(batch);
         Ok::<_, Infallible>(())
     })?;
-    let flawed = matches!(recovery.verdict, Verdict::Torn(_) | Verdict::Damaged { .. });
+    let too_long = match &recovery.verdict {
+        Verdict::Damaged { flaw: flaw @ Flaw::TooLong, .. } => {
+            Some(Refused { at: recovery.end, record: recovery.records + 1, reason: flaw.to_string() })
+        }
+        _ => None,
+    };
+    let flawed = too_long.is_none() && matches!(recovery.verdict, Verdict::Torn(_) | Verdict::Damaged { .. });
     let readable = Arc::new(Readable::new(Arc::clone(file)));
     let behind = if flawed { Some(look_behind(&readable, &recovery)?) } else { None };
     let damaged = matches!(recovery.verdict, Verdict::Damaged { .. });
@@ -176,7 +182,7 @@ pub(super) fn examine_with(file: &File, progress: &Progress, settle: Settle) -> 
         keys,
         keys_exact,
         times: tally.times,
-        refused: tally.refused,
+        refused: tally.refused.or(too_long),
         behind,
         header_fixable,
         more_follows: false,

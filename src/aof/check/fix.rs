@@ -57,7 +57,7 @@ pub(super) fn run(args: &CheckArgs, held: &Held, report: &mut Report) -> Result<
     let Some(Ok(found)) = report.parts.first().map(|part| &part.found) else { return Ok(report.status()) };
     let end = found.recovery.end;
     if let Some(refused) = &found.refused {
-        tell(&format!("nothing was changed: the command at byte {} is whole, kvred does not offer it", refused.at));
+        tell(&format!("nothing was changed: the command at byte {} is no damage, kvred does not take it", refused.at));
         return Ok(Status::Damaged);
     }
     if found.is_unreadable() {

@@ -37,7 +37,7 @@ pub(super) fn survey(file: &File, recovery: &Recovery) -> io::Result<(Survey, Lo
         return Ok((survey(Some(Chain::new(salt)), behind), behind));
     }
     let flaw = match &recovery.verdict {
-        Verdict::Damaged { flaw, .. } if recovery.chain.is_none() && *flaw != Flaw::Rdb => flaw,
+        Verdict::Damaged { flaw, .. } if recovery.chain.is_none() && !matches!(flaw, Flaw::Rdb | Flaw::TooLong) => flaw,
         _ => return Ok((survey(recovery.chain, from), from)),
     };
     let without_header = Survey::without_header(Arc::clone(file), from, file_len)?;

@@ -184,8 +184,9 @@ fn damage(found: &Findings) -> Option<(&Flaw, LogOffset, Option<String>)> {
             let because = found.more_follows.then(|| "other parts of the log follow it".to_owned());
             Some((flaw, found.recovery.end, because))
         }
+        // It is refused.
+        Verdict::Damaged { flaw: Flaw::TooLong, .. } | Verdict::New | Verdict::Clean => None,
         Verdict::Damaged { flaw, seen_at, because } => Some((flaw, *seen_at, Some(because.to_string()))),
-        Verdict::New | Verdict::Clean => None,
     }
 }
 

@@ -168,7 +168,12 @@ fn copy_survivors(file: &Arc<dyn DiskRead>, recovery: &Recovery, image: &mut Ima
         }
     };
     let does_not_verify = "it does not verify";
-    let mut why = if recovery.chain.is_some() { does_not_verify } else { "it is not whole, or no checksum covers it" };
+    let too_long = Flaw::TooLong.to_string();
+    let mut why = match recovery.verdict {
+        Verdict::Damaged { flaw: Flaw::TooLong, .. } => &too_long,
+        _ if recovery.chain.is_some() => does_not_verify,
+        _ => "it is not whole, or no checksum covers it",
+    };
     while let Some(mut survivor) = survey.next(|_| {})? {
         gap(known, survivor.start, why);
         for Refused { reason, .. } in image.copy(&mut survivor.bytes, true, check)? {

@@ -30,6 +30,71 @@ fn an_open_transaction_of_a_plain_log_is_torn_as_a_whole() {
     assert_eq!((found.verdict, found.records), (Verdict::Clean, 4));
 }
 
+/// A file that is nothing but a beginning, an end, and zeros between them.
+struct Hollow {
+    beginning: Vec<u8>,
+    end: Vec<u8>,
+    len: u64,
+}
+
+impl DiskRead for Hollow {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.len)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let len = buffer.len().min(self.len.saturating_sub(offset) as usize);
+        buffer[..len].fill(0);
+        for (piece, at) in [(&self.beginning, 0), (&self.end, self.len - self.end.len() as u64)] {
+            let (from, to) = (at.max(offset), (at + piece.len() as u64).min(offset + len as u64));
+            if from < to {
+                buffer[(from - offset) as usize..(to - offset) as usize]
+                    .copy_from_slice(&piece[(from - at) as usize..(to - at) as usize]);
+            }
+        }
+        Ok(len)
+    }
+}
+
+/// A command, or a transaction, that is as long as a batch may be, or longer by a byte, and how a replay of it ends.
+fn so_long(in_transaction: bool, by: usize) -> Result<Recovery, ReplayError> {
+    let text = |words: &[&str]| Log::plain().command(words).bytes;
+    let (before, behind) = if in_transaction {
+        (text(&["MULTI"]), [text(&["SET", "c", "1"]), text(&["EXEC"])].concat())
+    } else {
+        (Vec::new(), Vec::new())
+    };
+    let before = [text(&["SET", "a", "1"]), before].concat();
+    let set = |value: usize| format!("*3\r\n$3\r\nSET\r\n$1\r\nb\r\n${value}\r\n").into_bytes();
+    let around = before.len() - text(&["SET", "a", "1"]).len() + set(MAX_BATCH_BYTES / 2).len() + 1 + 2 + behind.len();
+    let value = MAX_BATCH_BYTES - around + by;
+    let beginning = [before, set(value)].concat();
+    let end = [b"\r\n".to_vec(), behind, text(&["SET", "d", "1"])].concat();
+    let len = (beginning.len() + value + end.len()) as u64;
+    replay(&(Arc::new(Hollow { beginning, end, len }) as Arc<dyn DiskRead>), |_| {}, |_| Ok(()))
+}
+
+#[test]
+fn what_stands_together_in_a_plain_log_is_read_if_it_is_no_longer_than_a_batch_may_be() {
+    for in_transaction in [false, true] {
+        let found = so_long(in_transaction, 0).unwrap();
+        assert_eq!((found.verdict, found.records), (Verdict::Clean, 3 + u64::from(in_transaction)));
+        match so_long(in_transaction, 1) {
+            Err(ReplayError::Refused { at: LogOffset(27), number: 2, .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// It may be a wrong length as well, or a log that is being written.
+#[test]
+fn what_a_file_does_not_have_of_a_plain_log_is_not_too_long() {
+    let log = Log::plain().command(&["SET", "a", "1"]).command(&["MULTI"]).command(&["SET", "b", "1"]);
+    let bytes = [&log.bytes[..], format!("*3\r\n$3\r\nSET\r\n$1\r\nc\r\n${MAX_BATCH_BYTES}\r\nv").as_bytes()].concat();
+    let found = recover(&bytes);
+    assert_eq!((found.verdict, found.end), (Verdict::Torn(Flaw::Incomplete), LogOffset(27)));
+}
+
 #[test]
 fn a_length_that_swallows_the_rest_of_a_plain_log_is_damage() {
     let mut bytes = Log::plain().command(&["SET", "a", "1"]).bytes;
