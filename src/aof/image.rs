@@ -123,7 +123,8 @@ impl Image {
 
     /// Adds what stands in a batch of another log, as far as it makes sense in this one. `bytes` are whole commands and
     /// annotations. What `check` refuses is returned and not added. If the batch is `atomic`, it is one here too, and
-    /// nothing of it is added then; else a batch begins with each `#TS`.
+    /// nothing of it is added then; else a batch begins with each `#TS`, and where it would grow long, but not within a
+    /// transaction.
     pub(super) fn copy(
         &mut self,
         bytes: &mut [u8],
@@ -131,17 +132,28 @@ impl Image {
         mut check: impl FnMut(Args<'_>) -> Result<(), String>,
     ) -> io::Result<Vec<Refused>> {
         let (mut at, mut args, mut records, mut refused) = (0, Vec::new(), 0, Vec::new());
+        // Where a transaction begins in the batch under way, if one is open.
+        let mut transaction = None;
         let mut decoder = RequestDecoder::for_log();
         while at < bytes.len() {
             let end;
             if bytes[at] == b'#' {
                 end = memchr::memmem::find(&bytes[at..], b"\r\n").map_or(bytes.len(), |len| at + len + 2);
-                self.annotation(&bytes[at..end], atomic)?;
+                self.annotation(&bytes[at..end], atomic || transaction.is_some())?;
             } else {
                 args.clear();
                 let decoded = decoder.decode(bytes, at, &mut args).ok().flatten();
                 end = decoded.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
-                match self.command(&bytes[at..end], Args::new(bytes, &args), &mut check) {
+                let command = Args::new(bytes, &args);
+                if is_frame(command, "MULTI") {
+                    transaction = transaction.or(Some(self.batch.len()));
+                } else if is_frame(command, "EXEC") {
+                    transaction = None;
+                }
+                if !atomic && self.batch.len() + (end - at) > BATCH_BYTES {
+                    self.commit_up_to(&mut transaction)?;
+                }
+                match self.command(&bytes[at..end], command, &mut check) {
                     Ok(added) => records += u64::from(added),
                     Err(reason) if atomic => {
                         self.batch.clear();
@@ -160,9 +172,9 @@ impl Image {
     }
 
     /// Adds an annotation line, if it makes sense in this log.
-    fn annotation(&mut self, line: &[u8], atomic: bool) -> io::Result<()> {
+    fn annotation(&mut self, line: &[u8], together: bool) -> io::Result<()> {
         let annotation = Annotation::parse(line.strip_suffix(b"\r\n").unwrap_or(line));
-        if !atomic && matches!(annotation, Annotation::Timestamp(_)) && !self.batch.is_empty() {
+        if !together && matches!(annotation, Annotation::Timestamp(_)) && !self.batch.is_empty() {
             // It tells of what follows it; in a batch, of what stands before it too.
             self.commit()?;
         }
@@ -184,19 +196,29 @@ impl Image {
         args: Args<'_>,
         check: impl FnOnce(Args<'_>) -> Result<(), String>,
     ) -> Result<bool, String> {
-        let is = |name: &str| args.at(0).eq_ignore_ascii_case(name.as_bytes());
         // The batch itself is the transaction.
-        let frames = args.len() == 1 && (is("MULTI") || is("EXEC"));
-        if frames || args.is_empty() {
+        if is_frame(args, "MULTI") || is_frame(args, "EXEC") || args.is_empty() {
             return Ok(false);
         }
         check(args)?;
         // There is one database. Behind a torn batch, a command that names one is another server's.
-        if is("SELECT") {
+        if args.at(0).eq_ignore_ascii_case(b"SELECT") {
             return Ok(false);
         }
         self.batch.extend_from_slice(bytes);
         Ok(true)
+    }
+
+    /// Closes the batch under way; but a transaction that is open goes into the next one as a whole.
+    fn commit_up_to(&mut self, transaction: &mut Option<usize>) -> io::Result<()> {
+        let end = transaction.unwrap_or(self.batch.len());
+        if end > 0 {
+            let kept = self.batch.split_off(end);
+            self.commit()?;
+            self.batch = kept;
+            *transaction = transaction.and(Some(0));
+        }
+        Ok(())
     }
 
     /// Closes the batch under way.
@@ -277,6 +299,11 @@ impl Image {
         // If that fails too, what went wrong is what counts.
         drop(self.disk.remove(&self.temporary));
     }
+}
+
+/// Whether a command frames a transaction with this word.
+fn is_frame(args: Args<'_>, word: &str) -> bool {
+    args.len() == 1 && args.at(0).eq_ignore_ascii_case(word.as_bytes())
 }
 
 #[cfg(test)]

@@ -199,6 +199,7 @@ mod tests {
     use super::super::super::image::tests::{log_of_values, log_with};
     use super::*;
     use crate::persistence::disk::tests::Failing;
+    use crate::protocol::encode;
 
     /// A file in memory, of which a byte can be read only so many times; then the disk says so, or gives another one.
     struct Wearing {
@@ -242,6 +243,45 @@ mod tests {
             assert_eq!(image.size.records, saved);
         }
         image.discard();
+    }
+
+    /// So no batch can grow longer than one may be.
+    #[test]
+    fn what_is_saved_of_a_plain_log_is_in_short_batches_but_each_transaction_in_one() {
+        let (mut plain, mut records) = (Vec::new(), 0);
+        let mut set = |plain: &mut Vec<u8>, transaction: usize, len: usize| {
+            encode::request(plain, &[b"SET", format!("{transaction}").as_bytes(), &vec![b'v'; len]]);
+            records += 1;
+        };
+        for transaction in 1..=100 {
+            let (sets, len) = if transaction == 50 { (700, 1000) } else { (transaction % 7, 10_000) };
+            set(&mut plain, 0, 5000);
+            encode::request(&mut plain, &["multi"]);
+            for n in 0..sets {
+                set(&mut plain, transaction, len);
+                if n == 3 {
+                    plain.extend(b"#TS:1700000000\r\n");
+                }
+            }
+            encode::request(&mut plain, &["EXEC"]);
+        }
+        let log = log_with(|image| assert!(image.copy(&mut plain, false, check).unwrap().is_empty()));
+        let file: Arc<dyn DiskRead> = Arc::new(Failing { bytes: log, at: 0..0 });
+        let (mut lens, mut seen) = (Vec::new(), std::collections::BTreeSet::new());
+        let recovery = reading::read(&file, &Progress::hidden(), Settle::AtOnce, |batch| {
+            let keys: std::collections::BTreeSet<_> = batch.records().map(|(_, args)| args.at(1).to_vec()).collect();
+            keys.iter().filter(|key| **key != b"0").for_each(|key| assert!(seen.insert(key.clone()), "{key:?}"));
+            lens.push(batch.bytes().len());
+            Ok::<_, io::Error>(())
+        });
+        assert_eq!(recovery.unwrap().unwrap().records, records);
+        lens.sort_unstable();
+        let longest = lens.pop().unwrap();
+        assert!(
+            (700_000..750_000).contains(&longest) && lens.iter().all(|len| *len <= 256 << 10),
+            "{longest} {lens:?}"
+        );
+        assert!(lens.len() < 25, "{lens:?}");
     }
 
     #[test]
