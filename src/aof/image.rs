@@ -14,7 +14,7 @@ use crate::machine::random_u64;
 use crate::persistence::LogOffset;
 use crate::persistence::aof::{remove_leftover, temporary_name};
 use crate::persistence::disk::{Disk, DiskFile, copy_access, write_all_at};
-use crate::persistence::format::{Annotation, Chain, MAX_BATCH_BYTES, Salt};
+use crate::persistence::format::{Annotation, Chain, MAX_ANNOTATION_BYTES, MAX_BATCH_BYTES, Salt};
 use crate::persistence::real_disk::{RealDisk, file_name};
 use crate::protocol::decode::{Args, RequestDecoder};
 use crate::protocol::encode;
@@ -134,11 +134,12 @@ impl Image {
         let (mut at, mut args, mut records, mut refused) = (0, Vec::new(), 0, Vec::new());
         // Where a transaction begins in the batch under way, if one is open.
         let mut transaction = None;
+        let newline = if atomic { &b"\r\n"[..] } else { b"\n" };
         let mut decoder = RequestDecoder::for_log();
         while at < bytes.len() {
             let end;
             if bytes[at] == b'#' {
-                end = memchr::memmem::find(&bytes[at..], b"\r\n").map_or(bytes.len(), |len| at + len + 2);
+                end = memchr::memmem::find(&bytes[at..], newline).map_or(bytes.len(), |len| at + len + newline.len());
                 self.annotation(&bytes[at..end], atomic || transaction.is_some())?;
             } else {
                 args.clear();
@@ -173,7 +174,7 @@ impl Image {
 
     /// Adds an annotation line, if it makes sense in this log.
     fn annotation(&mut self, line: &[u8], together: bool) -> io::Result<()> {
-        let annotation = Annotation::parse(line.strip_suffix(b"\r\n").unwrap_or(line));
+        let annotation = Annotation::of_line(line);
         if !together && matches!(annotation, Annotation::Timestamp(_)) && !self.batch.is_empty() {
             // It tells of what follows it; in a batch, of what stands before it too.
             self.commit()?;
@@ -183,7 +184,8 @@ impl Image {
             annotation,
             Annotation::Synced(_) | Annotation::NoSync | Annotation::Header(_) | Annotation::Commit { .. }
         );
-        if keep {
+        // A plain log has comments that a chain cannot have.
+        if keep && line.ends_with(b"\r\n") && line.len() <= MAX_ANNOTATION_BYTES {
             self.batch.extend_from_slice(line);
         }
         Ok(())

@@ -20,8 +20,11 @@ use super::LogOffset;
 use super::crc::{with_zeros, without_zeros};
 use crate::protocol::number::{HEX_DIGITS, parse_i64};
 
-/// The longest an annotation line may be, its CRLF included; Redis reads at most so much.
+/// The longest an annotation line of a chain may be, its CRLF included.
 pub const MAX_ANNOTATION_BYTES: usize = 128;
+
+/// The longest a line between the commands of a plain log may be, its newline included: so much Redis reads of one.
+pub const MAX_COMMENT_BYTES: usize = 1023;
 
 /// The most that one batch may hold, without its commit line.
 pub const MAX_BATCH_BYTES: usize = 1 << 30;
@@ -75,6 +78,11 @@ pub enum Annotation {
 }
 
 impl Annotation {
+    /// Reads one line, newline included; what has no CRLF is somebody's comment.
+    pub fn of_line(line: &[u8]) -> Self {
+        line.strip_suffix(b"\r\n").map_or(Self::Unknown, Self::parse)
+    }
+
     /// Reads one line, without its CRLF.
     pub fn parse(line: &[u8]) -> Self {
         Self::parse_known(line).unwrap_or(Self::Unknown)
@@ -144,7 +152,7 @@ impl Annotation {
 
 /// The salt in a header line, CRLF included.
 pub fn salt_of_header(line: &[u8]) -> Option<Salt> {
-    match Annotation::parse(line.strip_suffix(b"\r\n")?) {
+    match Annotation::of_line(line) {
         Annotation::Header(salt) => Some(salt),
         _ => None,
     }

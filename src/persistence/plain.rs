@@ -12,7 +12,7 @@ use memchr::{memchr, memchr_iter, memmem};
 use super::LogOffset;
 use super::disk::{BLOCK_BYTES, DiskRead, read_full_at};
 use super::format::{
-    COMMIT_LINE_BYTES, COMMIT_NAME, HEADER_LINE_BYTES, HEADER_NAME, MAX_ANNOTATION_BYTES, Salt, is_in_headers,
+    COMMIT_LINE_BYTES, COMMIT_NAME, HEADER_LINE_BYTES, HEADER_NAME, MAX_COMMENT_BYTES, Salt, is_in_headers,
     salt_of_header,
 };
 use super::replay::Because;
@@ -66,9 +66,9 @@ impl Items<'_> {
         if text.starts_with(b"#") {
             // A line that the file ends in is whole for Redis, and what it appends stands on it. None of ours has an
             // asterisk.
-            let line = memmem::find(text, b"\r\n");
+            let line = memchr(b'\n', text);
             let command = memchr(b'*', &text[..line.unwrap_or(text.len())]);
-            let end = command.or(line.map(|len| len + 2));
+            let end = command.or(line.map(|len| len + 1));
             return Ok(end.map(|len| Item { is_of_another_server: false, end: at + len as u64 }));
         }
         let Some((strings, first)) = array_at(text, 0) else { return Ok(None) };
@@ -92,14 +92,14 @@ impl Items<'_> {
 
     /// What stands at `at`: enough for an annotation line, for a number, and for the name of a command.
     fn text(&mut self, at: LogOffset) -> io::Result<&[u8]> {
-        if (at - self.start) as usize + MAX_ANNOTATION_BYTES > self.block.len() {
+        if (at - self.start) as usize + MAX_COMMENT_BYTES > self.block.len() {
             self.block.resize(BLOCK_BYTES, 0);
             let read = read_full_at(self.file, &mut self.block, at.0)?;
             self.block.truncate(read);
             self.start = at;
         }
         let text = &self.block[(at - self.start) as usize..];
-        Ok(&text[..text.len().min(MAX_ANNOTATION_BYTES)])
+        Ok(&text[..text.len().min(MAX_COMMENT_BYTES)])
     }
 }
 

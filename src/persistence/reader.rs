@@ -13,7 +13,8 @@ use super::LogOffset;
 use super::batch::{Batch, Flaw, Record};
 use super::disk::{BLOCK_BYTES, DiskRead, is_unreadable, read_readable_at};
 use super::format::{
-    Annotation, Chain, HEADER_NAME, MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS, MAX_BATCH_BYTES, resembles_header,
+    Annotation, Chain, HEADER_NAME, MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS, MAX_BATCH_BYTES, MAX_COMMENT_BYTES,
+    resembles_header,
 };
 use super::repair::len_without_trailing_zeros;
 use crate::protocol::decode::{ProtocolError, RequestDecoder, Span};
@@ -389,11 +390,18 @@ impl LogReader {
 
     /// The annotation line at `next`, and the position behind it; or what comes of it if there is none.
     fn line(&self) -> Result<(Annotation, usize), Step> {
+        let (most, newline) = match self.kind {
+            Kind::Chained(_) => (MAX_ANNOTATION_BYTES, &b"\r\n"[..]),
+            Kind::Unknown | Kind::Plain => (MAX_COMMENT_BYTES, &b"\n"[..]),
+        };
         let rest = &self.buffer[self.next..];
-        let rest = &rest[..rest.len().min(MAX_ANNOTATION_BYTES)];
-        match memmem::find(rest, b"\r\n") {
-            Some(len) => Ok((Annotation::parse(&rest[..len]), self.next + len + 2)),
-            None if rest.len() == MAX_ANNOTATION_BYTES => Err(Step::Flawed(Flaw::Line)),
+        let rest = &rest[..rest.len().min(most)];
+        match memmem::find(rest, newline) {
+            Some(at) => {
+                let len = at + newline.len();
+                Ok((Annotation::of_line(&rest[..len]), self.next + len))
+            }
+            None if rest.len() == most => Err(Step::Flawed(Flaw::Line)),
             None => Err(Step::Incomplete),
         }
     }

@@ -326,7 +326,8 @@ fn another_servers_commands_behind_a_chain_are_no_tear() {
     for log in [log.clone(), log.batch(&[synced])] {
         let end = log.bytes.len();
         for first in [&["SELECT", "0"][..], &["select", "7"], &["MULTI"]] {
-            for annotations in ["", "#TS:1700000000\r\n", "#TS:1700000000\r\n#later\r\n"] {
+            let by_hand = format!("#{}\n", "by hand ".repeat(100)).repeat(2);
+            for annotations in ["", "#TS:1700000000\r\n", "#TS:1700000000\r\n#later\r\n", &by_hand] {
                 let mut log = log.clone();
                 log.bytes.extend(annotations.bytes());
                 let log = log.command(first);

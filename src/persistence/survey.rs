@@ -478,7 +478,7 @@ impl Claim {
 
 /// Reads a commit line, CRLF included.
 pub(super) fn commit_line(line: &[u8]) -> Option<(u32, u32)> {
-    match Annotation::parse(line.strip_suffix(b"\r\n")?) {
+    match Annotation::of_line(line) {
         Annotation::Commit { len, crc } => Some((len, crc)),
         _ => None,
     }

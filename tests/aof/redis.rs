@@ -130,6 +130,36 @@ fn an_empty_part_behind_a_clean_one_makes_no_new_log() {
     }
 }
 
+#[test]
+fn a_comment_is_taken_or_refused_as_redis_does() {
+    let Some(check) = binary("redis-check-aof") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let [path, saved] = ["kvred.aof", "saved.aof"].map(|name| dir.path().join(name));
+    let [first, second] = [b"a", b"b"].map(|key| resp(&[b"SET", key, b"1"]));
+    for len in [2, 10, 128, 129, 130, 500, 1022, 1023, 1024] {
+        for end in ["\n", "\r\n"] {
+            let comment = format!("#{:c<1$}{end}", "", len - 1 - end.len().min(len - 1));
+            fs::write(&path, [&first, comment.as_bytes(), &second].concat()).unwrap();
+            let theirs = Command::new(&check).arg(&path).output().unwrap().status.success();
+            let ours = aof(&["check", arg(&path)]);
+            assert_eq!(ours.code, Some(if theirs { 0 } else { 4 }), "{len} {end:?}: {}{}", ours.stdout, ours.stderr);
+            if theirs {
+                aof(&["check", "--salvage", arg(&saved), arg(&path)]).expect(0, &[]);
+                aof(&["check", arg(&saved)]).expect(0, &[]);
+                assert_eq!((dump(&path), dump(&saved)), ("SET a 1\nSET b 1\n".to_owned(), dump(&path)));
+                fs::remove_file(&saved).unwrap();
+            }
+        }
+    }
+    fs::write(&path, [&first, &b"# by hand\n"[..], &second].concat()).unwrap();
+    for n in 0..2 {
+        let server = Launch::at(dir.path()).start();
+        assert_eq!(server.connect().ask(&["DBSIZE"]), Reply::Integer(2 + n));
+        server.connect().ask(&["SET", "c", "1"]);
+        server.terminate().expect(0, &[]);
+    }
+}
+
 /// Redis loads it. Cut off at it, the log would lose what is sound.
 #[test]
 fn what_is_too_long_to_be_read_is_told_as_that_and_never_cut_off() {

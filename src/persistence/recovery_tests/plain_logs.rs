@@ -170,6 +170,31 @@ fn a_comment_as_long_as_a_header_is_skipped() {
     }
 }
 
+/// As Redis takes them; and one that is being written, or was when the server was killed, is no damage.
+#[test]
+fn a_comment_of_a_plain_log_may_be_longer_than_ours_and_end_in_a_newline_alone() {
+    let [first, second] = ["a", "b"].map(|key| Log::plain().command(&["SET", key, "1"]).bytes);
+    for (dots, end) in [(0, "\n"), (126, "\n"), (500, "\r\n"), (1021, "\n"), (1020, "\r\n")] {
+        let comment = format!("#{}{end}", ".".repeat(dots)).into_bytes();
+        let log = [&comment[..], &first, &comment, &second].concat();
+        let boundaries = [comment.len(), comment.len() + first.len(), 2 * comment.len() + first.len(), log.len()];
+        for cut in 1..=log.len() {
+            let found = recover(&log[..cut]);
+            let last = boundaries.into_iter().rfind(|at| *at <= cut).unwrap_or(0);
+            let expected = if last == cut { Verdict::Clean } else { Verdict::Torn(Flaw::Incomplete) };
+            assert_eq!((found.verdict, found.end.0 as usize), (expected, last), "{dots} {end:?} cut at {cut}");
+        }
+        // Where kvred has gone on, it is a line of its own that counts.
+        let log = Log { bytes: log, ..Log::plain() }.header(9);
+        let whole = log.batch(&[]);
+        assert_eq!(recover(&whole.bytes).verdict, Verdict::Clean);
+        let ours = whole.batch_of_bytes(format!("#{}{end}", ".".repeat(dots)).as_bytes());
+        assert_ne!(recover(&ours.bytes).verdict, Verdict::Clean);
+    }
+    let longer = [&first[..], format!("#{}\n", ".".repeat(1022)).as_bytes(), &second].concat();
+    assert_eq!(because(&recover(&longer)), Some(Because::NotATrace));
+}
+
 #[test]
 fn a_plain_log_that_is_not_resp_is_damage_with_its_place() {
     for (bytes, flaw_at) in
