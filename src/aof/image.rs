@@ -140,7 +140,12 @@ impl Image {
             let end;
             if bytes[at] == b'#' {
                 end = memchr::memmem::find(&bytes[at..], newline).map_or(bytes.len(), |len| at + len + newline.len());
-                self.annotation(&bytes[at..end], atomic || transaction.is_some())?;
+                let annotation = Annotation::of_line(&bytes[at..end]);
+                if !atomic && matches!(annotation, Annotation::Timestamp(_)) {
+                    // It tells of what follows it; in a batch, of what stands before it too.
+                    self.commit_up_to(&mut transaction)?;
+                }
+                self.annotation(&bytes[at..end], annotation);
             } else {
                 args.clear();
                 let decoded = decoder.decode(bytes, at, &mut args).ok().flatten();
@@ -173,12 +178,7 @@ impl Image {
     }
 
     /// Adds an annotation line, if it makes sense in this log.
-    fn annotation(&mut self, line: &[u8], together: bool) -> io::Result<()> {
-        let annotation = Annotation::of_line(line);
-        if !together && matches!(annotation, Annotation::Timestamp(_)) && !self.batch.is_empty() {
-            // It tells of what follows it; in a batch, of what stands before it too.
-            self.commit()?;
-        }
+    fn annotation(&mut self, line: &[u8], annotation: Annotation) {
         // What it says about syncs and chains was true of the other file.
         let keep = !matches!(
             annotation,
@@ -188,7 +188,6 @@ impl Image {
         if keep && line.ends_with(b"\r\n") && line.len() <= MAX_ANNOTATION_BYTES {
             self.batch.extend_from_slice(line);
         }
-        Ok(())
     }
 
     /// Adds a command, if it makes sense in this log: whether it does; or why `check` refuses it.

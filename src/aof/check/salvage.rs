@@ -259,7 +259,7 @@ mod tests {
             encode::request(&mut plain, &["multi"]);
             for n in 0..sets {
                 set(&mut plain, transaction, len);
-                if n == 3 {
+                if n == 3 && transaction % 3 == 0 {
                     plain.extend(b"#TS:1700000000\r\n");
                 }
             }
@@ -271,6 +271,9 @@ mod tests {
         let recovery = reading::read(&file, &Progress::hidden(), Settle::AtOnce, |batch| {
             let keys: std::collections::BTreeSet<_> = batch.records().map(|(_, args)| args.at(1).to_vec()).collect();
             keys.iter().filter(|key| **key != b"0").for_each(|key| assert!(seen.insert(key.clone()), "{key:?}"));
+            if batch.times().next().is_some() {
+                assert_ne!(batch.records().next().unwrap().1.at(1), b"0", "its time is not that of what it is behind");
+            }
             lens.push(batch.bytes().len());
             Ok::<_, io::Error>(())
         });
@@ -281,7 +284,7 @@ mod tests {
             (700_000..750_000).contains(&longest) && lens.iter().all(|len| *len <= 256 << 10),
             "{longest} {lens:?}"
         );
-        assert!(lens.len() < 25, "{lens:?}");
+        assert!(lens.len() < 40, "{lens:?}");
     }
 
     #[test]
