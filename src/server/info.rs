@@ -118,8 +118,10 @@ fn memory(server: &Server, out: &mut String) {
         "used_memory_peak_human:{}", human(peak as u64);
         "used_memory_peak_perc:{:.2}%", total as f64 * 100.0 / peak.max(1) as f64;
         "used_memory_dataset:{}", data;
+        "used_memory_dataset_perc:{:.2}%", data as f64 * 100.0 / total.max(1) as f64;
         "used_memory_overhead:{}", overhead;
         "used_memory_startup:{}", server.startup_bytes;
+        "used_memory_lua:0";
         "mem_fragmentation_ratio:{:.2}", rss as f64 / accounted.max(1) as f64;
         "mem_fragmentation_bytes:{}", rss.saturating_sub(accounted);
         "total_system_memory:{}", machine::total_memory_bytes();
@@ -127,8 +129,13 @@ fn memory(server: &Server, out: &mut String) {
         "maxmemory_human:{}", human(limit as u64);
         "maxmemory_policy:noeviction";
         "mem_clients_normal:{}", clients;
+        "mem_clients_slaves:0";
+        "mem_replication_backlog:0";
+        "mem_not_counted_for_evict:0";
         "mem_allocator:mimalloc";
         "mem_aof_buffer:{}", server.writer.stats().pending_bytes;
+        "active_defrag_running:0";
+        "lazyfree_pending_objects:0";
     );
 }
 
@@ -153,6 +160,9 @@ fn persistence(server: &Server, out: &mut String) {
         "rdb_bgsave_in_progress:0";
         "rdb_last_save_time:{}", server.started_unix_seconds;
         "rdb_last_bgsave_status:ok";
+        "rdb_last_bgsave_time_sec:-1";
+        "rdb_current_bgsave_time_sec:-1";
+        "rdb_last_cow_size:0";
         "aof_enabled:{}", u8::from(server.config.append_only);
         "aof_rewrite_in_progress:{}", u8::from(rewrite.scheduled || rewrite.running_since.is_some());
         "aof_rewrite_scheduled:{}", u8::from(rewrite.scheduled);
@@ -161,12 +171,15 @@ fn persistence(server: &Server, out: &mut String) {
         "aof_last_rewrite_time_sec:{}", rewrite.last_took.map_or(-1, seconds);
         "aof_current_rewrite_time_sec:{}", rewrite.running_since.map_or(-1, |since| seconds(now.saturating_sub(since)));
         "aof_last_bgrewrite_status:{}", status(rewrite.last_error.is_some());
+        "aof_last_cow_size:0";
         "aof_last_write_status:{}", status(log.last_write_failed || log.poisoned.is_some());
         "aof_fsync_policy:{}", server.writer.policy().redis_name();
         "aof_current_size:{}", log.log_bytes;
         "aof_base_size:{}", log.base_bytes;
         "aof_unsynced_bytes:{}", log.unsynced_bytes;
         "aof_pending_bytes:{}", log.pending_bytes;
+        "aof_buffer_length:{}", log.pending_bytes;
+        "aof_pending_rewrite:0";
         "aof_pending_bio_fsync:0";
         "aof_delayed_fsync:{}", log.delayed_syncs;
         "aof_last_fsync_usec:{}", log.last_sync.as_micros();
@@ -190,13 +203,24 @@ fn stats(server: &Server, out: &mut String) {
         "instantaneous_output_kbps:{:.2}", kib(&server.output);
         "rejected_connections:{}", server.stats.rejected.load(Ordering::Relaxed);
         "expired_keys:0";
+        "expired_stale_perc:0.00";
+        "expired_time_cap_reached_count:0";
+        "slave_expires_tracked_keys:0";
         "evicted_keys:0";
         "keyspace_hits:{}", totals.hits;
         "keyspace_misses:{}", totals.misses;
         "pubsub_channels:0";
         "pubsub_patterns:0";
+        "sync_full:0";
+        "sync_partial_ok:0";
+        "sync_partial_err:0";
+        "migrate_cached_sockets:0";
         "latest_fork_usec:0";
         "total_forks:0";
+        "active_defrag_hits:0";
+        "active_defrag_misses:0";
+        "active_defrag_key_hits:0";
+        "active_defrag_key_misses:0";
         "total_error_replies:{}", totals.errors.values().sum::<u64>();
         "total_reads_processed:{}", totals.reads;
         "total_writes_processed:{}", totals.writes;
@@ -207,7 +231,17 @@ fn stats(server: &Server, out: &mut String) {
 }
 
 fn replication(_: &Server, out: &mut String) {
-    lines!(out, "role:master"; "connected_slaves:0"; "master_failover_state:no-failover"; "master_repl_offset:0";);
+    lines!(out,
+        "role:master";
+        "connected_slaves:0";
+        "master_failover_state:no-failover";
+        "master_repl_offset:0";
+        "second_repl_offset:-1";
+        "repl_backlog_active:0";
+        "repl_backlog_size:0";
+        "repl_backlog_first_byte_offset:0";
+        "repl_backlog_histlen:0";
+    );
 }
 
 fn cpu(_: &Server, out: &mut String) {

@@ -115,6 +115,37 @@ fn info_and_command_tell_about_the_server() {
     assert_eq!(client.ask_words("CLIENT ID"), Reply::Integer(1));
 }
 
+/// What the template of Zabbix asks for, all of it: an item whose field is missing is an error there.
+#[test]
+fn each_field_that_a_dashboard_reads_is_there_once() {
+    let info = Server::start().connect().text("INFO");
+    for field in "
+        active_defrag_hits active_defrag_key_hits active_defrag_key_misses active_defrag_misses active_defrag_running
+        aof_base_size aof_buffer_length aof_current_rewrite_time_sec aof_current_size aof_delayed_fsync aof_enabled
+        aof_last_bgrewrite_status aof_last_cow_size aof_last_rewrite_time_sec aof_last_write_status
+        aof_pending_bio_fsync aof_pending_rewrite aof_rewrite_in_progress aof_rewrite_scheduled arch_bits
+        blocked_clients client_recent_max_input_buffer client_recent_max_output_buffer cluster_enabled
+        connected_clients connected_slaves evicted_keys expired_keys expired_stale_perc expired_time_cap_reached_count
+        hz instantaneous_input_kbps instantaneous_ops_per_sec instantaneous_output_kbps keyspace_hits keyspace_misses
+        latest_fork_usec lazyfree_pending_objects loading master_repl_offset maxmemory maxmemory_policy mem_allocator
+        mem_aof_buffer mem_clients_normal mem_clients_slaves mem_fragmentation_bytes mem_fragmentation_ratio
+        mem_not_counted_for_evict mem_replication_backlog migrate_cached_sockets multiplexing_api os process_id
+        pubsub_channels pubsub_patterns rdb_bgsave_in_progress rdb_changes_since_last_save rdb_current_bgsave_time_sec
+        rdb_last_bgsave_status rdb_last_bgsave_time_sec rdb_last_cow_size rdb_last_save_time redis_mode redis_version
+        rejected_connections repl_backlog_active repl_backlog_first_byte_offset repl_backlog_histlen repl_backlog_size
+        role run_id second_repl_offset slave_expires_tracked_keys sync_full sync_partial_err sync_partial_ok tcp_port
+        total_commands_processed total_connections_received total_net_input_bytes total_net_output_bytes
+        total_system_memory uptime_in_seconds used_cpu_sys used_cpu_sys_children used_cpu_user used_cpu_user_children
+        used_memory used_memory_dataset used_memory_dataset_perc used_memory_lua used_memory_overhead used_memory_peak
+        used_memory_peak_perc used_memory_rss used_memory_startup
+    "
+    .split_whitespace()
+    {
+        let lines = info.lines().filter(|line| line.strip_prefix(field).is_some_and(|rest| rest.starts_with(':')));
+        assert_eq!(lines.count(), 1, "{field} in {info}");
+    }
+}
+
 #[test]
 fn what_goes_over_the_network_is_counted() {
     let server = Server::start();
