@@ -96,8 +96,8 @@ pub enum Flaw {
     /// Not RESP.
     #[error("it is not RESP: {}", .0.reason())]
     NotResp(ProtocolError),
-    /// An annotation line that does not end.
-    #[error("an annotation line in it does not end")]
+    /// An annotation line that does not end, or has zeros in it.
+    #[error("an annotation line in it does not end, or has zeros in it")]
     Line,
     /// A commit line in a log without a header.
     #[error("it has a commit line, but no valid header stands before it")]

@@ -398,8 +398,12 @@ impl LogReader {
         let rest = &rest[..rest.len().min(most)];
         match memmem::find(rest, newline) {
             Some(at) => {
-                let len = at + newline.len();
-                Ok((Annotation::of_line(&rest[..len]), self.next + len))
+                let line = &rest[..at + newline.len()];
+                // A hole that a crash or a disk left is no comment, with all that it has taken.
+                if line.contains(&0) {
+                    return Err(Step::Flawed(Flaw::Line));
+                }
+                Ok((Annotation::of_line(line), self.next + line.len()))
             }
             None if rest.len() == most => Err(Step::Flawed(Flaw::Line)),
             None => Err(Step::Incomplete),

@@ -195,6 +195,16 @@ fn a_comment_of_a_plain_log_may_be_longer_than_ours_and_end_in_a_newline_alone()
     assert_eq!(because(&recover(&longer)), Some(Because::NotATrace));
 }
 
+/// Commands have gone in it.
+#[test]
+fn a_hole_of_zeros_is_no_part_of_a_comment() {
+    let [first, second] = ["a", "b"].map(|key| Log::plain().command(&["SET", key, "1"]).bytes);
+    let holed = [&first[..], b"#TS:170000", &[0; 512], b"vvv\r\n", &second].concat();
+    let found = recover(&holed);
+    assert!(matches!(found.verdict, Verdict::Damaged { flaw: Flaw::Line, .. }), "{found:?}");
+    assert_eq!(found.end.0 as usize, first.len());
+}
+
 #[test]
 fn a_plain_log_that_is_not_resp_is_damage_with_its_place() {
     for (bytes, flaw_at) in
