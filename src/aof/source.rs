@@ -10,7 +10,7 @@ use crate::exit::{Failure, OrExit};
 use crate::persistence::batch::Flaw;
 use crate::persistence::disk::{DiskRead, is_unreadable, read_full_at};
 use crate::persistence::lock::{LogLock, follow_links};
-use crate::persistence::reader::RDB_MAGIC;
+use crate::persistence::reader::{SNAPSHOT_MAGIC_BYTES, is_snapshot};
 use crate::persistence::real_disk::{RealDisk, file_name, open_to_read, parent};
 
 /// A manifest is a few lines; more than this is something else.
@@ -117,9 +117,9 @@ fn manifest_beside(file: &Path) -> io::Result<Option<PathBuf>> {
 
 /// Of a part that begins with a snapshot nothing can be read, so it is said before anything is shown.
 fn not_a_snapshot(file: Arc<dyn DiskRead>) -> Result<Arc<dyn DiskRead>, String> {
-    let mut beginning = [0; RDB_MAGIC.len()];
-    read_full_at(&*file, &mut beginning, 0).map_err(|e| e.to_string())?;
-    if beginning == RDB_MAGIC {
+    let mut beginning = [0; SNAPSHOT_MAGIC_BYTES];
+    let read = read_full_at(&*file, &mut beginning, 0).map_err(|e| e.to_string())?;
+    if is_snapshot(&beginning[..read]) {
         return Err(Flaw::Rdb.to_string());
     }
     Ok(file)

@@ -19,8 +19,13 @@ use super::format::{
 use super::repair::len_without_trailing_zeros;
 use crate::protocol::decode::{ProtocolError, RequestDecoder, Span};
 
-/// What Redis's snapshots begin with.
-pub const RDB_MAGIC: &[u8] = b"REDIS";
+/// As many bytes as tell a snapshot.
+pub const SNAPSHOT_MAGIC_BYTES: usize = 6;
+
+/// Whether a file that begins so is a snapshot of Redis's, or of Valkey's, which has a magic of its own from 9.0 on.
+pub fn is_snapshot(beginning: &[u8]) -> bool {
+    beginning.starts_with(b"REDIS") || beginning.starts_with(b"VALKEY")
+}
 
 /// What the reader found next.
 #[derive(Debug)]
@@ -306,9 +311,7 @@ impl LogReader {
                 Step::Continue
             }
             Ok(None) => Step::Incomplete,
-            Err(_) if self.offset(self.next) == LogOffset(0) && self.buffer.starts_with(RDB_MAGIC) => {
-                Step::Flawed(Flaw::Rdb)
-            }
+            Err(_) if self.offset(self.next) == LogOffset(0) && is_snapshot(&self.buffer) => Step::Flawed(Flaw::Rdb),
             Err(e) => Step::Flawed(Flaw::NotResp(e)),
         }
     }

@@ -16,7 +16,7 @@ use super::batch::Flaw;
 use super::disk::DiskRead;
 use super::format::{Annotation, COMMIT_LINE_BYTES, Chain, HEADER_LINE_BYTES, MAX_ANNOTATIONS, MAX_BATCH_BYTES, Salt};
 use super::plain::{ends_with_command, is_command};
-use super::reader::{Event, LogReader, RDB_MAGIC};
+use super::reader::{Event, LogReader};
 use super::replay::{Because, Recovery, Replay, ReplayError, Verdict, replay};
 use super::survey::Survey;
 use crate::protocol::decode::{Args, RequestDecoder};

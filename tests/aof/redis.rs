@@ -76,17 +76,19 @@ fn a_manifest_is_taken_or_refused_as_redis_does() {
 
 #[test]
 fn an_rdb_base_is_named_and_nothing_is_shown_without_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let Some(server) = Peer::start("redis-server", dir.path()) else { return };
-    server.connect().ask(&["SET", "a", "1"]);
-    drop(server);
-    let manifest = dir.path().join("appendonlydir/appendonly.aof.manifest");
-    let checked = aof(&["check", arg(&manifest)]);
-    checked.expect(3, &[]);
-    assert!(checked.stdout.contains("base.rdb: cannot be read: it is an RDB snapshot"), "{}", checked.stdout);
-    assert!(checked.stdout.contains("incr.aof: clean"), "{}", checked.stdout);
-    let dumped = aof(&["dump", arg(&manifest)]);
-    assert_eq!((dumped.code, &dumped.stdout[..]), (Some(3), ""));
+    for name in SERVERS {
+        let dir = tempfile::tempdir().unwrap();
+        let Some(server) = Peer::start(name, dir.path()) else { continue };
+        server.connect().ask(&["SET", "a", "1"]);
+        drop(server);
+        let manifest = dir.path().join("appendonlydir/appendonly.aof.manifest");
+        let checked = aof(&["check", arg(&manifest)]);
+        checked.expect(3, &[]);
+        assert!(checked.stdout.contains("base.rdb: cannot be read: it is an RDB snapshot"), "{}", checked.stdout);
+        assert!(checked.stdout.contains("incr.aof: clean"), "{}", checked.stdout);
+        let dumped = aof(&["dump", arg(&manifest)]);
+        assert_eq!((dumped.code, &dumped.stdout[..]), (Some(3), ""), "{name}");
+    }
 }
 
 /// The cure is told, and nothing is called damaged that Redis wrote so.
@@ -94,24 +96,27 @@ fn an_rdb_base_is_named_and_nothing_is_shown_without_it() {
 fn a_log_that_begins_with_a_snapshot_is_told_as_that() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("kvred.aof");
-    let log = [b"REDIS0011\xfa\x09redis-ver\x057.4.0".to_vec(), resp(&[b"SET", b"a", b"1"])].concat();
-    fs::write(&path, &log).unwrap();
-    let told = |args: &[&str]| {
-        let told = aof(&[&["check"], args, &[arg(&path)]].concat());
-        told.expect(4, &[]);
-        format!("{}{}", told.stdout, told.stderr)
-    };
-    let cure = "it is an RDB snapshot, or begins with one, which kvred cannot read; with `aof-use-rdb-preamble no`";
-    let refused = Launch::at(dir.path()).refused();
-    refused.expect(4, &[cure]);
-    for text in [told(&[]), told(&["--fix", "--yes"]), refused.stderr] {
-        assert!(text.contains(cure), "{text}");
-        assert!(!text.to_lowercase().contains("damaged") && !text.contains("look like a log"), "{text}");
+    let beginnings = [&b"REDIS0011\xfa\x09redis-ver\x057.4.0"[..], b"VALKEY080\xfa\x0avalkey-ver\x059.0.0"];
+    for beginning in beginnings {
+        let log = [beginning, &resp(&[b"SET", b"a", b"1"])].concat();
+        fs::write(&path, &log).unwrap();
+        let told = |args: &[&str]| {
+            let told = aof(&[&["check"], args, &[arg(&path)]].concat());
+            told.expect(4, &[]);
+            format!("{}{}", told.stdout, told.stderr)
+        };
+        let cure = "it is an RDB snapshot, or begins with one, which kvred cannot read; with `aof-use-rdb-preamble no`";
+        let refused = Launch::at(dir.path()).refused();
+        refused.expect(4, &[cure]);
+        for text in [told(&[]), told(&["--fix", "--yes"]), refused.stderr] {
+            assert!(text.contains(cure), "{text}");
+            assert!(!text.to_lowercase().contains("damaged") && !text.contains("look like a log"), "{text}");
+        }
+        let json: serde_json::Value = serde_json::from_str(&told(&["--json"])).unwrap();
+        assert_eq!(json["verdict"], "unreadable");
+        assert!(json["damage"]["reason"].as_str().unwrap().starts_with(cure), "{json}");
+        assert_eq!(fs::read(&path).unwrap(), log);
     }
-    let json: serde_json::Value = serde_json::from_str(&told(&["--json"])).unwrap();
-    assert_eq!(json["verdict"], "unreadable");
-    assert!(json["damage"]["reason"].as_str().unwrap().starts_with(cure), "{json}");
-    assert_eq!(fs::read(&path).unwrap(), log);
 }
 
 /// A rewrite there leaves an empty part behind a base.

@@ -214,7 +214,7 @@ fn a_plain_log_that_is_not_resp_is_damage_with_its_place() {
         assert!(matches!(found.verdict, Verdict::Damaged { .. }), "{found:?}");
         assert_eq!(found.end, LogOffset(flaw_at));
     }
-    let rdb = recover(&[RDB_MAGIC, b"0011\xfa"].concat());
+    let rdb = recover(b"REDIS0011\xfa");
     assert!(matches!(rdb.verdict, Verdict::Damaged { flaw: Flaw::Rdb, .. }), "{rdb:?}");
 }
 
