@@ -4,6 +4,7 @@
 //! client; what is only ever found in logs (`MSET`, `UNLINK`, `SELECT 0`, `KEEPTTL`) is read here, and where no server
 //! of ours would take it, `aof dump` puts it in other words. Anything else is refused, never skipped.
 
+use super::errors::CommandError;
 use super::parse::{DataCommand, When, parse, parse_set};
 use super::table::{CommandId, DataId, resolve};
 use crate::persistence::aof::BATCH_OVERHEAD_BYTES;
@@ -56,7 +57,12 @@ impl<'a> Record<'a> {
         } else {
             parse(id, args)
         };
-        match command.map_err(|e| e.to_string())? {
+        let command = command.map_err(|e| match (id, e) {
+            // Redis and Valkey have more of them, as IFEQ.
+            (DataId::Set, CommandError::Syntax) => unsupported_options(args),
+            (_, e) => e.to_string(),
+        })?;
+        match command {
             DataCommand::Set { key, value, when, get: _ } => Self::set(key, value, when),
             DataCommand::Del(args) => Ok(Self::Delete(args)),
             DataCommand::FlushAll => Ok(Self::DeleteAll),
@@ -81,6 +87,11 @@ impl<'a> Record<'a> {
 /// The rest of the batch is for what stands around them.
 const MAX_ENTRY_BYTES: usize = MAX_BATCH_BYTES - (4 << 10);
 const _: () = assert!(BATCH_OVERHEAD_BYTES + 100 < 4 << 10);
+
+fn unsupported_options(args: Args<'_>) -> String {
+    let options = args.from(3).collect::<Vec<_>>().join(&b' ');
+    format!("'set' with options that kvred does not take: {}", shown(&options[..options.len().min(128)]))
+}
 
 fn unsupported_database(number: &[u8]) -> String {
     format!("SELECT {}: kvred has one database, 0", shown(&number[..number.len().min(128)]))

@@ -222,6 +222,18 @@ fn a_torn_part_before_the_last_is_damage() {
     aof(&["check", arg(&manifest)]).expect(3, &[]);
 }
 
+#[test]
+fn an_option_of_set_that_kvred_does_not_have_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kvred.aof");
+    fs::write(&path, resp(&[b"SET", b"a", b"2", b"IFEQ", b"1"])).unwrap();
+    let why = "'set' with options that kvred does not take: IFEQ 1";
+    let checked = aof(&["check", arg(&path)]);
+    checked.expect(4, &[]);
+    assert!(checked.stdout.contains(why), "{}", checked.stdout);
+    Launch::at(dir.path()).refused().expect(4, &[why]);
+}
+
 /// Made as short as its data, it would not delete what a part before it holds.
 #[test]
 fn a_part_that_goes_on_from_another_is_not_rewritten_and_saved_with_a_warning() {
