@@ -59,14 +59,9 @@ pub(super) fn run(args: &CheckArgs) -> Result<Status, Failure> {
 
 fn examine_all(source: &Source) -> Result<Report, Failure> {
     let mut parts = Vec::new();
-    let last = source.parts.len().saturating_sub(1);
     for (n, part) in source.parts.iter().enumerate() {
         let found = match &part.file {
-            Ok(file) => {
-                let mut found = examine_file(file, &part.path)?;
-                found.more_follows = n < last;
-                Ok(found)
-            }
+            Ok(file) => Ok(examine_file(file, &part.path, source.more_follows(n))?),
             Err(why) => Err(why.clone()),
         };
         parts.push(PartReport { path: part.path.clone(), found });
@@ -74,8 +69,8 @@ fn examine_all(source: &Source) -> Result<Report, Failure> {
     Ok(Report { path: source.path.clone(), is_manifest: source.is_manifest, parts, fixed: None })
 }
 
-fn examine_file(file: &examine::File, path: &Path) -> Result<Findings, Failure> {
+fn examine_file(file: &examine::File, path: &Path, more_follows: bool) -> Result<Findings, Failure> {
     let cannot_read = || format!("cannot read {}", path.display());
     let len = file.len().or_unavailable(cannot_read)?;
-    examine_with(file, &Progress::new("checking", len), Settle::Wait).or_unavailable(cannot_read)
+    examine_with(file, &Progress::new("checking", len), Settle::Wait, more_follows).or_unavailable(cannot_read)
 }

@@ -13,7 +13,7 @@ use self::filter::{Chosen, Filter};
 use self::printer::{Entry, Printer};
 use super::horizon::Horizon;
 use super::reading::read_part;
-use super::source::{self, Part};
+use super::source::{self, Part, Source};
 use super::text;
 use crate::args::DumpArgs;
 use crate::command::record::check;
@@ -38,7 +38,7 @@ pub(super) fn run(args: &DumpArgs) -> Result<Status, Failure> {
         follow::run(&mut dump, &args.file)
     } else {
         dump.look_back(&args.file, &source.parts)?;
-        dump_parts(&mut dump, &source.parts)
+        dump_parts(&mut dump, &source)
     };
     match result.and_then(|status| dump.printer.flush().map(|()| status).map_err(Stop::from)) {
         Ok(Status::Fine) if dump.shown == 0 && dump.filter.is_narrow() => {
@@ -182,20 +182,22 @@ impl Dump {
     }
 }
 
-fn dump_parts(dump: &mut Dump, parts: &[Part]) -> Result<Status, Stop> {
+fn dump_parts(dump: &mut Dump, source: &Source) -> Result<Status, Stop> {
     if dump.left == 0 {
         return Err(Stop::Enough);
     }
     let doing = (!std::io::stdout().is_terminal()).then_some("dumping");
-    for (n, part) in parts.iter().enumerate() {
+    for (n, part) in source.parts.iter().enumerate() {
         let shown = part.path.display();
         let recovery = read_part(part, doing, |batch| dump.batch(batch))??;
         // What was read is out before it is said that it is not all.
         dump.printer.flush()?;
+        let more_follows = source.more_follows(n);
+        let recovery = if more_follows { recovery.with_more_behind() } else { recovery };
         let end = recovery.end;
         match recovery.verdict {
             Verdict::New | Verdict::Clean => {}
-            Verdict::Torn(flaw) if n + 1 == parts.len() => {
+            Verdict::Torn(flaw) if !more_follows => {
                 say!("kvred: {shown}: torn at byte {end} ({flaw}); what is before that was dumped");
                 return Ok(Status::Negative);
             }

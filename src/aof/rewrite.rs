@@ -60,11 +60,10 @@ pub(super) fn run(args: &RewriteArgs) -> Result<Status, Failure> {
     }
     let keyspace = Keyspace::new(std::array::from_fn(|_| random_u64()));
     let mut before = Before::default();
-    let last = source.parts.len().saturating_sub(1);
     let bytes = source.parts.iter().filter_map(|part| part.file.as_ref().ok()?.len().ok()).sum();
     Loader::run(&keyspace, bytes, |loader| {
         for (n, part) in source.parts.iter().enumerate() {
-            load(part, n == last, args, loader, &mut before)?;
+            load(part, source.more_follows(n), args, loader, &mut before)?;
             if before.stopped {
                 break;
             }
@@ -149,7 +148,7 @@ enum Stop {
 
 fn load(
     part: &Part,
-    is_last: bool,
+    more_follows: bool,
     args: &RewriteArgs,
     loader: &mut Loader<'_>,
     before: &mut Before,
@@ -171,7 +170,8 @@ fn load(
     match loaded {
         Ok(recovery) => {
             before.size.bytes += recovery.end.0;
-            judge(part, &recovery, is_last, args, before)
+            let recovery = if more_follows { recovery.with_more_behind() } else { recovery };
+            judge(part, &recovery, more_follows, args, before)
         }
         Err(Stop::Refused(RefusedRecord { index, reason })) => Err(failure!(
             Damaged,
@@ -198,19 +198,19 @@ fn written_until<'a>(batch: &Batch<'a>, until: Moment) -> (Batch<'a>, Option<Log
 fn judge(
     part: &Part,
     recovery: &Recovery,
-    is_last: bool,
+    more_follows: bool,
     args: &RewriteArgs,
     before: &mut Before,
 ) -> Result<(), Failure> {
     let shown = part.path.display();
     match &recovery.verdict {
         Verdict::New | Verdict::Clean => Ok(()),
-        Verdict::Torn(_) if is_last && args.output.is_some() => {
+        Verdict::Torn(_) if !more_follows && args.output.is_some() => {
             before.torn =
                 Some(format!("{shown}: its tail is torn at byte {}; what is before that was rewritten", recovery.end));
             Ok(())
         }
-        Verdict::Torn(_) if is_last => Err(failure!(
+        Verdict::Torn(_) if !more_follows => Err(failure!(
             Negative,
             "{shown}: its tail is torn at byte {}; `kvred aof check --fix {}` cuts it off",
             recovery.end,

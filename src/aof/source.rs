@@ -26,6 +26,13 @@ pub(super) struct Source {
     pub(super) is_manifest: bool,
 }
 
+impl Source {
+    /// Whether other parts of the log follow the n-th, so that what that ends with is no trace of a crash.
+    pub(super) fn more_follows(&self, n: usize) -> bool {
+        n + 1 < self.parts.len()
+    }
+}
+
 /// A file with commands.
 pub(super) struct Part {
     /// Where it is.

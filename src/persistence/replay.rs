@@ -32,6 +32,7 @@ use super::format::{Annotation, Chain};
 use super::reader::{Event, LogReader};
 use super::survey::Survey;
 use super::{LogOffset, plain};
+use crate::protocol::decode::ProtocolError;
 use crate::protocol::number::counted;
 
 /// What a log was found to be.
@@ -271,6 +272,16 @@ impl Replay {
 }
 
 impl Recovery {
+    /// The same of a part behind which other parts of its log follow. Zeros at the end of a plain one are no reserved
+    /// space then: what stood there is lost, and what follows would be taken for all that was written since.
+    #[must_use]
+    pub fn with_more_behind(mut self) -> Self {
+        if self.verdict == Verdict::Clean && self.chain.is_none() && self.end.0 < self.file_len {
+            self.verdict = Verdict::Torn(Flaw::NotResp(ProtocolError::NotAnArray(0)));
+        }
+        self
+    }
+
     fn note(&mut self, annotations: &[Annotation]) {
         for annotation in annotations {
             match *annotation {

@@ -119,7 +119,8 @@ fn tell(recovered: &Recovered, name: &Path, path: &Path, keyspace: &Keyspace, to
         Verdict::Damaged { .. } => unreachable!("a damaged log is refused"),
         Verdict::Clean if found.file_len > found.end.0 => {
             let reserved = found.file_len - found.end.0;
-            tracing::info!("{path_shown}: {}; {reserved} bytes of reserved space behind it were cut off", loaded());
+            let what = if found.chain.is_some() { "bytes of reserved space" } else { "zero bytes" };
+            tracing::info!("{path_shown}: {}; {reserved} {what} behind it were cut off", loaded());
         }
         Verdict::Clean if found.chain.is_none() => {
             tracing::info!("{path_shown}: {}; checksums begin at byte {}", loaded(), found.end);

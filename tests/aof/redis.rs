@@ -222,6 +222,37 @@ fn a_torn_part_before_the_last_is_damage() {
     aof(&["check", arg(&manifest)]).expect(3, &[]);
 }
 
+/// What stood there is lost, and what follows would pass for all that was written since.
+#[test]
+fn zeros_at_the_end_of_a_part_before_the_last_are_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let manifest = at("appendonly.aof.manifest");
+    fs::write(&manifest, "file a.1.base.aof seq 1 type b\nfile a.1.incr.aof seq 1 type i\n").unwrap();
+    let whole = resp(&[b"SET", b"a", b"1"]);
+    let zeros = [&whole[..], &[0; 100]].concat();
+    fs::write(at("a.1.base.aof"), &zeros).unwrap();
+    fs::write(at("a.1.incr.aof"), &whole).unwrap();
+    let checked = aof(&["check", arg(&manifest)]);
+    checked.expect(4, &[]);
+    for told in ["base.aof: DAMAGED", "other parts of the log follow it", "100 bytes with 0 records", "incr.aof: clean"]
+    {
+        assert!(checked.stdout.contains(told), "{told}: {}", checked.stdout);
+    }
+    assert!(!checked.stdout.contains("--fix"), "{}", checked.stdout);
+    aof(&["dump", arg(&manifest)]).expect(4, &["base.aof is damaged at byte 27"]);
+    let rewritten = aof(&["rewrite", "-o", arg(&at("out.aof")), arg(&manifest)]);
+    rewritten.expect(4, &["base.aof is damaged at byte 27"]);
+    if let Some(check) = binary("redis-check-aof") {
+        assert!(!Command::new(check).arg(&manifest).output().unwrap().status.success());
+    }
+    fs::write(at("a.1.base.aof"), &whole).unwrap();
+    fs::write(at("a.1.incr.aof"), &zeros).unwrap();
+    let checked = aof(&["check", arg(&manifest)]);
+    checked.expect(0, &[]);
+    assert!(checked.stdout.contains("127 bytes, of which 100 at the end are zero bytes"), "{}", checked.stdout);
+}
+
 #[test]
 fn an_option_of_set_that_kvred_does_not_have_is_named() {
     let dir = tempfile::tempdir().unwrap();

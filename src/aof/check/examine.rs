@@ -154,15 +154,21 @@ impl Conclusion {
 /// # Errors
 /// The file cannot be read.
 pub fn examine(file: &Arc<dyn DiskRead>) -> io::Result<Findings> {
-    examine_with(file, &Progress::hidden(), Settle::AtOnce)
+    examine_with(file, &Progress::hidden(), Settle::AtOnce, false)
 }
 
-pub(super) fn examine_with(file: &File, progress: &Progress, settle: Settle) -> io::Result<Findings> {
+pub(super) fn examine_with(
+    file: &File,
+    progress: &Progress,
+    settle: Settle,
+    more_follows: bool,
+) -> io::Result<Findings> {
     let mut tally = Tally::default();
     let Ok(recovery) = reading::read(file, progress, settle, |batch| {
         tally.count(batch);
         Ok::<_, Infallible>(())
     })?;
+    let recovery = if more_follows { recovery.with_more_behind() } else { recovery };
     let too_long = match &recovery.verdict {
         Verdict::Damaged { flaw: flaw @ Flaw::TooLong, .. } => {
             Some(Refused { at: recovery.end, record: recovery.records + 1, reason: flaw.to_string() })
@@ -185,7 +191,7 @@ pub(super) fn examine_with(file: &File, progress: &Progress, settle: Settle) -> 
         refused: tally.refused.or(too_long),
         behind,
         header_fixable,
-        more_follows: false,
+        more_follows,
     })
 }
 

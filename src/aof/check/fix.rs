@@ -55,7 +55,7 @@ pub(super) fn run(args: &CheckArgs, held: &Held, report: &mut Report) -> Result<
     let shown = path.display();
     let unavailable = |doing: &str| format!("{shown}: {doing}");
     let Some(Ok(found)) = report.parts.first().map(|part| &part.found) else { return Ok(report.status()) };
-    let end = found.recovery.end;
+    let (end, more_follows) = (found.recovery.end, found.more_follows);
     if let Some(refused) = &found.refused {
         tell(&format!("nothing was changed: the command at byte {} is no damage, kvred does not take it", refused.at));
         return Ok(Status::Damaged);
@@ -79,7 +79,7 @@ pub(super) fn run(args: &CheckArgs, held: &Held, report: &mut Report) -> Result<
     let question = if found.header_fixable {
         "put the wrong bit of the header right? The line as it is is kept".to_owned()
     } else if report.reserved_bytes() > 0 {
-        format!("cut off {} zero bytes of reserved space?", grouped(report.reserved_bytes()))
+        format!("cut off {} zero bytes at the end?", grouped(report.reserved_bytes()))
     } else {
         let behind = found.behind.unwrap_or_default();
         let sound = match behind.sound_records {
@@ -102,7 +102,7 @@ pub(super) fn run(args: &CheckArgs, held: &Held, report: &mut Report) -> Result<
     if !args.json {
         print(&shown_lines(&fixed.text(&shown.to_string())))?;
     }
-    let now = examine_file(&(Arc::clone(file) as examine::File), path)?;
+    let now = examine_file(&(Arc::clone(file) as examine::File), path, more_follows)?;
     let status = now.status();
     report.parts[0].found = Ok(now);
     report.fixed = Some(fixed);

@@ -140,7 +140,10 @@ fn facts(out: &mut String, found: &Findings) {
     let recovery = &found.recovery;
     let reserved = recovery.file_len.saturating_sub(recovery.end.0);
     let zeros = match recovery.verdict {
-        Verdict::Clean if reserved > 0 => format!(", of which {} at the end are reserved space", grouped(reserved)),
+        Verdict::Clean if reserved > 0 => {
+            let what = if recovery.chain.is_some() { "reserved space" } else { "zero bytes" };
+            format!(", of which {} at the end are {what}", grouped(reserved))
+        }
         _ => String::new(),
     };
     fact(out, "size", &format!("{}{zeros}", counted(recovery.file_len, "byte")));
@@ -226,8 +229,9 @@ fn trouble(out: &mut String, found: &Findings, path: &str) {
     if behind.sound_batches > 0 || found.header_fixable || found.is_unreadable() {
         fact(out, "to save it", &format!("kvred aof check --salvage OUT {path}"));
     }
-    if found.is_unreadable() || found.refused.is_some() {
-        // What was cut off could not be kept, or the first thing that is wrong is a whole command.
+    if found.is_unreadable() || found.refused.is_some() || (found.more_follows && !found.header_fixable) {
+        // What was cut off could not be kept, or the first thing that is wrong is a whole command, or the log would have
+        // a hole that nothing tells of.
         return;
     }
     if recovery.end.0 > 0 || found.header_fixable || matches!(recovery.verdict, Verdict::Torn(_)) {
