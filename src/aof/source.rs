@@ -27,9 +27,12 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Whether other parts of the log follow the n-th, so that what that ends with is no trace of a crash.
+    /// Whether other parts of the log follow the n-th here, also where one was named without its manifest, so that what
+    /// it ends with is no trace of a crash.
     pub(super) fn more_follows(&self, n: usize) -> bool {
-        n + 1 < self.parts.len()
+        // A file may have no place to look in, as /proc/PID/fd/N of one that was removed.
+        let followed = || manifest_that_lists(&self.path, |n, parts| n + 1 < parts).ok().flatten().is_some();
+        n + 1 < self.parts.len() || (!self.is_manifest && followed())
     }
 }
 
@@ -92,14 +95,19 @@ fn read_manifest(path: &Path) -> io::Result<Result<Vec<OsString>, String>> {
     Ok(manifest::parse(&text))
 }
 
-/// The manifest that lists a file behind another part, beside it or beside what it is a link to. It then holds what has
-/// changed since that part, and is no log by itself.
+/// The manifest that lists a file behind another part. It then holds what has changed since that part, and is no log by
+/// itself.
 ///
 /// # Errors
 /// A directory cannot be read: exit code 3.
 pub(super) fn manifest_of_later_part(file: &Path) -> Result<Option<PathBuf>, Failure> {
+    manifest_that_lists(file, |n, _| n > 0)
+}
+
+/// The manifest that lists a file at a place that is wanted, of so many, beside it or beside what it is a link to.
+fn manifest_that_lists(file: &Path, wanted: impl Fn(usize, usize) -> bool) -> Result<Option<PathBuf>, Failure> {
     for path in [file, &real_path(file)?] {
-        let found = manifest_beside(path);
+        let found = manifest_beside(path, &wanted);
         let found = found.or_unavailable(|| format!("cannot look for a manifest beside {}", path.display()))?;
         if found.is_some() {
             return Ok(found);
@@ -108,13 +116,14 @@ pub(super) fn manifest_of_later_part(file: &Path) -> Result<Option<PathBuf>, Fai
     Ok(None)
 }
 
-fn manifest_beside(file: &Path) -> io::Result<Option<PathBuf>> {
+fn manifest_beside(file: &Path, wanted: impl Fn(usize, usize) -> bool) -> io::Result<Option<PathBuf>> {
     for entry in std::fs::read_dir(parent(file))? {
         let path = entry?.path();
         // One that Redis would not load lists nothing.
         if path.extension().is_some_and(|extension| extension == "manifest")
+            && path.is_file()
             && let Ok(Ok(parts)) = read_manifest(&path)
-            && parts.iter().skip(1).any(|part| Some(&**part) == file.file_name())
+            && (0..).zip(&parts).any(|(n, part)| Some(&**part) == file.file_name() && wanted(n, parts.len()))
         {
             return Ok(Some(path));
         }

@@ -253,6 +253,39 @@ fn zeros_at_the_end_of_a_part_before_the_last_are_damage() {
     assert!(checked.stdout.contains("127 bytes, of which 100 at the end are zero bytes"), "{}", checked.stdout);
 }
 
+/// Cut, it would be whole, and nothing would tell any more that the log has a hole.
+#[test]
+fn a_part_before_the_last_is_not_cut_either_where_it_is_named_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let manifest = "file a.1.incr.aof seq 1 type i\nfile a.2.incr.aof seq 2 type i\n";
+    fs::write(at("appendonly.aof.manifest"), manifest).unwrap();
+    let whole = resp(&[b"SET", b"a", b"1"]);
+    fs::write(at("a.2.incr.aof"), &whole).unwrap();
+    let part = at("a.1.incr.aof");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = elsewhere.path().join("link.aof");
+    std::os::unix::fs::symlink(&part, &link).unwrap();
+    for end in [&whole[..20], b"*x\r\n", &[0; 100]] {
+        let flawed = [&whole, end].concat();
+        fs::write(&part, &flawed).unwrap();
+        for named in [&part, &link] {
+            let checked = aof(&["check", arg(named)]);
+            checked.expect(4, &[]);
+            assert!(checked.stdout.contains("DAMAGED") && !checked.stdout.contains("--fix"), "{}", checked.stdout);
+            let fixed = aof(&["check", "--fix", "--yes", arg(named)]);
+            fixed.expect(4, &["nothing was changed: other parts of the log follow this one"]);
+            aof(&["dump", arg(named)]).expect(4, &["is damaged at byte 27"]);
+            aof(&["rewrite", arg(named)]).expect(4, &["is damaged at byte 27; nothing was changed"]);
+            assert_eq!(fs::read(&part).unwrap(), flawed);
+        }
+    }
+    let last = at("a.2.incr.aof");
+    fs::write(&last, [&whole[..], b"*3\r\n"].concat()).unwrap();
+    aof(&["check", "--fix", "--yes", arg(&last)]).expect(0, &[]);
+    assert_eq!(fs::read(&last).unwrap(), whole);
+}
+
 #[test]
 fn an_option_of_set_that_kvred_does_not_have_is_named() {
     let dir = tempfile::tempdir().unwrap();

@@ -64,6 +64,10 @@ pub(super) fn run(args: &CheckArgs, held: &Held, report: &mut Report) -> Result<
         tell("nothing was changed: what the disk cannot read could not be kept; `--salvage` saves what verifies");
         return Ok(Status::Damaged);
     }
+    if more_follows && found.conclusion() == Conclusion::Damaged && !found.header_fixable {
+        tell("nothing was changed: other parts of the log follow this one, and cutting would hide that it has a hole");
+        return Ok(Status::Damaged);
+    }
     if end == LogOffset(0) && !found.header_fixable && matches!(found.recovery.verdict, Verdict::Damaged { .. }) {
         let why = match found.behind.unwrap_or_default().sound_batches {
             _ if found.conclusion() == Conclusion::Snapshot => "kvred cannot read a snapshot",
