@@ -55,6 +55,11 @@ fn a_clean_log_with_reserved_space() {
     log.extend([0; 4096]);
     let line = paragraph(&Launch::on_log(log));
     assert_says(&line, &["INFO", "loaded 3 keys", "4096 bytes of reserved space behind it were cut off"]);
+    let plain = [command(&["SET", "a", "1"]), vec![0; 4096]].concat();
+    assert_says(
+        &paragraph(&Launch::on_log(plain)),
+        &["INFO", "loaded 1 key", "4096 zero bytes behind it were cut off"],
+    );
 }
 
 #[test]
