@@ -111,6 +111,22 @@ fn a_follower_shows_each_change_once_across_restarts_and_rewrites() {
 }
 
 #[test]
+fn a_log_whose_name_is_gone_is_waited_for_and_that_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("appendonly.aof.1.incr.aof");
+    fs::write(&log, resp(&[b"SET", b"a", b"1"])).unwrap();
+    let follower = Follower::start(&log, &[]);
+    follower.expect(&["SET a 1"]);
+    fs::remove_file(&log).unwrap();
+    follower.expect_complaint("it was removed or renamed; a new log of that name is waited for");
+    let unfinished = dir.path().join("unfinished");
+    fs::write(&unfinished, resp(&[b"SET", b"a", b"2"])).unwrap();
+    fs::rename(&unfinished, &log).unwrap();
+    follower.expect_complaint("starting over");
+    follower.expect(&["FLUSHALL", "SET a 2"]);
+}
+
+#[test]
 fn what_is_not_committed_is_not_shown() {
     let dir = tempfile::tempdir().unwrap();
     let server = Launch::at(dir.path()).start();

@@ -38,7 +38,8 @@ use crate::terminal::progress::Progress;
 /// How often the log is looked at.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long a batch that does not verify may be one that is being written.
+/// How long a batch that does not verify may be one that is being written, and a name that is gone about to be given to
+/// another file.
 const SETTLES_WITHIN: Duration = Duration::from_secs(2);
 
 /// A file under a name.
@@ -47,6 +48,10 @@ struct Log {
     /// Another file that takes the name has another one.
     identity: FileId,
     replay: Replay,
+    /// Since when the name is gone.
+    gone_since: Option<Instant>,
+    /// Whether that was said.
+    told_gone: bool,
 }
 
 /// Follows the log at `path` until there was enough.
@@ -89,7 +94,7 @@ pub(super) fn run(dump: &mut Dump, path: &Path) -> Result<Status, Stop> {
             }
             warned = true;
         }
-        wait_for_more(&log, path)?;
+        wait_for_more(&mut log, path)?;
         log.replay.retry();
     }
 }
@@ -126,7 +131,7 @@ fn open(path: &Path) -> Result<Log, Failure> {
         let file = opened.parts.remove(0).file.map_err(|why| failure!(Unavailable, why))?;
         if let Some(identity) = identity_of(path).filter(|now| before == Some(*now)) {
             let replay = Replay::new(Arc::clone(&file)).or_unavailable(|| cannot_read(path))?;
-            return Ok(Log { file, identity, replay });
+            return Ok(Log { file, identity, replay, gone_since: None, told_gone: false });
         }
     }
 }
@@ -205,7 +210,7 @@ fn continues_elsewhere(log: &Log, path: &Path) -> Result<bool, Failure> {
 }
 
 /// Waits until something may have happened: to the file, to its name, or to who reads the output.
-fn wait_for_more(log: &Log, path: &Path) -> Result<(), Stop> {
+fn wait_for_more(log: &mut Log, path: &Path) -> Result<(), Stop> {
     let position = log.replay.found().end;
     loop {
         let stdout = io::stdout();
@@ -220,7 +225,15 @@ fn wait_for_more(log: &Log, path: &Path) -> Result<(), Stop> {
         // A batch never begins with a zero byte: that is reserved space.
         let mut next = [0];
         let read = log.file.read_at(&mut next, position.0).or_unavailable(|| cannot_read(path))?;
-        let replaced = identity_of(path).is_some_and(|now| now != log.identity);
+        let identity = identity_of(path);
+        if identity.is_some() {
+            (log.gone_since, log.told_gone) = (None, false);
+        } else if !log.told_gone && log.gone_since.get_or_insert_with(Instant::now).elapsed() >= SETTLES_WITHIN {
+            // Redis removes a part that it has rewritten, and goes on in one of another name.
+            say!("kvred: {}: it was removed or renamed; a new log of that name is waited for", path.display());
+            log.told_gone = true;
+        }
+        let replaced = identity.is_some_and(|now| now != log.identity);
         let cut_back = log.file.len().or_unavailable(|| cannot_read(path))? < position.0;
         if replaced || cut_back || (read == 1 && next != [0]) {
             return Ok(());
