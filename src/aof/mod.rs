@@ -2,7 +2,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `source`, `manifest` | opens what the user named: a log, or the parts that a manifest lists |
+//! | `source` | opens what the user named: a log, or the parts that a manifest lists |
 //! | `reading`, `view` | one pass over a log as it was when the pass began, also if a server is writing to it |
 //! | `readable` | a log of which the disk cannot read all |
 //! | `check` | the verdict, the repair of a torn tail, the salvage of a damaged log |
@@ -21,7 +21,6 @@ mod dump;
 mod horizon;
 mod image;
 mod keys;
-mod manifest;
 mod readable;
 mod reading;
 mod rewrite;

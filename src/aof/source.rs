@@ -1,20 +1,15 @@
 //! Opens what the user named, for reading only: a log, or the parts that a manifest lists.
 
-use std::ffi::OsString;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::manifest;
 use crate::exit::{Failure, OrExit};
 use crate::persistence::batch::Flaw;
 use crate::persistence::disk::{DiskRead, is_unreadable, read_full_at};
 use crate::persistence::lock::{LogLock, follow_links};
+use crate::persistence::manifest;
 use crate::persistence::reader::{SNAPSHOT_MAGIC_BYTES, is_snapshot};
-use crate::persistence::real_disk::{RealDisk, file_name, open_to_read, parent};
-
-/// A manifest is a few lines; more than this is something else.
-const MANIFEST_BYTES_MAX: u64 = 1 << 20;
+use crate::persistence::real_disk::{RealDisk, file_name, open_to_read};
 
 /// What the user named.
 pub(super) struct Source {
@@ -31,7 +26,7 @@ impl Source {
     /// it ends with is no trace of a crash.
     pub(super) fn more_follows(&self, n: usize) -> bool {
         // A file may have no place to look in, as /proc/PID/fd/N of one that was removed.
-        let followed = || manifest_that_lists(&self.path, |n, parts| n + 1 < parts).ok().flatten().is_some();
+        let followed = || manifest::that_lists(&self.path, |n, parts| n + 1 < parts).ok().flatten().is_some();
         n + 1 < self.parts.len() || (!self.is_manifest && followed())
     }
 }
@@ -75,7 +70,7 @@ pub(super) fn open(path: &Path) -> Result<Source, Failure> {
             is_manifest: false,
         });
     }
-    let names = read_manifest(path).or_unavailable(|| format!("cannot read the manifest {shown}"))?;
+    let names = manifest::read(path).or_unavailable(|| format!("cannot read the manifest {shown}"))?;
     let names = names.map_err(|why| failure!(Unavailable, "{shown} is not a manifest that Redis would load: {why}"))?;
     let parts = names.into_iter().map(|name| {
         let path = path.with_file_name(name);
@@ -85,50 +80,14 @@ pub(super) fn open(path: &Path) -> Result<Source, Failure> {
     Ok(Source { path: path.to_owned(), parts: parts.collect(), is_manifest: true })
 }
 
-/// The names of the parts that a manifest lists, in order; or why they are not to be had.
-fn read_manifest(path: &Path) -> io::Result<Result<Vec<OsString>, String>> {
-    let mut text = Vec::new();
-    std::fs::File::open(path)?.take(MANIFEST_BYTES_MAX + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > MANIFEST_BYTES_MAX {
-        return Ok(Err("it is longer than 1 MiB".to_owned()));
-    }
-    Ok(manifest::parse(&text))
-}
-
 /// The manifest that lists a file behind another part. It then holds what has changed since that part, and is no log by
 /// itself.
 ///
 /// # Errors
 /// A directory cannot be read: exit code 3.
 pub(super) fn manifest_of_later_part(file: &Path) -> Result<Option<PathBuf>, Failure> {
-    manifest_that_lists(file, |n, _| n > 0)
-}
-
-/// The manifest that lists a file at a place that is wanted, of so many, beside it or beside what it is a link to.
-fn manifest_that_lists(file: &Path, wanted: impl Fn(usize, usize) -> bool) -> Result<Option<PathBuf>, Failure> {
-    for path in [file, &real_path(file)?] {
-        let found = manifest_beside(path, &wanted);
-        let found = found.or_unavailable(|| format!("cannot look for a manifest beside {}", path.display()))?;
-        if found.is_some() {
-            return Ok(found);
-        }
-    }
-    Ok(None)
-}
-
-fn manifest_beside(file: &Path, wanted: impl Fn(usize, usize) -> bool) -> io::Result<Option<PathBuf>> {
-    for entry in std::fs::read_dir(parent(file))? {
-        let path = entry?.path();
-        // One that Redis would not load lists nothing.
-        if path.extension().is_some_and(|extension| extension == "manifest")
-            && path.is_file()
-            && let Ok(Ok(parts)) = read_manifest(&path)
-            && (0..).zip(&parts).any(|(n, part)| Some(&**part) == file.file_name() && wanted(n, parts.len()))
-        {
-            return Ok(Some(path));
-        }
-    }
-    Ok(None)
+    let found = manifest::that_lists(file, |n, _| n > 0);
+    found.or_unavailable(|| format!("cannot look for a manifest beside {}", file.display()))
 }
 
 /// Of a part that begins with a snapshot nothing can be read, so it is said before anything is shown.

@@ -12,6 +12,7 @@
 //! | [`batch`] | such a batch, or why it is none |
 //! | [`replay`] | recovery: what is sound, torn or damaged |
 //! | [`survey`] | the search for batches that verify behind a flaw |
+//! | [`manifest`] | the parts of a log of Redis's that has several |
 //! | `plain` | what the end of a plain Redis log means |
 //! | [`repair`] | a torn tail is cut off and kept |
 //! | [`recover`] | the start of a run: replay, repair, and a log to append to |
@@ -27,6 +28,7 @@ pub mod disk;
 pub mod format;
 pub mod lock;
 pub mod make_durable;
+pub mod manifest;
 pub mod plain;
 pub mod reader;
 pub mod real_disk;

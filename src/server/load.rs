@@ -18,6 +18,7 @@ use crate::persistence::disk::{Disk, DiskRead};
 use crate::persistence::format::Salt;
 use crate::persistence::lock::{LogLock, follow_links, lock_path};
 use crate::persistence::make_durable::MakeDurable;
+use crate::persistence::manifest;
 use crate::persistence::real_disk::{RealDisk, file_name};
 use crate::persistence::recover::{RecoverError, Recovered, recover};
 use crate::persistence::replay::{Recovery, ReplayError, Verdict, replay};
@@ -45,6 +46,7 @@ pub fn load(config: &Config, keyspace: &Keyspace) -> Result<Loaded, Failure> {
         .map_err(no_directory)
         .or_unavailable(|| format!("cannot use the directory {dir}"))?;
     let named = config.log_path();
+    refuse_part(&named)?;
     let path = follow_links(&named).or_unavailable(|| format!("cannot use {}", named.display()))?;
     let disk = if path == named {
         disk
@@ -64,6 +66,19 @@ pub fn load(config: &Config, keyspace: &Keyspace) -> Result<Loaded, Failure> {
     let aof = open(&disk, &name, &path, keyspace)?;
     let place = LogPlace { disk: Arc::new(disk), name, salt: Box::new(new_salt) };
     Ok(Loaded { aof, place, lock })
+}
+
+/// Without the other parts its data is wrong, and what is written to it changes theirs.
+fn refuse_part(log: &Path) -> Result<(), Failure> {
+    // Where a directory cannot be read, only names that are known can be opened.
+    let Ok(Some(manifest)) = manifest::that_lists(log, |_, parts| parts > 1) else { return Ok(()) };
+    Err(failure!(
+        Damaged,
+        "{} cannot be loaded: it is one of several parts of the log that {} lists. Nothing was changed; to take that over,          stop the server that writes it, run `kvred aof rewrite -o moved.aof {}`, and start with moved.aof in a directory          of its own",
+        log.display(),
+        manifest.display(),
+        for_shell(&manifest)
+    ))
 }
 
 fn open(disk: &dyn Disk, name: &Path, path: &Path, keyspace: &Keyspace) -> Result<Aof, Failure> {

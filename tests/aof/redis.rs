@@ -286,6 +286,28 @@ fn a_part_before_the_last_is_not_cut_either_where_it_is_named_by_itself() {
     assert_eq!(fs::read(&last).unwrap(), whole);
 }
 
+/// Without the others its data is wrong, and what is written to it changes theirs.
+#[test]
+fn one_of_several_parts_is_not_served() {
+    let launch = Launch::new();
+    let log = launch.log_path();
+    let name = log.file_name().unwrap().to_str().unwrap();
+    let manifest = log.with_file_name("appendonly.aof.manifest");
+    let whole = resp(&[b"SET", b"a", b"1"]);
+    for part in [&log, &log.with_file_name("other.aof")] {
+        fs::write(part, &whole).unwrap();
+    }
+    for (first, second) in [(name, "other.aof"), ("other.aof", name)] {
+        fs::write(&manifest, format!("file {first} seq 1 type b\nfile {second} seq 1 type i\n")).unwrap();
+        let rewrite = format!("kvred aof rewrite -o moved.aof {}", arg(&manifest));
+        launch.refused().expect(4, &["one of several parts of the log", &rewrite]);
+        assert_eq!(fs::read(&log).unwrap(), whole);
+    }
+    // All of its data is there.
+    fs::write(&manifest, format!("file {name} seq 1 type b\n")).unwrap();
+    launch.start().terminate().expect(0, &[]);
+}
+
 #[test]
 fn an_option_of_set_that_kvred_does_not_have_is_named() {
     let dir = tempfile::tempdir().unwrap();

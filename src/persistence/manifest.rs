@@ -4,12 +4,19 @@
 //! would steer the terminal.
 
 use std::ffi::OsString;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
+use super::lock::follow_links;
+use super::real_disk::parent;
 use crate::protocol::words::split_words;
 
 /// The longest line that Redis takes, its newline included; it reads a longer one as several.
 const LINE_BYTES_MAX: usize = 1024;
+
+/// A manifest is a few lines; more than this is something else.
+const BYTES_MAX: u64 = 1 << 20;
 
 /// What a part is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,15 +37,46 @@ struct Entry {
 }
 
 /// Whether a file is a manifest rather than a log, by its name and its first five bytes.
-pub(super) fn is_manifest(name: &str, beginning: &[u8]) -> bool {
+pub fn is_manifest(name: &str, beginning: &[u8]) -> bool {
     name.ends_with(".manifest") || matches!(beginning, [word @ .., b' ' | b'\t'] if is(word, "file"))
 }
 
-/// Reads a manifest: the parts' names in the order in which they are loaded, the base first wherever it stands.
+/// The names of the parts that a manifest lists, in the order in which they are loaded; or why they are not to be had.
 ///
 /// # Errors
-/// The line that is not understood, and why.
-pub(super) fn parse(text: &[u8]) -> Result<Vec<OsString>, String> {
+/// The file cannot be read.
+pub fn read(path: &Path) -> io::Result<Result<Vec<OsString>, String>> {
+    let mut text = Vec::new();
+    std::fs::File::open(path)?.take(BYTES_MAX + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > BYTES_MAX {
+        return Ok(Err("it is longer than 1 MiB".to_owned()));
+    }
+    Ok(parse(&text))
+}
+
+/// The manifest that lists a file at a place that is wanted, of so many, beside it or beside what it is a link to.
+///
+/// # Errors
+/// A directory cannot be read, or the link leads nowhere.
+pub fn that_lists(file: &Path, wanted: impl Fn(usize, usize) -> bool) -> io::Result<Option<PathBuf>> {
+    for file in [file, &follow_links(file)?] {
+        for entry in std::fs::read_dir(parent(file))? {
+            let path = entry?.path();
+            // One that Redis would not load lists nothing.
+            if path.extension().is_some_and(|extension| extension == "manifest")
+                && path.is_file()
+                && let Ok(Ok(parts)) = read(&path)
+                && (0..).zip(&parts).any(|(n, part)| Some(&**part) == file.file_name() && wanted(n, parts.len()))
+            {
+                return Ok(Some(path));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The parts' names, the base first wherever it stands; or the line that is not understood, and why.
+fn parse(text: &[u8]) -> Result<Vec<OsString>, String> {
     if text.is_empty() {
         return Err("it is empty".to_owned());
     }
