@@ -72,6 +72,10 @@ pub(super) fn open(path: &Path) -> Result<Source, Failure> {
     }
     let names = manifest::read(path).or_unavailable(|| format!("cannot read the manifest {shown}"))?;
     let names = names.map_err(|why| failure!(Unavailable, "{shown} is not a manifest that Redis would load: {why}"))?;
+    // It would be shown wherever the part is.
+    if let Some(name) = names.iter().find(|name| name.to_string_lossy().contains(char::is_control)) {
+        return Err(failure!(Unavailable, "{shown} names a file with control characters, {name:?}; rename that"));
+    }
     let parts = names.into_iter().map(|name| {
         let path = path.with_file_name(name);
         let file = open_file(&path).map_err(|e| format!("{e:#}")).and_then(not_a_snapshot);

@@ -43,8 +43,9 @@ Results:
                         latency_us, errors, wrong, hits, misses, partial,
                         server_cpu_us; with --repeats also min, median and max
                         of ops_per_sec, and runs, the same for each run
-  seconds               from the first request to the last reply; with --rate
-                        at least until one more request would have been due
+  seconds               from the first request to the last reply; with --rate,
+                        unless it ended early, at least until one more request
+                        would have been due
   latency_us            mean, p50, p95, p99, p99_9, p99_99, max
   server_cpu_us         the server's CPU time for an operation, from INFO cpu,
                         which may count in steps of 10 ms; null where it is

@@ -21,7 +21,8 @@ impl EventLoop {
             let told = format!("the system allows too few open files, {allowed}; raise the limit with \"ulimit -n\"");
             return Err(io::Error::other(told));
         }
-        Ok(Self(Some(Builder::new_current_thread().enable_all().build()?)))
+        let runtime = Builder::new_current_thread().enable_all().build();
+        Ok(Self(Some(runtime.map_err(|e| io::Error::other(format!("{e}; raise the limit with \"ulimit -n\"")))?)))
     }
 }
 

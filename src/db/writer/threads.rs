@@ -14,7 +14,7 @@ use super::rewrite::RewriteError;
 use crate::db::background::step_back;
 use crate::persistence::FsyncPolicy;
 use crate::protocol::number::counted;
-use crate::sparing::Sparing;
+use crate::sparing::{LeftOut, Sparing};
 
 /// How often `everysec` syncs.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
@@ -194,7 +194,8 @@ fn rewrite_when_asked(writer: &Writer, stopping: &AtomicBool) {
         writer.rewrite_signal.wait();
         while !stopped() && (writer.rewrite_requested() || writer.poisoned().is_some()) {
             let healing = writer.poisoned().is_some();
-            let unhealed = match rewrite(writer, stopping) {
+            let was_lost = healing || writer.lost_name().is_some();
+            let unhealed = match rewrite(writer, stopping, was_lost) {
                 // After the rename the directory could not be synced: the next new file may have more luck.
                 Ok(()) => writer.poisoned(),
                 Err(e) if healing && !stopped() => Some(e.to_string().into()),
@@ -220,8 +221,8 @@ fn rewrite_when_asked(writer: &Writer, stopping: &AtomicBool) {
     }
 }
 
-/// Carries out one rewrite.
-fn rewrite(writer: &Writer, stopping: &AtomicBool) -> Result<(), RewriteError> {
+/// Carries out one rewrite; `was_lost`, one that puts a log in the place of one that cannot be written to, or is gone.
+fn rewrite(writer: &Writer, stopping: &AtomicBool, was_lost: bool) -> Result<(), RewriteError> {
     let began = writer.clock().monotonic();
     writer.report_rewrite(|report| report.begin(began));
     let before = writer.stats().log_bytes;
@@ -237,7 +238,9 @@ fn rewrite(writer: &Writer, stopping: &AtomicBool) -> Result<(), RewriteError> {
     writer.report_rewrite(|report| report.end(began, took, result.as_ref().err().map(ToString::to_string)));
     let mut rewrite = result?;
     static TOLD: Sparing = Sparing::new();
-    if let Some(left_out) = TOLD.due() {
+    // Whoever reads that the log was lost waits for this.
+    let due = if was_lost { Some(LeftOut::default()) } else { TOLD.due() };
+    if let Some(left_out) = due {
         tracing::info!(
             "the append-only file was rewritten: {before} bytes became {}, {}, in {:.3} s{left_out}",
             rewrite.new_bytes(),

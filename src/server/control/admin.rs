@@ -83,7 +83,7 @@ fn reload_certificates(pairs: &[&[u8]], server: &Server) -> Result<(), CommandEr
     if certificates.reload(true) {
         return Ok(());
     }
-    // Redis's words; the log has the reason.
+    // Redis's words; the log has the reason, but of many within a minute.
     Err(CommandError::SettingRefused(name, "Unable to update TLS configuration. Check server logs.".to_owned()))
 }
 
