@@ -6,10 +6,10 @@ use crate::helpers::peer::{Peer, SERVERS};
 use crate::helpers::terminal::Terminal;
 use crate::kit::{bench, fake, finish, memory_server, run, run_at, stalling, telling};
 
-/// Of the second run the first server's clock has made no step.
+/// Of the first run the first server's children have half, and of the second its clock has made no step.
 const FIRST: &[&str] = &[
-    "# CPU\r\nused_cpu_sys_children:9.5\r\nused_cpu_sys:1.500000\r\nused_cpu_user:2.250000\r\n",
-    "# CPU\r\nused_cpu_sys:1.510000\r\nused_cpu_user:2.280000\r\n",
+    "# CPU\r\nused_cpu_sys:1.5\r\nused_cpu_user:2.25\r\nused_cpu_sys_children:9.5\r\nused_cpu_user_children:1\r\n",
+    "used_cpu_sys:1.51\r\nused_cpu_user:2.26\r\nused_cpu_sys_children:9.505\r\nused_cpu_user_children:1.015\r\n",
     "used_cpu_sys:2.0\r\nused_cpu_user:3.0\r\n",
     "used_cpu_sys:2.0\r\nused_cpu_user:3.0\r\n",
 ];
