@@ -20,6 +20,9 @@ pub(super) fn run(args: &DiffArgs) -> Result<Status, Failure> {
         if document.partial {
             say!("warning: {} is partial: its run ended early", path.display());
         }
+        for doubt in doubts(document) {
+            say!("warning: {}: {doubt}", path.display());
+        }
     }
     for difference in differences(&before, &after) {
         say!("warning: not measured alike: {difference}");
@@ -52,6 +55,13 @@ pub(super) fn run(args: &DiffArgs) -> Result<Status, Failure> {
         say!("the two have no test in common");
         return Ok(Status::Negative);
     }
+    for (path, document, other) in [(&args.before, &before, &after), (&args.after, &after, &before)] {
+        for test in document.results.iter().map(|result| &result.figures.test) {
+            if other.results.iter().all(|result| result.figures.test != *test) {
+                say!("warning: only {} has the test {test}", path.display());
+            }
+        }
+    }
     let mut out = String::new();
     push(&mut out, &table);
     // The files may be anybody's.
@@ -63,6 +73,22 @@ fn read(path: &Path) -> Result<Document, Failure> {
     let text = fs::read_to_string(path).or_unavailable(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&text)
         .or_unavailable(|| format!("{} is no result of kvred bench --format json", path.display()))
+}
+
+/// What makes the figures of one doubtful: a refusal may come sooner than what was asked for.
+fn doubts(document: &Document) -> Vec<String> {
+    let mut doubts = document.warnings.clone();
+    for figures in document.results.iter().map(|result| &result.figures) {
+        let bad = [
+            (figures.errors, "were errors"),
+            (figures.wrong, "were wrong"),
+            (figures.misses, "missed keys that should be there"),
+        ];
+        for (replies, what) in bad.into_iter().filter(|&(replies, _)| replies > 0) {
+            doubts.push(format!("{replies} of {} replies of {} {what}", figures.operations, figures.test));
+        }
+    }
+    doubts
 }
 
 /// What makes the two hard to compare.

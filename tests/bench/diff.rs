@@ -2,7 +2,19 @@
 
 use serde_json::Value;
 
-use crate::kit::{memory_server, run, run_at};
+use crate::kit::{fake, memory_server, run, run_at};
+
+/// Changes a result that was saved.
+fn change(path: &str, how: impl FnOnce(&mut Value)) {
+    let mut result: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    how(&mut result);
+    std::fs::write(path, result.to_string()).unwrap();
+}
+
+/// What a run says of the machine it is on, these tests do not.
+fn no_warnings() -> Value {
+    Vec::<Value>::new().into()
+}
 
 #[test]
 fn two_results_are_compared() {
@@ -14,6 +26,7 @@ fn two_results_are_compared() {
         let flags = format!("-n 200 -r 100 -t ping,get --repeats 3 -c 4 --seed {seed} -o {path}");
         let ran = run_at(server.port(), &flags);
         assert_eq!(ran.code, Some(0), "{ran:?}");
+        change(path, |result| result["warnings"] = no_warnings());
     }
     let ran = run(&["diff", &before, &before]);
     assert_eq!((ran.code, &ran.stderr[..]), (Some(0), ""));
@@ -35,13 +48,47 @@ fn a_result_that_is_partial_is_told_of() {
         ["whole.json", "partial.json"].map(|name| dir.path().join(name).to_str().unwrap().to_owned());
     let ran = run_at(server.port(), &format!("-n 50 -r 10 -c 1 -t ping -o {whole}"));
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let mut result: Value = serde_json::from_str(&std::fs::read_to_string(&whole).unwrap()).unwrap();
-    result["partial"] = true.into();
-    std::fs::write(&partial, result.to_string()).unwrap();
+    change(&whole, |result| result["warnings"] = no_warnings());
+    std::fs::copy(&whole, &partial).unwrap();
+    change(&partial, |result| result["partial"] = true.into());
     for (before, after) in [(&whole, &partial), (&partial, &whole)] {
         let ran = run(&["diff", before, after]);
         assert_eq!(ran.stderr, format!("warning: {partial} is partial: its run ended early\n"), "{ran:?}");
     }
+}
+
+/// A server that refuses everything may be the faster one.
+#[test]
+fn what_makes_a_result_doubtful_is_told() {
+    let good = memory_server();
+    let [refusing, missing, wrong] =
+        ["-OOM no\r\n", "$-1\r\n", ":1\r\n"].map(|reply| fake(reply.as_bytes(), usize::MAX));
+    let dir = tempfile::TempDir::new().unwrap();
+    let measured = |name: &str, port: u16, tests: &str| {
+        let path = dir.path().join(name).to_str().unwrap().to_owned();
+        let ran = run_at(port, &format!("-n 50 -r 10 -c 1 -t {tests} -o {path}"));
+        change(&path, |result| result["warnings"] = no_warnings());
+        (path, ran.code)
+    };
+    let (before, code) = measured("before.json", good.port(), "set,get");
+    assert_eq!(code, Some(0));
+    for (name, port, tests, says) in [
+        ("errors.json", refusing, "set", "50 of 50 replies of set were errors"),
+        ("misses.json", missing, "get", "50 of 50 replies of get missed keys that should be there"),
+        ("wrong.json", wrong, "get", "50 of 50 replies of get were wrong"),
+    ] {
+        let (after, code) = measured(name, port, tests);
+        assert_eq!(code, Some(1), "{name}");
+        for (first, second) in [(&before, &after), (&after, &before)] {
+            let ran = run(&["diff", first, second]);
+            let only = format!("only {before} has the test {}", if tests == "set" { "get" } else { "set" });
+            let told = |line: &str| ran.stderr.lines().filter(|said| *said == format!("warning: {line}")).count();
+            assert_eq!((ran.code, told(&format!("{after}: {says}")), told(&only)), (Some(0), 1, 1), "{ran:?}");
+        }
+    }
+    change(&before, |result| result["warnings"] = vec!["the clock is coarse"].into());
+    let ran = run(&["diff", &before, &before]);
+    assert_eq!(ran.stderr, format!("warning: {before}: the clock is coarse\n").repeat(2), "{ran:?}");
 }
 
 /// A result as a slower server would give it, at a rate that was asked for. Measured, it might not be slower: on a busy
