@@ -21,6 +21,9 @@ use crate::protocol::number::counted;
 /// A worker that computes for more than this share of its time may be what limits.
 const BUSY: f64 = 0.9;
 
+/// In a run that takes no longer than this, in seconds, starting is most of what is done.
+const A_MOMENT: f64 = 0.05;
+
 /// A server, and what was measured of it.
 struct Contender {
     side: Side,
@@ -139,8 +142,7 @@ fn warnings_of(kind: Kind, plan: &Plan, outcome: &Outcome) -> Warnings {
         return [unanswered, None, None, None];
     }
     let finished = outcome.end == End::Finished;
-    // In a run of a moment, starting is most of what is done.
-    let busy = (outcome.busy > BUSY && outcome.seconds > 0.05).then(|| {
+    let busy = (outcome.busy > BUSY && outcome.seconds > A_MOMENT).then(|| {
         format!(
             "the generator was computing {:.0} % of the time, so the server may be faster than this; more --threads \
              may help, on a machine with more cores",
@@ -155,6 +157,7 @@ fn warnings_of(kind: Kind, plan: &Plan, outcome: &Outcome) -> Warnings {
             counted(plan.clients.into(), "connection")
         )
     });
+    let late = late.or_else(|| behind(plan, outcome).filter(|_| finished));
     let meant = plan.duration.filter(|_| kind.deletes() && finished).map_or(0.0, |duration| duration.as_secs_f64());
     let short = (outcome.seconds < meant * 0.9).then(|| {
         format!(
@@ -164,6 +167,19 @@ fn warnings_of(kind: Kind, plan: &Plan, outcome: &Outcome) -> Warnings {
         )
     });
     [unanswered, busy, late, short]
+}
+
+/// Of a run with a rate and no end but its last request: all are sent, however late.
+fn behind(plan: &Plan, outcome: &Outcome) -> Option<String> {
+    let asked = plan.rate.filter(|_| plan.duration.is_none() && outcome.seconds > A_MOMENT)?;
+    let reached = outcome.tally.operations as f64 / outcome.seconds;
+    (reached < asked as f64 * 0.95).then(|| {
+        format!(
+            "{reached:.0} of the {asked} requests a second were reached: the rate is more than {} and the server can \
+             keep, and the latencies grow with the number of requests",
+            counted(plan.clients.into(), "connection")
+        )
+    })
 }
 
 /// Of a run that ended early: what had waited for long, and longer than any reply took, shows in no figure.

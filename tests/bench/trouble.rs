@@ -228,6 +228,21 @@ fn a_rate_that_cannot_be_kept_is_told() {
     assert!(ran.stderr.contains(told), "{ran:?}");
 }
 
+/// Of a number of requests none is left unsent: they are only late.
+#[test]
+fn a_rate_that_cannot_be_kept_is_told_of_a_number_of_requests() {
+    let slow = stalling(0);
+    let ran = run_at(slow, "-t ping --rate 1000 -n 10 -c 1 --format json");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told =
+        " of the 1000 requests a second were reached: the rate is more than 1 connection and the server can keep";
+    assert!(ran.stderr.contains(told) && ran.json()["warnings"].to_string().contains(told), "{ran:?}");
+    let ran = run_at(slow, "-t ping --rate 1 -n 1 -c 1");
+    assert!(ran.code == Some(0) && !ran.stderr.contains("reached"), "{ran:?}");
+    let ran = run_at(slow, "-t ping -n 3 -c 1");
+    assert!(ran.code == Some(0) && !ran.stderr.contains("reached"), "{ran:?}");
+}
+
 #[test]
 fn a_server_that_stalls_from_the_second_run_on_is_told_once() {
     // The first connection is asked what the server is, the second is the first run's.
