@@ -52,7 +52,8 @@ Results:
                         not told
   compare               with --compare: server, results, and ratios, a list:
                         test, ratio (min, median, max), verdict: a t-test of
-                        the pairs, 95 %; and server_cpu_ratio
+                        the pairs, 95 %, with --rate of their mean latencies;
+                        and server_cpu_ratio
 
 These are the names in JSON, and they stay. CSV has a line for each test, with
 the same names as columns; those of latencies are latency_us_mean and so on.
@@ -81,7 +82,7 @@ Examples:
   kvred bench diff before.json after.json
 
 The server after is faster or slower where a t-test of the runs' rates says so,
-at 95 %. Runs that were cut short do not count, and of one run nothing can be
+at 95 %; of their mean latencies where --rate set the rates. Runs that were cut short do not count, and of one run nothing can be
 told. A machine that is slower meanwhile looks the same: where both servers can
 run, take kvred bench --compare, which measures them in turn.
 

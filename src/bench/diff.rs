@@ -1,5 +1,6 @@
 //! `kvred bench diff`: two saved results side by side.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use serde_json::Value;
 
 use super::environment;
 use super::output::{plain_table, push};
-use super::results::{Document, verdict};
+use super::results::{Document, RATE_WAS_SET, verdict};
 use super::text::{compact, micros};
 use crate::args::DiffArgs;
 use crate::exit::{Failure, OrExit, Status, print};
@@ -29,6 +30,8 @@ pub(super) fn run(args: &DiffArgs) -> Result<Status, Failure> {
     }
     let header = ["test", "ops/s before", "after", "after/before", "p99 before", "after", "after is"];
     let mut table = plain_table(&header);
+    let set = [&before, &after].into_iter().find(|document| document.settings.rate.is_some());
+    let speed = set.unwrap_or(&after).settings.speed();
     let mut rows = 0;
     for new in &after.results {
         let Some(old) = before.results.iter().find(|old| old.figures.test == new.figures.test) else { continue };
@@ -47,7 +50,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<Status, Failure> {
             times,
             micros(old.figures.latency_us.p99),
             micros(new.figures.latency_us.p99),
-            verdict(new, old).to_owned(),
+            verdict(new, old, speed).to_owned(),
         ]);
         rows += 1;
     }
@@ -64,6 +67,9 @@ pub(super) fn run(args: &DiffArgs) -> Result<Status, Failure> {
     }
     let mut out = String::new();
     push(&mut out, &table);
+    if set.is_some() {
+        writeln!(out, "{RATE_WAS_SET}").expect("a string takes any text");
+    }
     // The files may be anybody's.
     print(&shown_lines(&out))?;
     Ok(Status::Fine)

@@ -8,7 +8,7 @@ use std::path::Path;
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::environment;
-use super::results::{Beside, Compared, Document, Figures, NO_DIFFERENCE, TestResult};
+use super::results::{Beside, Compared, Document, Figures, NO_DIFFERENCE, RATE_WAS_SET, TestResult};
 use super::text::{compact, fine, micros, percent, short};
 use crate::args::BenchFormat;
 use crate::exit::{Failure, OrExit};
@@ -77,7 +77,7 @@ fn tables(document: &Document, columns: usize) -> String {
     if let Some(compared) = &document.compare {
         write!(out, "\n{}\n", described(&compared.server)).expect("a string takes any text");
         table(&mut out, &compared.results, columns);
-        ratios(&mut out, compared);
+        ratios(&mut out, compared, s.rate.is_some());
     }
     out
 }
@@ -172,11 +172,14 @@ pub(super) fn server_cpu(figures: &Figures) -> String {
     figures.server_cpu_us.filter(|&us| us > 0.0).map_or_else(|| "-".to_owned(), fine)
 }
 
-fn ratios(out: &mut String, compared: &Compared) {
+fn ratios(out: &mut String, compared: &Compared, rate_was_set: bool) {
     if compared.ratios.is_empty() {
         return;
     }
     out.push_str("\nThe first server beside the second, from runs in turn\n");
+    if rate_was_set {
+        writeln!(out, "{RATE_WAS_SET}").expect("a string takes any text");
+    }
     let mut table = plain_table(&["test", "ratio of ops/s", "min…max", "server CPU", "the first is"]);
     for Beside { test, ratio, verdict, server_cpu_ratio } in &compared.ratios {
         let spread = format!("{:.2}…{:.2}", ratio.min, ratio.max);

@@ -57,12 +57,23 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    /// What tells how fast a run was: its rate, or, where a schedule sets that, how soon its requests were answered.
+    pub(super) fn speed(&self) -> Speed {
+        if self.rate.is_some() { |run| 1.0 / run.latency_us.mean } else { |run| run.ops_per_sec }
+    }
+
     /// How long values are, in bytes: `16`, `16 to 1024`.
     pub(super) fn value_sizes(&self) -> String {
         let (least, most) = (self.value_bytes_min, self.value_bytes_max);
         if least == most { most.to_string() } else { format!("{least} to {most}") }
     }
 }
+
+/// The more of it, the faster.
+pub(super) type Speed = fn(&Figures) -> f64;
+
+/// What verdicts go by under a rate.
+pub(super) const RATE_WAS_SET: &str = "The rate was set: the runs' mean latencies decide";
 
 /// Latencies in microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -277,15 +288,15 @@ pub(super) struct Beside {
 impl Beside {
     /// Compares runs made in turn; `None` when there is no pair. What the machine does meanwhile changes the rates of
     /// both, which their ratios hardly show: these decide.
-    pub(super) fn of(first: &TestResult, second: &TestResult) -> Option<Self> {
+    pub(super) fn of(first: &TestResult, second: &TestResult, speed: Speed) -> Option<Self> {
         let one = |result: &TestResult| vec![result.figures.clone()];
         let (a, b) =
             (first.runs.clone().unwrap_or_else(|| one(first)), second.runs.clone().unwrap_or_else(|| one(second)));
         let pairs =
             a.iter().zip(&b).filter(|(a, b)| !a.partial && !b.partial && a.ops_per_sec > 0.0 && b.ops_per_sec > 0.0);
-        let ratios: Vec<f64> = pairs.map(|(a, b)| a.ops_per_sec / b.ops_per_sec).collect();
-        let ratio = Spread::of(ratios.iter().copied())?;
-        let verdict = Estimate::of(&ratios).map_or(ONE_RUN, |ratio| ratio.tells());
+        let ratios = |of: Speed| pairs.clone().map(|(a, b)| of(a) / of(b)).collect::<Vec<_>>();
+        let ratio = Spread::of(ratios(|run| run.ops_per_sec))?;
+        let verdict = Estimate::of(&ratios(speed)).map_or(ONE_RUN, |ratio| ratio.tells());
         let cpu = first.figures.server_cpu_us.zip(second.figures.server_cpu_us);
         // What has taken no time, as far as the server's clock goes, is beside nothing.
         let cpu = cpu.filter(|&(first, second)| first > 0.0 && second > 0.0);
@@ -350,19 +361,21 @@ const ONE_RUN: &str = "one run: unknown";
 pub(super) const NO_DIFFERENCE: &str = "no difference";
 
 /// Whether the first is faster, slower, or neither for all that the runs show, which were not made in turn.
-pub(super) fn verdict(first: &TestResult, second: &TestResult) -> &'static str {
-    let rate = |result: &TestResult| {
+pub(super) fn verdict(first: &TestResult, second: &TestResult, speed: Speed) -> &'static str {
+    let estimate = |result: &TestResult| {
         // A run that was cut short was one of another load.
         let whole = result.runs.iter().flatten().filter(|run| !run.partial && run.ops_per_sec > 0.0);
-        Estimate::of(&whole.map(|run| run.ops_per_sec).collect::<Vec<_>>())
+        Estimate::of(&whole.map(speed).filter(|speed| speed.is_finite()).collect::<Vec<_>>())
     };
-    rate(first).zip(rate(second)).map_or(ONE_RUN, |(first, second)| first.over(&second).tells())
+    estimate(first).zip(estimate(second)).map_or(ONE_RUN, |(first, second)| first.over(&second).tells())
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::drive::Unanswered;
     use super::*;
+
+    const RATE: Speed = |run| run.ops_per_sec;
 
     fn outcome(tally: Tally) -> Outcome {
         let unanswered = Unanswered::default();
@@ -413,7 +426,7 @@ mod tests {
 
     #[test]
     fn of_runs_at_other_times_each_side_has_to_be_sure() {
-        let of = |a: &[f64], b: &[f64]| verdict(&result(a), &result(b));
+        let of = |a: &[f64], b: &[f64]| verdict(&result(a), &result(b), RATE);
         let (slow, fast) = ([101.0, 99.0, 104.0, 100.0, 97.0], [110.0, 108.0, 106.0, 112.0, 109.0]);
         assert_eq!((of(&fast, &slow), of(&slow, &fast)), ("faster", "slower"));
         assert_eq!(of(&slow, &[102.0, 103.0, 98.0, 99.0, 105.0]), "no difference");
@@ -428,7 +441,7 @@ mod tests {
         assert_eq!(of(&[3000.0; 5], &[3001.0; 5]), "no difference");
         assert_eq!((of(&[10.0], &[90.0, 91.0]), of(&[90.0, 91.0], &[10.0])), ("one run: unknown", "one run: unknown"));
         let single = TestResult { spread: None, runs: None, ..result(&[10.0]) };
-        assert_eq!(verdict(&single, &single), "one run: unknown");
+        assert_eq!(verdict(&single, &single, RATE), "one run: unknown");
     }
 
     #[test]
@@ -438,13 +451,16 @@ mod tests {
         for run in &mut cut.runs.as_mut().unwrap()[1..] {
             run.partial = true;
         }
-        assert_eq!((verdict(&whole, &cut), verdict(&cut, &whole)), ("one run: unknown", "one run: unknown"));
+        assert_eq!(
+            (verdict(&whole, &cut, RATE), verdict(&cut, &whole, RATE)),
+            ("one run: unknown", "one run: unknown")
+        );
     }
 
     /// However much the machine's speed changes from one pair to the next.
     #[test]
     fn of_runs_in_turn_the_pairs_decide() {
-        let of = |a: &[f64], b: &[f64]| Beside::of(&result(a), &result(b)).unwrap().verdict;
+        let of = |a: &[f64], b: &[f64]| Beside::of(&result(a), &result(b), RATE).unwrap().verdict;
         assert_eq!(of(&[100.0, 300.0, 200.0], &[50.0, 140.0, 90.0]), "faster");
         assert_eq!(of(&[50.0, 140.0, 90.0], &[100.0, 300.0, 200.0]), "slower");
         assert_eq!(of(&[100.0, 110.0, 90.0], &[90.0, 120.0, 90.0]), "no difference");
@@ -456,8 +472,18 @@ mod tests {
         assert_eq!(of(&five.repeat(4), &[100.0; 20]), "faster");
         assert_eq!(of(&[10.0], &[90.0]), "one run: unknown");
         assert_eq!(of(&[10.0, 11.0], &[90.0]), "one run: unknown");
-        let ratio = Beside::of(&result(&[100.0, 200.0, 300.0]), &result(&[100.0, 100.0, 100.0])).unwrap().ratio;
+        let ratio = Beside::of(&result(&[100.0, 200.0, 300.0]), &result(&[100.0, 100.0, 100.0]), RATE).unwrap().ratio;
         assert_eq!(ratio, Spread { min: 1.0, median: 2.0, max: 3.0 });
+    }
+
+    #[test]
+    fn under_a_rate_the_pairs_latencies_decide() {
+        let quick = result(&[100.0; 3]);
+        let mut slow = quick.clone();
+        slow.runs.iter_mut().flatten().for_each(|run| run.latency_us.mean *= 100.0);
+        let of = |a, b| Beside::of(a, b, |run| 1.0 / run.latency_us.mean).unwrap();
+        assert_eq!((&of(&slow, &quick).verdict[..], &of(&quick, &slow).verdict[..]), ("slower", "faster"));
+        assert_eq!(of(&slow, &quick).ratio.median, 1.0);
     }
 
     #[test]

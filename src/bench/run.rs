@@ -206,7 +206,7 @@ fn document(plan: &Plan, contenders: &[Contender], end: &End, warnings: Vec<Stri
         Compared {
             server: second.info.clone(),
             results: results[1].clone(),
-            ratios: pairs.filter_map(|(a, b)| Beside::of(a, b)).collect(),
+            ratios: pairs.filter_map(|(a, b)| Beside::of(a, b, plan.settings().speed())).collect(),
         }
     });
     Document {

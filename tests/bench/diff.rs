@@ -35,9 +35,13 @@ fn two_results_are_compared() {
     assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ran.stdout);
     let ran = run(&["diff", &before, &after]);
     assert!(ran.code == Some(0) && ran.stderr.contains("seed was 1 and is 2"), "{ran:?}");
-    std::fs::write(&slow, a_million_times_slower(&std::fs::read_to_string(&before).unwrap())).unwrap();
+    std::fs::copy(&before, &slow).unwrap();
+    change(&slow, a_million_times_slower);
     let ran = run(&["diff", &before, &slow]);
-    assert!(ran.stdout.contains("slower") && ran.stderr.contains("rate was null and is 1000"), "{ran:?}");
+    assert_eq!((ran.stdout.matches("slower").count(), &ran.stderr[..]), (2, ""), "{ran:?}");
+    change(&slow, |result| result["settings"]["rate"] = 1000.into());
+    let ran = run(&["diff", &before, &slow]);
+    assert!(ran.stderr.contains("rate was null and is 1000"), "{ran:?}");
 }
 
 #[test]
@@ -91,12 +95,9 @@ fn what_makes_a_result_doubtful_is_told() {
     assert_eq!(ran.stderr, format!("warning: {before}: the clock is coarse\n").repeat(2), "{ran:?}");
 }
 
-/// A result as a slower server would give it, at a rate that was asked for. Measured, it might not be slower: on a busy
-/// machine anything is slow.
-fn a_million_times_slower(result: &str) -> String {
+/// A result as a slower server would give it. Measured, it might not be slower: on a busy machine anything is slow.
+fn a_million_times_slower(result: &mut Value) {
     let slow_down = |rate: &mut Value| *rate = (rate.as_f64().unwrap() / 1e6).into();
-    let mut result: Value = serde_json::from_str(result).unwrap();
-    result["settings"]["rate"] = 1000.into();
     for test in result["results"].as_array_mut().unwrap() {
         for name in ["ops_per_sec", "min", "median", "max"] {
             slow_down(&mut test[name]);
@@ -105,7 +106,35 @@ fn a_million_times_slower(result: &str) -> String {
             slow_down(&mut run["ops_per_sec"]);
         }
     }
-    result.to_string()
+}
+
+/// However slow the server, its rate is the schedule's.
+#[test]
+fn under_a_rate_the_latencies_decide() {
+    let server = memory_server();
+    let dir = tempfile::TempDir::new().unwrap();
+    let [before, after] = ["a.json", "b.json"].map(|name| dir.path().join(name).to_str().unwrap().to_owned());
+    let ran = run_at(server.port(), &format!("-n 20 -t ping --rate 1000 --repeats 3 -c 1 -o {before}"));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for (path, us) in [(&before, [100.0, 101.0, 102.0]), (&after, [200.0, 201.0, 202.0])] {
+        if path == &after {
+            std::fs::copy(&before, path).unwrap();
+        }
+        change(path, |result| {
+            for (run, us) in result["results"][0]["runs"].as_array_mut().unwrap().iter_mut().zip(us) {
+                run["ops_per_sec"] = 1000.into();
+                run["latency_us"]["mean"] = us.into();
+            }
+        });
+    }
+    for (first, second, verdict) in
+        [(&before, &after, "slower"), (&after, &before, "faster"), (&after, &after, "no difference")]
+    {
+        let ran = run(&["diff", first, second]);
+        let row = ran.stdout.lines().find(|line| line.starts_with("ping ")).unwrap();
+        assert!(ran.code == Some(0) && row.ends_with(verdict), "{ran:?}");
+        assert!(ran.stdout.contains("\nThe rate was set: the runs' mean latencies decide\n"), "{ran:?}");
+    }
 }
 
 #[test]

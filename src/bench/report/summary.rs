@@ -86,7 +86,10 @@ fn policy_section(out: &mut String, book: &Book, policy: &str) {
         let latencies = result.figures.latency_us.percentiles().map(micros);
         let beside = (servers.len() > 1).then(|| {
             let kvred = book.find(policy, servers[0], test).filter(|_| *server != servers[0]);
-            kvred.and_then(|kvred| Beside::of(&kvred, &result)).map(|beside| in_words(&beside)).unwrap_or_default()
+            kvred
+                .and_then(|kvred| Beside::of(&kvred, &result, book.settings.load.speed()))
+                .map(|beside| in_words(&beside))
+                .unwrap_or_default()
         });
         let cells: Vec<String> =
             rates.into_iter().chain(latencies).chain([server_cpu(&result.figures)]).chain(beside).collect();
