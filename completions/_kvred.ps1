@@ -201,7 +201,7 @@ Register-ArgumentCompleter -Native -CommandName 'kvred' -ScriptBlock {
             [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'Worker threads [default: one for every two cores]')
             [CompletionResult]::new('--rate', '--rate', [CompletionResultType]::ParameterName, 'Send so many requests a second on a fixed schedule, and measure from when each should have left')
             [CompletionResult]::new('--warmup', '--warmup', [CompletionResultType]::ParameterName, 'Requests before each test that do not count')
-            [CompletionResult]::new('--repeats', '--repeats', [CompletionResultType]::ParameterName, 'Run each test so many times; the median counts [default: 1, with --compare 5]')
+            [CompletionResult]::new('--repeats', '--repeats', [CompletionResultType]::ParameterName, 'Run each test so many times: ops/s is the median, all else is over the requests of all runs [default: 1, with --compare 5]')
             [CompletionResult]::new('--seed', '--seed', [CompletionResultType]::ParameterName, 'What keys and values are chosen by: the same seed, the same requests')
             [CompletionResult]::new('--compare', '--compare', [CompletionResultType]::ParameterName, 'Measure this server too, in turn with the first: HOST:PORT, with the first one''s login, database and TLS; or a URI, with its own; --db is for both')
             [CompletionResult]::new('--fail-if', '--fail-if', [CompletionResultType]::ParameterName, 'Exit with 1 when this is true, for instance ''p99>2ms''; may be given several times; with --compare, of the first server')

@@ -191,7 +191,7 @@ set edit:completion:arg-completer[kvred] = {|@words|
             cand --threads 'Worker threads [default: one for every two cores]'
             cand --rate 'Send so many requests a second on a fixed schedule, and measure from when each should have left'
             cand --warmup 'Requests before each test that do not count'
-            cand --repeats 'Run each test so many times; the median counts [default: 1, with --compare 5]'
+            cand --repeats 'Run each test so many times: ops/s is the median, all else is over the requests of all runs [default: 1, with --compare 5]'
             cand --seed 'What keys and values are chosen by: the same seed, the same requests'
             cand --compare 'Measure this server too, in turn with the first: HOST:PORT, with the first one''s login, database and TLS; or a URI, with its own; --db is for both'
             cand --fail-if 'Exit with 1 when this is true, for instance ''p99>2ms''; may be given several times; with --compare, of the first server'

@@ -48,8 +48,8 @@ Results:
                         would have been due
   latency_us            mean, p50, p95, p99, p99_9, p99_99, max
   server_cpu_us         the server's CPU time for an operation, from INFO cpu,
-                        which may count in steps of 10 ms; null where it is
-                        not told
+                        which may count in steps of 10 ms, and counts what its
+                        other clients cost it, too; null where it is not told
   compare               with --compare: server, results, and ratios, a list:
                         test, ratio (min, median, max), verdict: a t-test of
                         the pairs, 95 %, with --rate of their mean latencies;
@@ -82,9 +82,10 @@ Examples:
   kvred bench diff before.json after.json
 
 The server after is faster or slower where a t-test of the runs' rates says so,
-at 95 %; of their mean latencies where --rate set the rates. Runs that were cut short do not count, and of one run nothing can be
-told. A machine that is slower meanwhile looks the same: where both servers can
-run, take kvred bench --compare, which measures them in turn.
+at 95 %; of their mean latencies where --rate set the rates. The 95 % holds for
+independent runs only: a machine that is slower meanwhile looks the same. Where
+both servers can run, take kvred bench --compare, which measures them in turn.
+Runs that were cut short do not count, and of one run nothing can be told.
 
 Files:
   before.json, after.json
@@ -172,7 +173,8 @@ pub struct BenchArgs {
     #[arg(long, value_name = "OPS", default_value = "0", value_parser = count_or_none)]
     pub warmup: u64,
 
-    /// Run each test so many times; the median counts [default: 1, with --compare 5]
+    /// Run each test so many times: ops/s is the median, all else is over the requests of all runs [default: 1, with
+    /// --compare 5]
     #[arg(long, value_name = "N", value_parser = number(1..=1000_u32))]
     pub repeats: Option<u32>,
 
