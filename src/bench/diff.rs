@@ -32,7 +32,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<Status, Failure> {
     let mut table = plain_table(&header);
     let set = [&before, &after].into_iter().find(|document| document.settings.rate.is_some());
     let speed = set.unwrap_or(&after).settings.speed();
-    let mut rows = 0;
+    let (mut rows, mut differs) = (0, false);
     for new in &after.results {
         let Some(old) = before.results.iter().find(|old| old.figures.test == new.figures.test) else { continue };
         let (old_rate, new_rate) = (old.rate(), new.rate());
@@ -43,6 +43,8 @@ pub(super) fn run(args: &DiffArgs) -> Result<Status, Failure> {
         } else {
             ratio(new_rate.median, old_rate.median)
         };
+        let verdict = verdict(new, old, speed);
+        differs |= matches!(verdict, "faster" | "slower");
         table.add_row([
             new.figures.test.clone(),
             compact(old_rate.median),
@@ -50,7 +52,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<Status, Failure> {
             times,
             micros(old.figures.latency_us.p99),
             micros(new.figures.latency_us.p99),
-            verdict(new, old, speed).to_owned(),
+            verdict.to_owned(),
         ]);
         rows += 1;
     }
@@ -69,6 +71,11 @@ pub(super) fn run(args: &DiffArgs) -> Result<Status, Failure> {
     push(&mut out, &table);
     if set.is_some() {
         writeln!(out, "{RATE_WAS_SET}").expect("a string takes any text");
+    }
+    if differs {
+        out.push_str(
+            "Measured at other times: a machine whose speed changes looks the same;\nkvred bench --compare tells\n",
+        );
     }
     // The files may be anybody's.
     print(&shown_lines(&out))?;

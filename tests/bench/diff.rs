@@ -31,6 +31,7 @@ fn two_results_are_compared() {
     let ran = run(&["diff", &before, &before]);
     assert_eq!((ran.code, &ran.stderr[..]), (Some(0), ""));
     assert_eq!(ran.stdout.matches("no difference").count(), 2, "{ran:?}");
+    assert!(!ran.stdout.contains("Measured at other times"), "{ran:?}");
     assert!(ran.stdout.contains("1.00 ("), "the ratio has a spread: {}", ran.stdout);
     assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ran.stdout);
     let ran = run(&["diff", &before, &after]);
@@ -39,6 +40,8 @@ fn two_results_are_compared() {
     change(&slow, a_million_times_slower);
     let ran = run(&["diff", &before, &slow]);
     assert_eq!((ran.stdout.matches("slower").count(), &ran.stderr[..]), (2, ""), "{ran:?}");
+    assert!(ran.stdout.contains("\nMeasured at other times: "), "{ran:?}");
+    assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ran.stdout);
     change(&slow, |result| result["settings"]["rate"] = 1000.into());
     let ran = run(&["diff", &before, &slow]);
     assert!(ran.stderr.contains("rate was null and is 1000"), "{ran:?}");
