@@ -483,7 +483,7 @@ mod tests {
         slow.runs.iter_mut().flatten().for_each(|run| run.latency_us.mean *= 100.0);
         let of = |a, b| Beside::of(a, b, |run| 1.0 / run.latency_us.mean).unwrap();
         assert_eq!((&of(&slow, &quick).verdict[..], &of(&quick, &slow).verdict[..]), ("slower", "faster"));
-        assert_eq!(of(&slow, &quick).ratio.median, 1.0);
+        assert_eq!(of(&slow, &quick).ratio, Spread { min: 1.0, median: 1.0, max: 1.0 });
     }
 
     #[test]
