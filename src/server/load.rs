@@ -74,7 +74,9 @@ fn refuse_part(log: &Path) -> Result<(), Failure> {
     let Ok(Some(manifest)) = manifest::that_lists(log, |_, parts| parts > 1) else { return Ok(()) };
     Err(failure!(
         Damaged,
-        "{} cannot be loaded: it is one of several parts of the log that {} lists. Nothing was changed; to take that over,          stop the server that writes it, run `kvred aof rewrite -o moved.aof {}`, and start with moved.aof in a directory          of its own",
+        "{} cannot be loaded: it is one of several parts of the log that {} lists. Nothing was changed; to take that over, \
+         stop the server that writes it, run `kvred aof rewrite -o moved.aof {}`, and start with moved.aof in a directory \
+         of its own",
         log.display(),
         manifest.display(),
         for_shell(&manifest)
