@@ -230,8 +230,8 @@ fn trouble(out: &mut String, found: &Findings, path: &str) {
         fact(out, "to save it", &format!("kvred aof check --salvage OUT {path}"));
     }
     if found.is_unreadable() || found.refused.is_some() || (found.more_follows && !found.header_fixable) {
-        // What was cut off could not be kept, or the first thing that is wrong is a whole command, or the log would have
-        // a hole that nothing tells of.
+        // What was cut off could not be kept, or the first thing that is wrong is a whole command, or the log would
+        // have a hole that nothing tells of.
         return;
     }
     if recovery.end.0 > 0 || found.header_fixable || matches!(recovery.verdict, Verdict::Torn(_)) {
