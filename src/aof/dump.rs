@@ -193,7 +193,7 @@ fn dump_parts(dump: &mut Dump, source: &Source) -> Result<Status, Stop> {
         // What was read is out before it is said that it is not all.
         dump.printer.flush()?;
         let more_follows = source.more_follows(n);
-        let recovery = if more_follows { recovery.with_more_behind() } else { recovery };
+        let recovery = recovery.as_part(more_follows);
         let end = recovery.end;
         match recovery.verdict {
             Verdict::New | Verdict::Clean => {}

@@ -170,8 +170,7 @@ fn load(
     match loaded {
         Ok(recovery) => {
             before.size.bytes += recovery.end.0;
-            let recovery = if more_follows { recovery.with_more_behind() } else { recovery };
-            judge(part, &recovery, more_follows, args, before)
+            judge(part, &recovery.as_part(more_follows), more_follows, args, before)
         }
         Err(Stop::Refused(RefusedRecord { index, reason })) => Err(failure!(
             Damaged,

@@ -17,11 +17,11 @@ impl EventLoop {
     pub(crate) fn new() -> io::Result<Self> {
         const FILES: u64 = 16;
         let allowed = machine::allow_open_files(FILES);
-        if allowed < FILES {
-            let told = format!("the system allows too few open files, {allowed}; raise the limit with \"ulimit -n\"");
-            return Err(io::Error::other(told));
-        }
-        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = if allowed < FILES {
+            Err(io::Error::other(format!("the system allows too few open files, {allowed}")))
+        } else {
+            Builder::new_current_thread().enable_all().build()
+        };
         Ok(Self(Some(runtime.map_err(|e| io::Error::other(format!("{e}; raise the limit with \"ulimit -n\"")))?)))
     }
 }

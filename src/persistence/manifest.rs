@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_redis_refuses_is_refused_by_line_and_what_would_steer_the_terminal() {
+    fn what_redis_refuses_is_refused_by_line() {
         let long = format!("file a seq 1 type b x {}", "y".repeat(1024));
         for line in [
             "file a seq 1 type x",

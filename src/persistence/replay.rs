@@ -272,11 +272,11 @@ impl Replay {
 }
 
 impl Recovery {
-    /// The same of a part behind which other parts of its log follow. Zeros at the end of a plain one are no reserved
-    /// space then: what stood there is lost, and what follows would be taken for all that was written since.
+    /// The same of a part, and whether other parts of its log follow it. Zeros at the end of a plain one are no
+    /// reserved space then: what stood there is lost, and what follows would be taken for all that was written since.
     #[must_use]
-    pub fn with_more_behind(mut self) -> Self {
-        if self.verdict == Verdict::Clean && self.chain.is_none() && self.end.0 < self.file_len {
+    pub fn as_part(mut self, more_follows: bool) -> Self {
+        if more_follows && self.verdict == Verdict::Clean && self.chain.is_none() && self.end.0 < self.file_len {
             self.verdict = Verdict::Torn(Flaw::NotResp(ProtocolError::NotAnArray(0)));
         }
         self

@@ -168,7 +168,7 @@ pub(super) fn examine_with(
         tally.count(batch);
         Ok::<_, Infallible>(())
     })?;
-    let recovery = if more_follows { recovery.with_more_behind() } else { recovery };
+    let recovery = recovery.as_part(more_follows);
     let too_long = match &recovery.verdict {
         Verdict::Damaged { flaw: flaw @ Flaw::TooLong, .. } => {
             Some(Refused { at: recovery.end, record: recovery.records + 1, reason: flaw.to_string() })
